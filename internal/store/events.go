@@ -1,0 +1,84 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/models"
+	"github.com/ctrip-gateway/ctrip/webhook"
+)
+
+// sweepFresh is how long a delivery that was never attempted is left to the producer before the sweeper takes it for
+// lost (ruling 12).
+const sweepFresh = 10 * time.Second
+
+// Publish writes an event and one delivery for every endpoint of its merchant that asks for its type: pending where
+// the endpoint is enabled, held where it is paused or disabled (ruling 10). maxAttempts is the budget of an endpoint
+// that has none of its own. The endpoint that an endpoint.* event tells about is left out.
+func (tx *Tx) Publish(ctx context.Context, e models.Event, maxAttempts int) ([]models.Delivery, error) {
+	if err := tx.with(ctx).Omit("Seq").Create(&e).Error; err != nil {
+		return nil, wrap("insert event "+e.ID, err)
+	}
+	var endpoints []models.Endpoint
+	err := tx.with(ctx).Select("id", "events", "status", "max_attempts").
+		Where("merchant_id = ? AND deleted_at IS NULL", e.MerchantID).Order("id").Find(&endpoints).Error
+	if err != nil {
+		return nil, wrap("endpoints of "+e.MerchantID, err)
+	}
+	var rows []models.Delivery
+	for _, ep := range endpoints {
+		if e.EndpointID != nil && *e.EndpointID == ep.ID || !asksFor(ep.Events, e.Type) {
+			continue
+		}
+		rows = append(rows, NewDelivery(e, ep, maxAttempts, e.CreatedAt))
+	}
+	return rows, tx.InsertDeliveries(ctx, rows)
+}
+
+// NewDelivery is the row that carries e to ep, due at now.
+func NewDelivery(e models.Event, ep models.Endpoint, maxAttempts int, now time.Time) models.Delivery {
+	d := models.Delivery{
+		ID: models.NewID(models.PrefixDelivery, now), EventID: e.ID, EndpointID: ep.ID, MerchantID: e.MerchantID,
+		PaymentID: e.PaymentID, EventType: e.Type, State: models.DeliveryPending, Generation: 1, MaxAttempts: maxAttempts,
+		NextAttemptAt: now, SweepAfter: now.Add(sweepFresh), CreatedAt: now, UpdatedAt: now,
+	}
+	if ep.MaxAttempts != nil {
+		d.MaxAttempts = *ep.MaxAttempts
+	}
+	if ep.Status != models.EndpointEnabled {
+		d.State = models.DeliveryHeld
+	}
+	return d
+}
+
+// InsertDeliveries writes delivery rows; after the commit the pending ones reach the hook of [Store.OnCommit].
+func (tx *Tx) InsertDeliveries(ctx context.Context, rows []models.Delivery) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	if err := tx.with(ctx).Create(&rows).Error; err != nil {
+		return wrap("insert deliveries", err)
+	}
+	for _, d := range rows {
+		if d.State == models.DeliveryPending {
+			tx.written = append(tx.written, d)
+		}
+	}
+	return nil
+}
+
+// Event reads one event of a merchant.
+func (q *Queries) Event(ctx context.Context, merchantID, id string) (models.Event, error) {
+	var e models.Event
+	err := q.with(ctx).Where("merchant_id = ? AND id = ?", merchantID, id).Take(&e).Error
+	return e, one("event "+id, err)
+}
+
+func asksFor(patterns []string, eventType string) bool {
+	for _, p := range patterns {
+		if webhook.Matches(p, webhook.EventType(eventType)) {
+			return true
+		}
+	}
+	return false
+}

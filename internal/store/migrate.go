@@ -1,0 +1,105 @@
+package store
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+//go:embed migrations
+var migrations embed.FS
+
+// SchemaVersion is the schema that this binary was built for: the highest number under migrations/.
+const SchemaVersion = 1
+
+// ErrSchema is returned when the database's schema and the binary do not fit.
+var ErrSchema = errors.New("schema does not fit this binary")
+
+// SchemaStatus tells where a database's schema stands.
+type SchemaStatus struct {
+	Version   int64 `json:"version"`    // the last migration applied, 0 for an empty database
+	Binary    int64 `json:"binary"`     // SchemaVersion
+	MinBinary int64 `json:"min_binary"` // the oldest binary that this schema can serve
+}
+
+// Migrate applies what is missing, in order, under an advisory lock, and returns the names of the files applied. GORM's
+// AutoMigrate is never used.
+func (s *Store) Migrate(ctx context.Context) ([]string, error) {
+	provider, err := s.migrator()
+	if err != nil {
+		return nil, err
+	}
+	results, err := provider.Up(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("store: migrate: %w", err)
+	}
+	var applied []string
+	for _, r := range results {
+		applied = append(applied, r.Source.Path)
+	}
+	return applied, nil
+}
+
+// SchemaStatus reads the version of the schema without changing anything.
+func (s *Store) SchemaStatus(ctx context.Context) (SchemaStatus, error) {
+	st := SchemaStatus{Binary: SchemaVersion}
+	known := "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'schema_info'"
+	if s.dialect == SQLite {
+		known = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'schema_info'"
+	}
+	var tables int
+	if err := s.sql.QueryRowContext(ctx, known).Scan(&tables); err != nil {
+		return st, fmt.Errorf("store: schema status: %w", err)
+	}
+	if tables == 0 {
+		return st, nil
+	}
+	if err := s.sql.QueryRowContext(ctx, "SELECT max(version_id) FROM goose_db_version WHERE is_applied").Scan(&st.Version); err != nil {
+		return st, fmt.Errorf("store: schema status: %w", err)
+	}
+	if err := s.sql.QueryRowContext(ctx, "SELECT min_binary FROM schema_info").Scan(&st.MinBinary); err != nil {
+		return st, fmt.Errorf("store: schema status: %w", err)
+	}
+	return st, nil
+}
+
+// CheckSchema is what a boot calls: nil when the schema is this binary's or a newer one that still serves it
+// (ruling 26), otherwise an error that wraps [ErrSchema] and says what to do.
+func (s *Store) CheckSchema(ctx context.Context) error {
+	st, err := s.SchemaStatus(ctx)
+	if err != nil {
+		return err
+	}
+	switch {
+	case st.Version < SchemaVersion:
+		return fmt.Errorf("%w: the database is at version %d, this binary needs %d: run `ctripctl migrate up`", ErrSchema, st.Version, SchemaVersion)
+	case st.MinBinary > SchemaVersion:
+		return fmt.Errorf("%w: the database is at version %d and needs a binary for version %d or later, this one is for %d: upgrade it", ErrSchema, st.Version, st.MinBinary, SchemaVersion)
+	}
+	return nil
+}
+
+func (s *Store) migrator() (*goose.Provider, error) {
+	files, err := fs.Sub(migrations, "migrations/"+string(s.dialect))
+	if err != nil {
+		return nil, fmt.Errorf("store: migrations: %w", err)
+	}
+	dialect, options := goose.DialectSQLite3, []goose.ProviderOption{}
+	if s.dialect == Postgres {
+		locker, err := lock.NewPostgresSessionLocker()
+		if err != nil {
+			return nil, fmt.Errorf("store: migration lock: %w", err)
+		}
+		dialect, options = goose.DialectPostgres, append(options, goose.WithSessionLocker(locker))
+	}
+	provider, err := goose.NewProvider(dialect, s.sql, files, options...)
+	if err != nil {
+		return nil, fmt.Errorf("store: migrations: %w", err)
+	}
+	return provider, nil
+}

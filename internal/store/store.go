@@ -1,0 +1,177 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"gorm.io/driver/postgres"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+
+	"github.com/ctrip-gateway/ctrip/models"
+)
+
+// txAttempts is how often InTx runs its function before it gives a deadlock or a serialization failure to the caller.
+const txAttempts = 5
+
+// Store is a database that holds the record.
+type Store struct {
+	Queries
+	sql      *sql.DB
+	log      *slog.Logger
+	onCommit func([]models.Delivery)
+}
+
+// Queries are the reads and writes that need no surrounding transaction.
+type Queries struct {
+	db      *gorm.DB
+	dialect Dialect
+}
+
+// Tx is a transaction: everything written through it is committed together or not at all.
+type Tx struct {
+	Queries
+	written []models.Delivery
+}
+
+// Options say how to reach a database.
+type Options struct {
+	// DSN of Postgres, "postgres://…".
+	DSN      string
+	MaxConns int // open connections; 0 means 32
+	Logger   *slog.Logger
+}
+
+// Open connects to Postgres. It does not look at the schema: a boot calls [Store.CheckSchema], an operator
+// [Store.Migrate].
+func Open(ctx context.Context, o Options) (*Store, error) {
+	s, err := New(postgres.Open(o.DSN), Postgres, o.Logger)
+	if err != nil {
+		return nil, err
+	}
+	if o.MaxConns == 0 {
+		o.MaxConns = 32
+	}
+	s.sql.SetMaxOpenConns(o.MaxConns)
+	s.sql.SetMaxIdleConns(o.MaxConns)
+	s.sql.SetConnMaxIdleTime(5 * time.Minute)
+	if err := s.Ping(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// New makes a store of any dialector; internal/store/sqlite uses it, so that no SQLite driver is linked into a
+// production binary.
+func New(dialector gorm.Dialector, dialect Dialect, log *slog.Logger) (*Store, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	db, err := gorm.Open(dialector, &gorm.Config{
+		Logger:                 logger.Discard,
+		SkipDefaultTransaction: true,
+		DisableAutomaticPing:   true,
+		NowFunc:                func() time.Time { return time.Now().UTC().Truncate(time.Microsecond) },
+	})
+	if err != nil {
+		return nil, fmt.Errorf("store: open: %w", err)
+	}
+	raw, err := db.DB()
+	if err != nil {
+		return nil, fmt.Errorf("store: open: %w", err)
+	}
+	if dialect == SQLite { // one writer, and a connection that is never dropped
+		raw.SetMaxOpenConns(1)
+		raw.SetMaxIdleConns(1)
+	}
+	return &Store{Queries: Queries{db: db, dialect: dialect}, sql: raw, log: log}, nil
+}
+
+// OnCommit sets what is told about the delivery rows of every committed transaction. It is called on the goroutine of
+// the caller of InTx and must not block; it is set once, before the store is used.
+func (s *Store) OnCommit(f func([]models.Delivery)) { s.onCommit = f }
+
+// InTx runs f in one transaction and commits when f returns nil. After a deadlock or a serialization failure it runs f
+// again, so f must keep no state between runs.
+func (s *Store) InTx(ctx context.Context, f func(*Tx) error) error {
+	for attempt := 1; ; attempt++ {
+		var tx Tx
+		err := s.db.WithContext(ctx).Transaction(func(db *gorm.DB) error {
+			tx = Tx{Queries: Queries{db: db, dialect: s.dialect}}
+			return f(&tx)
+		})
+		if err == nil {
+			if s.onCommit != nil && len(tx.written) > 0 {
+				s.onCommit(tx.written)
+			}
+			return nil
+		}
+		if attempt == txAttempts || !retryable(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(time.Duration(rand.IntN(10*attempt)+1) * time.Millisecond):
+		}
+	}
+}
+
+// Ping asks the database for an answer.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.sql.PingContext(ctx); err != nil {
+		return fmt.Errorf("store: ping: %w", err)
+	}
+	return nil
+}
+
+// Now returns the database's clock, to compare with ours (ruling 26).
+func (s *Store) Now(ctx context.Context) (time.Time, error) {
+	if s.dialect == SQLite {
+		return time.Now().UTC(), nil // the same machine by construction
+	}
+	var now time.Time
+	if err := s.sql.QueryRowContext(ctx, "SELECT clock_timestamp()").Scan(&now); err != nil {
+		return time.Time{}, fmt.Errorf("store: clock: %w", err)
+	}
+	return now.UTC(), nil
+}
+
+// Close closes every connection.
+func (s *Store) Close() error { return s.sql.Close() }
+
+// with starts a statement under ctx.
+func (q *Queries) with(ctx context.Context) *gorm.DB { return q.db.WithContext(ctx) }
+
+// one turns GORM's "record not found" into ours and names the call.
+func one(call string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, gorm.ErrRecordNotFound):
+		return models.ErrNotFound
+	}
+	return fmt.Errorf("store: %s: %w", call, err)
+}
+
+func wrap(call string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("store: %s: %w", call, err)
+}
+
+// retryable reports whether the database rolled the transaction back only because of its neighbours.
+func retryable(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code == "40001" || pg.Code == "40P01"
+	}
+	return false
+}

@@ -1,0 +1,47 @@
+package storetest
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/internal/store/sqlite"
+	"github.com/ctrip-gateway/ctrip/internal/testkit"
+)
+
+// Each runs f as a subtest on a fresh Postgres database and on a fresh SQLite file.
+func Each(t *testing.T, f func(t *testing.T, s *store.Store)) {
+	t.Helper()
+	t.Run("postgres", func(t *testing.T) { f(t, Postgres(t)) })
+	t.Run("sqlite", func(t *testing.T) { f(t, SQLite(t)) })
+}
+
+// Postgres returns a migrated store on an empty Postgres database that is dropped after the test.
+func Postgres(t testing.TB) *store.Store {
+	t.Helper()
+	s, err := store.Open(t.Context(), store.Options{DSN: testkit.Postgres(t)})
+	return migrated(t, s, err)
+}
+
+// SQLite returns a migrated store on a file that is removed after the test.
+func SQLite(t testing.TB) *store.Store {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "ctrip.db"), nil)
+	return migrated(t, s, err)
+}
+
+func migrated(t testing.TB, s *store.Store, err error) *store.Store {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}

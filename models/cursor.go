@@ -1,0 +1,36 @@
+package models
+
+import "time"
+
+// Block is a canonical block that a scanner has recorded. A reorg deletes the rows of the branch that lost.
+type Block struct {
+	ChainID    uint64 `gorm:"primaryKey"`
+	Number     uint64 `gorm:"primaryKey"`
+	Hash       string
+	ParentHash string
+	Time       time.Time
+}
+
+// ChainCursor is how far one chain has been recorded. It moves only in the transaction that records a block.
+type ChainCursor struct {
+	ChainID     uint64 `gorm:"primaryKey"`
+	Chain       string
+	Number      uint64 // the last recorded block
+	Hash        string
+	BlockTime   time.Time
+	HeadNumber  uint64 // what the providers last called the head
+	FinalNumber uint64 // every block up to here is final
+	// HaltedAt is set when the chain did something that must not be decided by a machine (ruling 5).
+	HaltedAt   *time.Time
+	HaltReason string
+	UpdatedAt  time.Time
+}
+
+// ChainLease makes one scanner the leader of a chain. Fence grows with every change of leader; a write that carries an
+// older fence is refused.
+type ChainLease struct {
+	ChainID   uint64 `gorm:"primaryKey"`
+	Holder    string
+	Fence     int64
+	ExpiresAt time.Time
+}

@@ -1,0 +1,107 @@
+package models
+
+import "time"
+
+// DeliveryState is where a delivery stands.
+type DeliveryState string
+
+// The states of product.md section 7.
+const (
+	DeliveryPending   DeliveryState = "pending"
+	DeliveryHeld      DeliveryState = "held"
+	DeliveryDelivered DeliveryState = "delivered"
+	DeliveryDead      DeliveryState = "dead"
+	DeliveryCanceled  DeliveryState = "canceled"
+)
+
+// DeliveryStates lists every state in the order of a delivery's life.
+var DeliveryStates = []DeliveryState{DeliveryPending, DeliveryHeld, DeliveryDelivered, DeliveryDead, DeliveryCanceled}
+
+// DeliveryMoves says which state may follow which, and why.
+var DeliveryMoves = []struct {
+	From, To DeliveryState
+	Why      string
+}{
+	{DeliveryPending, DeliveryDelivered, "the receiver answered 2xx"},
+	{DeliveryPending, DeliveryDead, "the attempts are spent, or the answer is final"},
+	{DeliveryPending, DeliveryHeld, "the endpoint was paused or disabled"},
+	{DeliveryPending, DeliveryCanceled, "the endpoint was deleted"},
+	{DeliveryHeld, DeliveryPending, "the endpoint was enabled or resumed"},
+	{DeliveryHeld, DeliveryDelivered, "a POST that was under way answered 2xx"},
+	{DeliveryHeld, DeliveryCanceled, "the endpoint was deleted, or 30 days passed"},
+	{DeliveryDead, DeliveryDelivered, "a POST of an older generation answered 2xx"},
+	{DeliveryCanceled, DeliveryDelivered, "a POST that was under way answered 2xx"},
+}
+
+// CanMove reports whether the table [DeliveryMoves] allows from → to.
+func (from DeliveryState) CanMove(to DeliveryState) bool {
+	for _, m := range DeliveryMoves {
+		if m.From == from && m.To == to {
+			return true
+		}
+	}
+	return false
+}
+
+// Terminal reports whether nothing more will be sent for the delivery.
+func (s DeliveryState) Terminal() bool {
+	return s == DeliveryDelivered || s == DeliveryDead || s == DeliveryCanceled
+}
+
+// Delivery is one event on its way to one endpoint. It is the record; the Asynq task named
+// "<id>:<generation>" only carries it for a while and can be lost without loss.
+type Delivery struct {
+	ID         string `gorm:"primaryKey"`
+	EventID    string
+	EndpointID string
+	MerchantID string
+	PaymentID  *string
+	EventType  string
+	State      DeliveryState
+	// Generation fences tasks: a failure counts only from the task of the current generation (ruling 12).
+	Generation int
+	// Attempts counts the POSTs made for this row; AttemptBase those made for earlier rows of the same event and
+	// endpoint, so that webhook-attempt goes on over replays (ruling 14).
+	Attempts      int
+	AttemptBase   int
+	MaxAttempts   int
+	NextAttemptAt time.Time
+	// SweepAfter is when the sweeper may take the row for lost: later than a live task can still need.
+	SweepAfter time.Time
+	LastClass  string
+	LastStatus int
+	DeadReason string
+	ReplayOf   *string
+	// ArchivedAt is set once the dead delivery's task was put into Asynq's archive, where operators see it.
+	ArchivedAt  *time.Time
+	DeadAt      *time.Time
+	DeliveredAt *time.Time
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+}
+
+// Attempt is one POST that was made, and what came back.
+type Attempt struct {
+	ID         string `gorm:"primaryKey"`
+	DeliveryID string
+	EventID    string
+	EndpointID string
+	MerchantID string
+	Number     int // as sent in webhook-attempt
+	Generation int
+	Class      string
+	StatusCode int // 0 when no status line came back
+	Error      string
+	// RequestHeaders and ResponseHeaders hold one value a name; signatures and custom values are "[redacted]".
+	RequestHeaders  map[string]string `gorm:"serializer:json"`
+	ResponseHeaders map[string]string `gorm:"serializer:json"`
+	ResponseBody    []byte
+	RemoteIP        string `gorm:"column:remote_ip"`
+	// Timings in microseconds; 0 where the step did not happen (a reused connection has no DNS, connect and TLS).
+	DNSMicros       int64 `gorm:"column:dns_us"`
+	ConnectMicros   int64 `gorm:"column:connect_us"`
+	TLSMicros       int64 `gorm:"column:tls_us"`
+	FirstByteMicros int64 `gorm:"column:first_byte_us"`
+	TotalMicros     int64 `gorm:"column:total_us"`
+	StartedAt       time.Time
+}

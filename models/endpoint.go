@@ -1,0 +1,74 @@
+package models
+
+import "time"
+
+// EndpointStatus says whether deliveries to an endpoint are sent, or held.
+type EndpointStatus string
+
+// Enabled sends; disabled (by the merchant or by failing) and paused (by the operator) hold.
+const (
+	EndpointEnabled  EndpointStatus = "enabled"
+	EndpointDisabled EndpointStatus = "disabled"
+	EndpointPaused   EndpointStatus = "paused"
+)
+
+// Breaker states of an endpoint, shared by all workers through the database.
+const (
+	BreakerClosed   = "closed"
+	BreakerOpen     = "open"
+	BreakerHalfOpen = "half_open"
+)
+
+// Endpoint is a URL of a merchant that wants events.
+type Endpoint struct {
+	ID             string `gorm:"primaryKey"`
+	MerchantID     string
+	URL            string `gorm:"column:url"`
+	Description    string
+	Events         []string `gorm:"serializer:json"` // exact types, "payment.*" or "*"
+	Status         EndpointStatus
+	DisabledReason string
+	IsDefault      bool // the WEBHOOK_URL of the deployment (ruling 17)
+
+	HeadersSealed   []byte   // custom headers as sealed JSON, because they may hold credentials
+	CAPEM           string   `gorm:"column:ca_pem"`
+	SPKIPins        []string `gorm:"column:spki_pins;serializer:json"`
+	ClientCertPEM   string   `gorm:"column:client_cert_pem"`
+	ClientKeySealed []byte
+
+	// Overrides; nil means the deployment's default.
+	TimeoutMS      *int `gorm:"column:timeout_ms"`
+	RateLimit      *int // requests a second
+	MaxInFlight    *int
+	MaxAttempts    *int
+	RetryBaseMS    *int `gorm:"column:retry_base_ms"`
+	RetryMaxMS     *int `gorm:"column:retry_max_ms"`
+	BatchMaxEvents *int
+	BatchMaxWaitMS *int `gorm:"column:batch_max_wait_ms"`
+
+	BreakerState     string
+	BreakerOpenUntil *time.Time
+	BreakerTrips     int
+	NotBefore        *time.Time // Retry-After gates the whole endpoint
+	LastSuccessAt    *time.Time
+	FailingSince     *time.Time
+
+	Version   int // the ETag of conditional updates
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	DeletedAt *time.Time
+}
+
+// TableName names the table as the API names the resource.
+func (Endpoint) TableName() string { return "webhook_endpoints" }
+
+// EndpointSecret is one signing secret of an endpoint. Up to three live at once: the one that will be current, the
+// current one, and older ones until their overlap ends (ruling 20).
+type EndpointSecret struct {
+	ID         string `gorm:"primaryKey"`
+	EndpointID string
+	Sealed     []byte // by the vault, bound to this row
+	ActiveFrom time.Time
+	ExpiresAt  *time.Time // nil for the newest
+	CreatedAt  time.Time
+}

@@ -1,0 +1,19 @@
+package models
+
+import "time"
+
+// Event is something that happened to a payment or an endpoint, told to the merchant. Body is built once, with the
+// event, and every delivery and replay sends these bytes.
+type Event struct {
+	ID         string `gorm:"primaryKey"`
+	MerchantID string
+	PaymentID  *string
+	EndpointID *string // the endpoint that an endpoint.* event tells about
+	Type       string
+	Sequence   int // of the payment, from 1; 0 for events without a payment
+	Body       []byte
+	Retracts   []string `gorm:"serializer:json"` // ids of events that a reorg made untrue
+	CreatedAt  time.Time
+	// Seq is the row's place in the log, given by the database.
+	Seq int64 `gorm:"->"`
+}

@@ -1,0 +1,74 @@
+package models
+
+import (
+	"slices"
+	"time"
+)
+
+// Merchant is a tenant: everything else belongs to exactly one.
+type Merchant struct {
+	ID           string `gorm:"primaryKey"`
+	Name         string
+	AccountKeyID *string // the account key that new payments draw their addresses from; nil until an operator sets one
+	AcceptLate   bool    // an expired payment may still go on to detected and confirmed
+	PausedAt     *time.Time
+	// Limits set by the operator; nil means the deployment's default.
+	RatePerSecond   *int
+	MaxEndpoints    *int
+	MaxKeys         *int
+	MaxOpenPayments *int
+	CreatedAt       time.Time
+	UpdatedAt       time.Time
+}
+
+// AccountKey is an account-level extended public key. It owns the counter of its addresses, so that two deployments of
+// one key under different spellings can never hand out the same address (ruling 2).
+type AccountKey struct {
+	ID         string `gorm:"primaryKey"` // hex SHA-256 of compressed public key and chain code
+	MerchantID string
+	XPub       string `gorm:"column:xpub"`
+	Branch     uint32
+	NextIndex  uint32
+	CreatedAt  time.Time
+}
+
+// Scope is one permission of an API key.
+type Scope string
+
+// The scopes of product.md section 6.
+const (
+	ScopePaymentsRead  Scope = "payments:read"
+	ScopePaymentsWrite Scope = "payments:write"
+	ScopeWebhooksRead  Scope = "webhooks:read"
+	ScopeWebhooksWrite Scope = "webhooks:write"
+	ScopeKeysWrite     Scope = "keys:write"
+)
+
+// Scopes lists every scope in the order in which they are shown.
+var Scopes = []Scope{ScopePaymentsRead, ScopePaymentsWrite, ScopeWebhooksRead, ScopeWebhooksWrite, ScopeKeysWrite}
+
+// APIKey is a merchant's credential. Only the SHA-256 of the key is kept; Prefix is what a person recognises it by.
+type APIKey struct {
+	ID         string `gorm:"primaryKey"`
+	MerchantID string
+	Name       string
+	Prefix     string  // "ck_live_" or "ck_test_" and the first characters
+	Hash       string  // hex SHA-256 of the whole key
+	Test       bool    // sees and makes only payments on chains marked test
+	Scopes     []Scope `gorm:"serializer:json"`
+	ExpiresAt  *time.Time
+	RevokedAt  *time.Time
+	LastUsedAt *time.Time
+	CreatedAt  time.Time
+}
+
+// TableName keeps GORM from splitting the initials.
+func (APIKey) TableName() string { return "api_keys" }
+
+// Allows reports whether the key carries s.
+func (k APIKey) Allows(s Scope) bool { return slices.Contains(k.Scopes, s) }
+
+// Live reports whether the key may be used at now.
+func (k APIKey) Live(now time.Time) bool {
+	return k.RevokedAt == nil && (k.ExpiresAt == nil || now.Before(*k.ExpiresAt))
+}

@@ -1,0 +1,106 @@
+package models
+
+import "time"
+
+// PaymentStatus is where a payment stands. Partial, overpaid and late are flags beside it, not statuses, because a
+// payment can be late and overpaid at once.
+type PaymentStatus string
+
+// The statuses of product.md section 3.
+const (
+	PaymentPending   PaymentStatus = "pending"
+	PaymentDetected  PaymentStatus = "detected"
+	PaymentConfirmed PaymentStatus = "confirmed"
+	PaymentExpired   PaymentStatus = "expired"
+	PaymentCanceled  PaymentStatus = "canceled"
+)
+
+// PaymentStatuses lists every status in the order of a payment's life.
+var PaymentStatuses = []PaymentStatus{PaymentPending, PaymentDetected, PaymentConfirmed, PaymentExpired, PaymentCanceled}
+
+// PaymentMoves says which status may follow which, and why.
+var PaymentMoves = []struct {
+	From, To PaymentStatus
+	Why      string
+}{
+	{PaymentPending, PaymentDetected, "the sum reached the amount less the tolerance"},
+	{PaymentPending, PaymentExpired, "a block later than expires_at was processed"},
+	{PaymentPending, PaymentCanceled, "the merchant canceled it before anything arrived"},
+	{PaymentDetected, PaymentConfirmed, "what settles it is final"},
+	{PaymentDetected, PaymentPending, "a reorg took the money away"},
+	{PaymentDetected, PaymentExpired, "a reorg took the money away after expiry"},
+	{PaymentConfirmed, PaymentDetected, "the chain broke its own finality"},
+	{PaymentConfirmed, PaymentPending, "the chain broke its own finality"},
+	{PaymentConfirmed, PaymentExpired, "the chain broke its own finality after expiry"},
+	{PaymentExpired, PaymentDetected, "a transfer in time was found later, or late money is accepted"},
+}
+
+// CanMove reports whether the table [PaymentMoves] allows from → to.
+func (from PaymentStatus) CanMove(to PaymentStatus) bool {
+	for _, m := range PaymentMoves {
+		if m.From == from && m.To == to {
+			return true
+		}
+	}
+	return false
+}
+
+// AssetNative is the asset id of a chain's own coin; every other asset is its lower-case contract address.
+const AssetNative = "native"
+
+// Payment is a merchant's request for an amount of one asset at one address.
+type Payment struct {
+	ID         string `gorm:"primaryKey"`
+	MerchantID string
+	Token      string // opens the checkout page
+	OrderID    *string
+	Status     PaymentStatus
+	Partial    bool
+	Overpaid   bool
+	Late       bool
+	Test       bool // on a chain marked test
+
+	Chain         string
+	ChainID       uint64
+	Asset         string // AssetNative or a lower-case contract address
+	AssetSymbol   string
+	AssetDecimals uint8
+
+	Address        string // lower case; shown in EIP-55
+	AccountKeyID   string
+	AddressIndex   uint32
+	DerivationPath string
+
+	Amount          Amount
+	AmountReceived  Amount // canonical transfers, final or not
+	AmountConfirmed Amount // final transfers
+	// What payment.overpaid and payment.late have told the merchant so far, so that only new money is told again.
+	OverpaidAnnounced Amount
+	LateAnnounced     Amount
+	ToleranceBPS      int  `gorm:"column:tolerance_bps"`
+	AcceptLate        bool // the merchant's policy when the payment was made
+	// What the last block showed, so that a reader needs no other table.
+	Confirmations         uint64
+	RequiredConfirmations uint64
+
+	Sequence    int               // of the last event, counted from 1 without holes
+	Metadata    map[string]string `gorm:"serializer:json"`
+	RedirectURL string
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+	ExpiresAt   time.Time
+	DetectedAt  *time.Time
+	ConfirmedAt *time.Time
+	ClosedAt    *time.Time // expired, canceled or confirmed: the monitoring window starts here, in block time
+	// WatchUntil ends the monitoring window, in block time; nil while the payment is open.
+	WatchUntil *time.Time
+	// QuarantinedAt is set when recomputing this payment failed; the block went on without it (ruling 1).
+	QuarantinedAt    *time.Time
+	QuarantineReason string
+}
+
+// Due is the smallest sum that settles the payment.
+func (p Payment) Due() Amount { return p.Amount.LessTolerance(p.ToleranceBPS) }
+
+// Open reports whether the payment still waits for money or for finality.
+func (p Payment) Open() bool { return p.Status == PaymentPending || p.Status == PaymentDetected }
