@@ -1,0 +1,236 @@
+package ctrip_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/ctrip-gateway/ctrip"
+
+// pkg is what `go list -json` says of one package.
+type pkg struct {
+	ImportPath   string
+	Dir          string
+	Imports      []string
+	TestImports  []string
+	XTestImports []string
+	GoFiles      []string
+}
+
+func (p pkg) room() string { return strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/") }
+
+func list(t *testing.T, args ...string) []pkg {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list", "-json=ImportPath,Dir,Imports,TestImports,XTestImports,GoFiles"}, args...)...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, &stderr)
+	}
+	var ps []pkg
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p pkg
+		if err := dec.Decode(&p); err == io.EOF {
+			return ps
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		ps = append(ps, p)
+	}
+}
+
+// table reads the Markdown table under a heading of ARCHITECTURE.md: one slice of cells a row, without code quotes.
+func table(t *testing.T, heading string) [][]string {
+	t.Helper()
+	doc, err := os.ReadFile("ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, ok := strings.Cut(string(doc), "\n## "+heading+"\n")
+	if !ok {
+		t.Fatalf("ARCHITECTURE.md has no section %q", heading)
+	}
+	section, _, _ = strings.Cut(section, "\n## ")
+	var rows [][]string
+	for line := range strings.Lines(section) {
+		if !strings.HasPrefix(line, "|") || strings.HasPrefix(line, "|-") {
+			continue
+		}
+		var cells []string
+		for cell := range strings.SplitSeq(strings.Trim(strings.TrimSpace(line), "|"), "|") {
+			cells = append(cells, strings.TrimSpace(strings.ReplaceAll(cell, "`", "")))
+		}
+		rows = append(rows, cells)
+	}
+	if len(rows) < 2 {
+		t.Fatalf("the table of %q is empty", heading)
+	}
+	return rows[1:]
+}
+
+// TestFloors holds the imports against the floor table: a package imports only packages of floors below its own.
+func TestFloors(t *testing.T) {
+	floor := make(map[string]int)
+	for _, row := range table(t, "Floors") {
+		n, err := strconv.Atoi(row[0])
+		if err != nil {
+			t.Fatalf("floor %q of %q", row[0], row[1])
+		}
+		floor[row[1]] = n
+	}
+	seen := make(map[string]bool)
+	for _, p := range list(t, "./...") {
+		room := p.room()
+		if room == "" {
+			continue
+		}
+		mine, ok := floor[room]
+		if !ok {
+			t.Errorf("%s is on no floor of ARCHITECTURE.md", room)
+			continue
+		}
+		seen[room] = true
+		for _, imp := range p.Imports {
+			theirs, ours := strings.CutPrefix(imp, module+"/")
+			if ours && floor[theirs] >= mine {
+				t.Errorf("%s (floor %d) imports %s (floor %d)", room, mine, theirs, floor[theirs])
+			}
+		}
+		if _, err := os.Stat(filepath.Join(p.Dir, "doc.go")); err != nil && len(p.GoFiles) > 0 {
+			t.Errorf("%s has no doc.go", room)
+		}
+	}
+	for room := range floor {
+		if !seen[room] {
+			t.Errorf("ARCHITECTURE.md lists %s, which does not exist", room)
+		}
+	}
+}
+
+// TestLibraryOwners holds the imports against the owner table: one library, one room. Tests may use what they like.
+func TestLibraryOwners(t *testing.T) {
+	owners := table(t, "Library owners")
+	for _, p := range list(t, "./...") {
+		for _, imp := range p.Imports {
+			for _, row := range owners {
+				library, rooms := row[0], strings.Split(row[1], ", ")
+				if (imp == library || strings.HasPrefix(imp, library+"/")) && !slices.Contains(rooms, p.room()) {
+					t.Errorf("%s imports %s, which belongs to %s", p.room(), imp, row[1])
+				}
+			}
+		}
+	}
+}
+
+// TestEnvironmentIsReadOnce: os.Getenv and its kin are config's, and devnet's and testkit's for nothing but tests.
+func TestEnvironmentIsReadOnce(t *testing.T) {
+	for _, p := range list(t, "./...") {
+		if room := p.room(); room == "config" || strings.HasPrefix(room, "internal/testkit") {
+			continue
+		}
+		for _, name := range p.GoFiles {
+			src, err := os.ReadFile(filepath.Join(p.Dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, call := range []string{"os.Getenv(", "os.LookupEnv(", "os.Environ("} {
+				if bytes.Contains(src, []byte(call)) {
+					t.Errorf("%s/%s calls %s)", p.room(), name, call)
+				}
+			}
+		}
+	}
+}
+
+// TestProductionBinaries: nothing of the toy world is linked into what a merchant's money depends on.
+func TestProductionBinaries(t *testing.T) {
+	toys := []string{
+		module + "/internal/devnet", module + "/internal/testkit", module + "/internal/store/sqlite", "github.com/glebarez/",
+		"modernc.org/sqlite", "github.com/alicebob/miniredis", "github.com/ethereum/go-ethereum/ethclient/simulated",
+		"github.com/ethereum/go-ethereum/node", "github.com/ethereum/go-ethereum/core/vm", "testing",
+	}
+	for _, binary := range []string{"./cmd/api", "./cmd/worker", "./cmd/scanner", "./cmd/ctripctl"} {
+		for _, p := range list(t, "-deps", binary) {
+			for _, toy := range toys {
+				if p.ImportPath == toy || strings.HasPrefix(p.ImportPath, strings.TrimSuffix(toy, "/")+"/") {
+					t.Errorf("%s links %s", binary, p.ImportPath)
+				}
+			}
+		}
+	}
+}
+
+var reference = regexp.MustCompile("`([a-z][a-z0-9_/]*\\.go):((?:[A-Za-z]+\\.)?[A-Za-z]+)`")
+
+// TestNamedFunctionsExist looks up every `file:Func` that ARCHITECTURE.md names.
+func TestNamedFunctionsExist(t *testing.T) {
+	doc, err := os.ReadFile("ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := reference.FindAllStringSubmatch(string(doc), -1)
+	if len(found) < 10 {
+		t.Fatalf("ARCHITECTURE.md names %d functions", len(found))
+	}
+	for _, ref := range found {
+		file, err := parser.ParseFile(token.NewFileSet(), ref[1], nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Errorf("%s: %v", ref[0], err)
+			continue
+		}
+		if !slices.Contains(functions(file), ref[2]) {
+			t.Errorf("%s: no such function", ref[0])
+		}
+	}
+}
+
+// functions names a file's functions: "New", "Store.InTx".
+func functions(file *ast.File) []string {
+	var names []string
+	for _, d := range file.Decls {
+		f, ok := d.(*ast.FuncDecl)
+		if !ok {
+			continue
+		}
+		name := f.Name.Name
+		if f.Recv != nil {
+			recv := f.Recv.List[0].Type
+			if star, ok := recv.(*ast.StarExpr); ok {
+				recv = star.X
+			}
+			if id, ok := recv.(*ast.Ident); ok {
+				name = id.Name + "." + name
+			}
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
+// TestFileLengths: a file that has grown past a comfortable length is two rooms.
+func TestFileLengths(t *testing.T) {
+	for _, p := range list(t, "./...") {
+		for _, name := range p.GoFiles {
+			src, err := os.ReadFile(filepath.Join(p.Dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := bytes.Count(src, []byte("\n")); n > 450 && !strings.HasSuffix(name, ".gen.go") {
+				t.Errorf("%s/%s has %d lines", p.room(), name, n)
+			}
+		}
+	}
+}
