@@ -1,0 +1,270 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"time"
+
+	"gopkg.in/yaml.v3"
+)
+
+// Multicall3 is the address at which the contract of that name stands on nearly every chain, in lower case.
+const Multicall3 = "0xca11bde05977b3631167028862be2a173976ca11"
+
+// Chain is one entry of the chains file, with its defaults filled in.
+type Chain struct {
+	// Name is the slug by which the API knows the chain: ethereum, base.
+	Name string
+	// ChainID is what eth_chainId must answer.
+	ChainID uint64
+	// RPCURLs are the providers, http(s) or ws(s), in order of preference. They may hold API keys and print without.
+	RPCURLs  []URL
+	Finality Finality
+	// PollInterval is how often the head is asked for; default the block time within 250ms and 5s.
+	PollInterval time.Duration
+	// StartBlock is the first block to scan; nil means the head at the first start.
+	StartBlock *uint64
+	// BlockTime is the usual time between blocks; default 12s.
+	BlockTime time.Duration
+	// ExplorerURL is where people look at transactions, without a trailing slash; may be empty.
+	ExplorerURL string
+	// Multicall is Multicall3's address in lower case; empty where the file says none.
+	Multicall string
+	// Test marks chains whose money is worth nothing: ck_test_ keys see only these.
+	Test   bool
+	Native Native
+	Tokens []Token
+}
+
+// Finality says when a block counts as final. Depth serves when no provider knows the tag, or there is none.
+type Finality struct {
+	// Tag is finalized, safe or empty.
+	Tag string
+	// Depth is a number of blocks including the transfer's own, at least 1.
+	Depth uint64
+}
+
+// Native is the chain's own coin.
+type Native struct {
+	Symbol   string
+	Decimals uint8
+}
+
+// Token is an ERC-20 contract whose transfers count.
+type Token struct {
+	Symbol string
+	// Contract is 0x and 40 hex digits in lower case.
+	Contract string
+	Decimals uint8
+}
+
+// The file as written: pointers tell a missing value from a zero.
+type (
+	chainsFile struct {
+		Chains []chainEntry `yaml:"chains"`
+	}
+	chainEntry struct {
+		Name         string        `yaml:"name"`
+		ChainID      uint64        `yaml:"chain_id"`
+		RPCURLs      []string      `yaml:"rpc_urls"`
+		Finality     finalityEntry `yaml:"finality"`
+		PollInterval string        `yaml:"poll_interval"`
+		StartBlock   *uint64       `yaml:"start_block"`
+		BlockTime    string        `yaml:"block_time"`
+		ExplorerURL  string        `yaml:"explorer_url"`
+		Multicall    string        `yaml:"multicall"`
+		Test         bool          `yaml:"test"`
+		Native       *nativeEntry  `yaml:"native"`
+		Tokens       []tokenEntry  `yaml:"tokens"`
+	}
+	finalityEntry struct {
+		Tag   string  `yaml:"tag"`
+		Depth *uint64 `yaml:"depth"`
+	}
+	nativeEntry struct {
+		Symbol   string `yaml:"symbol"`
+		Decimals *uint8 `yaml:"decimals"`
+	}
+	tokenEntry struct {
+		Symbol   string `yaml:"symbol"`
+		Contract string `yaml:"contract"`
+		Decimals *uint8 `yaml:"decimals"`
+	}
+)
+
+// ParseChains reads a chains file: a list of chains, or a mapping whose only key chains holds that list. Unknown keys are
+// faults. The error is a [*Faults] that names every fault by its place, chains[0].tokens[1].decimals, and line.
+func ParseChains(content []byte) ([]Chain, error) {
+	var faults Faults
+	if kind := privateKeyIn(string(content)); kind != "" {
+		faults.add("chains", "the file holds %s; remove it, and treat that key as exposed", kind)
+		return nil, &faults
+	}
+	root, entries := decodeChains(content, &faults)
+	if err := faults.orNil(); err != nil {
+		return nil, err
+	}
+	at := func(place string) string {
+		if line := lineOf(root, place); line > 0 {
+			return fmt.Sprintf(" (line %d)", line)
+		}
+		return ""
+	}
+	chains := make([]Chain, 0, len(entries))
+	for i, entry := range entries {
+		chains = append(chains, entry.chain(fmt.Sprintf("chains[%d]", i), at, &faults))
+	}
+	validateChains(chains, &faults, at)
+	if err := faults.orNil(); err != nil {
+		return nil, err
+	}
+	return chains, nil
+}
+
+func decodeChains(content []byte, faults *Faults) (*yaml.Node, []chainEntry) {
+	var document yaml.Node
+	probe := yaml.NewDecoder(bytes.NewReader(content))
+	if err := probe.Decode(&document); err != nil {
+		if errors.Is(err, io.EOF) {
+			faults.add("chains", "the file is empty; want a list of chains")
+		} else {
+			faults.add("chains", "%s", strings.TrimPrefix(err.Error(), "yaml: "))
+		}
+		return nil, nil
+	}
+	if err := probe.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		faults.add("chains", "the file holds more than one document")
+		return nil, nil
+	}
+	strict := yaml.NewDecoder(bytes.NewReader(content))
+	strict.KnownFields(true)
+	var (
+		entries []chainEntry
+		err     error
+		list    *yaml.Node
+	)
+	switch top := document.Content[0]; top.Kind {
+	case yaml.SequenceNode:
+		list, err = top, strict.Decode(&entries)
+	case yaml.MappingNode:
+		var file chainsFile
+		list, err = child(top, "chains"), strict.Decode(&file)
+		entries = file.Chains
+	default:
+		faults.add("chains", "the file is no list of chains (line %d)", top.Line)
+		return nil, nil
+	}
+	var typeError *yaml.TypeError
+	if errors.As(err, &typeError) {
+		for _, text := range typeError.Errors {
+			faults.add("chains", "%s", plainYAMLError(text))
+		}
+	} else if err != nil {
+		faults.add("chains", "%s", strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	return list, entries
+}
+
+var (
+	yamlUnknown = regexp.MustCompile(`^line (\d+): field (\S+) not found in type`)
+	yamlType    = regexp.MustCompile("(?s)^line (\\d+): cannot unmarshal (!!\\S+)( `.*`)? into (\\S+)$")
+)
+
+// plainYAMLError turns the library's words into ours and leaves out the value.
+func plainYAMLError(text string) string {
+	if m := yamlUnknown.FindStringSubmatch(text); m != nil {
+		return fmt.Sprintf("unknown key %s (line %s)", m[2], m[1])
+	}
+	if m := yamlType.FindStringSubmatch(text); m != nil {
+		wanted := "a " + strings.TrimPrefix(m[4], "config.")
+		switch {
+		case strings.HasPrefix(m[4], "uint"):
+			wanted = "a whole number that is not negative"
+		case m[4] == "bool":
+			wanted = "true or false"
+		case strings.HasPrefix(m[4], "[]"):
+			wanted = "a list"
+		case strings.HasPrefix(m[4], "config."):
+			wanted = "a mapping"
+		case m[4] == "string":
+			wanted = "text"
+		}
+		return fmt.Sprintf("has the wrong kind of value, want %s (line %s)", wanted, m[1])
+	}
+	return text
+}
+
+// UnmarshalYAML also takes a bare number, which is a depth without a tag.
+func (f *finalityEntry) UnmarshalYAML(node *yaml.Node) error {
+	if node.Kind == yaml.ScalarNode && node.Tag == "!!int" {
+		return node.Decode(&f.Depth)
+	}
+	if node.Kind != yaml.MappingNode {
+		return &yaml.TypeError{Errors: []string{fmt.Sprintf("finality wants {tag: finalized, depth: 64} (line %d)", node.Line)}}
+	}
+	for i := 0; i < len(node.Content); i += 2 {
+		if key := node.Content[i]; key.Value != "tag" && key.Value != "depth" {
+			return &yaml.TypeError{Errors: []string{fmt.Sprintf("unknown key %s (line %d)", key.Value, key.Line)}}
+		}
+	}
+	type plain finalityEntry
+	return node.Decode((*plain)(f))
+}
+
+// chain fills in the defaults of an entry and converts what is text in the file.
+func (e chainEntry) chain(place string, at func(string) string, faults *Faults) Chain {
+	c := Chain{
+		Name: e.Name, ChainID: e.ChainID, StartBlock: e.StartBlock, Test: e.Test,
+		ExplorerURL: strings.TrimRight(e.ExplorerURL, "/"), Multicall: strings.ToLower(e.Multicall),
+		Finality: Finality{Tag: e.Finality.Tag}, Native: Native{Symbol: "ETH", Decimals: 18}, BlockTime: 12 * time.Second,
+	}
+	duration := func(key, text string, into *time.Duration) {
+		if text == "" {
+			return
+		}
+		d, err := ParseDuration(text)
+		if err != nil {
+			faults.add(place+"."+key, "is not a duration such as 500ms or 2s%s", at(place+"."+key))
+			return
+		}
+		*into = d
+	}
+	duration("block_time", e.BlockTime, &c.BlockTime)
+	c.PollInterval = min(max(c.BlockTime, 250*time.Millisecond), 5*time.Second)
+	duration("poll_interval", e.PollInterval, &c.PollInterval)
+	for _, u := range e.RPCURLs {
+		c.RPCURLs = append(c.RPCURLs, URL(strings.TrimSpace(u)))
+	}
+	if e.Finality.Depth != nil {
+		c.Finality.Depth = *e.Finality.Depth
+	}
+	switch c.Multicall {
+	case "", "true":
+		c.Multicall = Multicall3
+	case "none", "false":
+		c.Multicall = ""
+	}
+	if e.Native != nil {
+		if e.Native.Symbol != "" {
+			c.Native.Symbol = e.Native.Symbol
+		}
+		if e.Native.Decimals != nil {
+			c.Native.Decimals = *e.Native.Decimals
+		}
+	}
+	for j, t := range e.Tokens {
+		token := Token{Symbol: t.Symbol, Contract: strings.ToLower(t.Contract)}
+		if t.Decimals == nil {
+			name := fmt.Sprintf("%s.tokens[%d].decimals", place, j)
+			faults.add(name, "is required%s", at(name))
+		} else {
+			token.Decimals = *t.Decimals
+		}
+		c.Tokens = append(c.Tokens, token)
+	}
+	return c
+}

@@ -1,0 +1,124 @@
+package config
+
+import "time"
+
+// The values of ENV.
+const (
+	Development = "development"
+	Test        = "test"
+	Production  = "production"
+)
+
+// Config holds every setting. Each field's tags are its documentation: the variable's name (env), its default
+// (envDefault), what it means (desc), whether it is secret, what .env.example shows (example) and who needs it (required:
+// "always", or "services" for everything but ctripctl). Printing a Config in any way shows no secret.
+type Config struct {
+	Env           string        `env:"ENV" envDefault:"development" example:"development" desc:"development, test or production. Only development reads a .env file; production refuses weak secrets and plain http."`
+	PublicURL     string        `env:"PUBLIC_URL" envDefault:"http://127.0.0.1:8080" example:"http://127.0.0.1:8080" desc:"Where payers and merchants reach the API, without a trailing slash. Checkout links begin with it. Production needs https."`
+	MasterKeys    MasterKeys    `env:"MASTER_KEYS" secret:"true" required:"services" example:"changeme:Y2hhbmdlbWUtY2hhbmdlbWUtY2hhbmdlbWUtY2hhbmc=" desc:"Keys that encrypt stored secrets: id:base64 of 32 bytes, comma-separated. The first encrypts, all decrypt."`
+	OperatorToken Secret        `env:"OPERATOR_TOKEN" secret:"true" required:"services" example:"changeme-operator-token-of-32-characters" desc:"Opens the operator routes and the guarded ops pages. At least 32 characters in production."`
+	APIAddr       string        `env:"API_ADDR" envDefault:"127.0.0.1:8080" desc:"Where cmd/api listens, host:port."`
+	OpsAddr       string        `env:"OPS_ADDR" desc:"Where health, metrics and pprof are served, host:port. Default 127.0.0.1:9090 for the API and the quickstart, 127.0.0.1:9091 for the worker, 127.0.0.1:9092 for the scanner."`
+	LogLevel      string        `env:"LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error."`
+	LogFormat     string        `env:"LOG_FORMAT" envDefault:"json" desc:"json or text."`
+	ShutdownGrace time.Duration `env:"SHUTDOWN_GRACE" envDefault:"45s" desc:"How long a stopping process may finish what is in flight. Production needs 35s or more: the largest endpoint timeout and a commit."`
+	MaxClockSkew  time.Duration `env:"MAX_CLOCK_SKEW" envDefault:"30s" desc:"A process whose clock differs from the database's by more is not ready."`
+	Database      Database      `group:"Database"`
+	Redis         RedisPool     `group:"Redis"`
+	Payments      Payments      `group:"Payments and chains"`
+	Webhook       Webhook       `group:"Webhooks"`
+	Egress        Egress        `group:"Outgoing connections"`
+	API           API           `group:"API limits"`
+	Retention     Retention     `group:"Retention"`
+	Tracing       Tracing       `group:"Tracing"`
+
+	// Chains is what CHAINS_FILE says, checked.
+	Chains []Chain `env:"-"`
+	// Warnings are settings that work but that an operator should know of; without secrets, ready to be logged.
+	Warnings []string `env:"-"`
+}
+
+// Database is where the record is kept.
+type Database struct {
+	URL         URL           `env:"DATABASE_URL" secret:"true" required:"always" example:"postgres://ctrip:changeme@postgres:5432/ctrip?sslmode=disable" desc:"postgres://user:password@host:port/database?options. SQLite exists only inside the quickstart."`
+	MaxOpen     int           `env:"DB_MAX_OPEN_CONNS" envDefault:"32" desc:"Most connections that one process opens to the database."`
+	MaxIdle     int           `env:"DB_MAX_IDLE_CONNS" envDefault:"32" desc:"Most connections that one process keeps open while they are not in use."`
+	MaxLifetime time.Duration `env:"DB_CONN_MAX_LIFETIME" envDefault:"30m" desc:"A connection older than this is replaced."`
+}
+
+// RedisPool is where the tasks wait.
+type RedisPool struct {
+	Server   Redis `env:"REDIS_URL" secret:"true" required:"services" example:"redis://redis:6379/0" desc:"redis://[user:password@]host:port/db, rediss:// for TLS, redis-sentinel://[user:password@]h1:26379,h2:26379/db?master=NAME[&sentinel_password=…], redis-cluster://[user:password@]h1:6379,h2:6379; rediss-sentinel:// and rediss-cluster:// for TLS."`
+	PoolSize int   `env:"REDIS_POOL_SIZE" envDefault:"128" desc:"Most connections that one process opens to Redis."`
+}
+
+// Payments is what the life of a payment depends on.
+type Payments struct {
+	ChainsFile       string        `env:"CHAINS_FILE" envDefault:"chains.yaml" example:"deploy/chains.dev.yaml" desc:"The YAML file that lists the chains and their tokens."`
+	AddressBranch    uint32        `env:"ADDRESS_BRANCH" envDefault:"0" desc:"The branch under each account xpub from which this deployment derives addresses; every deployment that shares an xpub has its own."`
+	ExpiresIn        time.Duration `env:"PAYMENT_EXPIRES_IN" envDefault:"30m" desc:"How long a payment may be paid when the request does not say; 60s to 7d."`
+	MonitoringWindow time.Duration `env:"MONITORING_WINDOW" envDefault:"24h" desc:"How long an address is still watched after its payment expired, was canceled or confirmed, in block time."`
+}
+
+// Webhook is how events reach the merchants.
+type Webhook struct {
+	URL               URL           `env:"WEBHOOK_URL" secret:"true" desc:"Default endpoint of every merchant that has none. Production needs https and WEBHOOK_SECRET with it."`
+	Secret            Secret        `env:"WEBHOOK_SECRET" secret:"true" desc:"Signs what goes to WEBHOOK_URL: whsec_ and base64 of at least 24 bytes, or at least 24 bytes of your own."`
+	Timeout           time.Duration `env:"WEBHOOK_TIMEOUT" envDefault:"10s" desc:"Time for one request in all, 1s to 30s."`
+	MaxAttempts       int           `env:"WEBHOOK_MAX_ATTEMPTS" envDefault:"15" desc:"Attempts before a delivery is dead."`
+	RetryBase         time.Duration `env:"WEBHOOK_RETRY_BASE" envDefault:"5s" desc:"Delay after the first failed attempt."`
+	RetryFactor       float64       `env:"WEBHOOK_RETRY_FACTOR" envDefault:"3" desc:"Each delay is this many times the one before."`
+	RetryMax          time.Duration `env:"WEBHOOK_RETRY_MAX" envDefault:"12h" desc:"The longest delay between two attempts."`
+	RetryJitter       float64       `env:"WEBHOOK_RETRY_JITTER" envDefault:"0.2" desc:"Each delay varies by up to this share either way, 0 to 0.9."`
+	Concurrency       int           `env:"WEBHOOK_CONCURRENCY" envDefault:"1024" desc:"Deliveries in flight at once in one worker process, over all its lanes."`
+	Lanes             int           `env:"WEBHOOK_LANES" envDefault:"8" desc:"Queues over which endpoints are spread, 1 to 64. The same in every process."`
+	MaxInFlight       int           `env:"WEBHOOK_MAX_IN_FLIGHT" envDefault:"64" desc:"Deliveries in flight at once to one endpoint; an endpoint's own setting wins."`
+	HostInFlight      int           `env:"WEBHOOK_HOST_MAX_IN_FLIGHT" envDefault:"256" desc:"Deliveries in flight at once to one destination host, over all merchants."`
+	PollInterval      time.Duration `env:"WEBHOOK_POLL_INTERVAL" envDefault:"10ms" desc:"How often an idle lane looks for a new task."`
+	RetryPollInterval time.Duration `env:"WEBHOOK_RETRY_POLL_INTERVAL" envDefault:"500ms" desc:"How often waiting retries are looked at."`
+	SweepInterval     time.Duration `env:"WEBHOOK_SWEEP_INTERVAL" envDefault:"5s" desc:"How often the sweeper looks for due deliveries without a task."`
+	SweepBatch        int           `env:"WEBHOOK_SWEEP_BATCH" envDefault:"500" desc:"Deliveries that one sweep takes at a time."`
+	CommitBatch       int           `env:"WEBHOOK_COMMIT_BATCH" envDefault:"256" desc:"Most verdicts that are committed together."`
+	CommitWait        time.Duration `env:"WEBHOOK_COMMIT_WAIT" envDefault:"5ms" desc:"How long a verdict waits for others to be committed with."`
+	DisableAfter      time.Duration `env:"WEBHOOK_DISABLE_AFTER" envDefault:"5d" desc:"An endpoint that has had no success for this long, over at least 20 failed attempts, is disabled."`
+	SecretOverlap     time.Duration `env:"WEBHOOK_SECRET_OVERLAP" envDefault:"24h" desc:"How long a rotated secret still signs when the request does not say; 0s to 7d."`
+	SecretMaxAge      time.Duration `env:"SECRET_MAX_AGE" envDefault:"180d" desc:"An older endpoint secret is warned about, then blocks edits of its endpoint until it is rotated."`
+	Allow             string        `env:"WEBHOOK_ALLOW" desc:"Addresses that the deny table would refuse, comma-separated CIDR[:ports], each freeing only itself. For development and intranets."`
+}
+
+// Egress is how requests to merchants leave the house.
+type Egress struct {
+	Proxy URL      `env:"EGRESS_PROXY" secret:"true" desc:"Forward proxy for webhook requests, http:// or https://. HTTP_PROXY and its kin are never read."`
+	IPs   []string `env:"EGRESS_IPS" desc:"The addresses that our requests come from, comma-separated; shown to merchants for their firewalls."`
+}
+
+// API is what bounds a caller.
+type API struct {
+	Rate            float64       `env:"API_RATE" envDefault:"100" desc:"Requests a second that one API key may make in the long run."`
+	Burst           int           `env:"API_BURST" envDefault:"500" desc:"Requests that one API key may make at once."`
+	MaxBody         int64         `env:"API_MAX_BODY" envDefault:"262144" desc:"Largest request body, in bytes."`
+	Timeout         time.Duration `env:"API_TIMEOUT" envDefault:"30s" desc:"Time for one API request in all."`
+	MaxEndpoints    int           `env:"MAX_ENDPOINTS" envDefault:"20" desc:"Webhook endpoints of one merchant."`
+	MaxKeys         int           `env:"MAX_KEYS" envDefault:"20" desc:"API keys of one merchant."`
+	MaxOpenPayments int           `env:"MAX_OPEN_PAYMENTS" envDefault:"10000" desc:"Open payments of one merchant."`
+}
+
+// Retention is how long records are kept. Payments are kept for good.
+type Retention struct {
+	Deliveries  time.Duration `env:"RETENTION_DELIVERIES" envDefault:"30d" desc:"Finished deliveries and their attempts."`
+	Held        time.Duration `env:"RETENTION_HELD" envDefault:"30d" desc:"Deliveries held for a paused or disabled endpoint are canceled after this."`
+	Events      time.Duration `env:"RETENTION_EVENTS" envDefault:"90d" desc:"Events; not shorter than deliveries."`
+	Idempotency time.Duration `env:"RETENTION_IDEMPOTENCY" envDefault:"24h" desc:"Answers kept for repeated Idempotency-Keys."`
+	Interval    time.Duration `env:"RETENTION_INTERVAL" envDefault:"1h" desc:"How often retention runs."`
+}
+
+// Tracing is where spans go. Without an endpoint none are sent; traceparent headers are made all the same.
+type Tracing struct {
+	Endpoint    URL     `env:"OTEL_EXPORTER_OTLP_ENDPOINT" secret:"true" desc:"Base URL of an OTLP/HTTP collector, for example http://otel-collector:4318. Empty sends no spans."`
+	Headers     Secret  `env:"OTEL_EXPORTER_OTLP_HEADERS" secret:"true" desc:"Headers for the collector: name=value, comma-separated."`
+	ServiceName string  `env:"OTEL_SERVICE_NAME" desc:"Service name in spans. Default ctrip- and the binary's name."`
+	SampleRatio float64 `env:"OTEL_TRACES_SAMPLER_ARG" envDefault:"1" desc:"Share of new traces that are recorded, 0 to 1."`
+}
+
+// IsProduction reports whether the strict rules apply. Whatever is not clearly development or test is production.
+func (c Config) IsProduction() bool { return c.Env != Development && c.Env != Test }
