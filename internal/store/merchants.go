@@ -1,0 +1,67 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/ctrip-gateway/ctrip/models"
+)
+
+// InsertMerchant writes a merchant.
+func (tx *Tx) InsertMerchant(ctx context.Context, m models.Merchant) error {
+	return wrap("insert merchant "+m.ID, tx.with(ctx).Create(&m).Error)
+}
+
+// Merchant reads one merchant.
+func (q *Queries) Merchant(ctx context.Context, id string) (models.Merchant, error) {
+	var m models.Merchant
+	err := q.with(ctx).Where("id = ?", id).Take(&m).Error
+	return m, one("merchant "+id, err)
+}
+
+// Merchants reads every merchant, newest first.
+func (q *Queries) Merchants(ctx context.Context) ([]models.Merchant, error) {
+	var ms []models.Merchant
+	err := q.with(ctx).Order("created_at DESC, id DESC").Find(&ms).Error
+	return ms, wrap("merchants", err)
+}
+
+// SetAccountKey makes k the account key of its merchant, whose new payments draw their addresses from it. A key that
+// belongs to another merchant is [models.ErrConflict]; one that this merchant had before goes on where it stopped.
+func (tx *Tx) SetAccountKey(ctx context.Context, k models.AccountKey) error {
+	var have []models.AccountKey
+	if err := tx.with(ctx).Where("id = ?", k.ID).Find(&have).Error; err != nil {
+		return wrap("account key", err)
+	}
+	switch {
+	case len(have) == 0:
+		if err := tx.with(ctx).Create(&k).Error; err != nil {
+			return wrap("insert account key", err)
+		}
+	case have[0].MerchantID != k.MerchantID:
+		return fmt.Errorf("store: account key of another merchant: %w", models.ErrConflict)
+	}
+	return wrap("set account key", tx.with(ctx).Model(&models.Merchant{}).Where("id = ?", k.MerchantID).
+		Updates(map[string]any{"account_key_id": k.ID, "updated_at": k.CreatedAt}).Error)
+}
+
+// AccountKey reads one account key.
+func (q *Queries) AccountKey(ctx context.Context, id string) (models.AccountKey, error) {
+	var k models.AccountKey
+	err := q.with(ctx).Where("id = ?", id).Take(&k).Error
+	return k, one("account key", err)
+}
+
+// TakeIndexes moves the counter of an account key on by n and returns the first of the n indexes. It is a transaction
+// of its own, so that creating payments does not queue behind one row; an index that is then not used is a hole.
+func (s *Store) TakeIndexes(ctx context.Context, accountKeyID string, n uint32) (uint32, error) {
+	var next []int64
+	err := s.with(ctx).Raw("UPDATE account_keys SET next_index = next_index + ? WHERE id = ? RETURNING next_index", n, accountKeyID).Scan(&next).Error
+	if err != nil {
+		return 0, wrap("take indexes", err)
+	}
+	if len(next) == 0 {
+		return 0, fmt.Errorf("store: take indexes: %w", models.ErrNotFound)
+	}
+	return uint32(next[0] - int64(n)), nil
+}

@@ -1,0 +1,153 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"gorm.io/gorm"
+
+	"github.com/ctrip-gateway/ctrip/models"
+)
+
+// OrderTakenError says that a merchant's order_id names another payment that is neither expired nor canceled.
+type OrderTakenError struct{ OrderID string }
+
+func (e *OrderTakenError) Error() string { return "order_id is taken by another payment" }
+
+// InsertPayment writes a payment and its row in the book of addresses. It returns [*OrderTakenError] when the order_id
+// is in use.
+func (tx *Tx) InsertPayment(ctx context.Context, p models.Payment) error {
+	if err := tx.with(ctx).Create(&p).Error; err != nil {
+		if p.OrderID != nil && violates(err, "payments_order", "payments.order_id") {
+			return &OrderTakenError{OrderID: *p.OrderID}
+		}
+		return wrap("insert payment "+p.ID, err)
+	}
+	return tx.InsertAddress(ctx, Address{
+		Address: p.Address, AccountKeyID: p.AccountKeyID, AddressIndex: p.AddressIndex, DerivationPath: p.DerivationPath,
+		MerchantID: p.MerchantID, PaymentID: &p.ID, CreatedAt: p.CreatedAt,
+	})
+}
+
+// Payment reads one payment of a merchant.
+func (q *Queries) Payment(ctx context.Context, merchantID, id string) (models.Payment, error) {
+	var p models.Payment
+	err := q.with(ctx).Where("merchant_id = ? AND id = ?", merchantID, id).Take(&p).Error
+	return p, one("payment "+id, err)
+}
+
+// PaymentByToken reads the payment that a checkout link opens.
+func (q *Queries) PaymentByToken(ctx context.Context, token string) (models.Payment, error) {
+	var p models.Payment
+	err := q.with(ctx).Where("token = ?", token).Take(&p).Error
+	return p, one("payment by token", err)
+}
+
+// PaymentByOrder reads the payment that holds a merchant's order_id.
+func (q *Queries) PaymentByOrder(ctx context.Context, merchantID, orderID string) (models.Payment, error) {
+	var p models.Payment
+	err := q.with(ctx).Where("merchant_id = ? AND order_id = ? AND status NOT IN ('expired', 'canceled')", merchantID, orderID).Take(&p).Error
+	return p, one("payment by order", err)
+}
+
+// CountOpenPayments counts a merchant's payments that wait for money or finality, up to limit.
+func (q *Queries) CountOpenPayments(ctx context.Context, merchantID string, limit int) (int, error) {
+	var n int64
+	open := q.with(ctx).Table("payments").Select("1").
+		Where("merchant_id = ? AND status IN ('pending', 'detected')", merchantID).Limit(limit)
+	err := q.with(ctx).Table("(?) AS open_payments", open).Count(&n).Error
+	return int(n), wrap("count open payments", err)
+}
+
+// LockPayments reads payments by id, in the order of the id, and locks their rows until the transaction ends.
+func (tx *Tx) LockPayments(ctx context.Context, ids []string) ([]models.Payment, error) {
+	var ps []models.Payment
+	for start := 0; start < len(ids); start += chunk {
+		var some []models.Payment
+		err := tx.with(ctx).Raw("SELECT * FROM payments WHERE id IN ? ORDER BY id"+tx.dialect.forUpdate(), ids[start:min(start+chunk, len(ids))]).Scan(&some).Error
+		if err != nil {
+			return nil, wrap("lock payments", err)
+		}
+		ps = append(ps, some...)
+	}
+	return ps, nil
+}
+
+// SavePayment writes what can change of a payment.
+func (tx *Tx) SavePayment(ctx context.Context, p models.Payment) error {
+	err := tx.with(ctx).Model(&models.Payment{}).Where("id = ?", p.ID).Updates(map[string]any{
+		"status": p.Status, "partial": p.Partial, "overpaid": p.Overpaid, "late": p.Late,
+		"amount_received": p.AmountReceived, "amount_confirmed": p.AmountConfirmed,
+		"overpaid_announced": p.OverpaidAnnounced, "late_announced": p.LateAnnounced,
+		"confirmations": p.Confirmations, "sequence": p.Sequence, "updated_at": p.UpdatedAt,
+		"detected_at": p.DetectedAt, "confirmed_at": p.ConfirmedAt, "closed_at": p.ClosedAt, "watch_until": p.WatchUntil,
+		"quarantined_at": p.QuarantinedAt, "quarantine_reason": p.QuarantineReason,
+	}).Error
+	return wrap("save payment "+p.ID, err)
+}
+
+// Quarantine marks a payment that could not be recomputed; the block goes on without it (ruling 1).
+func (tx *Tx) Quarantine(ctx context.Context, id, reason string, at time.Time) error {
+	return wrap("quarantine "+id, tx.with(ctx).Model(&models.Payment{}).Where("id = ?", id).
+		Updates(map[string]any{"quarantined_at": at, "quarantine_reason": reason, "updated_at": at}).Error)
+}
+
+// Expiring returns the ids of a chain's pending payments whose time ended before blockTime.
+func (tx *Tx) Expiring(ctx context.Context, chainID uint64, blockTime time.Time) ([]string, error) {
+	var ids []string
+	err := tx.with(ctx).Model(&models.Payment{}).
+		Where("chain_id = ? AND status = 'pending' AND expires_at < ? AND quarantined_at IS NULL", chainID, blockTime).
+		Order("id").Pluck("id", &ids).Error
+	return ids, wrap("expiring payments", err)
+}
+
+// Quarantined returns the ids of payments that wait for another try since before.
+func (q *Queries) Quarantined(ctx context.Context, before time.Time, limit int) ([]string, error) {
+	var ids []string
+	err := q.with(ctx).Model(&models.Payment{}).Where("quarantined_at < ?", before).Order("quarantined_at").Limit(limit).Pluck("id", &ids).Error
+	return ids, wrap("quarantined payments", err)
+}
+
+// Announced is what an event told a merchant about a payment, without its body.
+type Announced struct {
+	ID        string
+	PaymentID string
+	Type      string
+	Sequence  int
+	Retracts  []string `gorm:"serializer:json"`
+	CreatedAt time.Time
+}
+
+// TableName reads the events table.
+func (Announced) TableName() string { return "events" }
+
+// AnnouncedFor reads what was announced of the given payments, in the order of the sequence.
+func (q *Queries) AnnouncedFor(ctx context.Context, paymentIDs []string) (map[string][]Announced, error) {
+	all := make(map[string][]Announced)
+	for start := 0; start < len(paymentIDs); start += chunk {
+		var some []Announced
+		err := q.with(ctx).Select("id", "payment_id", "type", "sequence", "retracts", "created_at").
+			Where("payment_id IN ?", paymentIDs[start:min(start+chunk, len(paymentIDs))]).Order("payment_id, sequence").Find(&some).Error
+		if err != nil {
+			return nil, wrap("events of payments", err)
+		}
+		for _, a := range some {
+			all[a.PaymentID] = append(all[a.PaymentID], a)
+		}
+	}
+	return all, nil
+}
+
+// Savepoint runs f so that its writes can be given up without giving up the transaction. Deliveries it wrote are told
+// after the commit only when it succeeded.
+func (tx *Tx) Savepoint(ctx context.Context, f func(*Tx) error) error {
+	var inner Tx
+	err := tx.with(ctx).Transaction(func(db *gorm.DB) error {
+		inner = Tx{Queries: Queries{db: db, dialect: tx.dialect}}
+		return f(&inner)
+	})
+	if err == nil {
+		tx.written = append(tx.written, inner.written...)
+	}
+	return err
+}
