@@ -1,0 +1,121 @@
+package webhook
+
+import "time"
+
+const timeLayout = "2006-01-02T15:04:05.000Z"
+
+// Time is a moment as the wire writes it: RFC 3339, UTC, always three decimals of a second.
+type Time struct{ time.Time }
+
+// At is t as the wire writes it, cut to the millisecond.
+func At(t time.Time) Time { return Time{t.UTC().Truncate(time.Millisecond)} }
+
+// AtPtr is [At] for a moment that may not have come yet.
+func AtPtr(t *time.Time) *Time {
+	if t == nil {
+		return nil
+	}
+	at := At(*t)
+	return &at
+}
+
+// MarshalJSON writes "2026-11-23T10:00:00.123Z".
+func (t Time) MarshalJSON() ([]byte, error) {
+	return []byte(t.UTC().Format(`"` + timeLayout + `"`)), nil
+}
+
+// MarshalText writes 2026-11-23T10:00:00.123Z.
+func (t Time) MarshalText() ([]byte, error) { return []byte(t.UTC().Format(timeLayout)), nil }
+
+// Payment is a payment as it stood when the event happened. Members that have no value are null, never left out.
+type Payment struct {
+	ID                    string            `json:"id"`       // pay_…
+	Sequence              int               `json:"sequence"` // counts this payment's events from 1, without holes
+	OrderID               *string           `json:"order_id"`
+	Status                string            `json:"status"` // pending, detected, confirmed, expired or canceled
+	Partial               bool              `json:"partial"`
+	Overpaid              bool              `json:"overpaid"`
+	Late                  bool              `json:"late"`
+	Chain                 string            `json:"chain"`
+	ChainID               uint64            `json:"chain_id"`
+	Asset                 Asset             `json:"asset"`
+	Address               string            `json:"address"` // EIP-55
+	DerivationPath        string            `json:"derivation_path"`
+	Amount                string            `json:"amount"` // base units, as are the two below; 0…2^256−1
+	AmountDecimal         string            `json:"amount_decimal"`
+	AmountReceived        string            `json:"amount_received"`
+	AmountConfirmed       string            `json:"amount_confirmed"`
+	Confirmations         uint64            `json:"confirmations"`
+	RequiredConfirmations uint64            `json:"required_confirmations"`
+	CreatedAt             Time              `json:"created_at"`
+	ExpiresAt             Time              `json:"expires_at"`
+	ConfirmedAt           *Time             `json:"confirmed_at"`
+	Metadata              map[string]string `json:"metadata"`
+	CheckoutURL           *string           `json:"checkout_url"`
+	// Transfers lists at most MaxTransfers, oldest first; TransfersTotal counts all.
+	Transfers      []Transfer `json:"transfers"`
+	TransfersTotal int        `json:"transfers_total"`
+}
+
+// MarshalJSON writes the fields in order, an empty object or list where there is nothing, and of more than
+// [MaxTransfers] transfers the last ones. TransfersTotal is never less than the transfers given.
+func (p Payment) MarshalJSON() ([]byte, error) {
+	type plain Payment
+	p.TransfersTotal = max(p.TransfersTotal, len(p.Transfers))
+	if p.Metadata == nil {
+		p.Metadata = map[string]string{}
+	}
+	if p.Transfers == nil {
+		p.Transfers = []Transfer{}
+	}
+	if over := len(p.Transfers) - MaxTransfers; over > 0 {
+		p.Transfers = p.Transfers[over:]
+	}
+	return marshal(plain(p))
+}
+
+// Asset is what is paid. Contract is null for the chain's own coin.
+type Asset struct {
+	Symbol   string  `json:"symbol"`
+	Contract *string `json:"contract"` // EIP-55
+	Decimals uint8   `json:"decimals"`
+}
+
+// Where a transfer was found: in a block, or by comparing balances (money that moved inside a contract call).
+const (
+	SourceChain   = "chain"
+	SourceBalance = "balance"
+)
+
+// Transfer is money that reached the address. The same transaction may hold several.
+type Transfer struct {
+	TxHash         *string `json:"tx_hash"`   // null when Source is balance
+	LogIndex       *int    `json:"log_index"` // null for the chain's own coin
+	From           *string `json:"from"`      // EIP-55; null when Source is balance
+	Amount         string  `json:"amount"`    // base units
+	BlockNumber    uint64  `json:"block_number"`
+	BlockHash      string  `json:"block_hash"`
+	BlockTimestamp Time    `json:"block_timestamp"`
+	Confirmations  uint64  `json:"confirmations"`
+	Status         string  `json:"status"` // seen, confirmed or orphaned
+	Source         string  `json:"source"`
+}
+
+// Misdirected is a transfer of an asset, or on a chain, that the payment did not ask for. It counts towards nothing.
+type Misdirected struct {
+	Chain    string   `json:"chain"`
+	ChainID  uint64   `json:"chain_id"`
+	Asset    Asset    `json:"asset"`
+	Transfer Transfer `json:"transfer"`
+}
+
+// Endpoint is the endpoint that endpoint.* and webhook.test tell about. Members that have no value are null.
+type Endpoint struct {
+	ID              string  `json:"id"` // we_…
+	URL             string  `json:"url"`
+	Status          string  `json:"status"` // enabled, disabled or paused
+	DisabledReason  *string `json:"disabled_reason"`
+	SecretCreatedAt *Time   `json:"secret_created_at"`
+	// SecretExpiresAt is when the secret reaches its greatest age and edits are refused until it is rotated.
+	SecretExpiresAt *Time `json:"secret_expires_at"`
+}
