@@ -1,0 +1,290 @@
+package telemetry
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Metrics is every number that the gateway counts, in a registry of its own. Rooms call its methods; a nil *Metrics
+// records nothing. Durations are kept in seconds.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	attempts         *prometheus.CounterVec
+	attemptSeconds   prometheus.Histogram
+	eventToDelivered prometheus.Histogram
+	oldestDue        prometheus.Gauge
+	dead             prometheus.Counter
+	breakerOpen      prometheus.Gauge
+	secretAge        prometheus.Gauge
+	requeued         prometheus.Counter
+
+	lag       *prometheus.GaugeVec
+	head      *prometheus.GaugeVec
+	scanned   *prometheus.CounterVec
+	reorgs    *prometheus.CounterVec
+	halted    *prometheus.GaugeVec
+	rpcErrors *prometheus.CounterVec
+
+	moved       *prometheus.CounterVec
+	quarantined prometheus.Counter
+
+	requests       *prometheus.CounterVec
+	requestSeconds *prometheus.HistogramVec
+	authFailures   prometheus.Counter
+}
+
+// latencyBuckets reach from a loopback answer to the longest endpoint timeout.
+var latencyBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+
+// deliveredBuckets reach from milliseconds to the last retry, three days on.
+var deliveredBuckets = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 15, 60, 300, 1800, 7200, 43200, 86400, 259200}
+
+// NewMetrics makes the metrics and registers them, with those of the Go runtime and the process.
+func NewMetrics() *Metrics {
+	r := prometheus.NewRegistry()
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+		r.MustRegister(c)
+		return c
+	}
+	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+		r.MustRegister(c)
+		return c
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		g := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+		r.MustRegister(g)
+		return g
+	}
+	gauges := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+		r.MustRegister(g)
+		return g
+	}
+	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
+		h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
+		r.MustRegister(h)
+		return h
+	}
+	requestSeconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "ctrip_api_request_seconds", Help: "Time to answer an API request.", Buckets: latencyBuckets,
+	}, []string{"route", "method"})
+	r.MustRegister(requestSeconds, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return &Metrics{
+		registry:         r,
+		attempts:         counters("ctrip_webhook_attempts_total", "Webhook requests made, by what the answer meant.", "class"),
+		attemptSeconds:   histogram("ctrip_webhook_attempt_seconds", "Time from sending a webhook request to its verdict.", latencyBuckets),
+		eventToDelivered: histogram("ctrip_webhook_event_to_delivered_seconds", "Time from an event's creation to its delivery.", deliveredBuckets),
+		oldestDue:        gauge("ctrip_webhook_oldest_due_seconds", "How long the oldest due delivery has waited."),
+		dead:             counter("ctrip_webhook_dead_total", "Deliveries that ran out of attempts or can never succeed."),
+		breakerOpen:      gauge("ctrip_endpoint_breaker_open", "Endpoints whose circuit breaker is open."),
+		secretAge:        gauge("ctrip_endpoint_secret_age_seconds", "Age of the oldest current endpoint secret."),
+		requeued:         counter("ctrip_sweeper_requeued_total", "Due deliveries without a task that the sweeper queued again."),
+		lag:              gauges("ctrip_chain_lag_blocks", "Blocks between the chain's head and the last scanned one.", "chain"),
+		head:             gauges("ctrip_chain_head_block", "The chain's head, as its providers tell.", "chain"),
+		scanned:          counters("ctrip_chain_blocks_scanned_total", "Blocks read, matched and recorded.", "chain"),
+		reorgs:           counters("ctrip_chain_reorgs_total", "Reorganisations walked back.", "chain"),
+		halted:           gauges("ctrip_chain_halted", "1 while a chain's scanner has stopped until someone looks.", "chain"),
+		rpcErrors:        counters("ctrip_rpc_errors_total", "Failed calls to a chain's provider, by its host.", "chain", "provider"),
+		moved:            counters("ctrip_payments_moved_total", "Payments that reached a status.", "status"),
+		quarantined:      counter("ctrip_payments_quarantined_total", "Payments set aside because processing them failed."),
+		requests:         counters("ctrip_api_requests_total", "API requests answered.", "route", "method", "code"),
+		requestSeconds:   requestSeconds,
+		authFailures:     counter("ctrip_api_auth_failures_total", "API requests with a missing or bad key."),
+	}
+}
+
+// Handler serves the metrics in Prometheus's text format.
+func (m *Metrics) Handler() http.Handler {
+	if m == nil {
+		return http.NotFoundHandler()
+	}
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+// DeclareClasses makes every class appear at zero, so that rates and alerts work before the first of its kind.
+func (m *Metrics) DeclareClasses(classes ...string) {
+	if m == nil {
+		return
+	}
+	for _, class := range classes {
+		m.attempts.WithLabelValues(label(class))
+	}
+}
+
+// DeclareChain makes the counters of a chain appear at zero.
+func (m *Metrics) DeclareChain(chain string) {
+	if m == nil {
+		return
+	}
+	chain = label(chain)
+	m.lag.WithLabelValues(chain)
+	m.scanned.WithLabelValues(chain)
+	m.reorgs.WithLabelValues(chain)
+	m.halted.WithLabelValues(chain)
+}
+
+// Attempt counts one webhook request: what its answer meant, and how long it took.
+func (m *Metrics) Attempt(class string, took time.Duration) {
+	if m == nil {
+		return
+	}
+	m.attempts.WithLabelValues(label(class)).Inc()
+	m.attemptSeconds.Observe(took.Seconds())
+}
+
+// Delivered records how long after its event's creation a delivery succeeded.
+func (m *Metrics) Delivered(sinceEvent time.Duration) {
+	if m != nil {
+		m.eventToDelivered.Observe(max(sinceEvent, 0).Seconds())
+	}
+}
+
+// OldestDue sets how long the oldest due delivery has waited; 0 when none is due.
+func (m *Metrics) OldestDue(age time.Duration) {
+	if m != nil {
+		m.oldestDue.Set(max(age, 0).Seconds())
+	}
+}
+
+// Dead counts one delivery that will not be tried again.
+func (m *Metrics) Dead() {
+	if m != nil {
+		m.dead.Inc()
+	}
+}
+
+// BreakersOpen sets the number of endpoints whose circuit breaker is open.
+func (m *Metrics) BreakersOpen(endpoints int) {
+	if m != nil {
+		m.breakerOpen.Set(float64(endpoints))
+	}
+}
+
+// SecretAge sets the age of the oldest current endpoint secret.
+func (m *Metrics) SecretAge(oldest time.Duration) {
+	if m != nil {
+		m.secretAge.Set(max(oldest, 0).Seconds())
+	}
+}
+
+// Requeued counts deliveries that a sweep queued again.
+func (m *Metrics) Requeued(deliveries int) {
+	if m != nil && deliveries > 0 {
+		m.requeued.Add(float64(deliveries))
+	}
+}
+
+// ChainHead sets a chain's head and, from it, how many blocks the scanner is behind.
+func (m *Metrics) ChainHead(chain string, head, scanned uint64) {
+	if m == nil {
+		return
+	}
+	chain = label(chain)
+	m.head.WithLabelValues(chain).Set(float64(head))
+	lag := 0.0
+	if head > scanned {
+		lag = float64(head - scanned)
+	}
+	m.lag.WithLabelValues(chain).Set(lag)
+}
+
+// BlocksScanned counts blocks that were recorded.
+func (m *Metrics) BlocksScanned(chain string, blocks int) {
+	if m != nil && blocks > 0 {
+		m.scanned.WithLabelValues(label(chain)).Add(float64(blocks))
+	}
+}
+
+// Reorg counts one reorganisation.
+func (m *Metrics) Reorg(chain string) {
+	if m != nil {
+		m.reorgs.WithLabelValues(label(chain)).Inc()
+	}
+}
+
+// ChainHalted says whether a chain's scanner stands still until someone looks.
+func (m *Metrics) ChainHalted(chain string, halted bool) {
+	if m == nil {
+		return
+	}
+	value := 0.0
+	if halted {
+		value = 1
+	}
+	m.halted.WithLabelValues(label(chain)).Set(value)
+}
+
+// RPCError counts a failed call. host is the provider's host:port only: its URL may hold an API key.
+func (m *Metrics) RPCError(chain, host string) {
+	if m != nil {
+		m.rpcErrors.WithLabelValues(label(chain), hostOnly(host)).Inc()
+	}
+}
+
+// PaymentMoved counts a payment that reached a status.
+func (m *Metrics) PaymentMoved(status string) {
+	if m != nil {
+		m.moved.WithLabelValues(label(status)).Inc()
+	}
+}
+
+// Quarantined counts a payment that was set aside.
+func (m *Metrics) Quarantined() {
+	if m != nil {
+		m.quarantined.Inc()
+	}
+}
+
+// Request counts one API request. route is the pattern (/api/v1/payments/:id), never the path that was asked for.
+func (m *Metrics) Request(route, method string, code int, took time.Duration) {
+	if m == nil {
+		return
+	}
+	if route == "" {
+		route = "unmatched"
+	}
+	route = label(route)
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+	default:
+		method = "other"
+	}
+	m.requests.WithLabelValues(route, method, strconv.Itoa(code)).Inc()
+	m.requestSeconds.WithLabelValues(route, method).Observe(took.Seconds())
+}
+
+// AuthFailure counts one API request with a missing or bad key.
+func (m *Metrics) AuthFailure() {
+	if m != nil {
+		m.authFailures.Inc()
+	}
+}
+
+// label makes a string fit to be a label: Prometheus panics on invalid UTF-8, and a label is a word, not a document.
+func label(s string) string {
+	s = strings.ToValidUTF8(s, "?")
+	if len(s) > 128 {
+		s = strings.ToValidUTF8(s[:128], "")
+	}
+	return s
+}
+
+// hostOnly keeps the host of what should have been one already.
+func hostOnly(s string) string {
+	if _, rest, found := strings.Cut(s, "://"); found {
+		s = rest
+	}
+	if i := strings.IndexAny(s, "/?#"); i >= 0 {
+		s = s[:i]
+	}
+	return label(s[strings.LastIndex(s, "@")+1:])
+}
