@@ -1,0 +1,265 @@
+package payments
+
+import (
+	"cmp"
+	"math/big"
+	"slices"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/models"
+	"github.com/ctrip-gateway/ctrip/webhook"
+)
+
+// Facts are what a decision about a payment rests on.
+type Facts struct {
+	Transfers []models.Transfer // all of the payment's, orphaned ones included
+	Announced []store.Announced // the payment's events so far, by sequence
+	Lost      []models.Transfer // as they were before the reorg that this step records; usually none
+	// ChainTime is the time of the newest block of the payment's own chain, nil when the step is another chain's:
+	// only its own chain can expire a payment.
+	ChainTime *time.Time
+	Window    time.Duration // the monitoring window after a payment has closed
+	Now       time.Time
+}
+
+// Announcement is an event that a decision calls for.
+type Announcement struct {
+	Type     webhook.EventType
+	Retracts []string
+	// Misdirected is the transfer that payment.misdirected reports.
+	Misdirected *models.Transfer
+	// Payment is what the event shows: the payment as it stood when this happened.
+	Payment models.Payment
+}
+
+// Decide says what a payment is, given the facts, and which events that makes. It changes nothing and remembers
+// nothing: the same facts give the same answer, and once its announcements are among the facts it announces no more.
+func Decide(p models.Payment, f Facts) (models.Payment, []Announcement) {
+	s := sum(p, f.Transfers)
+	next := p
+	next.AmountReceived, next.AmountConfirmed = s.received, s.final
+	due := p.Due()
+	next.Partial = s.received.Sign() > 0 && s.received.Cmp(due) < 0
+	next.Overpaid = s.received.Cmp(p.Amount) > 0
+	next.Late = s.late.Sign() > 0
+	next.Status = status(p, s, due, f.ChainTime)
+	if next.Status != p.Status {
+		stamp(&next, f)
+	}
+
+	live, retracted := standing(f.Announced, lostSince(f))
+	var out []Announcement
+	say := func(t webhook.EventType, shown models.Payment, retracts []string) {
+		out = append(out, Announcement{Type: t, Payment: shown, Retracts: retracts})
+	}
+	if len(retracted) > 0 || lostForGood(f) {
+		say(webhook.PaymentReorged, next, retracted)
+		next.OverpaidAnnounced, next.LateAnnounced = models.Amount{}, models.Amount{}
+	}
+	settled := next.Status == models.PaymentDetected || next.Status == models.PaymentConfirmed
+	if next.Partial && !settled && !live.has(webhook.PaymentPartiallyPaid) {
+		say(webhook.PaymentPartiallyPaid, next, nil)
+	}
+	if settled && !live.has(webhook.PaymentDetected) {
+		shown := next
+		shown.Status, shown.ConfirmedAt = models.PaymentDetected, nil
+		say(webhook.PaymentDetected, shown, nil)
+	}
+	if next.Status == models.PaymentConfirmed && !live.has(webhook.PaymentConfirmed) {
+		say(webhook.PaymentConfirmed, next, nil)
+	}
+	if over := excess(s.final, p.Amount); over.Cmp(next.OverpaidAnnounced) > 0 {
+		next.OverpaidAnnounced = over
+		say(webhook.PaymentOverpaid, next, nil)
+	}
+	if s.lateFinal.Cmp(next.LateAnnounced) > 0 {
+		next.LateAnnounced = s.lateFinal
+		say(webhook.PaymentLate, next, nil)
+	}
+	if next.Status == models.PaymentExpired && p.Status != models.PaymentExpired {
+		say(webhook.PaymentExpired, next, nil)
+	}
+	for _, t := range newestMisdirected(f.Transfers, live.count(webhook.PaymentMisdirected)) {
+		out = append(out, Announcement{Type: webhook.PaymentMisdirected, Payment: next, Misdirected: &t})
+	}
+	return next, out
+}
+
+// status is the heart of it: confirmed when final money settles the payment, detected when seen money does, and
+// otherwise waiting until its chain has passed expires_at. Money counts towards settling when it was first mined in
+// time, or when the merchant accepts late money. A canceled payment stays canceled.
+func status(p models.Payment, s sums, due models.Amount, chainTime *time.Time) models.PaymentStatus {
+	seen, final := s.inTime, s.inTimeFinal
+	if p.AcceptLate {
+		seen, final = s.received, s.final
+	}
+	switch {
+	case p.Status == models.PaymentCanceled:
+		return models.PaymentCanceled
+	case final.Cmp(due) >= 0:
+		return models.PaymentConfirmed
+	case seen.Cmp(due) >= 0:
+		return models.PaymentDetected
+	case p.Status == models.PaymentExpired, chainTime != nil && chainTime.After(p.ExpiresAt):
+		return models.PaymentExpired
+	}
+	return models.PaymentPending
+}
+
+func stamp(p *models.Payment, f Facts) {
+	now := f.Now
+	p.DetectedAt, p.ConfirmedAt, p.ClosedAt, p.WatchUntil = keep(p.DetectedAt, now), nil, nil, nil
+	closed := now
+	if f.ChainTime != nil {
+		closed = *f.ChainTime // windows run in block time (ruling 4)
+	}
+	switch p.Status {
+	case models.PaymentPending:
+		p.DetectedAt = nil
+	case models.PaymentConfirmed:
+		p.ConfirmedAt = &now
+	case models.PaymentExpired:
+		p.DetectedAt = nil
+	}
+	if !p.Open() {
+		until := closed.Add(f.Window)
+		p.ClosedAt, p.WatchUntil = &closed, &until
+	}
+}
+
+func keep(t *time.Time, now time.Time) *time.Time {
+	if t != nil {
+		return t
+	}
+	return &now
+}
+
+// sums are a payment's transfers added up in the ways that matter.
+type sums struct {
+	received, final     models.Amount // every canonical transfer of the asked asset, and those that are final
+	inTime, inTimeFinal models.Amount // of these, first mined no later than expires_at
+	late, lateFinal     models.Amount // what came when the payment had not been settled in time, or after it was canceled
+}
+
+func sum(p models.Payment, transfers []models.Transfer) sums {
+	var received, final, inTime, inTimeFinal, lateFinal big.Int
+	var s sums
+	for _, t := range transfers {
+		isFinal := t.Status == models.TransferConfirmed
+		if !t.Counts() {
+			continue
+		}
+		v := t.Amount.Big()
+		received.Add(&received, v)
+		early := !t.FirstBlockTime.After(p.ExpiresAt) && p.Status != models.PaymentCanceled
+		if early {
+			inTime.Add(&inTime, v)
+		}
+		if isFinal {
+			final.Add(&final, v)
+			if early {
+				inTimeFinal.Add(&inTimeFinal, v)
+			} else {
+				lateFinal.Add(&lateFinal, v)
+			}
+		}
+	}
+	s.received, s.final = clamp(&received), clamp(&final)
+	s.inTime, s.inTimeFinal = clamp(&inTime), clamp(&inTimeFinal)
+	if s.inTime.Cmp(p.Due()) < 0 { // settled in time: what comes later is too much, not too late
+		s.late, s.lateFinal = excess(s.received, s.inTime), clamp(&lateFinal)
+	}
+	return s
+}
+
+// clamp brings a sum of many transfers back into the range of one EVM word; only a token that can mint without bound
+// ever gets there.
+func clamp(v *big.Int) models.Amount {
+	a, err := models.AmountFromBig(v)
+	if err != nil {
+		a, _ = models.ParseAmount("115792089237316195423570985008687907853269984665640564039457584007913129639935")
+	}
+	return a
+}
+
+func excess(a, b models.Amount) models.Amount {
+	if a.Cmp(b) <= 0 {
+		return models.Amount{}
+	}
+	return clamp(new(big.Int).Sub(a.Big(), b.Big()))
+}
+
+// events is what stands of the events so far.
+type events []store.Announced
+
+func (es events) has(t webhook.EventType) bool { return es.count(t) > 0 }
+
+func (es events) count(t webhook.EventType) int {
+	n := 0
+	for _, e := range es {
+		if e.Type == string(t) {
+			n++
+		}
+	}
+	return n
+}
+
+// money are the events that tell of transfers: a reorg that takes a transfer away makes them untrue.
+var money = []string{
+	string(webhook.PaymentPartiallyPaid), string(webhook.PaymentDetected), string(webhook.PaymentConfirmed),
+	string(webhook.PaymentOverpaid), string(webhook.PaymentLate), string(webhook.PaymentMisdirected),
+}
+
+// standing splits the events that nothing has retracted yet into those that still hold and the ids of those that a
+// reorg, which took away a transfer first seen at lost, makes untrue now.
+func standing(announced []store.Announced, lost *time.Time) (live events, retracted []string) {
+	gone := make(map[string]bool)
+	for _, a := range announced {
+		for _, id := range a.Retracts {
+			gone[id] = true
+		}
+	}
+	for _, a := range announced {
+		switch {
+		case gone[a.ID]:
+		case lost != nil && !a.CreatedAt.Before(*lost) && slices.Contains(money, a.Type):
+			retracted = append(retracted, a.ID)
+		default:
+			live = append(live, a)
+		}
+	}
+	return live, retracted
+}
+
+// lostSince is when the first of the transfers that the reorg really took away was seen; nil when the new branch has
+// all of them again with the same amounts.
+func lostSince(f Facts) *time.Time {
+	var first *time.Time
+	for _, was := range f.Lost {
+		i := slices.IndexFunc(f.Transfers, func(t models.Transfer) bool { return t.ID == was.ID })
+		if i >= 0 && f.Transfers[i].Canonical() && f.Transfers[i].Amount.Cmp(was.Amount) == 0 {
+			continue
+		}
+		if first == nil || was.CreatedAt.Before(*first) {
+			first = &was.CreatedAt
+		}
+	}
+	return first
+}
+
+func lostForGood(f Facts) bool { return lostSince(f) != nil }
+
+// newestMisdirected returns the final misdirected transfers that no standing event has reported yet, oldest first.
+func newestMisdirected(transfers []models.Transfer, reported int) []models.Transfer {
+	var final []models.Transfer
+	for _, t := range transfers {
+		if t.Misdirected && t.Status == models.TransferConfirmed {
+			final = append(final, t)
+		}
+	}
+	slices.SortFunc(final, func(a, b models.Transfer) int {
+		return cmp.Or(cmp.Compare(a.BlockNumber, b.BlockNumber), cmp.Compare(a.ID, b.ID))
+	})
+	return final[min(reported, len(final)):]
+}

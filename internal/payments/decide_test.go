@@ -1,0 +1,272 @@
+package payments
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/models"
+)
+
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+// world is a payment with a clock and a chain, for telling stories.
+type world struct {
+	p      models.Payment
+	facts  Facts
+	minute int
+	serial int
+}
+
+// newWorld starts at minute 0 with a pending payment of 100 that expires at minute 30.
+func newWorld() *world {
+	return &world{
+		p:     models.Payment{ID: "pay_1", Status: models.PaymentPending, Amount: models.AmountOf(100), ExpiresAt: noon.Add(30 * time.Minute), Sequence: 1},
+		facts: Facts{Window: time.Hour, Announced: []store.Announced{{ID: "e1", Type: "payment.created", Sequence: 1, CreatedAt: noon}}},
+	}
+}
+
+func (w *world) now() time.Time { return noon.Add(time.Duration(w.minute) * time.Minute) }
+
+// see adds a transfer in a block of this minute; its id is t1, t2, …
+func (w *world) see(amount uint64) string {
+	id := fmt.Sprintf("t%d", len(w.facts.Transfers)+1)
+	w.facts.Transfers = append(w.facts.Transfers, models.Transfer{
+		ID: id, Amount: models.AmountOf(amount), Status: models.TransferSeen, BlockNumber: uint64(w.minute),
+		FirstBlockTime: w.now(), BlockTime: w.now(), CreatedAt: w.now(),
+	})
+	return id
+}
+
+func (w *world) mark(id string, status models.TransferStatus) {
+	i := slices.IndexFunc(w.facts.Transfers, func(t models.Transfer) bool { return t.ID == id })
+	if status == models.TransferOrphaned {
+		w.facts.Lost = append(w.facts.Lost, w.facts.Transfers[i])
+	}
+	w.facts.Transfers[i].Status = status
+}
+
+// step decides, records what was announced and returns it as "status flags: types".
+func (w *world) step() string {
+	now := w.now()
+	w.facts.Now, w.facts.ChainTime = now, &now
+	next, out := Decide(w.p, w.facts)
+	var said []string
+	for _, a := range out {
+		w.serial++
+		w.facts.Announced = append(w.facts.Announced, store.Announced{ID: fmt.Sprintf("e%d", w.serial+1), Type: string(a.Type), Retracts: a.Retracts, CreatedAt: now})
+		word := strings.TrimPrefix(string(a.Type), "payment.")
+		if len(a.Retracts) > 0 {
+			word += "(" + strings.Join(a.Retracts, ",") + ")"
+		}
+		said = append(said, word)
+	}
+	w.p, w.facts.Lost = next, nil
+	flags := ""
+	for name, on := range map[string]bool{"P": next.Partial, "O": next.Overpaid, "L": next.Late} {
+		if on {
+			flags += name
+		}
+	}
+	return fmt.Sprintf("%s%s: %s", next.Status, strings.TrimRight(" "+flags, " "), strings.Join(said, " "))
+}
+
+func expect(t *testing.T, w *world, want string) {
+	t.Helper()
+	if got := w.step(); got != want {
+		t.Fatalf("minute %d: got %q, want %q", w.minute, got, want)
+	}
+	if again := w.step(); !strings.HasSuffix(again, ": ") {
+		t.Fatalf("minute %d: the same facts announced again: %q", w.minute, again)
+	}
+}
+
+func TestPaidInTwoParts(t *testing.T) {
+	w := newWorld()
+	a := w.see(40)
+	expect(t, w, "pending P: partially_paid")
+	w.minute = 5
+	b := w.see(60)
+	expect(t, w, "detected: detected")
+	w.mark(a, models.TransferConfirmed)
+	expect(t, w, "detected: ")
+	w.mark(b, models.TransferConfirmed)
+	expect(t, w, "confirmed: confirmed")
+	if w.p.ConfirmedAt == nil || w.p.WatchUntil == nil || !w.p.WatchUntil.Equal(w.now().Add(time.Hour)) {
+		t.Fatalf("confirmed at %v, watched until %v", w.p.ConfirmedAt, w.p.WatchUntil)
+	}
+}
+
+func TestSeenAndFinalAtOnceAnnouncesBoth(t *testing.T) {
+	w := newWorld()
+	w.mark(w.see(100), models.TransferConfirmed)
+	expect(t, w, "confirmed: detected confirmed")
+}
+
+func TestOverpaidIsAnnouncedWhenItsMoneyIsFinal(t *testing.T) {
+	w := newWorld()
+	w.mark(w.see(100), models.TransferConfirmed)
+	expect(t, w, "confirmed: detected confirmed")
+	w.minute = 40 // after expiry, but it was settled in time: too much, not too late
+	extra := w.see(7)
+	expect(t, w, "confirmed O: ")
+	w.mark(extra, models.TransferConfirmed)
+	expect(t, w, "confirmed O: overpaid")
+	w.mark(w.see(1), models.TransferConfirmed)
+	expect(t, w, "confirmed O: overpaid") // new money is told again
+}
+
+func TestExpiryIsJudgedByBlockTime(t *testing.T) {
+	w := newWorld()
+	w.minute = 30
+	expect(t, w, "pending: ") // at expires_at it is not over yet
+	w.minute = 31
+	expect(t, w, "expired: expired")
+	id := w.see(100)
+	expect(t, w, "expired L: ")
+	w.mark(id, models.TransferConfirmed)
+	expect(t, w, "expired L: late")
+}
+
+func TestADetectedPaymentDoesNotExpire(t *testing.T) {
+	w := newWorld()
+	id := w.see(100)
+	expect(t, w, "detected: detected")
+	w.minute = 60
+	expect(t, w, "detected: ")
+	w.mark(id, models.TransferConfirmed)
+	expect(t, w, "confirmed: confirmed")
+}
+
+func TestATransferInTimeFoundLaterReopens(t *testing.T) {
+	w := newWorld()
+	w.minute = 31
+	expect(t, w, "expired: expired")
+	id := w.see(100)
+	w.facts.Transfers[0].FirstBlockTime = noon.Add(20 * time.Minute)
+	expect(t, w, "detected: detected")
+	w.mark(id, models.TransferConfirmed)
+	expect(t, w, "confirmed: confirmed")
+}
+
+func TestAcceptLate(t *testing.T) {
+	w := newWorld()
+	w.p.AcceptLate = true
+	w.see(40)
+	expect(t, w, "pending P: partially_paid")
+	w.minute = 31
+	expect(t, w, "expired P: expired")
+	id := w.see(60)
+	expect(t, w, "detected L: detected")
+	w.mark("t1", models.TransferConfirmed)
+	w.mark(id, models.TransferConfirmed)
+	expect(t, w, "confirmed L: confirmed late")
+}
+
+func TestCanceledNeverGoesOn(t *testing.T) {
+	w := newWorld()
+	w.p.Status, w.p.AcceptLate = models.PaymentCanceled, true
+	id := w.see(100)
+	expect(t, w, "canceled L: ")
+	w.mark(id, models.TransferConfirmed)
+	expect(t, w, "canceled L: late")
+}
+
+func TestReorg(t *testing.T) {
+	w := newWorld()
+	w.see(40)
+	expect(t, w, "pending P: partially_paid")
+	w.minute = 1
+	b := w.see(60)
+	expect(t, w, "detected: detected")
+
+	w.mark(b, models.TransferOrphaned)
+	expect(t, w, "pending P: reorged(e3)")
+	w.minute = 2
+	w.mark(b, models.TransferSeen) // mined again
+	expect(t, w, "detected: detected")
+}
+
+func TestReorgThatChangesNothingIsSilent(t *testing.T) {
+	w := newWorld()
+	id := w.see(100)
+	expect(t, w, "detected: detected")
+	w.mark(id, models.TransferOrphaned)
+	w.mark(id, models.TransferSeen) // the replacement branch has it too
+	expect(t, w, "detected: ")
+}
+
+func TestReorgAfterExpiryExpires(t *testing.T) {
+	w := newWorld()
+	id := w.see(100)
+	expect(t, w, "detected: detected")
+	w.minute = 40
+	w.mark(id, models.TransferOrphaned)
+	expect(t, w, "expired: reorged(e2) expired")
+}
+
+func TestTolerance(t *testing.T) {
+	w := newWorld()
+	w.p.ToleranceBPS = 100
+	w.mark(w.see(99), models.TransferConfirmed)
+	expect(t, w, "confirmed: detected confirmed")
+}
+
+func TestMisdirectedNeverCounts(t *testing.T) {
+	w := newWorld()
+	id := w.see(100)
+	w.facts.Transfers[0].Misdirected = true
+	expect(t, w, "pending: ")
+	w.mark(id, models.TransferConfirmed)
+	expect(t, w, "pending: misdirected")
+}
+
+// TestDecideLaws draws random lives and holds what must be true of each step.
+func TestDecideLaws(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld()
+		w.p.AcceptLate = rapid.Bool().Draw(t, "accept late")
+		for range rapid.IntRange(1, 12).Draw(t, "steps") {
+			w.minute += rapid.IntRange(0, 12).Draw(t, "minutes")
+			switch n := len(w.facts.Transfers); {
+			case n == 0 || rapid.Bool().Draw(t, "new"):
+				w.see(rapid.Uint64Range(1, 150).Draw(t, "amount"))
+			default:
+				tr := w.facts.Transfers[rapid.IntRange(0, n-1).Draw(t, "which")]
+				to := rapid.SampledFrom([]models.TransferStatus{models.TransferSeen, models.TransferConfirmed, models.TransferOrphaned}).Draw(t, "to")
+				if to != tr.Status && !(tr.Status == models.TransferConfirmed) && !(tr.Status == models.TransferOrphaned && to == models.TransferConfirmed) {
+					w.mark(tr.ID, to)
+				}
+			}
+			before := w.p
+			w.step()
+			if before.Status != w.p.Status && !reachable(before.Status, w.p.Status) {
+				t.Fatalf("%s → %s is not in the table", before.Status, w.p.Status)
+			}
+			live, _ := standing(w.facts.Announced, nil)
+			if live.count("payment.detected") > 1 || live.count("payment.confirmed") > 1 || live.count("payment.partially_paid") > 1 {
+				t.Fatalf("announced twice: %v", w.facts.Announced)
+			}
+			settled := w.p.Status == models.PaymentDetected || w.p.Status == models.PaymentConfirmed
+			if settled != live.has("payment.detected") && w.p.Status != models.PaymentCanceled {
+				t.Fatalf("%s, but detected standing is %v", w.p.Status, live.has("payment.detected"))
+			}
+			if (w.p.Status == models.PaymentConfirmed) != live.has("payment.confirmed") {
+				t.Fatalf("%s, but confirmed standing is %v", w.p.Status, live.has("payment.confirmed"))
+			}
+			if got := w.step(); !strings.HasSuffix(got, ": ") {
+				t.Fatalf("the same facts announced again: %q", got)
+			}
+		}
+	})
+}
+
+// reachable allows what one step may pass through: pending → detected → confirmed in one block.
+func reachable(from, to models.PaymentStatus) bool {
+	return from.CanMove(to) || from.CanMove(models.PaymentDetected) && models.PaymentDetected.CanMove(to)
+}

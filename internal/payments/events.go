@@ -1,0 +1,145 @@
+package payments
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/internal/wallet"
+	"github.com/ctrip-gateway/ctrip/models"
+	"github.com/ctrip-gateway/ctrip/webhook"
+)
+
+// View is a payment as merchants see it, in events and over REST alike. heads are the newest blocks by chain id, from
+// which confirmations are counted.
+func (s *Service) View(p models.Payment, transfers []models.Transfer, heads map[uint64]uint64) webhook.Payment {
+	checkout := s.publicURL + "/pay/" + p.Token
+	v := webhook.Payment{
+		ID: p.ID, Sequence: p.Sequence, OrderID: p.OrderID, Status: string(p.Status), Partial: p.Partial,
+		Overpaid: p.Overpaid, Late: p.Late, Chain: p.Chain, ChainID: p.ChainID,
+		Asset:   assetView(asset{p.Asset, p.AssetSymbol, p.AssetDecimals}),
+		Address: wallet.Checksum(p.Address), DerivationPath: p.DerivationPath,
+		Amount: p.Amount.String(), AmountDecimal: p.Amount.Decimal(p.AssetDecimals),
+		AmountReceived: p.AmountReceived.String(), AmountConfirmed: p.AmountConfirmed.String(),
+		Confirmations: confirmations(transfers, heads), RequiredConfirmations: p.RequiredConfirmations,
+		CreatedAt: webhook.At(p.CreatedAt), ExpiresAt: webhook.At(p.ExpiresAt), ConfirmedAt: webhook.AtPtr(p.ConfirmedAt),
+		Metadata: p.Metadata, CheckoutURL: &checkout,
+	}
+	for _, t := range transfers {
+		if t.Misdirected {
+			continue // payment.misdirected shows it, with its own asset
+		}
+		v.Transfers = append(v.Transfers, transferView(t, heads))
+	}
+	v.TransfersTotal = len(v.Transfers)
+	return v
+}
+
+// publish stores the event that an announcement calls for, and its deliveries.
+func (s *Service) publish(ctx context.Context, tx *store.Tx, a Announcement, transfers []models.Transfer, heads map[uint64]uint64) error {
+	now := s.now()
+	p := a.Payment
+	view := s.View(p, transfers, heads)
+	data := webhook.Data{Payment: &view, Retracts: a.Retracts}
+	if a.Misdirected != nil {
+		data.Misdirected = s.misdirectedView(*a.Misdirected, heads)
+	}
+	nonce, err := webhook.NewNonce(nil)
+	if err != nil {
+		return err
+	}
+	e := models.Event{
+		ID: models.NewID(models.PrefixEvent, now), MerchantID: p.MerchantID, PaymentID: &p.ID, Type: string(a.Type),
+		Sequence: p.Sequence, Retracts: a.Retracts, CreatedAt: now,
+	}
+	e.Body, err = s.events.encode(webhook.Event{
+		ID: e.ID, Type: a.Type, APIVersion: webhook.APIVersion, CreatedAt: webhook.At(now), Timestamp: now.Unix(),
+		Nonce: nonce, MerchantID: p.MerchantID, Data: data,
+	})
+	if err != nil {
+		return err
+	}
+	_, err = tx.Publish(ctx, e, s.maxAttempts)
+	return err
+}
+
+func (s *Service) misdirectedView(t models.Transfer, heads map[uint64]uint64) *webhook.Misdirected {
+	m := webhook.Misdirected{ChainID: t.ChainID, Transfer: transferView(t, heads), Asset: assetView(asset{id: t.Asset, symbol: "unknown"})}
+	for _, c := range s.chains {
+		if c.ChainID != t.ChainID {
+			continue
+		}
+		m.Chain = c.Name
+		if a, problem := resolve(c, t.Asset); problem == "" {
+			m.Asset = assetView(a)
+		}
+	}
+	return &m
+}
+
+func assetView(a asset) webhook.Asset {
+	v := webhook.Asset{Symbol: a.symbol, Decimals: a.decimals}
+	if a.id != models.AssetNative {
+		contract := wallet.Checksum(a.id)
+		v.Contract = &contract
+	}
+	return v
+}
+
+func transferView(t models.Transfer, heads map[uint64]uint64) webhook.Transfer {
+	v := webhook.Transfer{
+		LogIndex: t.LogIndex, Amount: t.Amount.String(), BlockNumber: t.BlockNumber, BlockHash: t.BlockHash,
+		BlockTimestamp: webhook.At(t.BlockTime), Confirmations: depth(t, heads), Status: string(t.Status), Source: t.Source,
+	}
+	if t.TxHash != "" {
+		from := wallet.Checksum(t.Sender)
+		v.TxHash, v.From = &t.TxHash, &from
+	}
+	return v
+}
+
+// encoder turns events into bytes and holds each against the JSON Schema of its type, before it can be stored.
+type encoder struct {
+	schemas map[webhook.EventType]*jsonschema.Schema
+}
+
+func newEncoder() (*encoder, error) {
+	e := &encoder{schemas: make(map[webhook.EventType]*jsonschema.Schema)}
+	c := jsonschema.NewCompiler()
+	for _, t := range webhook.EventTypes() {
+		doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(webhook.Schema(t)))
+		if err != nil {
+			return nil, fmt.Errorf("payments: schema of %s: %w", t, err)
+		}
+		url := "schema:///" + string(t)
+		if err := c.AddResource(url, doc); err != nil {
+			return nil, fmt.Errorf("payments: schema of %s: %w", t, err)
+		}
+		if e.schemas[t], err = c.Compile(url); err != nil {
+			return nil, fmt.Errorf("payments: schema of %s: %w", t, err)
+		}
+	}
+	return e, nil
+}
+
+func (e *encoder) encode(ev webhook.Event) ([]byte, error) {
+	body, err := webhook.Encode(ev)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("event %s: %w", ev.ID, err)
+	}
+	schema, ok := e.schemas[ev.Type]
+	if !ok {
+		return nil, fmt.Errorf("event %s: no schema for %s", ev.ID, ev.Type)
+	}
+	if err := schema.Validate(doc); err != nil {
+		return nil, fmt.Errorf("event %s: %w", ev.ID, err)
+	}
+	return body, nil
+}

@@ -1,0 +1,242 @@
+package payments
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/models"
+)
+
+// Step is what one transaction of a scanner records about one chain: the blocks that left it, the blocks that joined
+// it, and how far it is final now.
+type Step struct {
+	ChainID uint64
+	// OrphanFrom is the first block number that a reorg took off the chain; nil without a reorg. Blocks then holds the
+	// replacement branch, so that a transfer that is mined again on it makes no event (ruling 5).
+	OrphanFrom *uint64
+	Blocks     []Block
+	Head       uint64 // the newest block that the providers know
+	Final      uint64 // every block up to this number is final
+}
+
+// Block is a block as far as payments are concerned.
+type Block struct {
+	Number    uint64
+	Hash      string
+	Time      time.Time
+	Sightings []Sighting
+}
+
+// Sighting is a transfer to an address that somebody watches, found in a block.
+type Sighting struct {
+	TxHash    string
+	Asset     string // models.AssetNative or a lower-case contract address
+	Recipient string // lower case
+	Sender    string // lower case
+	Amount    models.Amount
+	Ordinal   int
+	LogIndex  *int
+}
+
+// Moved is a payment that a step changed, for the log line of whoever committed the step.
+type Moved struct {
+	Payment  models.Payment
+	From     models.PaymentStatus
+	Announce []Announcement
+}
+
+// Observe records a step inside the scanner's transaction: transfers, every payment that they, the new final point or
+// the time of the block touch, their events and the deliveries of those. A payment that cannot be recomputed is
+// quarantined and the block goes on without it (ruling 1).
+func (s *Service) Observe(ctx context.Context, tx *store.Tx, step Step) ([]Moved, error) {
+	now := s.now()
+	touched := make(map[string]bool)
+	lost := make(map[string][]models.Transfer)
+	if step.OrphanFrom != nil {
+		gone, err := tx.OrphanTransfers(ctx, step.ChainID, *step.OrphanFrom, now)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range gone {
+			touched[t.PaymentID] = true
+			lost[t.PaymentID] = append(lost[t.PaymentID], t)
+		}
+	}
+	if err := s.see(ctx, tx, step, now, touched); err != nil {
+		return nil, err
+	}
+	final, err := tx.FinalTransfers(ctx, step.ChainID, step.Final, now)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range final {
+		touched[id] = true
+	}
+	var chainTime *time.Time
+	if n := len(step.Blocks); n > 0 {
+		chainTime = &step.Blocks[n-1].Time
+		expiring, err := tx.Expiring(ctx, step.ChainID, *chainTime)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range expiring {
+			touched[id] = true
+		}
+	}
+	return s.recompute(ctx, tx, touched, lost, step.ChainID, step.Head, chainTime)
+}
+
+// Retry recomputes the payments that were quarantined before the given time; the scanner of any chain may call it.
+func (s *Service) Retry(ctx context.Context, before time.Time) ([]Moved, error) {
+	var moved []Moved
+	err := s.store.InTx(ctx, func(tx *store.Tx) error {
+		ids, err := tx.Quarantined(ctx, before, 100)
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		touched := make(map[string]bool)
+		for _, id := range ids {
+			touched[id] = true
+		}
+		moved, err = s.recompute(ctx, tx, touched, nil, 0, 0, nil)
+		return err
+	})
+	return moved, err
+}
+
+// see writes the transfers of the step's blocks.
+func (s *Service) see(ctx context.Context, tx *store.Tx, step Step, now time.Time, touched map[string]bool) error {
+	var addresses []string
+	for _, b := range step.Blocks {
+		for _, t := range b.Sightings {
+			addresses = append(addresses, t.Recipient)
+		}
+	}
+	if len(addresses) == 0 {
+		return nil
+	}
+	slices.Sort(addresses)
+	ps, err := tx.PaymentsAt(ctx, slices.Compact(addresses))
+	if err != nil {
+		return err
+	}
+	byAddress := make(map[string]models.Payment, len(ps))
+	for _, p := range ps {
+		byAddress[p.Address] = p
+	}
+	for _, b := range step.Blocks {
+		for _, t := range b.Sightings {
+			p, ok := byAddress[t.Recipient]
+			if !ok || p.WatchUntil != nil && b.Time.After(*p.WatchUntil) {
+				continue
+			}
+			touched[p.ID] = true
+			if err := tx.SeeTransfer(ctx, models.Transfer{
+				ID: models.NewID(models.PrefixTransfer, now), PaymentID: p.ID, MerchantID: p.MerchantID,
+				ChainID: step.ChainID, TxHash: t.TxHash, Asset: t.Asset, Recipient: t.Recipient, Ordinal: t.Ordinal,
+				Sender: t.Sender, Amount: t.Amount, LogIndex: t.LogIndex, Status: models.TransferSeen,
+				Source: models.SourceChain, Misdirected: p.ChainID != step.ChainID || p.Asset != t.Asset,
+				BlockNumber: b.Number, BlockHash: b.Hash, BlockTime: b.Time, FirstBlockTime: b.Time, CreatedAt: now, UpdatedAt: now,
+			}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Service) recompute(ctx context.Context, tx *store.Tx, touched map[string]bool, lost map[string][]models.Transfer, chainID, head uint64, chainTime *time.Time) ([]Moved, error) {
+	if len(touched) == 0 {
+		return nil, nil
+	}
+	ids := make([]string, 0, len(touched))
+	for id := range touched {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	ps, err := tx.LockPayments(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	transfers, err := tx.TransfersOf(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	announced, err := tx.AnnouncedFor(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	heads, err := tx.Heads(ctx)
+	if err != nil {
+		return nil, err
+	}
+	heads[chainID] = head
+	var moved []Moved
+	for _, p := range ps {
+		f := Facts{Transfers: transfers[p.ID], Announced: announced[p.ID], Lost: lost[p.ID], Window: s.window, Now: s.now()}
+		if p.ChainID == chainID {
+			f.ChainTime = chainTime
+		}
+		m := Moved{From: p.Status}
+		err := tx.Savepoint(ctx, func(tx *store.Tx) error {
+			m.Payment, m.Announce = Decide(p, f)
+			m.Payment.QuarantinedAt, m.Payment.QuarantineReason = nil, ""
+			return s.write(ctx, tx, &m, f.Transfers, heads)
+		})
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil, err
+			}
+			s.log.ErrorContext(ctx, "payment.quarantined", "payment_id", p.ID, "err", err)
+			if err := tx.Quarantine(ctx, p.ID, err.Error(), s.now()); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		moved = append(moved, m)
+	}
+	return moved, nil
+}
+
+// write stores a decided payment: its announcements as events with their deliveries, then the row.
+func (s *Service) write(ctx context.Context, tx *store.Tx, m *Moved, transfers []models.Transfer, heads map[uint64]uint64) error {
+	p := &m.Payment
+	p.UpdatedAt = s.now()
+	p.Confirmations = confirmations(transfers, heads)
+	for i := range m.Announce {
+		a := &m.Announce[i]
+		p.Sequence++
+		a.Payment.Sequence, a.Payment.Confirmations, a.Payment.UpdatedAt = p.Sequence, p.Confirmations, p.UpdatedAt
+		if err := s.publish(ctx, tx, *a, transfers, heads); err != nil {
+			return fmt.Errorf("payments: %s of %s: %w", a.Type, p.ID, err)
+		}
+	}
+	return tx.SavePayment(ctx, *p)
+}
+
+// confirmations is how deep the newest counting transfer lies; 0 while there is none.
+func confirmations(transfers []models.Transfer, heads map[uint64]uint64) uint64 {
+	var n uint64
+	first := true
+	for _, t := range transfers {
+		if !t.Counts() {
+			continue
+		}
+		if d := depth(t, heads); first || d < n {
+			n, first = d, false
+		}
+	}
+	return n
+}
+
+// depth counts the blocks from the transfer's own to the head, both included.
+func depth(t models.Transfer, heads map[uint64]uint64) uint64 {
+	head := heads[t.ChainID]
+	if !t.Canonical() || head < t.BlockNumber {
+		return 0
+	}
+	return head - t.BlockNumber + 1
+}

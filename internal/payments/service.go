@@ -1,0 +1,72 @@
+package payments
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/config"
+	"github.com/ctrip-gateway/ctrip/internal/store"
+)
+
+// Options are what a Service needs.
+type Options struct {
+	Store  *store.Store
+	Chains []config.Chain
+	// PublicURL is where the checkout page lives, without a trailing slash.
+	PublicURL string
+	Branch    uint32        // ADDRESS_BRANCH of this deployment
+	Window    time.Duration // how long an address is watched after its payment has closed
+	// MaxAttempts is the budget of deliveries to endpoints that have none of their own.
+	MaxAttempts int
+	// MaxOpen is how many open payments a merchant may have that has no limit of its own.
+	MaxOpen int
+	// Used tells which of some addresses already have a nonce or a balance on the chain; such an address is skipped
+	// (ruling 2). Nil trusts every address.
+	Used   func(ctx context.Context, chainID uint64, addresses []string) (map[string]bool, error)
+	Now    func() time.Time
+	Logger *slog.Logger
+}
+
+// Service makes payments and moves them.
+type Service struct {
+	store       *store.Store
+	chains      map[string]config.Chain
+	publicURL   string
+	window      time.Duration
+	maxAttempts int
+	maxOpen     int
+	log         *slog.Logger
+	clock       func() time.Time
+	events      *encoder
+	allocator   *allocator
+
+	openMu sync.Mutex
+	open   map[string]openCount
+}
+
+// New checks the options and returns a Service.
+func New(o Options) (*Service, error) {
+	if o.Store == nil || o.Now == nil || o.Logger == nil {
+		return nil, errors.New("payments: Store, Now and Logger are needed")
+	}
+	events, err := newEncoder()
+	if err != nil {
+		return nil, err
+	}
+	s := &Service{
+		store: o.Store, chains: make(map[string]config.Chain), publicURL: o.PublicURL, window: o.Window,
+		maxAttempts: o.MaxAttempts, maxOpen: o.MaxOpen, log: o.Logger, clock: o.Now, events: events,
+		open: make(map[string]openCount),
+	}
+	for _, c := range o.Chains {
+		s.chains[c.Name] = c
+	}
+	s.allocator = newAllocator(o)
+	return s, nil
+}
+
+// now is the time to the microsecond, which is what both databases keep.
+func (s *Service) now() time.Time { return s.clock().UTC().Truncate(time.Microsecond) }
