@@ -26,7 +26,7 @@ func TestKeyKeepsItsSecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	for how, text := range map[string]string{
-		"%v": fmt.Sprintf("%v", key), "%+v": fmt.Sprintf("%+v", key), "%#v": fmt.Sprintf("%#v", key), "%s": fmt.Sprintf("%s", key),
+		"%v": fmt.Sprintf("%v", key), "%+v": fmt.Sprintf("%+v", key), "%#v": fmt.Sprintf("%#v", key), "String": key.String(),
 		"nested": fmt.Sprintf("%+v", struct{ K devnet.Key }{key}), "log": log.String(), "json": string(object),
 	} {
 		if strings.Contains(text, secret) || !strings.Contains(text, key.Address()) {

@@ -77,16 +77,30 @@ func (c *Chain) send(ctx context.Context, from Key, tx *types.DynamicFeeTx) (com
 	tx.ChainID = big.NewInt(ChainID)
 	tx.GasTipCap = big.NewInt(params.GWei)
 	tx.GasFeeCap = big.NewInt(100 * params.GWei)
-	tx.Nonce = c.eth.TxPool().PoolNonce(from.address)
+	tx.Nonce = c.nextNonce(from.address)
 	signed, err := types.SignNewTx(from.private, types.LatestSignerForChainID(tx.ChainID), tx)
 	if err != nil {
 		return common.Hash{}, fmt.Errorf("sign: %w", err)
 	}
-	// Synchronously, so that the next PoolNonce counts it.
+	// Synchronously, so that the next nextNonce counts it.
 	if err := c.eth.TxPool().Add([]*types.Transaction{signed}, true)[0]; err != nil {
 		return common.Hash{}, fmt.Errorf("pool: %w", err)
 	}
 	return signed.Hash(), nil
+}
+
+// nextNonce is the pool's next nonce for an account. A transaction that arrives while the pool takes in a new block may stay
+// queued behind its predecessors until the next one, and the pool's own count leaves it out.
+func (c *Chain) nextNonce(account common.Address) uint64 {
+	pool := c.eth.TxPool()
+	next := pool.PoolNonce(account)
+	_, queued := pool.ContentFrom(account) // by rising nonce
+	for _, tx := range queued {
+		if tx.Nonce() == next {
+			next++
+		}
+	}
+	return next
 }
 
 // WaitMined waits until the canonical branch holds the transaction. It does not mine: Run does, or the caller. A transaction that
