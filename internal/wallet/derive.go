@@ -1,0 +1,159 @@
+package wallet
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+	"unicode"
+
+	"github.com/btcsuite/btcd/btcutil/hdkeychain"
+	"golang.org/x/crypto/sha3"
+)
+
+// Why [Parse] refuses a text. None of them repeats it.
+var (
+	// ErrPrivateKey: an extended or raw private key. Whoever sent it should treat it as exposed.
+	ErrPrivateKey = errors.New("this is a private key; give the account's public key (xpub) and treat the private key as exposed")
+	// ErrMnemonic: a mnemonic phrase, or anything that reads like one.
+	ErrMnemonic = errors.New("this is a mnemonic phrase; give the account's public key (xpub) and treat the phrase as exposed")
+	// ErrDepth: an xpub, but not that of an account.
+	ErrDepth = errors.New("this xpub is not an account key: export the one at m/44'/60'/account' (depth 3)")
+	// ErrFormat: not an xpub at all, or one with a typing error.
+	ErrFormat = errors.New("this is not a valid xpub")
+)
+
+// ErrIndex is returned for a branch or index that BIP-32 cannot derive from a public key: 2^31 or more, or, with a chance
+// of about 1 in 2^127, one without a key. Such an index is skipped.
+var ErrIndex = errors.New("no address at this index")
+
+const (
+	accountDepth = 3
+	hardened     = hdkeychain.HardenedKeyStart
+	xpubVersion  = 0x0488B21E
+
+	// shortestMnemonic is the number of words in the shortest BIP-39 phrase.
+	shortestMnemonic = 12
+)
+
+var (
+	extendedPrivate = regexp.MustCompile(`[xtyzuvYZUV]prv[1-9A-HJ-NP-Za-km-z]`)
+	rawPrivate      = regexp.MustCompile(`^(0[xX])?[0-9A-Fa-f]{64}$`)
+)
+
+// Account is the public key of a BIP-44 account. It is safe for concurrent use and holds no secret, though whoever knows
+// an xpub can see every payment made to it.
+type Account struct {
+	key   *hdkeychain.ExtendedKey
+	keyID string
+
+	mu       sync.Mutex
+	branches map[uint32]*hdkeychain.ExtendedKey
+}
+
+// Parse reads the xpub of an account, as wallets export it for m/44'/60'/account'. Space around it is ignored. It fails
+// with [ErrPrivateKey], [ErrMnemonic], [ErrDepth] or [ErrFormat].
+func Parse(xpub string) (*Account, error) {
+	text := strings.TrimSpace(xpub)
+	switch {
+	case extendedPrivate.MatchString(text), rawPrivate.MatchString(text):
+		return nil, ErrPrivateKey
+	case words(text) >= shortestMnemonic:
+		return nil, ErrMnemonic
+	case !strings.HasPrefix(text, "xpub"):
+		return nil, ErrFormat
+	}
+	key, err := hdkeychain.NewKeyFromString(text)
+	if err != nil {
+		return nil, ErrFormat
+	}
+	if key.IsPrivate() {
+		return nil, ErrPrivateKey
+	}
+	if v := key.Version(); uint32(v[0])<<24|uint32(v[1])<<16|uint32(v[2])<<8|uint32(v[3]) != xpubVersion {
+		return nil, ErrFormat
+	}
+	if key.Depth() != accountDepth || key.ChildIndex() < hardened {
+		return nil, ErrDepth
+	}
+	public, err := key.ECPubKey()
+	if err != nil {
+		return nil, ErrFormat
+	}
+	id := sha256.Sum256(append(public.SerializeCompressed(), key.ChainCode()...))
+	return &Account{key: key, keyID: hex.EncodeToString(id[:]), branches: make(map[uint32]*hdkeychain.ExtendedKey)}, nil
+}
+
+// KeyID is the identity of the account key: the hex SHA-256 over its compressed public key (33 bytes) and chain code
+// (32 bytes), the two things that decide which addresses it derives.
+func (a *Account) KeyID() string { return a.keyID }
+
+// Address is the address at branch/index below the account, in EIP-55 spelling. It fails with [ErrIndex].
+func (a *Account) Address(branch, index uint32) (string, error) {
+	parent, err := a.branch(branch)
+	if err != nil {
+		return "", err
+	}
+	child, err := derive(parent, index)
+	if err != nil {
+		return "", err
+	}
+	public, err := child.ECPubKey()
+	if err != nil {
+		return "", fmt.Errorf("derive index %d: %w", index, err)
+	}
+	h := sha3.NewLegacyKeccak256()
+	h.Write(public.SerializeUncompressed()[1:])
+	return Checksum("0x" + hex.EncodeToString(h.Sum(nil)[12:])), nil
+}
+
+// Path is the BIP-44 path of the address at branch/index, "m/44'/60'/account'/branch/index". The account number is the
+// one recorded in the xpub.
+func (a *Account) Path(branch, index uint32) string {
+	return fmt.Sprintf("m/44'/60'/%d'/%d/%d", a.key.ChildIndex()-hardened, branch, index)
+}
+
+// String names the account by the start of its key id.
+func (a *Account) String() string { return "Account(" + a.keyID[:12] + ")" }
+
+// words counts the parts of a text that are nothing but letters, whatever stands between them.
+func words(text string) int {
+	n := 0
+	for part := range strings.FieldsFuncSeq(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
+		if strings.IndexFunc(part, unicode.IsDigit) < 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// branch keeps the keys of branches, which every address below them needs.
+func (a *Account) branch(n uint32) (*hdkeychain.ExtendedKey, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if key, ok := a.branches[n]; ok {
+		return key, nil
+	}
+	key, err := derive(a.key, n)
+	if err != nil {
+		return nil, err
+	}
+	if len(a.branches) < 16 { // a deployment uses one
+		a.branches[n] = key
+	}
+	return key, nil
+}
+
+func derive(parent *hdkeychain.ExtendedKey, n uint32) (*hdkeychain.ExtendedKey, error) {
+	child, err := parent.Derive(n)
+	if errors.Is(err, hdkeychain.ErrDeriveHardFromPublic) || errors.Is(err, hdkeychain.ErrInvalidChild) {
+		return nil, fmt.Errorf("%w: %d", ErrIndex, n)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("derive index %d: %w", n, err)
+	}
+	return child, nil
+}
