@@ -34,13 +34,21 @@ var (
 // every text encoding; [Secret.Reveal] is the only way to the string as issued. The zero Secret is no secret: it signs
 // nothing and verifies nothing.
 //
-// The string sits behind a pointer, so that printing a struct with an unexported Secret field shows an address and not
-// the string. Compare secrets with [Secret.Equal].
-type Secret struct{ keys *keys }
+// Compare secrets with [Secret.Equal].
+type Secret struct {
+	// fmt calls no method of an unexported field and shows what a pointer to a struct points to when the verb is wrong. A
+	// pointer to a pointer shows an address always.
+	keys **keys
+}
 
 type keys struct {
 	issued string // keys SignBody
 	key    []byte // keys Sign
+}
+
+func newSecret(issued string, key []byte) Secret {
+	k := &keys{issued: issued, key: key}
+	return Secret{&k}
 }
 
 // NewSecret makes a secret: whsec_ and the padded standard base64 of 32 bytes from random. A nil random means
@@ -53,7 +61,7 @@ func NewSecret(random io.Reader) (Secret, error) {
 	if _, err := io.ReadFull(random, raw); err != nil {
 		return Secret{}, fmt.Errorf("webhook: new secret: %w", err)
 	}
-	return Secret{&keys{issued: secretPrefix + base64.StdEncoding.EncodeToString(raw), key: raw}}, nil
+	return newSecret(secretPrefix+base64.StdEncoding.EncodeToString(raw), raw), nil
 }
 
 // ParseSecret reads a secret as issued. With the prefix whsec_ the rest must be padded standard base64 of 24 to 64
@@ -74,7 +82,7 @@ func ParseSecret(s string) (Secret, error) {
 	if len(key) < minSecretBytes || len(key) > maxSecretBytes {
 		return Secret{}, ErrSecretLength
 	}
-	return Secret{&keys{issued: s, key: key}}, nil
+	return newSecret(s, key), nil
 }
 
 func parseBrought(s string) (Secret, error) {
@@ -84,7 +92,7 @@ func parseBrought(s string) (Secret, error) {
 	if !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
 		return Secret{}, ErrSecretControl
 	}
-	return Secret{&keys{issued: s, key: []byte(s)}}, nil
+	return newSecret(s, []byte(s)), nil
 }
 
 // Reveal returns the secret as issued. Calls to it are the places to read when asking where a secret goes.
@@ -92,7 +100,7 @@ func (s Secret) Reveal() string {
 	if s.keys == nil {
 		return ""
 	}
-	return s.keys.issued
+	return (*s.keys).issued
 }
 
 // RevealStandard returns the form that Standard Webhooks libraries take: whsec_ and the base64 of the key. It differs
@@ -101,7 +109,7 @@ func (s Secret) RevealStandard() string {
 	if s.keys == nil {
 		return ""
 	}
-	return secretPrefix + base64.StdEncoding.EncodeToString(s.keys.key)
+	return secretPrefix + base64.StdEncoding.EncodeToString((*s.keys).key)
 }
 
 // IsZero reports whether there is no secret.

@@ -36,7 +36,7 @@ func SignBody(secret Secret, body []byte) string {
 	if secret.IsZero() {
 		return ""
 	}
-	mac := hmac.New(sha256.New, []byte(secret.keys.issued))
+	mac := hmac.New(sha256.New, []byte((*secret.keys).issued))
 	mac.Write(body)
 	return hex.EncodeToString(mac.Sum(nil))
 }
@@ -48,7 +48,7 @@ func Sign(secret Secret, id string, timestamp time.Time, body []byte) string {
 	if secret.IsZero() {
 		return ""
 	}
-	mac := hmac.New(sha256.New, secret.keys.key)
+	mac := hmac.New(sha256.New, (*secret.keys).key)
 	mac.Write([]byte(id + "." + unixSeconds(timestamp) + "."))
 	mac.Write(body)
 	return standardVersion + "," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
