@@ -58,7 +58,8 @@ func Decide(p models.Payment, f Facts) (models.Payment, []Announcement) {
 		next.OverpaidAnnounced, next.LateAnnounced = models.Amount{}, models.Amount{}
 	}
 	settled := next.Status == models.PaymentDetected || next.Status == models.PaymentConfirmed
-	if next.Partial && !settled && !live.has(webhook.PaymentPartiallyPaid) {
+	canGoOn := next.Status == models.PaymentPending || next.Status == models.PaymentExpired && next.AcceptLate
+	if next.Partial && canGoOn && !live.has(webhook.PaymentPartiallyPaid) {
 		say(webhook.PaymentPartiallyPaid, next, nil)
 	}
 	if settled && !live.has(webhook.PaymentDetected) {

@@ -2,6 +2,9 @@ package store
 
 import (
 	"context"
+	"slices"
+
+	"gorm.io/gorm/clause"
 
 	"github.com/ctrip-gateway/ctrip/models"
 )
@@ -31,4 +34,35 @@ func (q *Queries) Cursor(ctx context.Context, chainID uint64) (models.ChainCurso
 	var c models.ChainCursor
 	err := q.with(ctx).Where("chain_id = ?", chainID).Take(&c).Error
 	return c, one("cursor", err)
+}
+
+// SaveCursor writes how far a chain has been recorded. It belongs into the transaction that records the block.
+func (tx *Tx) SaveCursor(ctx context.Context, c models.ChainCursor) error {
+	return wrap("save cursor", tx.with(ctx).Clauses(clause.OnConflict{UpdateAll: true}).Create(&c).Error)
+}
+
+// InsertBlocks records canonical blocks.
+func (tx *Tx) InsertBlocks(ctx context.Context, blocks []models.Block) error {
+	if len(blocks) == 0 {
+		return nil
+	}
+	return wrap("insert blocks", tx.with(ctx).CreateInBatches(blocks, chunk).Error)
+}
+
+// Blocks reads the newest recorded blocks of a chain, oldest first.
+func (q *Queries) Blocks(ctx context.Context, chainID uint64, limit int) ([]models.Block, error) {
+	var blocks []models.Block
+	err := q.with(ctx).Where("chain_id = ?", chainID).Order("number DESC").Limit(limit).Find(&blocks).Error
+	slices.Reverse(blocks)
+	return blocks, wrap("blocks", err)
+}
+
+// DropBlocksFrom forgets the blocks of a branch that a reorg has replaced.
+func (tx *Tx) DropBlocksFrom(ctx context.Context, chainID, from uint64) error {
+	return wrap("drop blocks", tx.with(ctx).Where("chain_id = ? AND number >= ?", chainID, from).Delete(&models.Block{}).Error)
+}
+
+// PruneBlocks forgets blocks below a number that nothing can reach any more.
+func (tx *Tx) PruneBlocks(ctx context.Context, chainID, below uint64) error {
+	return wrap("prune blocks", tx.with(ctx).Where("chain_id = ? AND number < ?", chainID, below).Delete(&models.Block{}).Error)
 }

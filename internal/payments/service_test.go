@@ -1,0 +1,440 @@
+package payments
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/btcsuite/btcd/btcutil/hdkeychain"
+	"github.com/btcsuite/btcd/chaincfg"
+
+	"github.com/ctrip-gateway/ctrip/config"
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
+	"github.com/ctrip-gateway/ctrip/internal/testkit"
+	"github.com/ctrip-gateway/ctrip/internal/wallet"
+	"github.com/ctrip-gateway/ctrip/models"
+	"github.com/ctrip-gateway/ctrip/webhook"
+)
+
+const usdc = "0xa0b86991c6218b36c1d19d4a2e9eb0ce3606eb48"
+
+var ethereum = config.Chain{
+	Name: "ethereum", ChainID: 1, Finality: config.Finality{Depth: 12}, BlockTime: 12 * time.Second,
+	Native: config.Native{Symbol: "ETH", Decimals: 18}, Tokens: []config.Token{{Symbol: "USDC", Contract: usdc, Decimals: 6}},
+}
+
+var sepolia = config.Chain{
+	Name: "sepolia", ChainID: 11155111, Test: true, Finality: config.Finality{Depth: 12}, BlockTime: 12 * time.Second,
+	Native: config.Native{Symbol: "ETH", Decimals: 18},
+}
+
+// house is a service on a store, with one merchant, one endpoint that wants everything, and a chain that moves.
+type house struct {
+	*Service
+	store    *store.Store
+	clock    *testkit.Clock
+	merchant models.Merchant
+}
+
+func newHouse(t *testing.T, s *store.Store, change func(*Options)) *house {
+	t.Helper()
+	h := &house{store: s, clock: testkit.NewClock(noon)}
+	o := Options{
+		Store: s, Chains: []config.Chain{ethereum, sepolia}, PublicURL: "https://pay.example", Window: time.Hour, MaxAttempts: 15,
+		MaxOpen: 1000, Now: h.clock.Now, Logger: slog.New(slog.DiscardHandler),
+	}
+	if change != nil {
+		change(&o)
+	}
+	var err error
+	if h.Service, err = New(o); err != nil {
+		t.Fatal(err)
+	}
+	h.merchant = models.Merchant{ID: models.NewID(models.PrefixMerchant, noon), Name: "Shop", CreatedAt: noon, UpdatedAt: noon}
+	xpub := testXPub(t)
+	account, err := wallet.Parse(xpub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.InTx(t.Context(), func(tx *store.Tx) error {
+		return errors.Join(
+			tx.InsertMerchant(t.Context(), h.merchant),
+			tx.SetAccountKey(t.Context(), models.AccountKey{ID: account.KeyID(), MerchantID: h.merchant.ID, XPub: xpub, CreatedAt: noon}),
+			insertEndpoint(t.Context(), tx, h.merchant.ID),
+			tx.SaveCursor(t.Context(), cursor(1, 100)), tx.SaveCursor(t.Context(), cursor(11155111, 100)),
+		)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.merchant, err = s.Merchant(t.Context(), h.merchant.ID); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// insertEndpoint writes an endpoint that wants everything.
+func insertEndpoint(ctx context.Context, tx *store.Tx, merchantID string) error {
+	return tx.InsertEndpoint(ctx, models.Endpoint{
+		ID: models.NewID(models.PrefixEndpoint, noon), MerchantID: merchantID, URL: "https://shop.example/hooks", Events: []string{"*"},
+		Status: models.EndpointEnabled, BreakerState: models.BreakerClosed, Version: 1, CreatedAt: noon, UpdatedAt: noon,
+	})
+}
+
+func cursor(chainID, number uint64) models.ChainCursor {
+	return models.ChainCursor{ChainID: chainID, Chain: "c", Number: number, Hash: hash(number), BlockTime: noon, HeadNumber: number, UpdatedAt: noon}
+}
+
+func hash(n uint64) string { return fmt.Sprintf("0x%064x", n) }
+
+func testXPub(t *testing.T) string {
+	t.Helper()
+	key, err := hdkeychain.NewMaster([]byte(strings.Repeat("seed", 8)), &chaincfg.MainNetParams)
+	for _, i := range []uint32{44, 60, 0} {
+		if err == nil {
+			key, err = key.Derive(hdkeychain.HardenedKeyStart + i)
+		}
+	}
+	if err == nil {
+		key, err = key.Neuter()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key.String()
+}
+
+func (h *house) ask(change func(*Request)) (models.Payment, error) {
+	r := Request{MerchantID: h.merchant.ID, Chain: "ethereum", Asset: "USDC", AmountDecimal: "1.5"}
+	if change != nil {
+		change(&r)
+	}
+	return h.Create(context.Background(), r, func(*store.Tx, models.Payment) error { return nil })
+}
+
+// block records one block of Ethereum with the given sightings.
+func (h *house) block(t *testing.T, number, final uint64, at time.Time, sightings ...Sighting) []Moved {
+	t.Helper()
+	return h.observe(t, Step{ChainID: 1, Blocks: []Block{{Number: number, Hash: hash(number), Time: at, Sightings: sightings}}, Head: number, Final: final})
+}
+
+func (h *house) observe(t *testing.T, step Step) []Moved {
+	t.Helper()
+	var moved []Moved
+	err := h.store.InTx(t.Context(), func(tx *store.Tx) (err error) {
+		moved, err = h.Observe(t.Context(), tx, step)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return moved
+}
+
+func pay(p models.Payment, amount uint64, n uint64) Sighting {
+	index := int(n)
+	return Sighting{TxHash: hash(n), Asset: p.Asset, Recipient: p.Address, Sender: "0x00000000000000000000000000000000000000aa", Amount: models.AmountOf(amount), LogIndex: &index}
+}
+
+func (h *house) types(t *testing.T, paymentID string) []string {
+	t.Helper()
+	all, err := h.store.AnnouncedFor(t.Context(), []string{paymentID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var types []string
+	for i, a := range all[paymentID] {
+		if a.Sequence != i+1 {
+			t.Fatalf("sequence %d stands at place %d", a.Sequence, i+1)
+		}
+		types = append(types, strings.TrimPrefix(a.Type, "payment."))
+	}
+	return types
+}
+
+func TestLifeOfAPayment(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		h := newHouse(t, s, nil)
+		var due []models.Delivery
+		s.OnCommit(func(ds []models.Delivery) { due = append(due, ds...) })
+		p, err := h.ask(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Amount.String() != "1500000" || p.DerivationPath != "m/44'/60'/0'/0/0" || p.RequiredConfirmations != 12 {
+			t.Fatalf("payment %+v", p)
+		}
+		h.block(t, 101, 90, noon.Add(time.Minute), pay(p, 500_000, 1))
+		h.block(t, 102, 91, noon.Add(2*time.Minute), pay(p, 1_000_000, 2))
+		h.block(t, 113, 102, noon.Add(3*time.Minute))
+		got, err := s.Payment(t.Context(), h.merchant.ID, p.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Status != models.PaymentConfirmed || got.AmountConfirmed.String() != "1500000" || got.Sequence != 4 || got.Confirmations != 12 {
+			t.Fatalf("after the last block: %+v", got)
+		}
+		if types := h.types(t, p.ID); !slices.Equal(types, []string{"created", "partially_paid", "detected", "confirmed"}) {
+			t.Fatalf("events %v", types)
+		}
+		if len(due) != 4 || due[3].EventType != string(webhook.PaymentConfirmed) || due[3].State != models.DeliveryPending {
+			t.Fatalf("%d deliveries were handed over after their commits", len(due))
+		}
+		e, err := s.Event(t.Context(), h.merchant.ID, due[3].EventID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := webhook.Decode(e.Body)
+		if err != nil || body.Data.Payment.Sequence != 4 || body.Data.Payment.Status != "confirmed" || len(body.Data.Payment.Transfers) != 2 {
+			t.Fatalf("body %s, %v", e.Body, err)
+		}
+	})
+}
+
+func TestReorgIsRecordedAsOneStep(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		h := newHouse(t, s, nil)
+		p, err := h.ask(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.block(t, 101, 90, noon, pay(p, 1_500_000, 1))
+		from := uint64(101)
+		again := pay(p, 1_500_000, 1)
+		h.observe(t, Step{ChainID: 1, OrphanFrom: &from, Head: 102, Final: 90, Blocks: []Block{
+			{Number: 101, Hash: hash(9101), Time: noon}, {Number: 102, Hash: hash(9102), Time: noon, Sightings: []Sighting{again}},
+		}})
+		if types := h.types(t, p.ID); !slices.Equal(types, []string{"created", "detected"}) {
+			t.Fatalf("the same transfer on the new branch made events: %v", types)
+		}
+		from = 102
+		h.observe(t, Step{ChainID: 1, OrphanFrom: &from, Head: 103, Final: 90, Blocks: []Block{{Number: 102, Hash: hash(8102), Time: noon}}})
+		if types := h.types(t, p.ID); !slices.Equal(types, []string{"created", "detected", "reorged"}) {
+			t.Fatalf("after the transfer was lost: %v", types)
+		}
+		all, err := s.TransfersOf(t.Context(), []string{p.ID})
+		if err != nil || len(all[p.ID]) != 1 || all[p.ID][0].Status != models.TransferOrphaned || all[p.ID][0].BlockHash != hash(9102) {
+			t.Fatalf("transfers %+v, %v", all, err)
+		}
+	})
+}
+
+func TestExpiryAndWindow(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		h := newHouse(t, s, nil)
+		p, err := h.ask(func(r *Request) { r.ExpiresIn = time.Minute })
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.clock.Set(noon.Add(24 * time.Hour)) // the clock on the wall expires nothing
+		h.block(t, 101, 90, noon.Add(time.Minute))
+		if types := h.types(t, p.ID); len(types) != 1 {
+			t.Fatalf("expired by the wall clock: %v", types)
+		}
+		h.block(t, 102, 90, noon.Add(time.Minute+time.Second))
+		h.block(t, 103, 103, noon.Add(30*time.Minute), pay(p, 1, 1))
+		h.block(t, 104, 104, noon.Add(3*time.Hour), pay(p, 1, 2)) // after the window
+		if types := h.types(t, p.ID); !slices.Equal(types, []string{"created", "expired", "late"}) {
+			t.Fatalf("events %v", types)
+		}
+	})
+}
+
+func TestWrongAssetAndWrongChainAreReported(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		h := newHouse(t, s, nil)
+		p, err := h.ask(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wrong := pay(p, 5, 1)
+		wrong.Asset, wrong.LogIndex = models.AssetNative, nil
+		h.block(t, 101, 101, noon, wrong)
+		h.observe(t, Step{ChainID: 11155111, Head: 200, Final: 200, Blocks: []Block{{Number: 200, Hash: hash(200), Time: noon.Add(99 * time.Hour), Sightings: []Sighting{wrong}}}})
+		if types := h.types(t, p.ID); !slices.Equal(types, []string{"created", "misdirected", "misdirected"}) {
+			t.Fatalf("events %v", types)
+		}
+		got, err := s.Payment(t.Context(), h.merchant.ID, p.ID)
+		if err != nil || got.Status != models.PaymentPending || got.AmountReceived.Sign() != 0 {
+			t.Fatalf("another chain's block moved the payment: %+v, %v", got, err)
+		}
+	})
+}
+
+func TestCreateRefuses(t *testing.T) {
+	h := newHouse(t, storetest.SQLite(t), func(o *Options) { o.MaxOpen = 1 })
+	long := strings.Repeat("x", 500)
+	for name, c := range map[string]struct {
+		change func(*Request)
+		want   string
+	}{
+		"unknown chain":   {func(r *Request) { r.Chain = "dogecoin" }, `chain is not a chain of this gateway: "dogecoin"`},
+		"test key":        {func(r *Request) { r.Test = true }, `chain is not a test chain, and this is a test key: "ethereum"`},
+		"unknown token":   {func(r *Request) { r.Asset = "SHIB" }, `asset is not listed on chain ethereum: "SHIB"`},
+		"bad checksum":    {func(r *Request) { r.Asset = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB4F" }, `asset is not a contract address`},
+		"too many places": {func(r *Request) { r.AmountDecimal = "0.0000001" }, "amount_decimal has more decimal places than USDC has (6)"},
+		"zero":            {func(r *Request) { r.AmountDecimal = "0" }, "amount_decimal must be more than zero"},
+		"2^256":           {func(r *Request) { r.AmountDecimal, r.Amount = "", "1"+strings.Repeat("0", 78) }, "amount is larger than 2^256-1"},
+		"both amounts":    {func(r *Request) { r.Amount = "1" }, "amount_decimal cannot be given together with amount"},
+		"metadata too large": {func(r *Request) {
+			r.Metadata = map[string]string{"a": long, "b": long, "c": long, "d": long, "e": long, "f": long, "g": long, "h": long, "i": long}
+		}, "metadata is 4509 bytes in all"},
+		"redirect": {func(r *Request) { r.RedirectURL = "javascript:alert(1)" }, "redirect_url is not an absolute http or https URL"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := h.ask(c.change)
+			var faults Faults
+			if !errors.As(err, &faults) || !strings.Contains(err.Error(), c.want) {
+				t.Fatalf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+	order := "A-17"
+	first, err := h.ask(func(r *Request) { r.OrderID = &order })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.ask(nil); !errors.Is(err, ErrTooManyOpen) {
+		t.Fatalf("a second open payment: %v", err)
+	}
+	h.maxOpen = 10
+	var taken *OrderTakenError
+	if _, err := h.ask(func(r *Request) { r.OrderID = &order }); !errors.As(err, &taken) || taken.PaymentID != first.ID {
+		t.Fatalf("the same order: %v", err)
+	}
+	h.clock.Set(noon.Add(time.Hour))
+	if _, err := h.ask(nil); !errors.Is(err, ErrChainUnavailable) {
+		t.Fatalf("the chain has stood still for an hour: %v", err)
+	}
+}
+
+func TestCancel(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		h := newHouse(t, s, nil)
+		nothing := func(*store.Tx, models.Payment) error { return nil }
+		p, err := h.ask(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.Cancel(t.Context(), "mer_other", p.ID, nothing); !errors.Is(err, models.ErrNotFound) {
+			t.Fatalf("another merchant's payment: %v", err)
+		}
+		if _, err := h.Cancel(t.Context(), h.merchant.ID, p.ID, nothing); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.Cancel(t.Context(), h.merchant.ID, p.ID, nothing); !errors.Is(err, ErrNotCancelable) {
+			t.Fatalf("canceled twice: %v", err)
+		}
+		h.block(t, 101, 101, noon.Add(time.Minute), pay(p, 1_500_000, 1))
+		if types := h.types(t, p.ID); !slices.Equal(types, []string{"created", "canceled", "late"}) {
+			t.Fatalf("events %v", types)
+		}
+	})
+}
+
+// TestConcurrentCreation: a hundred at once, no address twice, no hole, no deadlock.
+func TestConcurrentCreation(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		used := map[string]bool{}
+		h := newHouse(t, s, func(o *Options) {
+			o.Used = func(_ context.Context, _ uint64, addresses []string) (map[string]bool, error) { return used, nil }
+		})
+		const n = 100
+		var mu sync.Mutex
+		var indexes []uint32
+		var wg sync.WaitGroup
+		for range n {
+			wg.Go(func() {
+				p, err := h.ask(nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				indexes = append(indexes, p.AddressIndex)
+			})
+		}
+		wg.Wait()
+		slices.Sort(indexes)
+		for i, index := range indexes {
+			if int(index) != i {
+				t.Fatalf("index %d stands at place %d", index, i)
+			}
+		}
+	})
+}
+
+func TestAUsedAddressIsSkipped(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		h := newHouse(t, s, func(o *Options) {
+			o.Used = func(_ context.Context, _ uint64, addresses []string) (map[string]bool, error) {
+				answers := map[string]bool{}
+				for i, a := range addresses {
+					answers[a] = i < 2
+				}
+				return answers, nil
+			}
+		})
+		p, err := h.ask(nil)
+		if err != nil || p.AddressIndex != 2 {
+			t.Fatalf("index %d, %v", p.AddressIndex, err)
+		}
+		book, err := s.Addresses(t.Context(), h.merchant.ID, 10, 0)
+		if err != nil || len(book) != 3 || book[0].SkippedReason == "" || book[2].PaymentID == nil {
+			t.Fatalf("book %+v, %v", book, err)
+		}
+	})
+}
+
+func TestWatchSetFindsWhatCommittedLate(t *testing.T) {
+	s := storetest.Postgres(t)
+	h := newHouse(t, s, nil)
+	_, mark, err := s.WatchSet(t.Context(), store.WatchMark{}, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A slow transaction takes its id first and commits last.
+	started, finish, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	var slow models.Payment
+	go func() {
+		var err error
+		slow, err = h.Create(context.Background(), Request{MerchantID: h.merchant.ID, Chain: "ethereum", Asset: "native", Amount: "1"},
+			func(*store.Tx, models.Payment) error { close(started); <-finish; return nil })
+		done <- err
+	}()
+	<-started
+	quick, err := h.ask(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	look := func() {
+		var rows []store.Watched
+		if rows, mark, err = s.WatchSet(t.Context(), mark, noon); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range rows {
+			seen[r.Address] = true
+		}
+	}
+	look()
+	if !seen[quick.Address] {
+		t.Fatal("a committed payment is not watched")
+	}
+	close(finish)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	look()
+	if !seen[slow.Address] {
+		t.Fatal("the payment that committed late is not watched")
+	}
+}
