@@ -54,7 +54,7 @@ func Decide(p models.Payment, f Facts) (models.Payment, []Announcement) {
 		out = append(out, Announcement{Type: t, Payment: shown, Retracts: retracts})
 	}
 	if len(retracted) > 0 || lostForGood(f) {
-		say(webhook.PaymentReorged, next, retracted)
+		say(webhook.PaymentReorged, next, append([]string{}, retracted...))
 		next.OverpaidAnnounced, next.LateAnnounced = models.Amount{}, models.Amount{}
 	}
 	settled := next.Status == models.PaymentDetected || next.Status == models.PaymentConfirmed

@@ -66,3 +66,16 @@ func (tx *Tx) DropBlocksFrom(ctx context.Context, chainID, from uint64) error {
 func (tx *Tx) PruneBlocks(ctx context.Context, chainID, below uint64) error {
 	return wrap("prune blocks", tx.with(ctx).Where("chain_id = ? AND number < ?", chainID, below).Delete(&models.Block{}).Error)
 }
+
+// BlockAt reads one recorded block of a chain.
+func (q *Queries) BlockAt(ctx context.Context, chainID, number uint64) (models.Block, error) {
+	var b models.Block
+	err := q.with(ctx).Where("chain_id = ? AND number = ?", chainID, number).Take(&b).Error
+	return b, one("block", err)
+}
+
+// AcceptReorg lets a halted chain go on: its final point is given up, so that the scanner may walk back below it.
+func (tx *Tx) AcceptReorg(ctx context.Context, chainID uint64) error {
+	return wrap("accept reorg", tx.with(ctx).Model(&models.ChainCursor{}).Where("chain_id = ?", chainID).
+		Updates(map[string]any{"halted_at": nil, "halt_reason": "", "final_number": 0}).Error)
+}

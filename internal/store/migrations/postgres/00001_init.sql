@@ -263,6 +263,7 @@ CREATE TABLE deliveries (
     updated_at      TIMESTAMPTZ NOT NULL
 ) WITH (fillfactor = 80);
 CREATE UNIQUE INDEX deliveries_first ON deliveries (event_id, endpoint_id) WHERE replay_of IS NULL;
+CREATE INDEX deliveries_replays ON deliveries (event_id, endpoint_id) WHERE replay_of IS NOT NULL;
 CREATE INDEX deliveries_sweep ON deliveries (sweep_after) WHERE state = 'pending';
 CREATE INDEX deliveries_unarchived ON deliveries (dead_at) WHERE state = 'dead' AND archived_at IS NULL;
 CREATE INDEX deliveries_list ON deliveries (merchant_id, created_at DESC, id DESC);
@@ -293,6 +294,13 @@ CREATE TABLE attempts (
 );
 CREATE INDEX attempts_delivery ON attempts (delivery_id, number);
 CREATE INDEX attempts_age ON attempts (started_at);
+
+-- The Redis that the tasks of pending deliveries were put into. Another one, or an emptied one, has another epoch.
+CREATE TABLE queue_epoch (
+    id      INTEGER PRIMARY KEY CHECK (id = 1),
+    epoch   TEXT NOT NULL,
+    seen_at TIMESTAMPTZ NOT NULL
+);
 
 CREATE TABLE idempotency_keys (
     merchant_id  TEXT NOT NULL REFERENCES merchants (id),
@@ -334,7 +342,7 @@ CREATE TRIGGER audit_log_append_only BEFORE UPDATE OR DELETE ON audit_log
     FOR EACH ROW EXECUTE FUNCTION audit_log_is_append_only();
 
 -- +goose Down
-DROP TABLE audit_log, idempotency_keys, attempts, deliveries, endpoint_secrets, webhook_endpoints, events, chain_leases,
+DROP TABLE audit_log, idempotency_keys, queue_epoch, attempts, deliveries, endpoint_secrets, webhook_endpoints, events, chain_leases,
     chain_cursors, blocks, transfers, addresses, payments, api_keys CASCADE;
 ALTER TABLE account_keys DROP CONSTRAINT account_keys_merchant_fk;
 DROP TABLE merchants, account_keys, schema_info;

@@ -255,6 +255,7 @@ CREATE TABLE deliveries (
     updated_at      DATETIME NOT NULL
 );
 CREATE UNIQUE INDEX deliveries_first ON deliveries (event_id, endpoint_id) WHERE replay_of IS NULL;
+CREATE INDEX deliveries_replays ON deliveries (event_id, endpoint_id) WHERE replay_of IS NOT NULL;
 CREATE INDEX deliveries_sweep ON deliveries (sweep_after) WHERE state = 'pending';
 CREATE INDEX deliveries_unarchived ON deliveries (dead_at) WHERE state = 'dead' AND archived_at IS NULL;
 CREATE INDEX deliveries_list ON deliveries (merchant_id, created_at DESC, id DESC);
@@ -285,6 +286,13 @@ CREATE TABLE attempts (
 );
 CREATE INDEX attempts_delivery ON attempts (delivery_id, number);
 CREATE INDEX attempts_age ON attempts (started_at);
+
+-- The Redis that the tasks of pending deliveries were put into. Another one, or an emptied one, has another epoch.
+CREATE TABLE queue_epoch (
+    id      INTEGER PRIMARY KEY CHECK (id = 1),
+    epoch   TEXT NOT NULL,
+    seen_at DATETIME NOT NULL
+);
 
 CREATE TABLE idempotency_keys (
     merchant_id  TEXT NOT NULL REFERENCES merchants (id),
@@ -331,6 +339,7 @@ END;
 -- +goose Down
 DROP TABLE audit_log;
 DROP TABLE idempotency_keys;
+DROP TABLE queue_epoch;
 DROP TABLE attempts;
 DROP TABLE deliveries;
 DROP TABLE endpoint_secrets;
