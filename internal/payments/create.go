@@ -51,24 +51,6 @@ var (
 	ErrTooManyOpen      = errors.New("the merchant has too many open payments")
 )
 
-// Fault is a field that breaks a rule.
-type Fault struct {
-	Field   string
-	Message string // what is wrong with the value
-	Example string // a good value
-}
-
-// Faults are all the fields of one request that break a rule.
-type Faults []Fault
-
-func (fs Faults) Error() string {
-	var lines []string
-	for _, f := range fs {
-		lines = append(lines, f.Field+" "+f.Message)
-	}
-	return strings.Join(lines, "; ")
-}
-
 // OrderTakenError says which payment holds the order_id.
 type OrderTakenError struct{ OrderID, PaymentID string }
 
@@ -77,7 +59,7 @@ func (e *OrderTakenError) Error() string {
 }
 
 // Create makes a payment and announces it: the payment, its address, payment.created and the deliveries of that are
-// one transaction, and so is what also writes in it, such as the record of an idempotency key. It returns [Faults],
+// one transaction, and so is what also writes in it, such as the record of an idempotency key. It returns [models.Faults],
 // [*OrderTakenError] or one of the errors above when the request cannot be met.
 func (s *Service) Create(ctx context.Context, r Request, also func(*store.Tx, models.Payment) error) (models.Payment, error) {
 	p, err := s.draft(r)
@@ -120,9 +102,9 @@ func (s *Service) Create(ctx context.Context, r Request, also func(*store.Tx, mo
 
 // draft checks every field against the rules and returns the payment without its address.
 func (s *Service) draft(r Request) (models.Payment, error) {
-	var faults Faults
+	var faults models.Faults
 	fault := func(field, example, format string, args ...any) {
-		faults = append(faults, Fault{Field: field, Message: fmt.Sprintf(format, args...), Example: example})
+		faults = append(faults, models.Fault{Field: field, Message: fmt.Sprintf(format, args...), Example: example})
 	}
 	now := s.now()
 	p := models.Payment{

@@ -191,12 +191,12 @@ func excess(a, b models.Amount) models.Amount {
 	return clamp(new(big.Int).Sub(a.Big(), b.Big()))
 }
 
-// events is what stands of the events so far.
-type events []store.Announced
+// announced is what stands of the events so far.
+type announced []store.Announced
 
-func (es events) has(t webhook.EventType) bool { return es.count(t) > 0 }
+func (es announced) has(t webhook.EventType) bool { return es.count(t) > 0 }
 
-func (es events) count(t webhook.EventType) int {
+func (es announced) count(t webhook.EventType) int {
 	n := 0
 	for _, e := range es {
 		if e.Type == string(t) {
@@ -214,14 +214,14 @@ var money = []string{
 
 // standing splits the events that nothing has retracted yet into those that still hold and the ids of those that a
 // reorg, which took away a transfer first seen at lost, makes untrue now.
-func standing(announced []store.Announced, lost *time.Time) (live events, retracted []string) {
+func standing(all []store.Announced, lost *time.Time) (live announced, retracted []string) {
 	gone := make(map[string]bool)
-	for _, a := range announced {
+	for _, a := range all {
 		for _, id := range a.Retracts {
 			gone[id] = true
 		}
 	}
-	for _, a := range announced {
+	for _, a := range all {
 		switch {
 		case gone[a.ID]:
 		case lost != nil && !a.CreatedAt.Before(*lost) && slices.Contains(money, a.Type):

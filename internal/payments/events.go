@@ -1,11 +1,7 @@
 package payments
 
 import (
-	"bytes"
 	"context"
-	"fmt"
-
-	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/wallet"
@@ -55,7 +51,7 @@ func (s *Service) publish(ctx context.Context, tx *store.Tx, a Announcement, tra
 		ID: models.NewID(models.PrefixEvent, now), MerchantID: p.MerchantID, PaymentID: &p.ID, Type: string(a.Type),
 		Sequence: p.Sequence, Retracts: a.Retracts, CreatedAt: now,
 	}
-	e.Body, err = s.events.encode(webhook.Event{
+	e.Body, err = s.events.Encode(webhook.Event{
 		ID: e.ID, Type: a.Type, APIVersion: webhook.APIVersion, CreatedAt: webhook.At(now), Timestamp: now.Unix(),
 		Nonce: nonce, MerchantID: p.MerchantID, Data: data,
 	})
@@ -99,47 +95,4 @@ func transferView(t models.Transfer, heads map[uint64]uint64) webhook.Transfer {
 		v.TxHash, v.From = &t.TxHash, &from
 	}
 	return v
-}
-
-// encoder turns events into bytes and holds each against the JSON Schema of its type, before it can be stored.
-type encoder struct {
-	schemas map[webhook.EventType]*jsonschema.Schema
-}
-
-func newEncoder() (*encoder, error) {
-	e := &encoder{schemas: make(map[webhook.EventType]*jsonschema.Schema)}
-	c := jsonschema.NewCompiler()
-	for _, t := range webhook.EventTypes() {
-		doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(webhook.Schema(t)))
-		if err != nil {
-			return nil, fmt.Errorf("payments: schema of %s: %w", t, err)
-		}
-		url := "schema:///" + string(t)
-		if err := c.AddResource(url, doc); err != nil {
-			return nil, fmt.Errorf("payments: schema of %s: %w", t, err)
-		}
-		if e.schemas[t], err = c.Compile(url); err != nil {
-			return nil, fmt.Errorf("payments: schema of %s: %w", t, err)
-		}
-	}
-	return e, nil
-}
-
-func (e *encoder) encode(ev webhook.Event) ([]byte, error) {
-	body, err := webhook.Encode(ev)
-	if err != nil {
-		return nil, err
-	}
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
-	if err != nil {
-		return nil, fmt.Errorf("event %s: %w", ev.ID, err)
-	}
-	schema, ok := e.schemas[ev.Type]
-	if !ok {
-		return nil, fmt.Errorf("event %s: no schema for %s", ev.ID, ev.Type)
-	}
-	if err := schema.Validate(doc); err != nil {
-		return nil, fmt.Errorf("event %s: %w", ev.ID, err)
-	}
-	return body, nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/config"
+	"github.com/ctrip-gateway/ctrip/internal/events"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 )
 
@@ -40,7 +41,7 @@ type Service struct {
 	maxOpen     int
 	log         *slog.Logger
 	clock       func() time.Time
-	events      *encoder
+	events      *events.Encoder
 	allocator   *allocator
 
 	openMu sync.Mutex
@@ -52,13 +53,13 @@ func New(o Options) (*Service, error) {
 	if o.Store == nil || o.Now == nil || o.Logger == nil {
 		return nil, errors.New("payments: Store, Now and Logger are needed")
 	}
-	events, err := newEncoder()
+	encoder, err := events.New()
 	if err != nil {
 		return nil, err
 	}
 	s := &Service{
 		store: o.Store, chains: make(map[string]config.Chain), publicURL: o.PublicURL, window: o.Window,
-		maxAttempts: o.MaxAttempts, maxOpen: o.MaxOpen, log: o.Logger, clock: o.Now, events: events,
+		maxAttempts: o.MaxAttempts, maxOpen: o.MaxOpen, log: o.Logger, clock: o.Now, events: encoder,
 		open: make(map[string]openCount),
 	}
 	for _, c := range o.Chains {
