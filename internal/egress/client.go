@@ -1,0 +1,220 @@
+package egress
+
+import (
+	"container/list"
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+)
+
+// Options of a [Client]. The zero value is the strictest client over the system's resolver, except that it permits http.
+type Options struct {
+	Allow        []Rule // what WEBHOOK_ALLOW frees
+	RequireHTTPS bool   // production: no plain http, not even to freed addresses
+
+	Resolver Resolver // default net.DefaultResolver
+	// Proxy is EGRESS_PROXY: http or https, perhaps with a user. Every connection goes through it by CONNECT.
+	Proxy *url.URL
+
+	Timeout             time.Duration // for a request in all, where the request does not say; default 10 s
+	IdleTimeout         time.Duration // how long an unused connection is kept; default 4 s, because many receivers close after 5 s
+	MaxBodyBytes        int           // of an answer's body, after decompression; default 16 KiB
+	MaxHeaderBytes      int64         // of an answer's headers; default 32 KiB
+	MaxIdleConnsPerHost int           // default 1024, the most requests that one receiver usually has in flight
+	MaxPools            int           // merchants with TLS settings whose connections are kept at the same time; default 1024
+
+	RootCAs *x509.CertPool   // default the system's
+	Now     func() time.Time // judges the validity of certificates; default time.Now
+}
+
+const (
+	defaultTimeout  = 10 * time.Second
+	defaultIdle     = 4 * time.Second
+	defaultBody     = 16 << 10
+	defaultHeader   = 32 << 10
+	defaultIdleHost = 1024
+	defaultPools    = 1024
+	maxTargets      = 16384 // checked URLs that are remembered
+)
+
+// Client sends requests to merchants. It is safe for concurrent use and should be shared: connections are kept per Client.
+type Client struct {
+	policy   policy
+	resolver Resolver
+	o        Options
+
+	bodies sync.Pool // *[]byte of MaxBodyBytes+1
+
+	mu      sync.Mutex
+	closed  bool
+	pools   map[poolKey]*list.Element // of *pool, most recently used first
+	recent  list.List
+	targets map[targetKey]*target
+}
+
+type poolKey struct {
+	who Party
+	tls [sha256.Size]byte
+}
+
+type targetKey struct {
+	who Party
+	raw string
+}
+
+// pool is the connections of one party with one set of TLS settings.
+type pool struct {
+	key       poolKey
+	transport *http.Transport
+}
+
+// New makes a Client. It fails when the options contradict themselves.
+func New(o Options) (*Client, error) {
+	if o.Resolver == nil {
+		o.Resolver = net.DefaultResolver
+	}
+	if o.Timeout < 0 || o.IdleTimeout < 0 || o.MaxBodyBytes < 0 || o.MaxHeaderBytes < 0 || o.MaxIdleConnsPerHost < 0 || o.MaxPools < 0 {
+		return nil, errors.New("egress: negative limit")
+	}
+	if o.Proxy != nil && (o.Proxy.Scheme != "http" && o.Proxy.Scheme != "https" || o.Proxy.Hostname() == "") {
+		return nil, errors.New("egress: the proxy is not an http or https URL")
+	}
+	orElse(&o.Timeout, defaultTimeout)
+	orElse(&o.IdleTimeout, defaultIdle)
+	orElse(&o.MaxBodyBytes, defaultBody)
+	orElse(&o.MaxHeaderBytes, defaultHeader)
+	orElse(&o.MaxIdleConnsPerHost, defaultIdleHost)
+	orElse(&o.MaxPools, defaultPools)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	c := &Client{
+		policy:   policy{rules: append([]Rule(nil), o.Allow...), requireHTTPS: o.RequireHTTPS},
+		resolver: o.Resolver, o: o,
+		pools: make(map[poolKey]*list.Element), targets: make(map[targetKey]*target),
+	}
+	c.bodies.New = func() any { b := make([]byte, o.MaxBodyBytes+1); return &b }
+	return c, nil
+}
+
+func orElse[T comparable](v *T, fallback T) {
+	var zero T
+	if *v == zero {
+		*v = fallback
+	}
+}
+
+// CheckURL applies, without resolving anything, every rule that the URL of an endpoint must obey, and returns its normal
+// form: host in lower-case ASCII without a final dot, default port dropped. The error is a *[URLError].
+func (c *Client) CheckURL(who Party, raw string) (string, error) {
+	t, err := c.policy.checkURL(who, raw)
+	if err != nil {
+		return "", err
+	}
+	return t.text, nil
+}
+
+// Close closes the connections that are idle and refuses further requests. Requests that run go on; their connections are
+// closed within the idle timeout.
+func (c *Client) Close() {
+	c.mu.Lock()
+	c.closed = true
+	old := c.pools
+	c.pools = make(map[poolKey]*list.Element)
+	c.recent.Init()
+	c.mu.Unlock()
+	for _, e := range old {
+		e.Value.(*pool).transport.CloseIdleConnections()
+	}
+}
+
+// target checks a URL, or remembers that it did: the rules of a Client never change.
+func (c *Client) target(who Party, raw string) (*target, error) {
+	key := targetKey{who, raw}
+	c.mu.Lock()
+	t, ok := c.targets[key]
+	c.mu.Unlock()
+	if ok {
+		return t, nil
+	}
+	t, err := c.policy.checkURL(who, raw)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.targets) >= maxTargets {
+		clear(c.targets)
+	}
+	c.targets[key] = t
+	return t, nil
+}
+
+// transport finds or makes the pool for a party and its TLS settings. The pool that was not used for longest makes way for
+// a new one; requests that still run on it finish.
+func (c *Client) transport(who Party, settings TLSSettings) (*http.Transport, error) {
+	key := poolKey{who, settings.key()}
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil, ErrClosed
+	}
+	if e, ok := c.pools[key]; ok {
+		c.recent.MoveToFront(e)
+		t := e.Value.(*pool).transport
+		c.mu.Unlock()
+		return t, nil
+	}
+	c.mu.Unlock()
+
+	made, err := c.newTransport(who, settings)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil, ErrClosed
+	}
+	if e, ok := c.pools[key]; ok { // somebody else was faster
+		c.mu.Unlock()
+		return e.Value.(*pool).transport, nil
+	}
+	c.pools[key] = c.recent.PushFront(&pool{key: key, transport: made})
+	var evicted *pool
+	if len(c.pools) > c.o.MaxPools {
+		evicted = c.recent.Remove(c.recent.Back()).(*pool)
+		delete(c.pools, evicted.key)
+	}
+	c.mu.Unlock()
+	if evicted != nil {
+		evicted.transport.CloseIdleConnections()
+	}
+	return made, nil
+}
+
+func (c *Client) newTransport(who Party, settings TLSSettings) (*http.Transport, error) {
+	config, err := settings.config(c.o.RootCAs, c.o.Now)
+	if err != nil {
+		return nil, err
+	}
+	d := &dialer{
+		who: who, policy: &c.policy, resolver: c.resolver, proxy: c.o.Proxy, roots: c.o.RootCAs, tls: config, timeout: c.o.Timeout,
+	}
+	return &http.Transport{
+		Proxy:                  nil,
+		DialContext:            d.dialPlain,
+		DialTLSContext:         d.dialTLS,
+		ForceAttemptHTTP2:      true,
+		IdleConnTimeout:        c.o.IdleTimeout,
+		MaxIdleConnsPerHost:    c.o.MaxIdleConnsPerHost,
+		MaxResponseHeaderBytes: c.o.MaxHeaderBytes,
+		// An HTTP/2 connection that went silent would time out every request on it for ever: ask after it.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 5 * time.Second},
+	}, nil
+}
