@@ -198,13 +198,21 @@ func (c *Client) transport(who Party, settings TLSSettings) (*http.Transport, er
 	return made, nil
 }
 
-func (c *Client) newTransport(who Party, settings TLSSettings) (*http.Transport, error) {
+func (c *Client) newDialer(who Party, settings TLSSettings) (*dialer, error) {
 	config, err := settings.config(c.o.RootCAs, c.o.Now)
 	if err != nil {
 		return nil, err
 	}
-	d := &dialer{
-		who: who, policy: &c.policy, resolver: c.resolver, proxy: c.o.Proxy, roots: c.o.RootCAs, tls: config, timeout: c.o.Timeout,
+	return &dialer{
+		who: who, policy: &c.policy, resolver: c.resolver, proxy: c.o.Proxy, roots: c.o.RootCAs, tls: config,
+		timeout: c.o.Timeout, maxHeader: c.o.MaxHeaderBytes,
+	}, nil
+}
+
+func (c *Client) newTransport(who Party, settings TLSSettings) (*http.Transport, error) {
+	d, err := c.newDialer(who, settings)
+	if err != nil {
+		return nil, err
 	}
 	return &http.Transport{
 		Proxy:                  nil,

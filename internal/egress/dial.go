@@ -41,6 +41,8 @@ type dialer struct {
 	roots    *x509.CertPool // for an https proxy
 	tls      *tls.Config
 	timeout  time.Duration
+
+	maxHeader int64 // of what a proxy or a probe reads
 }
 
 // withDeadline bounds a dial by the request that asked for it: net/http runs dials apart from the request's context, which
@@ -299,7 +301,7 @@ func (d *dialer) tunnel(ctx context.Context, c net.Conn, to netip.AddrPort) (net
 		return nil, err
 	}
 	// One byte at a time, so that nothing of the tunnel is read ahead.
-	resp, err := http.ReadResponse(bufio.NewReaderSize(oneByte{c}, 16), req)
+	resp, err := http.ReadResponse(bufio.NewReaderSize(oneByte{&limited{c, d.maxHeader}}, 16), req)
 	if err != nil {
 		return nil, err
 	}

@@ -175,7 +175,7 @@ func TestNotTLS(t *testing.T) {
 	})
 	_, err := client.Do(t.Context(), Request{URL: "https://" + plain.Addr().String()})
 	wantKind(t, "plain", err, KindTLS, false)
-	closing := rawServer(t, func(c net.Conn) { _, _ = c.Read(make([]byte, 1000)) })
+	closing := rawServer(t, func(c net.Conn) { _, _ = c.Read(make([]byte, 1<<16)) })
 	_, err = client.Do(t.Context(), Request{URL: "https://" + closing.Addr().String()})
 	wantKind(t, "closing", err, KindTLS, false)
 	_, err = client.Do(t.Context(), Request{URL: "https://" + rawServer(t, hang).Addr().String(), Timeout: millis(150)})
