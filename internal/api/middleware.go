@@ -1,0 +1,143 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"runtime/debug"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/ctrip-gateway/ctrip/models"
+)
+
+const requestIDHeader = "X-Request-Id"
+
+// Keys under which a request's context keeps what the log line tells.
+const (
+	requestIDKey = "request_id"
+	problemKey   = "problem"
+	merchantKey  = "merchant_id"
+	apiKeyKey    = "key_id"
+)
+
+var saneRequestID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$`)
+
+// requestID takes the caller's X-Request-Id if it is harmless, or makes one, and answers with it.
+func (s *Server) requestID(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		id := c.Request().Header.Get(requestIDHeader)
+		if !saneRequestID.MatchString(id) || strings.HasPrefix(id, "ck_") {
+			id = models.NewID("req", s.now())
+		}
+		c.Set(requestIDKey, id)
+		c.Response().Header().Set(requestIDHeader, id)
+		return next(c)
+	}
+}
+
+// accessLog writes one line for every request, after it was answered. The path appears for API routes only, because
+// others carry tokens in theirs; queries, bodies and headers never do.
+func (s *Server) accessLog(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		started := s.now()
+		if err := next(c); err != nil {
+			c.Error(err)
+		}
+		r, w := c.Request(), c.Response()
+		attrs := []slog.Attr{
+			slog.Any("request_id", c.Get(requestIDKey)), slog.String("method", clip(r.Method)), slog.String("route", c.Path()),
+			slog.Int("status", w.Status), slog.Int64("bytes", w.Size),
+			slog.Float64("duration_ms", float64(s.now().Sub(started).Microseconds())/1000),
+			slog.String("remote_ip", c.RealIP()), slog.String("user_agent", clip(r.UserAgent())),
+		}
+		if strings.HasPrefix(c.Path(), "/api/") {
+			attrs = append(attrs, slog.String("path", clip(r.URL.Path)))
+		}
+		for _, key := range []string{merchantKey, apiKeyKey} {
+			if v := c.Get(key); v != nil {
+				attrs = append(attrs, slog.Any(key, v))
+			}
+		}
+		level := slog.LevelInfo
+		if p, ok := c.Get(problemKey).(*Problem); ok {
+			attrs = append(attrs, slog.String("code", string(p.Code)))
+			if p.cause != nil {
+				attrs = append(attrs, slog.String("error", p.cause.Error()))
+			}
+			if p.Status == http.StatusInternalServerError {
+				level = slog.LevelError
+			}
+		}
+		s.log.LogAttrs(r.Context(), level, "request.served", attrs...)
+		return nil
+	}
+}
+
+// recover turns a panic into a 500, and its stack into a log line.
+func (s *Server) recover(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) (err error) {
+		defer func() {
+			v := recover()
+			if v == nil {
+				return
+			}
+			if e, ok := v.(error); ok && errors.Is(e, http.ErrAbortHandler) {
+				panic(v)
+			}
+			s.log.LogAttrs(c.Request().Context(), slog.LevelError, "request.panicked",
+				slog.Any("request_id", c.Get(requestIDKey)), slog.String("error", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))
+			err = Internal(fmt.Errorf("panic: %v", v))
+		}()
+		return next(c)
+	}
+}
+
+// headers sets what keeps browsers from doing anything clever with an answer. Pages widen the policy for themselves.
+func (s *Server) headers(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		h := c.Response().Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		if s.https {
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		return next(c)
+	}
+}
+
+// bodyLimit cuts bodies off after maxBody bytes; reading further is an error that becomes a 413.
+func bodyLimit(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		if r.ContentLength > maxBody {
+			return &http.MaxBytesError{Limit: maxBody}
+		}
+		r.Body = http.MaxBytesReader(c.Response(), r.Body, maxBody)
+		return next(c)
+	}
+}
+
+// answerError is where every error becomes the answer: the one place that writes problems.
+func (s *Server) answerError(err error, c echo.Context) {
+	p := *problemOf(err)
+	p.RequestID, _ = c.Get(requestIDKey).(string)
+	c.Set(problemKey, &p)
+	if c.Response().Committed {
+		return
+	}
+	if c.Request().Method == http.MethodHead {
+		_ = c.NoContent(p.Status)
+		return
+	}
+	if err := p.write(c.Response()); err != nil {
+		s.log.LogAttrs(c.Request().Context(), slog.LevelDebug, "request.unanswered", slog.String("error", err.Error()))
+	}
+}

@@ -1,0 +1,83 @@
+package api
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+// Options are what a Server needs.
+type Options struct {
+	Logger *slog.Logger
+	Now    func() time.Time
+	// HTTPS says that merchants reach the gateway by https, so browsers may be told to insist on it.
+	HTTPS bool
+}
+
+// Server answers merchants.
+type Server struct {
+	log   *slog.Logger
+	now   func() time.Time
+	https bool
+	spec  *spec
+	echo  *echo.Echo
+}
+
+// New reads the OpenAPI file and sets up every route.
+func New(o Options) (*Server, error) {
+	if o.Logger == nil || o.Now == nil {
+		return nil, errors.New("api: Logger and Now are needed")
+	}
+	spec, err := loadSpec()
+	if err != nil {
+		return nil, err
+	}
+	page, err := renderReference(spec)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{log: o.Logger, now: o.Now, https: o.HTTPS, spec: spec, echo: echo.New()}
+	s.echo.HideBanner, s.echo.HidePort = true, true
+	s.echo.HTTPErrorHandler = s.answerError
+	s.echo.IPExtractor = echo.ExtractIPDirect()
+	s.echo.Pre(s.requestID, s.accessLog, s.recover, s.headers)
+	s.echo.GET("/openapi.yaml", static("application/yaml", "", openAPI))
+	s.echo.GET("/docs", static("text/html; charset=utf-8", pagePolicy, page))
+	s.echo.GET("/docs/reference.css", static("text/css; charset=utf-8", "", referenceCSS))
+	return s, nil
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.ServeHTTP(w, r) }
+
+// Mount serves everything under prefix, which ends in a slash, by h: pages that are not part of the API. They get a
+// request id, a log line without their path, and the security headers, which h may override.
+func (s *Server) Mount(prefix string, h http.Handler) {
+	s.echo.Any(prefix+"*", echo.WrapHandler(h))
+}
+
+// static serves bytes that do not change while the process runs.
+func static(contentType, policy string, body []byte) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		h := c.Response().Header()
+		h.Set("Cache-Control", "no-cache")
+		if policy != "" {
+			h.Set("Content-Security-Policy", policy)
+		}
+		return c.Blob(http.StatusOK, contentType, body)
+	}
+}
+
+// guards are what stands before each operation's handler, by operation id: what admit returns for the scopes that the
+// operation needs (authentication, rate limits), then the size of the body, then the OpenAPI file.
+func (s *Server) guards(admit func(scopes []string) []echo.MiddlewareFunc) map[string][]echo.MiddlewareFunc {
+	validate := newValidator(s.spec).middleware
+	all := make(map[string][]echo.MiddlewareFunc, len(s.spec.operations))
+	for _, op := range s.spec.operations {
+		all[op.id] = append(admit(op.scopes), bodyLimit, validate)
+	}
+	return all
+}

@@ -1,0 +1,241 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func testNow() time.Time { return time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC) }
+
+// testServer has every operation of the file, guarded as in production, with handlers that answer the body they got.
+func testServer(t testing.TB, log io.Writer) *Server {
+	t.Helper()
+	s, err := New(Options{Logger: slog.New(slog.NewJSONHandler(log, nil)), Now: testNow})
+	if err != nil {
+		t.Fatal(err)
+	}
+	guards := s.guards(func([]string) []echo.MiddlewareFunc { return nil })
+	for route, op := range s.spec.operations {
+		method, path, _ := strings.Cut(route, " ")
+		s.echo.Add(method, path, func(c echo.Context) error {
+			body, err := io.ReadAll(c.Request().Body)
+			if err != nil {
+				return err
+			}
+			return c.Blob(http.StatusOK, "application/json", body)
+		}, guards[op.id]...)
+	}
+	return s
+}
+
+// ask sends a request with a fixed request id; JSON is assumed unless the headers say otherwise.
+func ask(s http.Handler, method, target, body string, headers ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, target, strings.NewReader(body))
+	r.Header.Set("X-Request-Id", "req_test")
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		if headers[i+1] == "" {
+			r.Header.Del(headers[i])
+			continue
+		}
+		r.Header.Add(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	return w
+}
+
+// golden compares a problem document with testdata/problems/name.json.
+func golden(t *testing.T, name string, w *httptest.ResponseRecorder) {
+	t.Helper()
+	if got := w.Header().Get("Content-Type"); got != "application/problem+json" {
+		t.Fatalf("Content-Type is %q, the body %s", got, w.Body)
+	}
+	var p Problem
+	if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
+		t.Fatal(err)
+	}
+	if p.Status != w.Code || p.RequestID != w.Header().Get("X-Request-Id") {
+		t.Errorf("the document says %d for %q, the answer %d for %q", p.Status, p.RequestID, w.Code, w.Header().Get("X-Request-Id"))
+	}
+	checkProblemSchema(t, w.Body.Bytes())
+	var got bytes.Buffer
+	if err := json.Indent(&got, w.Body.Bytes(), "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join("testdata", "problems", name+".json")
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, got.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got.Bytes(), want) {
+		t.Errorf("got\n%s\nwant\n%s", got.Bytes(), want)
+	}
+}
+
+func checkProblemSchema(t *testing.T, doc []byte) {
+	t.Helper()
+	s, err := loadSpec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v any
+	if err := json.Unmarshal(doc, &v); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.doc.Components.Schemas["Problem"].Value.VisitJSON(v); err != nil {
+		t.Errorf("not a Problem of openapi.yaml: %v", err)
+	}
+}
+
+func TestRequestIDs(t *testing.T) {
+	s := testServer(t, io.Discard)
+	for given, kept := range map[string]bool{
+		"req-1.a:b_c": true, "": false, "has space": false, "new\tline": false, strings.Repeat("x", 129): false, "ck_live_secret": false, "<script>": false,
+	} {
+		w := ask(s, http.MethodGet, "/api/v1/assets", "", "X-Request-Id", "", "X-Request-Id", given)
+		got := w.Header().Get("X-Request-Id")
+		if (got == given) != kept || got == "" || !saneRequestID.MatchString(got) {
+			t.Errorf("%q became %q", given, got)
+		}
+	}
+}
+
+func TestHeadersAndRoutes(t *testing.T) {
+	s := testServer(t, io.Discard)
+	s.https = true
+	w := ask(s, http.MethodGet, "/api/v1/assets", "")
+	for name, want := range map[string]string{
+		"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
+		"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'", "Strict-Transport-Security": "max-age=31536000",
+	} {
+		if got := w.Header().Get(name); got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+	w = ask(s, http.MethodPut, "/api/v1/payments", "{}")
+	if allow := w.Header().Get("Allow"); w.Code != http.StatusMethodNotAllowed || !strings.Contains(allow, "POST") || !strings.Contains(allow, "GET") {
+		t.Errorf("PUT: %d, Allow %q", w.Code, allow)
+	}
+	golden(t, "method_not_allowed", w)
+	golden(t, "no_such_route", ask(s, http.MethodGet, "/api/v1/nothing", ""))
+	if w := ask(s, http.MethodHead, "/nothing", ""); w.Code != http.StatusNotFound || w.Body.Len() > 0 {
+		t.Errorf("HEAD: %d with %d bytes", w.Code, w.Body.Len())
+	}
+}
+
+func TestPanicsShowNothing(t *testing.T) {
+	var log bytes.Buffer
+	s := testServer(t, &log)
+	s.echo.GET("/panic", func(echo.Context) error { panic("the insides") })
+	s.echo.GET("/fail", func(echo.Context) error { return io.ErrNoProgress })
+	w := ask(s, http.MethodGet, "/panic", "")
+	golden(t, "internal", w)
+	golden(t, "internal", ask(s, http.MethodGet, "/fail", ""))
+	if !strings.Contains(log.String(), "the insides") || !strings.Contains(log.String(), `"error":"multiple Read calls`) || strings.Count(log.String(), `"level":"ERROR","msg":"request.served"`) != 2 {
+		t.Errorf("the log is %s", &log)
+	}
+}
+
+func TestAccessLog(t *testing.T) {
+	var log bytes.Buffer
+	s := testServer(t, &log)
+	s.Mount("/pay/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.URL.Path) }))
+	if w := ask(s, http.MethodGet, "/pay/co_secrettoken", ""); w.Body.String() != "/pay/co_secrettoken" {
+		t.Errorf("mounted handler: %d %s", w.Code, w.Body)
+	}
+	ask(s, http.MethodPost, "/api/v1/payments?token=querysecret", `{"chain":"bodysecret"}`, "Authorization", "Bearer ck_live_headersecret")
+	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+	if len(lines) != 2 || strings.Contains(log.String(), "secret") {
+		t.Fatalf("the log is %s", &log)
+	}
+	var line map[string]any
+	if err := json.Unmarshal([]byte(lines[1]), &line); err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]any{
+		"msg": "request.served", "request_id": "req_test", "method": "POST", "route": "/api/v1/payments", "path": "/api/v1/payments",
+		"status": 400.0, "code": "invalid_request", "remote_ip": "192.0.2.1",
+	} {
+		if line[key] != want {
+			t.Errorf("%s is %v, want %v", key, line[key], want)
+		}
+	}
+}
+
+func TestBodyLimit(t *testing.T) {
+	s := testServer(t, io.Discard)
+	big := `{"chain":"` + strings.Repeat("x", maxBody) + `"}`
+	golden(t, "body_too_large", ask(s, http.MethodPost, "/api/v1/payments", big))
+	r := httptest.NewRequest(http.MethodPost, "/api/v1/payments", io.MultiReader(strings.NewReader(big))) // no Content-Length
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("X-Request-Id", "req_test")
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	golden(t, "body_too_large", w)
+}
+
+func TestReference(t *testing.T) {
+	s := testServer(t, io.Discard)
+	w := ask(s, http.MethodGet, "/openapi.yaml", "")
+	if w.Code != 200 || !bytes.Equal(w.Body.Bytes(), OpenAPI()) || w.Header().Get("Content-Type") != "application/yaml" {
+		t.Errorf("/openapi.yaml: %d %s", w.Code, w.Header())
+	}
+	w = ask(s, http.MethodGet, "/docs", "")
+	page := w.Body.String()
+	if w.Code != 200 || w.Header().Get("Content-Security-Policy") != pagePolicy {
+		t.Errorf("/docs: %d %s", w.Code, w.Header())
+	}
+	for _, op := range s.spec.operations {
+		if !strings.Contains(page, `<article id="`+op.id+`">`) {
+			t.Errorf("/docs lacks %s", op.id)
+		}
+	}
+	for name := range s.spec.doc.Components.Schemas {
+		if !strings.Contains(page, `id="schema-`+name+`"`) {
+			t.Errorf("/docs lacks %s", name)
+		}
+	}
+	for _, k := range kinds {
+		if !strings.Contains(page, `id="problem-`+string(k.code)+`"`) {
+			t.Errorf("/docs lacks %s", k.code)
+		}
+	}
+	for _, ban := range []string{"<script", "style=", "src=", "@import", "ZgotmplZ", "&lt;code"} {
+		if strings.Contains(page+string(referenceCSS), ban) {
+			t.Errorf("/docs holds %q", ban)
+		}
+	}
+	for part := range strings.SplitSeq(page, `href="#`) {
+		if anchor, _, ok := strings.Cut(part, `"`); ok && !strings.HasPrefix(part, "<!doctype") && !strings.Contains(page, `id="`+anchor+`"`) {
+			t.Errorf("/docs links to #%s, which is not there", anchor)
+		}
+	}
+	if w := ask(s, http.MethodGet, "/docs/reference.css", ""); w.Code != 200 || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/css") {
+		t.Errorf("style sheet: %d %s", w.Code, w.Header())
+	}
+}
