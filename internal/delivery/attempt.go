@@ -1,0 +1,292 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/internal/egress"
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/internal/telemetry"
+	"github.com/ctrip-gateway/ctrip/models"
+	"github.com/ctrip-gateway/ctrip/webhook"
+)
+
+const (
+	// runAfter is how long after its death the task of a dead delivery can still be a crash between commit and ack; later
+	// it is an operator's Run (ruling 14).
+	runAfter = 10 * time.Minute
+	// early is how much before its time a task may come: Asynq keeps whole seconds.
+	early = time.Second
+	// pause is how long a task waits that could not be tried for reasons of our own.
+	pause = 2 * time.Second
+	// maxBody is how much of an answer is kept, in bytes.
+	maxBody = 4 << 10
+)
+
+// Attempt does one task: it reads the delivery, makes one request if that is due, commits the verdict and says what
+// becomes of the task. It never says [Ack] or [Bury] before the record says so. ctx bounds the waiting before the request;
+// once a request is made it is seen through to its commit whatever becomes of ctx, because a request that was made has to
+// be on record.
+func (s *Sender) Attempt(ctx context.Context, task Task) Outcome {
+	if !s.enter() {
+		return Outcome{Do: Again, At: s.now().Add(pause), Reason: "the worker is stopping"}
+	}
+	defer s.active.Done()
+	select {
+	case <-s.recorder.open():
+	default:
+		select { // ruling 13: no request while its answer could not be recorded
+		case <-s.recorder.open():
+		case <-time.After(pause):
+			return Outcome{Do: Again, At: s.now().Add(pause), Reason: "the database takes no writes"}
+		case <-ctx.Done():
+			return Outcome{Do: Again, At: s.now().Add(pause), Reason: "canceled"}
+		}
+	}
+	if t := s.targets.peek(task.EndpointID); t != nil { // a full endpoint turns its tasks away before they cost a read
+		now := s.now()
+		if at := s.endpoints.acquire(task.EndpointID, s.maxInFlight(t.endpoint), now); !at.IsZero() {
+			return Outcome{Do: Again, At: at, Reason: "the endpoint has its limit of requests in flight"}
+		}
+		var took time.Duration
+		defer func() { s.endpoints.release(task.EndpointID, took) }()
+		var out Outcome
+		out, took = s.attempt(ctx, task, true)
+		return out
+	}
+	out, _ := s.attempt(ctx, task, false)
+	return out
+}
+
+func (s *Sender) maxInFlight(e models.Endpoint) int {
+	if e.MaxInFlight != nil {
+		return *e.MaxInFlight
+	}
+	return s.MaxInFlight
+}
+
+// attempt is Attempt for a task that has its place at the endpoint already, or has to get one. It tells how long the
+// place was used.
+func (s *Sender) attempt(ctx context.Context, task Task, placed bool) (Outcome, time.Duration) {
+	row, err := s.loader.load(ctx, task.DeliveryID)
+	if err != nil {
+		s.Logger.WarnContext(ctx, "delivery.load_failed", "delivery_id", task.DeliveryID, "error", err)
+		return Outcome{Do: Again, At: s.now().Add(pause), Reason: "the delivery could not be read"}, 0
+	}
+	now := s.now()
+	out, send := Before(row, task, now)
+	if !send {
+		return s.settle(ctx, row, out), 0
+	}
+	t, err := s.targets.get(ctx, row.EndpointID, row.EndpointVersion, now)
+	if err != nil {
+		s.Logger.ErrorContext(ctx, "delivery.endpoint_failed", "endpoint_id", row.EndpointID, "error", err)
+		return Outcome{Do: Again, At: now.Add(time.Minute), Reason: "the endpoint could not be read"}, 0
+	}
+	if !placed {
+		if at := s.endpoints.acquire(row.EndpointID, s.maxInFlight(t.endpoint), now); !at.IsZero() {
+			return Outcome{Do: Again, At: at, Reason: "the endpoint has its limit of requests in flight"}, 0
+		}
+		start := time.Now()
+		defer func() { s.endpoints.release(row.EndpointID, time.Since(start)) }()
+	}
+	if at := s.hosts.acquire(t.host, s.HostInFlight, now); !at.IsZero() {
+		return Outcome{Do: Again, At: at, Reason: "the host has its limit of requests in flight"}, 0
+	}
+	start := time.Now()
+	defer func() { s.hosts.release(t.host, time.Since(start)) }()
+	out = s.send(context.WithoutCancel(ctx), task, row, t)
+	return out, time.Since(start)
+}
+
+// Before decides whether a request is due, given the row as it is: true, or what to do instead. It is pure.
+func Before(row *store.Waiting, task Task, now time.Time) (Outcome, bool) {
+	if row == nil {
+		return Outcome{Do: Ack, Reason: "there is no such delivery"}, false
+	}
+	switch row.State {
+	case models.DeliveryDead:
+		switch {
+		case task.Generation != row.Generation:
+			return Outcome{Do: Ack, Reason: "stale"}, false
+		case row.DeadAt != nil && now.Sub(*row.DeadAt) < runAfter:
+			return Outcome{Do: Bury, Reason: "dead"}, false
+		}
+		return Outcome{Do: Handover, Reason: "run by an operator"}, false
+	case models.DeliveryPending:
+	default: // delivered, canceled, or held until its endpoint is enabled
+		return Outcome{Do: Ack, Reason: string(row.State)}, false
+	}
+	test := row.EventType == string(webhook.WebhookTest)
+	switch {
+	case task.Generation < row.Generation: // make sure that the newer task is there, then forget this one
+		return Outcome{Do: Handover, At: row.NextAttemptAt, Delivery: row.Delivery, Reason: "stale"}, false
+	case task.Generation > row.Generation:
+		return Outcome{Do: Ack, Reason: "of a generation that the record never had"}, false
+	case row.EndpointDeleted, row.EndpointStatus != models.EndpointEnabled && !test:
+		return Outcome{Do: Ack, Reason: "the endpoint is " + string(row.EndpointStatus)}, false
+	case row.NextAttemptAt.Sub(now) > early:
+		return Outcome{Do: Again, At: row.NextAttemptAt, Reason: "not due yet"}, false
+	case row.NotBefore != nil && row.NotBefore.After(now):
+		return Outcome{Do: Again, At: *row.NotBefore, Reason: "the receiver asked for a pause"}, false
+	}
+	return Outcome{}, true
+}
+
+// settle does what a decision against a request asks of the record.
+func (s *Sender) settle(ctx context.Context, row *store.Waiting, out Outcome) Outcome {
+	if row == nil {
+		return out
+	}
+	var err error
+	switch {
+	case row.State == models.DeliveryPending && out.Do == Ack && row.EndpointDeleted:
+		err = s.Store.SetWaiting(ctx, row.ID, row.Generation, models.DeliveryCanceled, s.now())
+	case row.State == models.DeliveryPending && out.Do == Ack && row.EndpointStatus != models.EndpointEnabled:
+		err = s.Store.SetWaiting(ctx, row.ID, row.Generation, models.DeliveryHeld, s.now())
+	case row.State == models.DeliveryDead && out.Do == Handover:
+		err = s.Service.runDead(ctx, row.ID)
+		out = Outcome{Do: Ack, Reason: out.Reason}
+	}
+	if err != nil {
+		s.Logger.WarnContext(ctx, "delivery.settle_failed", "delivery_id", row.ID, "error", err)
+		return Outcome{Do: Again, At: s.now().Add(pause), Reason: "the record could not be written"}
+	}
+	return out
+}
+
+// send makes the request, judges the answer and commits the verdict.
+func (s *Sender) send(ctx context.Context, task Task, row *store.Waiting, t *target) Outcome {
+	ctx, span := s.Tracing.Start(ctx, "webhook.attempt")
+	started := s.now()
+	number := row.AttemptBase + row.Attempts + 1
+	header := Call{
+		ID: row.EventID, Body: row.Body, Attempt: number, At: started, Secrets: t.live(started), Custom: t.custom,
+		Traceparent: telemetry.Traceparent(ctx),
+	}.Header()
+	request := recordRequest(header, t.custom)
+	clock := time.Now()
+	res, err := s.Client.Do(ctx, egress.Request{
+		URL: t.endpoint.URL, Header: header, Body: row.Body, Timeout: s.timeout(t.endpoint), TLS: t.tls,
+		Party: egress.Party{Merchant: row.MerchantID, Default: t.endpoint.IsDefault},
+	})
+	took := time.Since(clock)
+	now := s.now()
+	if errors.Is(err, egress.ErrClosed) { // nothing was sent
+		span.End(nil)
+		return Outcome{Do: Again, At: now.Add(pause), Reason: "the worker is stopping"}
+	}
+	verdict := Judge(res.Status, res.Header.Get("Retry-After"), err, now)
+	v := s.verdict(row, t, verdict, now)
+	v.Attempt = models.Attempt{
+		ID: models.NewID(models.PrefixAttempt, started), DeliveryID: row.ID, EventID: row.EventID, EndpointID: row.EndpointID,
+		MerchantID: row.MerchantID, Number: number, Generation: task.Generation, Class: string(verdict.Class), StatusCode: res.Status,
+		ResponseBody: res.Body[:min(len(res.Body), maxBody)], StartedAt: started,
+		DNSMicros: res.Timings.DNS.Microseconds(), ConnectMicros: res.Timings.Connect.Microseconds(), TLSMicros: res.Timings.TLS.Microseconds(),
+		FirstByteMicros: res.Timings.FirstByte.Microseconds(), TotalMicros: took.Microseconds(),
+	}
+	if res.RemoteIP.IsValid() {
+		v.RemoteIP = res.RemoteIP.String()
+	}
+	v.RequestJSON, v.ResponseJSON = request, recordResponse(res.Header)
+	switch {
+	case err != nil:
+		v.Error = err.Error()
+	case res.BodyErr != nil:
+		v.Error = res.BodyErr.Error()
+	}
+	var also func(context.Context, *store.Tx) error
+	if verdict.DisableEndpoint {
+		also = func(ctx context.Context, tx *store.Tx) error {
+			return s.Service.disableGone(ctx, tx, row.MerchantID, row.EndpointID)
+		}
+	}
+	recorded, commitErr := s.recorder.commit(v, also)
+	span.End(err)
+	s.report(ctx, row, v, recorded, took)
+	if commitErr != nil {
+		return Outcome{Do: Again, At: s.now().Add(pause), Reason: "the verdict could not be committed"}
+	}
+	if gate := verdict.Gate(); gate > 0 {
+		if err := s.Store.GateEndpoint(ctx, row.EndpointID, now.Add(gate)); err != nil {
+			s.Logger.WarnContext(ctx, "delivery.gate_failed", "endpoint_id", row.EndpointID, "error", err)
+		}
+	}
+	return s.after(ctx, task, row, v, recorded)
+}
+
+// verdict turns a judgement into what becomes of the row.
+func (s *Sender) verdict(row *store.Waiting, t *target, j Verdict, now time.Time) store.Verdict {
+	v := store.Verdict{Before: row.Attempts, State: models.DeliveryPending, NextAttemptAt: row.NextAttemptAt, At: now}
+	tried := row.Attempts + 1
+	switch {
+	case j.Action == Done:
+		v.State = models.DeliveryDelivered
+	case j.Action == Die:
+		v.State, v.DeadReason = models.DeliveryDead, string(j.Class)
+	case tried >= row.MaxAttempts:
+		v.State, v.DeadReason = models.DeliveryDead, "attempts exhausted"
+	default:
+		delay := s.Schedule.For(t.endpoint).Delay(tried, s.Random())
+		v.NextAttemptAt = now.Add(max(delay, j.RetryAfter)).Truncate(time.Microsecond)
+		v.Moved = row.Attempts == 0 // from the lane of first tries to that of retries
+	}
+	return v
+}
+
+// after says what becomes of the task once its verdict is in the record.
+func (s *Sender) after(ctx context.Context, task Task, row *store.Waiting, v store.Verdict, r store.Recorded) Outcome {
+	if !r.Applied { // the delivery moved on meanwhile, or this verdict was recorded before
+		now, err := s.loader.load(ctx, row.ID)
+		if err != nil {
+			return Outcome{Do: Again, At: s.now().Add(pause), Reason: "the delivery could not be read"}
+		}
+		out, send := Before(now, task, s.now())
+		if send {
+			return Outcome{Do: Again, At: s.now().Add(minWait), Reason: "the delivery moved on"}
+		}
+		return s.settle(ctx, now, out)
+	}
+	switch v.State {
+	case models.DeliveryDelivered:
+		return Outcome{Do: Ack, Attempted: true}
+	case models.DeliveryDead:
+		return Outcome{Do: Bury, Attempted: true, Reason: v.DeadReason + ": " + v.Class}
+	}
+	out := Outcome{Do: Again, At: v.NextAttemptAt, Attempted: true, Reason: reason(v)}
+	if v.Moved {
+		out.Do, out.Delivery = Handover, row.Delivery
+		out.Delivery.Generation, out.Delivery.Attempts, out.Delivery.NextAttemptAt = r.Generation, v.Before+1, v.NextAttemptAt
+	}
+	return out
+}
+
+func reason(v store.Verdict) string {
+	if v.StatusCode != 0 {
+		return v.Class + ": " + http.StatusText(v.StatusCode)
+	}
+	return v.Class
+}
+
+// report counts the attempt and writes its line.
+func (s *Sender) report(ctx context.Context, row *store.Waiting, v store.Verdict, r store.Recorded, took time.Duration) {
+	s.Metrics.Attempt(v.Class, took)
+	if r.Applied && v.State == models.DeliveryDelivered {
+		s.Metrics.Delivered(v.At.Sub(row.OccurredAt))
+	}
+	if r.Applied && v.State == models.DeliveryDead {
+		s.Metrics.Dead()
+	}
+	payment := ""
+	if row.PaymentID != nil {
+		payment = *row.PaymentID
+	}
+	s.Logger.LogAttrs(ctx, slog.LevelInfo, "delivery.attempted",
+		slog.String("class", v.Class), slog.Int("status", v.StatusCode), slog.String("state", string(v.State)),
+		slog.String("delivery_id", row.ID), slog.String("event_id", row.EventID), slog.String("event_type", row.EventType),
+		slog.String("endpoint_id", row.EndpointID), slog.String("merchant_id", row.MerchantID), slog.String("payment_id", payment),
+		slog.Int("attempt", v.Number), slog.Int64("duration_us", took.Microseconds()), slog.Bool("applied", r.Applied))
+}

@@ -1,0 +1,161 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/models"
+	"github.com/ctrip-gateway/ctrip/webhook"
+)
+
+// Redeliver sends an event to an endpoint once more (ruling 14): a pending delivery becomes due now, a finished one gets
+// a new row with a budget of its own, the same body and the same webhook-id. To a disabled endpoint it is
+// [ErrEndpointDisabled], to a deleted one [models.ErrNotFound]; what is held stays held.
+func (s *Service) Redeliver(ctx context.Context, tx *store.Tx, by By, merchantID, deliveryID string) (models.Delivery, error) {
+	d, err := tx.LockDelivery(ctx, merchantID, deliveryID)
+	if err != nil {
+		return d, err
+	}
+	e, err := tx.Endpoint(ctx, d.MerchantID, d.EndpointID)
+	if err != nil {
+		return d, err
+	}
+	if e.Status == models.EndpointDisabled && d.EventType != string(webhook.WebhookTest) {
+		return d, ErrEndpointDisabled
+	}
+	return s.again(ctx, tx, by, d, e, "delivery.redelivered")
+}
+
+// again is what Redeliver and an operator's Run in asynqmon have in common.
+func (s *Service) again(ctx context.Context, tx *store.Tx, by By, d models.Delivery, e models.Endpoint, action string) (models.Delivery, error) {
+	now := s.now()
+	next := d
+	var err error
+	switch d.State {
+	case models.DeliveryPending:
+		if next, err = tx.DueNow(ctx, d, now); err != nil {
+			return d, err
+		}
+	case models.DeliveryHeld:
+		return d, nil
+	default:
+		ev, err := tx.EventByID(ctx, d.EventID)
+		if err != nil {
+			return d, err
+		}
+		next = store.NewDelivery(ev, e, s.MaxAttempts, now)
+		next.ReplayOf = &d.ID
+		if d.EventType == string(webhook.WebhookTest) {
+			next.State = models.DeliveryPending
+		}
+		if next.AttemptBase, err = tx.AttemptsMade(ctx, d.EventID, d.EndpointID); err != nil {
+			return d, err
+		}
+		if err := tx.InsertDeliveries(ctx, []models.Delivery{next}); err != nil {
+			return d, err
+		}
+	}
+	return next, tx.Audit(ctx, models.AuditEntry{
+		At: now, Actor: by.Actor, IP: by.IP, Action: action, Subject: d.ID, Merchant: d.MerchantID,
+		Detail: map[string]string{"as": next.ID, "event_id": d.EventID, "endpoint_id": d.EndpointID},
+	})
+}
+
+// runDead answers an operator who pressed Run on the task of a dead delivery, once however often the task comes.
+func (s *Service) runDead(ctx context.Context, deliveryID string) error {
+	return s.Store.InTx(ctx, func(tx *store.Tx) error {
+		d, err := tx.LockDelivery(ctx, "", deliveryID)
+		if err != nil || d.State != models.DeliveryDead {
+			return err
+		}
+		e, err := tx.Endpoint(ctx, d.MerchantID, d.EndpointID)
+		if errors.Is(err, models.ErrNotFound) {
+			return nil // the endpoint is gone, and with it the wish
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := tx.PendingReplay(ctx, d); !errors.Is(err, models.ErrNotFound) {
+			return err
+		}
+		_, err = s.again(ctx, tx, By{Actor: "operator"}, d, e, "delivery.run")
+		return err
+	})
+}
+
+// TestEndpoint sends webhook.test to one endpoint, also to a disabled one, signed like any other event.
+func (s *Service) TestEndpoint(ctx context.Context, tx *store.Tx, by By, merchantID, id string) (models.Delivery, error) {
+	e, err := tx.Endpoint(ctx, merchantID, id)
+	if err != nil {
+		return models.Delivery{}, err
+	}
+	ev, err := s.endpointEvent(ctx, tx, webhook.WebhookTest, e)
+	if err != nil {
+		return models.Delivery{}, err
+	}
+	if err := tx.InsertEvent(ctx, ev); err != nil {
+		return models.Delivery{}, err
+	}
+	d := store.NewDelivery(ev, e, s.MaxAttempts, ev.CreatedAt)
+	d.State = models.DeliveryPending
+	if err := tx.InsertDeliveries(ctx, []models.Delivery{d}); err != nil {
+		return d, err
+	}
+	return d, s.audit(ctx, tx, by, "endpoint.tested", e, map[string]string{"delivery_id": d.ID})
+}
+
+// disableGone disables an endpoint that answered 410: what waits for it is held, the merchant's other endpoints hear of
+// it, an audit line is written. A default endpoint stays as it is (ruling 17).
+func (s *Service) disableGone(ctx context.Context, tx *store.Tx, merchantID, id string) error {
+	e, err := tx.LockEndpoint(ctx, merchantID, id)
+	if errors.Is(err, models.ErrNotFound) || err == nil && (e.IsDefault || e.Status != models.EndpointEnabled) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	e.Status, e.DisabledReason, e.UpdatedAt = models.EndpointDisabled, "the receiver answered 410 Gone", s.now()
+	if e, err = tx.SaveEndpoint(ctx, e); err != nil {
+		return err
+	}
+	n, err := tx.HoldDeliveries(ctx, e.ID, e.UpdatedAt)
+	if err != nil {
+		return err
+	}
+	ev, err := s.endpointEvent(ctx, tx, webhook.EndpointDisabled, e)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Publish(ctx, ev, s.MaxAttempts); err != nil {
+		return err
+	}
+	return s.audit(ctx, tx, System, "endpoint.disabled", e, map[string]string{"reason": e.DisabledReason, "deliveries": fmt.Sprint(n)})
+}
+
+// endpointEvent builds an event that tells about an endpoint.
+func (s *Service) endpointEvent(ctx context.Context, tx *store.Tx, t webhook.EventType, e models.Endpoint) (models.Event, error) {
+	now := s.now()
+	secrets, err := tx.Secrets(ctx, e.ID, now)
+	if err != nil {
+		return models.Event{}, err
+	}
+	view := &webhook.Endpoint{ID: e.ID, URL: e.URL, Status: string(e.Status)}
+	if e.DisabledReason != "" {
+		view.DisabledReason = &e.DisabledReason
+	}
+	if live := LiveSecrets(secrets, now); live.Current != nil {
+		view.SecretCreatedAt = webhook.AtPtr(&live.Current.CreatedAt)
+	}
+	nonce, err := webhook.NewNonce(nil)
+	if err != nil {
+		return models.Event{}, err
+	}
+	ev := models.Event{ID: models.NewID(models.PrefixEvent, now), MerchantID: e.MerchantID, EndpointID: &e.ID, Type: string(t), CreatedAt: now}
+	ev.Body, err = webhook.Encode(webhook.Event{
+		ID: ev.ID, Type: t, APIVersion: webhook.APIVersion, CreatedAt: webhook.At(now), Timestamp: now.Unix(), Nonce: nonce,
+		MerchantID: e.MerchantID, Data: webhook.Data{Endpoint: view},
+	})
+	return ev, err
+}

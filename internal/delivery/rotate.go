@@ -1,0 +1,90 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/models"
+	"github.com/ctrip-gateway/ctrip/webhook"
+)
+
+// Rotation is how a secret is replaced.
+type Rotation struct {
+	Secret     *string        // brought along, or nil for a new one
+	Overlap    *time.Duration // how long the old one signs on; nil is the deployment's default
+	ActivateIn time.Duration  // until then the old one stays current and the new one signs second
+}
+
+// RotateSecret gives an endpoint another secret, from its next attempt on. It returns [Faults] for values out of range.
+func (s *Service) RotateSecret(ctx context.Context, tx *store.Tx, by By, merchantID, id string, r Rotation) (models.Endpoint, webhook.Secret, error) {
+	e, err := s.own(ctx, tx, merchantID, id)
+	if err != nil {
+		return e, webhook.Secret{}, err
+	}
+	overlap := s.Overlap
+	if r.Overlap != nil {
+		overlap = *r.Overlap
+	}
+	var faults Faults
+	if overlap < 0 || overlap > MaxOverlap {
+		faults = append(faults, Fault{"overlap_seconds", "must be 0 to 604800", "86400"})
+	}
+	if r.ActivateIn < 0 || r.ActivateIn > MaxActivateIn {
+		faults = append(faults, Fault{"activate_in", "must be 0 to 604800 seconds", "3600"})
+	}
+	key, fault := newSecret(r.Secret)
+	if fault != nil {
+		faults = append(faults, *fault)
+	}
+	if len(faults) > 0 {
+		return e, webhook.Secret{}, faults
+	}
+	now := s.now()
+	have, err := tx.Secrets(ctx, id, now)
+	if err != nil {
+		return e, key, err
+	}
+	plan := planRotation(have, now, r.ActivateIn, overlap)
+	for secretID, end := range plan.ends {
+		if err := tx.EndSecret(ctx, secretID, end); err != nil {
+			return e, key, err
+		}
+	}
+	if err := s.insertSecret(ctx, tx, id, key, plan.activeFrom); err != nil {
+		return e, key, err
+	}
+	e.UpdatedAt = now
+	if e, err = tx.SaveEndpoint(ctx, e); err != nil { // the new version makes every worker read the secrets anew
+		return e, key, err
+	}
+	return e, key, s.audit(ctx, tx, by, "endpoint.secret_rotated", e, map[string]string{
+		"overlap_seconds": fmt.Sprint(int(overlap.Seconds())), "active_from": plan.activeFrom.Format(time.RFC3339), "brought": fmt.Sprint(r.Secret != nil),
+	})
+}
+
+func newSecret(given *string) (webhook.Secret, *Fault) {
+	if given == nil {
+		key, err := webhook.NewSecret(nil)
+		if err != nil {
+			return key, &Fault{"secret", err.Error(), ""}
+		}
+		return key, nil
+	}
+	key, err := webhook.ParseSecret(*given)
+	if err != nil {
+		return key, &Fault{"secret", "must be whsec_ and base64 of 24 to 64 bytes, or 24 to 128 bytes without that prefix", "whsec_…"}
+	}
+	return key, nil
+}
+
+func (s *Service) insertSecret(ctx context.Context, tx *store.Tx, endpointID string, key webhook.Secret, activeFrom time.Time) error {
+	now := s.now()
+	row := models.EndpointSecret{ID: models.NewID(models.PrefixSecret, now), EndpointID: endpointID, ActiveFrom: activeFrom, CreatedAt: now}
+	var err error
+	if row.Sealed, err = s.Vault.Seal([]byte(key.Reveal()), secretPlace(row.ID)); err != nil {
+		return fmt.Errorf("delivery: seal secret: %w", err)
+	}
+	return tx.InsertSecret(ctx, row)
+}

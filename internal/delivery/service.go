@@ -1,0 +1,102 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/internal/egress"
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/internal/vault"
+	"github.com/ctrip-gateway/ctrip/models"
+	"github.com/ctrip-gateway/ctrip/webhook"
+)
+
+// Errors of the deeds. Each wraps [models.ErrConflict].
+var (
+	ErrEndpointLimit    = fmt.Errorf("the merchant has as many webhook endpoints as it may have: %w", models.ErrConflict)
+	ErrEndpointDisabled = fmt.Errorf("the endpoint is disabled: enable it first: %w", models.ErrConflict)
+	ErrEndpointPaused   = fmt.Errorf("the endpoint was paused by the operator, who alone can resume it: %w", models.ErrConflict)
+	ErrDefaultEndpoint  = fmt.Errorf("the default endpoint belongs to the deployment and is read-only: %w", models.ErrConflict)
+)
+
+// Fault is a field that breaks a rule.
+type Fault struct {
+	Field   string
+	Message string // what is wrong with the value
+	Example string // a good value
+}
+
+// Faults are all the fields of one request that break a rule.
+type Faults []Fault
+
+func (fs Faults) Error() string {
+	var lines []string
+	for _, f := range fs {
+		lines = append(lines, f.Field+" "+f.Message)
+	}
+	return strings.Join(lines, "; ")
+}
+
+// By is who does something, for the audit log.
+type By struct {
+	Actor string // "operator", "key:key_…", "system"
+	IP    string
+}
+
+// System is the gateway itself.
+var System = By{Actor: "system"}
+
+// ServiceOptions are what the deeds need.
+type ServiceOptions struct {
+	Store *store.Store
+	Vault *vault.Vault
+	// CheckURL refuses the URLs that nothing may be sent to by their form, and returns the others normalised.
+	CheckURL func(who egress.Party, raw string) (string, error)
+	// MaxEndpoints is the limit of a merchant that has none of its own.
+	MaxEndpoints int
+	// MaxAttempts is the budget of a delivery to an endpoint that has none of its own.
+	MaxAttempts int
+	// Overlap is how long a rotated secret signs on when the request does not say.
+	Overlap time.Duration
+	// DefaultURL and DefaultSecret are the endpoint of every merchant that made none (ruling 17); an empty URL is none,
+	// the zero Secret sends unsigned.
+	DefaultURL    string
+	DefaultSecret webhook.Secret
+	Now           func() time.Time
+	Logger        *slog.Logger
+}
+
+// Service changes endpoints and orders deliveries. Each deed writes through the transaction of its caller, its audit
+// line included, so that what goes with it (the record of an idempotency key) is committed with it.
+type Service struct {
+	ServiceOptions
+}
+
+// NewService checks the options and returns a Service.
+func NewService(o ServiceOptions) (*Service, error) {
+	if o.Store == nil || o.Vault == nil || o.CheckURL == nil || o.Now == nil || o.Logger == nil {
+		return nil, errors.New("delivery: Store, Vault, CheckURL, Now and Logger are needed")
+	}
+	if o.MaxEndpoints <= 0 || o.MaxAttempts <= 0 || o.Overlap < 0 || o.Overlap > MaxOverlap {
+		return nil, errors.New("delivery: MaxEndpoints, MaxAttempts or Overlap out of range")
+	}
+	return &Service{o}, nil
+}
+
+// now is the time to the microsecond, which is what both databases keep.
+func (s *Service) now() time.Time { return s.Now().UTC().Truncate(time.Microsecond) }
+
+func (s *Service) audit(ctx context.Context, tx *store.Tx, by By, action string, e models.Endpoint, detail map[string]string) error {
+	return tx.Audit(ctx, models.AuditEntry{
+		At: s.now(), Actor: by.Actor, IP: by.IP, Action: action, Subject: e.ID, Merchant: e.MerchantID, Detail: detail,
+	})
+}
+
+// Places in the vault's book: what a sealed value is bound to.
+func secretPlace(id string) string  { return "endpoint_secrets/" + id + "/secret" }
+func headersPlace(id string) string { return "webhook_endpoints/" + id + "/headers" }
+func keyPlace(id string) string     { return "webhook_endpoints/" + id + "/client_key" }

@@ -1,0 +1,243 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/ctrip-gateway/ctrip/models"
+)
+
+// sweepTried is how long after its next attempt is due the sweeper takes a delivery for lost that was attempted before
+// (ruling 12).
+const sweepTried = 180 * time.Second
+
+// Verdict is one POST that was made and what follows from it.
+type Verdict struct {
+	models.Attempt
+	// RequestJSON and ResponseJSON are the recorded headers as JSON objects; the maps of Attempt are not looked at.
+	RequestJSON, ResponseJSON string
+
+	// Before is how many attempts the row had when it was read. A failure counts only if it still has as many and its
+	// generation is still that of the attempt; a success always counts.
+	Before int
+	State  models.DeliveryState // delivered, dead, or pending for another try
+	// Moved says that the next try belongs to a new generation, because it waits in another lane.
+	Moved         bool
+	NextAttemptAt time.Time // of a pending delivery
+	DeadReason    string
+	At            time.Time // when the answer was judged
+}
+
+// Recorded is what a verdict did.
+type Recorded struct {
+	// Applied is false when the delivery had moved on: the attempt is recorded, but changed nothing.
+	Applied    bool
+	Generation int
+}
+
+const (
+	insertAttempt = `INSERT INTO attempts (id, delivery_id, event_id, endpoint_id, merchant_id, number, generation, class, status_code,
+	error, request_headers, response_headers, response_body, remote_ip, dns_us, connect_us, tls_us, first_byte_us, total_us, started_at)`
+
+	recordPostgres = `WITH v AS (
+	SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::int[], $8::text[], $9::int[],
+		$10::text[], $11::text[], $12::text[], $13::bytea[], $14::text[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[],
+		$19::bigint[], $20::timestamptz[], $21::int[], $22::text[], $23::int[], $24::timestamptz[], $25::text[], $26::timestamptz[])
+	AS v (id, delivery_id, event_id, endpoint_id, merchant_id, number, generation, class, status_code, error, request_headers,
+		response_headers, response_body, remote_ip, dns_us, connect_us, tls_us, first_byte_us, total_us, started_at, before, state,
+		moved, next_attempt_at, dead_reason, at)
+), made AS (` + insertAttempt + `
+	SELECT id, delivery_id, event_id, endpoint_id, merchant_id, number, generation, class, status_code, error, request_headers::jsonb,
+		response_headers::jsonb, response_body, remote_ip, dns_us, connect_us, tls_us, first_byte_us, total_us, started_at FROM v
+	ON CONFLICT (id) DO NOTHING
+)
+UPDATE deliveries d SET state = v.state, generation = d.generation + v.moved, attempts = d.attempts + 1,
+	next_attempt_at = CASE v.state WHEN 'pending' THEN v.next_attempt_at ELSE d.next_attempt_at END,
+	sweep_after = CASE v.state WHEN 'pending' THEN v.next_attempt_at + make_interval(secs => $27) ELSE d.sweep_after END,
+	last_class = v.class, last_status = v.status_code, dead_reason = v.dead_reason,
+	dead_at = CASE v.state WHEN 'dead' THEN v.at END, delivered_at = CASE v.state WHEN 'delivered' THEN v.at END, updated_at = v.at
+FROM v WHERE d.id = v.delivery_id AND CASE v.state WHEN 'delivered' THEN d.state <> 'delivered'
+	ELSE d.state = 'pending' AND d.generation = v.generation AND d.attempts = v.before END
+RETURNING d.id, d.generation`
+)
+
+// Record writes attempts and what they mean for their deliveries in one statement, or in one transaction of SQLite, and
+// answers in the order of the verdicts. It is idempotent: a verdict that was recorded before changes nothing. No two
+// verdicts of one call may be of the same delivery.
+func (s *Store) Record(ctx context.Context, vs []Verdict) ([]Recorded, error) {
+	if s.dialect == Postgres {
+		return s.Queries.record(ctx, vs)
+	}
+	var done []Recorded
+	err := s.InTx(ctx, func(tx *Tx) (err error) {
+		done, err = tx.record(ctx, vs)
+		return err
+	})
+	return done, err
+}
+
+// Record is [Store.Record] inside a transaction.
+func (tx *Tx) Record(ctx context.Context, vs []Verdict) ([]Recorded, error) {
+	return tx.record(ctx, vs)
+}
+
+func (q *Queries) record(ctx context.Context, vs []Verdict) ([]Recorded, error) {
+	if len(vs) == 0 {
+		return nil, nil
+	}
+	if q.dialect == SQLite {
+		return q.recordSQLite(ctx, vs)
+	}
+	rows, err := q.db.Statement.ConnPool.QueryContext(ctx, recordPostgres, columns(vs)...)
+	type pair struct {
+		id         string
+		generation int
+	}
+	pairs, err := scanRows(rows, err, func(r *sql.Rows) (pair, error) {
+		var p pair
+		return p, r.Scan(&p.id, &p.generation)
+	})
+	if err != nil {
+		return nil, wrap("record attempts", err)
+	}
+	applied := make(map[string]int, len(pairs))
+	for _, p := range pairs {
+		applied[p.id] = p.generation
+	}
+	done := make([]Recorded, len(vs))
+	for i := range vs {
+		done[i].Generation, done[i].Applied = applied[vs[i].DeliveryID]
+	}
+	return done, nil
+}
+
+// columns turns verdicts into the arrays that UNNEST takes.
+func columns(vs []Verdict) []any {
+	n := len(vs)
+	texts := func(f func(*Verdict) string) []string {
+		out := make([]string, n)
+		for i := range vs {
+			out[i] = f(&vs[i])
+		}
+		return out
+	}
+	ints := func(f func(*Verdict) int) []int32 {
+		out := make([]int32, n)
+		for i := range vs {
+			out[i] = int32(f(&vs[i]))
+		}
+		return out
+	}
+	micros := func(f func(*Verdict) int64) []int64 {
+		out := make([]int64, n)
+		for i := range vs {
+			out[i] = f(&vs[i])
+		}
+		return out
+	}
+	times := func(f func(*Verdict) time.Time) []time.Time {
+		out := make([]time.Time, n)
+		for i := range vs {
+			out[i] = f(&vs[i])
+		}
+		return out
+	}
+	bodies := make([][]byte, n)
+	for i := range vs {
+		bodies[i] = vs[i].ResponseBody
+	}
+	return []any{
+		texts(func(v *Verdict) string { return v.ID }), texts(func(v *Verdict) string { return v.DeliveryID }),
+		texts(func(v *Verdict) string { return v.EventID }), texts(func(v *Verdict) string { return v.EndpointID }),
+		texts(func(v *Verdict) string { return v.MerchantID }), ints(func(v *Verdict) int { return v.Number }),
+		ints(func(v *Verdict) int { return v.Attempt.Generation }), texts(func(v *Verdict) string { return v.Class }),
+		ints(func(v *Verdict) int { return v.StatusCode }), texts(func(v *Verdict) string { return text(v.Error) }),
+		texts(func(v *Verdict) string { return object(v.RequestJSON) }), texts(func(v *Verdict) string { return object(v.ResponseJSON) }),
+		bodies, texts(func(v *Verdict) string { return v.RemoteIP }), micros(func(v *Verdict) int64 { return v.DNSMicros }),
+		micros(func(v *Verdict) int64 { return v.ConnectMicros }), micros(func(v *Verdict) int64 { return v.TLSMicros }),
+		micros(func(v *Verdict) int64 { return v.FirstByteMicros }), micros(func(v *Verdict) int64 { return v.TotalMicros }),
+		times(func(v *Verdict) time.Time { return v.StartedAt }), ints(func(v *Verdict) int { return v.Before }),
+		texts(func(v *Verdict) string { return string(v.State) }), ints(func(v *Verdict) int { return moved(v.Moved) }),
+		times(func(v *Verdict) time.Time { return v.NextAttemptAt }), texts(func(v *Verdict) string { return text(v.DeadReason) }),
+		times(func(v *Verdict) time.Time { return v.At }), sweepTried.Seconds(),
+	}
+}
+
+func (q *Queries) recordSQLite(ctx context.Context, vs []Verdict) ([]Recorded, error) {
+	db := q.with(ctx)
+	done := make([]Recorded, len(vs))
+	for i := range vs {
+		v := &vs[i]
+		err := db.Exec(insertAttempt+` VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+			v.ID, v.DeliveryID, v.EventID, v.EndpointID, v.MerchantID, v.Number, v.Attempt.Generation, v.Class, v.StatusCode, text(v.Error),
+			object(v.RequestJSON), object(v.ResponseJSON), v.ResponseBody, v.RemoteIP, v.DNSMicros, v.ConnectMicros, v.TLSMicros,
+			v.FirstByteMicros, v.TotalMicros, v.StartedAt).Error
+		if err != nil {
+			return nil, wrap("record attempt "+v.ID, err)
+		}
+		set := map[string]any{"state": v.State, "last_class": v.Class, "last_status": v.StatusCode, "dead_reason": text(v.DeadReason),
+			"dead_at": nil, "delivered_at": nil, "updated_at": v.At}
+		fence, args := "id = ? AND state = 'pending' AND generation = ? AND attempts = ?", []any{v.DeliveryID, v.Attempt.Generation, v.Before}
+		switch v.State {
+		case models.DeliveryDelivered:
+			set["delivered_at"] = v.At
+			fence, args = "id = ? AND state <> 'delivered'", []any{v.DeliveryID}
+		case models.DeliveryDead:
+			set["dead_at"] = v.At
+		default:
+			set["next_attempt_at"], set["sweep_after"] = v.NextAttemptAt, v.NextAttemptAt.Add(sweepTried)
+		}
+		names := []string{"attempts = attempts + 1", "generation = generation + ?"}
+		values := []any{moved(v.Moved)}
+		for name, value := range set {
+			names, values = append(names, name+" = ?"), append(values, value)
+		}
+		var generations []int
+		err = db.Raw("UPDATE deliveries SET "+strings.Join(names, ", ")+" WHERE "+fence+" RETURNING generation", append(values, args...)...).Scan(&generations).Error
+		if err != nil {
+			return nil, wrap("record attempt "+v.ID, err)
+		}
+		if len(generations) == 1 {
+			done[i] = Recorded{Applied: true, Generation: generations[0]}
+		}
+	}
+	return done, nil
+}
+
+func moved(yes bool) int {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+// text is s as Postgres takes it: UTF-8 without NUL.
+func text(s string) string { return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "") }
+
+func object(s string) string {
+	if s == "" {
+		return "{}"
+	}
+	return s
+}
+
+// Attempts reads the attempts of a merchant's delivery, oldest first.
+func (q *Queries) Attempts(ctx context.Context, merchantID, deliveryID string) ([]models.Attempt, error) {
+	var rows []models.Attempt
+	err := q.with(ctx).Where("delivery_id = ? AND merchant_id = ?", deliveryID, merchantID).Order("number, started_at, id").Find(&rows).Error
+	return rows, wrap("attempts of "+deliveryID, err)
+}
+
+// Refused reports whether a write failed because of what was written, so that trying it again cannot help.
+func Refused(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "23")
+	}
+	return err != nil && strings.Contains(err.Error(), "constraint failed")
+}

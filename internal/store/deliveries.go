@@ -1,0 +1,176 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/models"
+)
+
+// Waiting is a delivery as a worker needs it for one attempt: the row, the event's bytes, and what can stop it.
+type Waiting struct {
+	models.Delivery
+	Body       []byte
+	OccurredAt time.Time // when the event was created
+	// Of the endpoint, as it is now.
+	EndpointVersion int
+	EndpointStatus  models.EndpointStatus
+	EndpointDeleted bool
+	NotBefore       *time.Time
+}
+
+const waitingColumns = `SELECT d.id, d.event_id, d.endpoint_id, d.merchant_id, d.payment_id, d.event_type, d.state, d.generation,
+	d.attempts, d.attempt_base, d.max_attempts, d.next_attempt_at, d.archived_at, d.dead_at, d.created_at, e.body, e.created_at,
+	w.version, w.status, w.deleted_at, w.not_before
+	FROM deliveries d JOIN events e ON e.id = d.event_id JOIN webhook_endpoints w ON w.id = d.endpoint_id WHERE d.id `
+
+// LoadWaiting reads deliveries for an attempt in one statement; ids that do not exist are not in the answer.
+func (q *Queries) LoadWaiting(ctx context.Context, ids []string) (map[string]*Waiting, error) {
+	query, args := q.in(waitingColumns, ids)
+	rows, err := q.db.Statement.ConnPool.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, wrap("load deliveries", err)
+	}
+	defer rows.Close()
+	found := make(map[string]*Waiting, len(ids))
+	for rows.Next() {
+		var w Waiting
+		var deleted *time.Time
+		err := rows.Scan(&w.ID, &w.EventID, &w.EndpointID, &w.MerchantID, &w.PaymentID, &w.EventType, &w.State, &w.Generation,
+			&w.Attempts, &w.AttemptBase, &w.MaxAttempts, &w.NextAttemptAt, &w.ArchivedAt, &w.DeadAt, &w.CreatedAt, &w.Body,
+			&w.OccurredAt, &w.EndpointVersion, &w.EndpointStatus, &deleted, &w.NotBefore)
+		if err != nil {
+			return nil, wrap("load deliveries", err)
+		}
+		w.EndpointDeleted = deleted != nil
+		found[w.ID] = &w
+	}
+	return found, wrap("load deliveries", rows.Err())
+}
+
+// in completes a statement that ends in a column with the list of ids.
+func (q *Queries) in(query string, ids []string) (string, []any) {
+	if q.dialect == Postgres {
+		return query + "= ANY($1)", []any{ids}
+	}
+	args := make([]any, len(ids))
+	for i, id := range ids {
+		args[i] = id
+	}
+	return query + "IN (?" + strings.Repeat(", ?", len(ids)-1) + ")", args
+}
+
+// Delivery reads one delivery of a merchant.
+func (q *Queries) Delivery(ctx context.Context, merchantID, id string) (models.Delivery, error) {
+	var d models.Delivery
+	err := q.with(ctx).Where("merchant_id = ? AND id = ?", merchantID, id).Take(&d).Error
+	return d, one("delivery "+id, err)
+}
+
+// LockDelivery reads one delivery and locks its row until the transaction ends. An empty merchantID is any merchant.
+func (tx *Tx) LockDelivery(ctx context.Context, merchantID, id string) (models.Delivery, error) {
+	var rows []models.Delivery
+	err := tx.with(ctx).Raw("SELECT * FROM deliveries WHERE id = ? AND (merchant_id = ? OR ? = '')"+tx.dialect.forUpdate(), id, merchantID, merchantID).
+		Scan(&rows).Error
+	if err != nil {
+		return models.Delivery{}, wrap("lock delivery "+id, err)
+	}
+	if len(rows) == 0 {
+		return models.Delivery{}, models.ErrNotFound
+	}
+	return rows[0], nil
+}
+
+// DeliveryFilter narrows a list of deliveries; empty fields do not.
+type DeliveryFilter struct {
+	EndpointID string
+	EventID    string
+	EventType  string
+	State      string
+	Created    Range
+}
+
+// ListDeliveries reads a page of a merchant's deliveries.
+func (q *Queries) ListDeliveries(ctx context.Context, merchantID string, f DeliveryFilter, p Page) ([]models.Delivery, error) {
+	db := f.Created.narrow(p.apply(q.with(ctx).Where("merchant_id = ?", merchantID)))
+	for column, value := range map[string]string{"endpoint_id": f.EndpointID, "event_id": f.EventID, "event_type": f.EventType, "state": f.State} {
+		if value != "" {
+			db = db.Where(column+" = ?", value)
+		}
+	}
+	var rows []models.Delivery
+	err := db.Find(&rows).Error
+	return rows, wrap("list deliveries", err)
+}
+
+// DueNow makes a pending delivery due at now under a new generation; after the commit it reaches the hook of
+// [Store.OnCommit].
+func (tx *Tx) DueNow(ctx context.Context, d models.Delivery, now time.Time) (models.Delivery, error) {
+	d.Generation++
+	d.NextAttemptAt, d.SweepAfter, d.UpdatedAt = now, now.Add(sweepFresh), now
+	err := tx.with(ctx).Exec("UPDATE deliveries SET generation = ?, next_attempt_at = ?, sweep_after = ?, updated_at = ? WHERE id = ? AND state = 'pending'",
+		d.Generation, d.NextAttemptAt, d.SweepAfter, d.UpdatedAt, d.ID).Error
+	if err != nil {
+		return d, wrap("make due "+d.ID, err)
+	}
+	tx.written = append(tx.written, d)
+	return d, nil
+}
+
+// SetWaiting moves one pending delivery of a generation to held or canceled, when its endpoint turns out to be paused,
+// disabled or deleted.
+func (q *Queries) SetWaiting(ctx context.Context, id string, generation int, to models.DeliveryState, now time.Time) error {
+	return wrap("set delivery "+id+" "+string(to), q.with(ctx).
+		Exec("UPDATE deliveries SET state = ?, updated_at = ? WHERE id = ? AND generation = ? AND state = 'pending'", to, now, id, generation).Error)
+}
+
+// AttemptsMade sums the attempts of every row of an event and an endpoint: where webhook-attempt goes on (ruling 14).
+func (q *Queries) AttemptsMade(ctx context.Context, eventID, endpointID string) (int, error) {
+	var n int
+	err := q.with(ctx).Raw("SELECT COALESCE(SUM(attempts), 0) FROM deliveries WHERE event_id = ? AND endpoint_id = ?", eventID, endpointID).Scan(&n).Error
+	return n, wrap("attempts made", err)
+}
+
+// PendingReplay reads the pending replay of a delivery, if there is one.
+func (q *Queries) PendingReplay(ctx context.Context, d models.Delivery) (models.Delivery, error) {
+	var r models.Delivery
+	err := q.with(ctx).Where("event_id = ? AND endpoint_id = ? AND replay_of = ? AND state = 'pending'", d.EventID, d.EndpointID, d.ID).Take(&r).Error
+	return r, one("pending replay of "+d.ID, err)
+}
+
+// EventByID reads an event whoever it belongs to.
+func (q *Queries) EventByID(ctx context.Context, id string) (models.Event, error) {
+	var e models.Event
+	err := q.with(ctx).Where("id = ?", id).Take(&e).Error
+	return e, one("event "+id, err)
+}
+
+// InsertEvent writes an event without deliveries.
+func (tx *Tx) InsertEvent(ctx context.Context, e models.Event) error {
+	return wrap("insert event "+e.ID, tx.with(ctx).Omit("Seq").Create(&e).Error)
+}
+
+// Probe makes a write that changes nothing, to learn whether writes succeed again.
+func (s *Store) Probe(ctx context.Context) error {
+	_, err := s.sql.ExecContext(ctx, "UPDATE schema_info SET min_binary = min_binary WHERE id = 1")
+	return wrap("probe", err)
+}
+
+// scanRows reads every row of a raw query into T by f.
+func scanRows[T any](rows *sql.Rows, err error, f func(*sql.Rows) (T, error)) ([]T, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []T
+	for rows.Next() {
+		v, err := f(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, v)
+	}
+	return all, rows.Err()
+}

@@ -1,0 +1,122 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/models"
+)
+
+// InsertEndpoint writes an endpoint.
+func (tx *Tx) InsertEndpoint(ctx context.Context, e models.Endpoint) error {
+	return wrap("insert endpoint "+e.ID, tx.with(ctx).Create(&e).Error)
+}
+
+// Endpoint reads one endpoint of a merchant. A deleted one is not found.
+func (q *Queries) Endpoint(ctx context.Context, merchantID, id string) (models.Endpoint, error) {
+	var e models.Endpoint
+	err := q.with(ctx).Where("merchant_id = ? AND id = ? AND deleted_at IS NULL", merchantID, id).Take(&e).Error
+	return e, one("endpoint "+id, err)
+}
+
+// EndpointByID reads an endpoint whoever owns it, also a deleted one.
+func (q *Queries) EndpointByID(ctx context.Context, id string) (models.Endpoint, error) {
+	var e models.Endpoint
+	err := q.with(ctx).Where("id = ?", id).Take(&e).Error
+	return e, one("endpoint "+id, err)
+}
+
+// LockEndpoint reads one endpoint of a merchant and locks its row until the transaction ends.
+func (tx *Tx) LockEndpoint(ctx context.Context, merchantID, id string) (models.Endpoint, error) {
+	var rows []models.Endpoint
+	err := tx.with(ctx).Raw("SELECT * FROM webhook_endpoints WHERE merchant_id = ? AND id = ? AND deleted_at IS NULL"+tx.dialect.forUpdate(),
+		merchantID, id).Scan(&rows).Error
+	if err != nil {
+		return models.Endpoint{}, wrap("lock endpoint "+id, err)
+	}
+	if len(rows) == 0 {
+		return models.Endpoint{}, models.ErrNotFound
+	}
+	return rows[0], nil
+}
+
+// LockMerchant reads a merchant and locks its row, so that what is counted per merchant can be counted.
+func (tx *Tx) LockMerchant(ctx context.Context, id string) (models.Merchant, error) {
+	var rows []models.Merchant
+	if err := tx.with(ctx).Raw("SELECT * FROM merchants WHERE id = ?"+tx.dialect.forUpdate(), id).Scan(&rows).Error; err != nil {
+		return models.Merchant{}, wrap("lock merchant "+id, err)
+	}
+	if len(rows) == 0 {
+		return models.Merchant{}, models.ErrNotFound
+	}
+	return rows[0], nil
+}
+
+// ListEndpoints reads a page of a merchant's endpoints.
+func (q *Queries) ListEndpoints(ctx context.Context, merchantID string, p Page) ([]models.Endpoint, error) {
+	var rows []models.Endpoint
+	err := p.apply(q.with(ctx).Where("merchant_id = ? AND deleted_at IS NULL", merchantID)).Find(&rows).Error
+	return rows, wrap("list endpoints", err)
+}
+
+// EndpointsOf reads all endpoints of a merchant, newest first.
+func (q *Queries) EndpointsOf(ctx context.Context, merchantID string) ([]models.Endpoint, error) {
+	var rows []models.Endpoint
+	err := q.with(ctx).Where("merchant_id = ? AND deleted_at IS NULL", merchantID).Order("created_at DESC, id DESC").Find(&rows).Error
+	return rows, wrap("endpoints of "+merchantID, err)
+}
+
+// CountEndpoints counts the endpoints that a merchant made.
+func (q *Queries) CountEndpoints(ctx context.Context, merchantID string) (int, error) {
+	var n int64
+	err := q.with(ctx).Model(&models.Endpoint{}).Where("merchant_id = ? AND deleted_at IS NULL AND NOT is_default", merchantID).Count(&n).Error
+	return int(n), wrap("count endpoints", err)
+}
+
+// SaveEndpoint writes what can change of an endpoint and moves its version on, which every worker notices at its next
+// delivery. An endpoint that somebody else changed since e was read is [models.ErrConflict].
+func (tx *Tx) SaveEndpoint(ctx context.Context, e models.Endpoint) (models.Endpoint, error) {
+	read := e.Version
+	e.Version++
+	res := tx.with(ctx).Model(&models.Endpoint{}).Where("id = ? AND version = ?", e.ID, read).
+		Select("URL", "Description", "Events", "Status", "DisabledReason", "HeadersSealed", "CAPEM", "SPKIPins", "ClientCertPEM",
+			"ClientKeySealed", "TimeoutMS", "RateLimit", "MaxInFlight", "MaxAttempts", "RetryBaseMS", "RetryMaxMS", "BatchMaxEvents",
+			"BatchMaxWaitMS", "BreakerState", "BreakerOpenUntil", "BreakerTrips", "NotBefore", "LastSuccessAt", "FailingSince",
+			"Version", "UpdatedAt", "DeletedAt").Updates(&e)
+	if res.Error != nil {
+		return e, wrap("save endpoint "+e.ID, res.Error)
+	}
+	if res.RowsAffected == 0 {
+		return e, fmt.Errorf("store: save endpoint %s: version %d is not the newest: %w", e.ID, read, models.ErrConflict)
+	}
+	return e, nil
+}
+
+// GateEndpoint lets nothing be sent to an endpoint before until; an earlier gate is moved on, a later one stays.
+func (q *Queries) GateEndpoint(ctx context.Context, id string, until time.Time) error {
+	return wrap("gate endpoint "+id, q.with(ctx).Model(&models.Endpoint{}).
+		Where("id = ? AND (not_before IS NULL OR not_before < ?)", id, until).UpdateColumn("not_before", until).Error)
+}
+
+// HoldDeliveries holds every pending delivery of an endpoint, except tests, and returns how many.
+func (tx *Tx) HoldDeliveries(ctx context.Context, endpointID string, now time.Time) (int64, error) {
+	res := tx.with(ctx).Exec("UPDATE deliveries SET state = 'held', updated_at = ? WHERE endpoint_id = ? AND state = 'pending' AND event_type <> 'webhook.test'",
+		now, endpointID)
+	return res.RowsAffected, wrap("hold deliveries of "+endpointID, res.Error)
+}
+
+// ResumeDeliveries makes every held delivery of an endpoint due now, under a new generation, and returns how many. They
+// come out through the sweeper, oldest first, because there may be any number of them.
+func (tx *Tx) ResumeDeliveries(ctx context.Context, endpointID string, now time.Time) (int64, error) {
+	res := tx.with(ctx).Exec(`UPDATE deliveries SET state = 'pending', generation = generation + 1, next_attempt_at = ?,
+		sweep_after = created_at, updated_at = ? WHERE endpoint_id = ? AND state = 'held'`, now, now, endpointID)
+	return res.RowsAffected, wrap("resume deliveries of "+endpointID, res.Error)
+}
+
+// CancelDeliveries ends every waiting delivery of an endpoint and returns how many.
+func (tx *Tx) CancelDeliveries(ctx context.Context, endpointID string, now time.Time) (int64, error) {
+	res := tx.with(ctx).Exec("UPDATE deliveries SET state = 'canceled', updated_at = ? WHERE endpoint_id = ? AND state IN ('pending', 'held')",
+		now, endpointID)
+	return res.RowsAffected, wrap("cancel deliveries of "+endpointID, res.Error)
+}

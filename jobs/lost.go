@@ -1,0 +1,234 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/ctrip-gateway/ctrip/models"
+)
+
+const (
+	// leaseGrace is how long after the end of its lease a task is given to a worker that was only cut off.
+	leaseGrace   = 10 * time.Second
+	strandedMost = 2000
+)
+
+// Keys of Asynq v0.26. A queue is one hash tag, so all of them are in one slot of a cluster.
+func key(queue, what string) string   { return "asynq:{" + queue + "}:" + what }
+func taskKey(queue, id string) string { return key(queue, "t:"+id) }
+func epochKey(queue string) string    { return "ctrip:{" + queue + "}:epoch" }
+func millis(nanos string) (int64, bool) {
+	n, err := strconv.ParseInt(nanos, 10, 64)
+	return n / 1e6, err == nil
+}
+
+// place is where Redis says that a task is.
+type place struct {
+	queue, id string
+	state     string // "" when there is no such task
+	since     string // pending_since, Unix nanoseconds
+	live      bool
+}
+
+// Lost tells for each delivery whether the task of its current generation is gone or can never run: it does not exist,
+// was archived or completed, is held by a dead worker, or its hash says that it waits in a set where it is not. Asynq
+// never finds the last kind by itself.
+func (c *Client) Lost(ctx context.Context, ds []models.Delivery) ([]bool, error) {
+	places := make([]*place, len(ds))
+	for i, d := range ds {
+		places[i] = &place{queue: c.lanes.queue(d), id: taskID(d)}
+	}
+	if err := c.states(ctx, places); err != nil {
+		return nil, err
+	}
+	if err := c.verify(ctx, places); err != nil {
+		return nil, err
+	}
+	// A task that moved on while it was looked for is not lost: ask again whether it still claims to be where it is not.
+	var doubtful []*place
+	again := make(map[*place]*place)
+	for _, p := range places {
+		if p.state != "" && !p.live {
+			q := &place{queue: p.queue, id: p.id}
+			again[p] = q
+			doubtful = append(doubtful, q)
+		}
+	}
+	if len(doubtful) > 0 {
+		if err := c.states(ctx, doubtful); err != nil {
+			return nil, err
+		}
+	}
+	lost := make([]bool, len(ds))
+	for i, p := range places {
+		lost[i] = !p.live
+		if q := again[p]; q != nil && q.state != p.state {
+			lost[i] = false
+		}
+	}
+	return lost, nil
+}
+
+// states reads what the hashes of tasks say.
+func (c *Client) states(ctx context.Context, places []*place) error {
+	pipe := c.redis.plain.Pipeline()
+	answers := make([]*redis.SliceCmd, len(places))
+	for i, p := range places {
+		answers[i] = pipe.HMGet(ctx, taskKey(p.queue, p.id), "state", "pending_since")
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fmt.Errorf("jobs: look up tasks: %w", err)
+	}
+	for i, p := range places {
+		values := answers[i].Val()
+		p.state, _ = values[0].(string)
+		p.since, _ = values[1].(string)
+	}
+	return nil
+}
+
+// verify finds out which of the tasks are where their hash says.
+func (c *Client) verify(ctx context.Context, places []*place) error {
+	heads, err := c.heads(ctx, places)
+	if err != nil {
+		return err
+	}
+	pipe := c.redis.plain.Pipeline()
+	scores := make(map[*place]*redis.FloatCmd)
+	messages := make(map[*place]*redis.BoolCmd)
+	for _, p := range places {
+		switch p.state {
+		case "pending":
+			p.live = heads[p.queue].reaches(p.since)
+		case "active":
+			scores[p] = pipe.ZScore(ctx, key(p.queue, "lease"), p.id)
+			messages[p] = pipe.HExists(ctx, taskKey(p.queue, p.id), "msg")
+		case "retry", "scheduled":
+			scores[p] = pipe.ZScore(ctx, key(p.queue, p.state), p.id)
+		}
+	}
+	if len(scores) == 0 {
+		return nil
+	}
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		return fmt.Errorf("jobs: look up tasks: %w", err)
+	}
+	expired := float64(c.now().Add(-leaseGrace).Unix())
+	for p, score := range scores {
+		at, err := score.Result()
+		p.live = err == nil
+		if m := messages[p]; m != nil {
+			p.live = p.live && m.Val() && at > expired
+		}
+	}
+	return nil
+}
+
+// head is the oldest task of a queue's list.
+type head struct {
+	empty bool
+	since string
+}
+
+// reaches reports whether a task that waits since then can still be in the list: the list is first in, first out.
+func (h head) reaches(since string) bool {
+	if h.empty {
+		return false
+	}
+	mine, known := millis(since)
+	oldest, told := millis(h.since)
+	return !known || !told || mine+1000 >= oldest
+}
+
+func (c *Client) heads(ctx context.Context, places []*place) (map[string]head, error) {
+	heads := make(map[string]head)
+	for _, p := range places {
+		if _, done := heads[p.queue]; done || p.state != "pending" {
+			continue
+		}
+		id, err := c.redis.plain.LIndex(ctx, key(p.queue, "pending"), -1).Result()
+		if errors.Is(err, redis.Nil) {
+			heads[p.queue] = head{empty: true}
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("jobs: head of %s: %w", p.queue, err)
+		}
+		since, err := c.redis.plain.HGet(ctx, taskKey(p.queue, id), "pending_since").Result()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return nil, fmt.Errorf("jobs: head of %s: %w", p.queue, err)
+		}
+		heads[p.queue] = head{since: since}
+	}
+	return heads, nil
+}
+
+// bury removes an id that is in a queue's active list without a task: nobody can ever work on it, ack it or delete it.
+var bury = redis.NewScript(`
+if redis.call("HEXISTS", KEYS[3], "msg") == 0 then
+	redis.call("LREM", KEYS[1], 0, ARGV[1])
+	redis.call("ZREM", KEYS[2], ARGV[1])
+	redis.call("DEL", KEYS[3])
+	return 1
+end
+return 0`)
+
+// Stranded lists the deliveries whose worker is dead: the leases of their tasks ended a while ago. Ids without a task,
+// which Asynq would keep as active for good, are taken out of its books on the way.
+func (c *Client) Stranded(ctx context.Context) ([]string, error) {
+	queues := c.lanes.names()
+	pipe := c.redis.plain.Pipeline()
+	answers := make([]*redis.StringSliceCmd, len(queues))
+	until := strconv.FormatInt(c.now().Add(-leaseGrace).Unix(), 10)
+	for i, q := range queues {
+		answers[i] = pipe.ZRangeByScore(ctx, key(q, "lease"), &redis.ZRangeBy{Min: "-inf", Max: until, Count: strandedMost})
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, fmt.Errorf("jobs: leases: %w", err)
+	}
+	var found []string
+	for i, q := range queues {
+		for _, id := range answers[i].Val() {
+			if err := bury.Run(ctx, c.redis.plain, []string{key(q, "active"), key(q, "lease"), taskKey(q, id)}, id).Err(); err != nil {
+				return nil, fmt.Errorf("jobs: stranded %s: %w", id, err)
+			}
+			if d := deliveryOf(id); d != "" {
+				found = append(found, d)
+			}
+		}
+	}
+	return found, nil
+}
+
+// Epoch names the Redis: a mark in the slot of every queue, made when there is none, and the id of the running server
+// where there is one server. Emptying or restarting it makes another epoch.
+func (c *Client) Epoch(ctx context.Context) (string, error) {
+	queues := c.lanes.names()
+	pipe := c.redis.plain.Pipeline()
+	marks := make([]*redis.StringCmd, len(queues))
+	for i, q := range queues {
+		pipe.SetNX(ctx, epochKey(q), models.NewToken("ep"), 0)
+		marks[i] = pipe.Get(ctx, epochKey(q))
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return "", fmt.Errorf("jobs: epoch: %w", err)
+	}
+	var all strings.Builder
+	for _, m := range marks {
+		all.WriteString(m.Val() + " ")
+	}
+	if !c.redis.clustered {
+		var s Settings
+		if info, err := c.redis.plain.Info(ctx, "server").Result(); err == nil { // an embedded one tells nothing
+			s.read(info)
+		}
+		all.WriteString(s.RunID)
+	}
+	return strings.TrimSpace(all.String()), nil
+}
