@@ -1,0 +1,54 @@
+package evm
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/common/hexutil"
+	"github.com/ethereum/go-ethereum/rpc"
+)
+
+// Used tells which addresses have a nonce or a balance, in one batch of requests. Addresses are 0x in lower case.
+func (p *Pool) Used(ctx context.Context, addresses []string) (map[string]bool, error) {
+	used := make(map[string]bool, len(addresses))
+	err := p.try(ctx, "used addresses", func(ctx context.Context, c *rpc.Client) error {
+		nonces, balances := make([]hexutil.Uint64, len(addresses)), make([]hexutil.Big, len(addresses))
+		var batch []rpc.BatchElem
+		for i, a := range addresses {
+			batch = append(batch,
+				rpc.BatchElem{Method: "eth_getTransactionCount", Args: []any{a, "latest"}, Result: &nonces[i]},
+				rpc.BatchElem{Method: "eth_getBalance", Args: []any{a, "latest"}, Result: &balances[i]})
+		}
+		if err := c.BatchCallContext(ctx, batch); err != nil {
+			return err
+		}
+		for _, e := range batch {
+			if e.Error != nil {
+				return e.Error
+			}
+		}
+		for i, a := range addresses {
+			used[a] = nonces[i] > 0 || balances[i].ToInt().Sign() > 0
+		}
+		return nil
+	})
+	return used, err
+}
+
+// Decimals asks a token's contract how many decimals it has.
+func (p *Pool) Decimals(ctx context.Context, contract string) (decimals uint8, err error) {
+	err = p.try(ctx, "decimals of "+contract, func(ctx context.Context, c *rpc.Client) error {
+		var out hexutil.Bytes
+		call := map[string]any{"to": common.HexToAddress(contract), "data": "0x313ce567"}
+		if err := c.CallContext(ctx, &out, "eth_call", call, "latest"); err != nil {
+			return err
+		}
+		if len(out) != 32 || common.BytesToHash(out[:31]) != (common.Hash{}) {
+			return fmt.Errorf("%w: decimals() returned %d bytes", ErrInconsistent, len(out))
+		}
+		decimals = out[31]
+		return nil
+	})
+	return decimals, err
+}

@@ -1,0 +1,367 @@
+package scanner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/ctrip-gateway/ctrip/config"
+	"github.com/ctrip-gateway/ctrip/internal/chain"
+	"github.com/ctrip-gateway/ctrip/internal/devnet"
+	"github.com/ctrip-gateway/ctrip/internal/evm"
+	"github.com/ctrip-gateway/ctrip/internal/payments"
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
+	"github.com/ctrip-gateway/ctrip/internal/wallet"
+	"github.com/ctrip-gateway/ctrip/models"
+)
+
+// tower is a scanner on a store, stepped by hand.
+type tower struct {
+	*Scanner
+	store    *store.Store
+	fence    int64
+	merchant string
+}
+
+func newTower(t testing.TB, s *store.Store, c config.Chain, source Source, now func() time.Time) *tower {
+	t.Helper()
+	service, err := payments.New(payments.Options{
+		Store: s, Chains: []config.Chain{c}, PublicURL: "https://pay.example", Window: time.Hour, MaxAttempts: 15, MaxOpen: 1000,
+		Now: now, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sc, err := New(Options{Chain: c, Source: source, Store: s, Payments: service, Holder: "test", Now: now, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tw := &tower{Scanner: sc, store: s, merchant: models.NewID(models.PrefixMerchant, now())}
+	xpub, err := devnet.NewXPub()
+	if err != nil {
+		t.Fatal(err)
+	}
+	account, err := wallet.Parse(xpub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := now().UTC()
+	err = s.InTx(t.Context(), func(tx *store.Tx) error {
+		return errors.Join(
+			tx.InsertMerchant(t.Context(), models.Merchant{ID: tw.merchant, Name: "Shop", CreatedAt: at, UpdatedAt: at}),
+			tx.SetAccountKey(t.Context(), models.AccountKey{ID: account.KeyID(), MerchantID: tw.merchant, XPub: xpub, CreatedAt: at}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tw.fence, err = sc.lead(t.Context()); err != nil || tw.fence == 0 {
+		t.Fatalf("fence %d, %v", tw.fence, err)
+	}
+	return tw
+}
+
+// catchUp steps until there is nothing new.
+func (tw *tower) catchUp(t testing.TB) {
+	t.Helper()
+	for more := true; more; {
+		var err error
+		if more, err = tw.step(t.Context(), tw.fence); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (tw *tower) ask(t testing.TB, asset, amount string) models.Payment {
+	t.Helper()
+	p, err := tw.Payments.Create(t.Context(), payments.Request{MerchantID: tw.merchant, Chain: tw.Chain.Name, Asset: asset, Amount: amount},
+		func(*store.Tx, models.Payment) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func (tw *tower) events(t testing.TB, id string) []string {
+	t.Helper()
+	all, err := tw.store.AnnouncedFor(context.Background(), []string{id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var types []string
+	for _, a := range all[id] {
+		types = append(types, strings.TrimPrefix(a.Type, "payment."))
+	}
+	return types
+}
+
+func startDevnet(t *testing.T) *devnet.Chain {
+	t.Helper()
+	c, err := devnet.StartChain(devnet.ChainOptions{Addr: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+func devnetConfig(c *devnet.Chain) config.Chain {
+	return config.Chain{
+		Name: "devnet", ChainID: devnet.ChainID, Finality: config.Finality{Depth: 3}, PollInterval: 10 * time.Millisecond, BlockTime: time.Second,
+		Native: config.Native{Symbol: "ETH", Decimals: 18},
+		Tokens: []config.Token{{Symbol: devnet.TokenSymbol, Contract: strings.ToLower(c.Token()), Decimals: devnet.TokenDecimals}},
+	}
+}
+
+func devnetTower(t *testing.T, s *store.Store, c *devnet.Chain) *tower {
+	t.Helper()
+	pool, err := evm.New(evm.Options{
+		Name: "devnet", ChainID: devnet.ChainID, URLs: []string{c.URL()}, Depth: 3, Tokens: []string{strings.ToLower(c.Token())},
+		Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	tw := newTower(t, s, devnetConfig(c), pool, time.Now)
+	tw.catchUp(t)
+	return tw
+}
+
+func mine(t *testing.T, c *devnet.Chain, n int) {
+	t.Helper()
+	for range n {
+		if _, err := c.Mine(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestScanDevnet(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		c := startDevnet(t)
+		tw := devnetTower(t, s, c)
+		coin, token, failed := tw.ask(t, "native", "700"), tw.ask(t, devnet.TokenSymbol, "900"), tw.ask(t, devnet.TokenSymbol, "1")
+		if _, err := c.SendNative(t.Context(), c.DemoPayer(), coin.Address, big.NewInt(700)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.SendToken(t.Context(), c.DemoPayer(), token.Address, big.NewInt(900)); err != nil {
+			t.Fatal(err)
+		}
+		tooMuch := new(big.Int).Lsh(big.NewInt(1), 200)
+		if _, err := c.SendToken(t.Context(), c.DemoPayer(), failed.Address, tooMuch); err != nil { // mined, and reverted
+			t.Fatal(err)
+		}
+		mine(t, c, 1)
+		tw.catchUp(t)
+		mine(t, c, 3)
+		tw.catchUp(t)
+		for _, p := range []models.Payment{coin, token} {
+			if got := tw.events(t, p.ID); !slices.Equal(got, []string{"created", "detected", "confirmed"}) {
+				t.Errorf("%s: %v", p.AssetSymbol, got)
+			}
+		}
+		if got := tw.events(t, failed.ID); len(got) != 1 {
+			t.Errorf("a reverted transfer made %v", got)
+		}
+	})
+}
+
+func TestScanReorg(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		c := startDevnet(t)
+		tw := devnetTower(t, s, c)
+		dropped, moved := tw.ask(t, "native", "1"), tw.ask(t, "native", "2")
+		tx, err := c.SendNative(t.Context(), c.DemoPayer(), dropped.Address, big.NewInt(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.SendNative(t.Context(), c.Payer(), moved.Address, big.NewInt(2)); err != nil {
+			t.Fatal(err)
+		}
+		mine(t, c, 1)
+		tw.catchUp(t)
+		if _, err := c.ReorgOut(tx); err != nil {
+			t.Fatal(err)
+		}
+		tw.catchUp(t)
+		if got := tw.events(t, dropped.ID); !slices.Equal(got, []string{"created", "detected", "reorged"}) {
+			t.Errorf("the payment that lost its money: %v", got)
+		}
+		mine(t, c, 4)
+		tw.catchUp(t)
+		if got := tw.events(t, moved.ID); !slices.Equal(got, []string{"created", "detected", "confirmed"}) {
+			t.Errorf("the payment that was mined again: %v", got)
+		}
+	})
+}
+
+// toy is a chain in memory that can fork at will; a block holds at most one transfer.
+type toy struct {
+	mu     sync.Mutex
+	blocks []chain.Block // canonical, by number
+	serial uint64
+	depth  uint64
+}
+
+var genesis = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+func newToy(depth uint64) *toy {
+	t := &toy{depth: depth}
+	t.extend(nil)
+	return t
+}
+
+func (y *toy) extend(tx *chain.Tx) {
+	y.serial++
+	b := chain.Block{Header: chain.Header{Number: uint64(len(y.blocks)), Hash: chain.Hash{31: byte(y.serial), 30: byte(y.serial >> 8)}, Time: genesis.Add(time.Duration(y.serial) * time.Second)}}
+	if n := len(y.blocks); n > 0 {
+		b.Parent = y.blocks[n-1].Hash
+	}
+	if tx != nil {
+		b.Txs = []chain.Tx{*tx}
+	}
+	y.blocks = append(y.blocks, b)
+}
+
+func (y *toy) Head(context.Context) (chain.Header, error) {
+	return y.blocks[len(y.blocks)-1].Header, nil
+}
+func (y *toy) Final(_ context.Context, head uint64) (uint64, error) {
+	return chain.FinalByDepth(head, y.depth), nil
+}
+func (y *toy) Header(ctx context.Context, n uint64) (chain.Header, error) {
+	b, err := y.Block(ctx, n)
+	return b.Header, err
+}
+func (y *toy) Block(_ context.Context, n uint64) (chain.Block, error) {
+	if n >= uint64(len(y.blocks)) {
+		return chain.Block{}, fmt.Errorf("no block %d", n)
+	}
+	return y.blocks[n], nil
+}
+func (y *toy) Succeeded(context.Context, chain.Hash, chain.Hash) (bool, error) { return true, nil }
+func (y *toy) Agree(context.Context, chain.Ref) error                          { return nil }
+
+// TestScannerFollowsAnyChain draws chains that grow and fork above their final point and holds the record against the
+// chain: the same blocks, and a payment that has exactly what the canonical blocks paid.
+func TestScannerFollowsAnyChain(t *testing.T) {
+	const depth = 5
+	s := storetest.SQLite(t)
+	serial := uint64(0)
+	rapid.Check(t, func(rt *rapid.T) {
+		y := newToy(depth)
+		serial++
+		c := config.Chain{Name: fmt.Sprintf("toy%d", serial), ChainID: 1000 + serial, Finality: config.Finality{Depth: depth}, BlockTime: time.Hour, Native: config.Native{Symbol: "TOY", Decimals: 18}}
+		now := func() time.Time { return genesis }
+		tw := newTower(t, s, c, y, now)
+		tw.catchUp(t)
+		p := tw.ask(t, "native", "1000000")
+		to, err := chain.ParseAddress(p.Address)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		txs := byte(0)
+		for range rapid.IntRange(1, 12).Draw(rt, "rounds") {
+			cursor, err := s.Cursor(t.Context(), c.ChainID)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			mayGo := len(y.blocks) - 1 - int(cursor.FinalNumber) // what is recorded as final stays
+			y.blocks = y.blocks[:len(y.blocks)-rapid.IntRange(0, mayGo).Draw(rt, "fork")]
+			for range rapid.IntRange(1, 4).Draw(rt, "blocks") {
+				var tx *chain.Tx
+				if rapid.Bool().Draw(rt, "pays") {
+					txs++
+					tx = &chain.Tx{Hash: chain.Hash{1, txs}, To: &to, Value: big.NewInt(int64(txs))}
+				}
+				y.extend(tx)
+			}
+			if rapid.Bool().Draw(rt, "scan") {
+				tw.catchUp(t)
+			}
+		}
+		tw.catchUp(t)
+		recorded, err := s.Blocks(t.Context(), c.ChainID, 1000)
+		if err != nil || len(recorded) != len(y.blocks) {
+			rt.Fatalf("%d blocks recorded of %d, %v", len(recorded), len(y.blocks), err)
+		}
+		want := int64(0)
+		for i, b := range y.blocks {
+			if recorded[i].Hash != b.Hash.Hex() {
+				rt.Fatalf("block %d is recorded as %s", i, recorded[i].Hash)
+			}
+			for _, tx := range b.Txs {
+				want += tx.Value.Int64()
+			}
+		}
+		got, err := s.Payment(t.Context(), tw.merchant, p.ID)
+		if err != nil || got.AmountReceived.Big().Int64() != want {
+			rt.Fatalf("received %s, the chain paid %d (%v)", got.AmountReceived, want, err)
+		}
+	})
+}
+
+func TestAReorgBelowTheFinalPointHalts(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		y := newToy(2)
+		c := config.Chain{Name: "toy", ChainID: 99, Finality: config.Finality{Depth: 2}, BlockTime: time.Hour, Native: config.Native{Symbol: "TOY", Decimals: 18}}
+		tw := newTower(t, s, c, y, func() time.Time { return genesis })
+		for range 10 {
+			y.extend(nil)
+		}
+		tw.catchUp(t)
+		for range 5 {
+			y.extend(nil)
+		}
+		tw.catchUp(t)
+		tw.ask(t, "native", "5")
+		y.blocks = y.blocks[:len(y.blocks)-4]
+		for range 6 {
+			y.extend(nil)
+		}
+		if _, err := tw.step(t.Context(), tw.fence); !errors.Is(err, ErrHalted) {
+			t.Fatalf("got %v", err)
+		}
+		if _, err := tw.Payments.Create(t.Context(), payments.Request{MerchantID: tw.merchant, Chain: "toy", Asset: "native", Amount: "1"}, func(*store.Tx, models.Payment) error { return nil }); !errors.Is(err, payments.ErrChainUnavailable) {
+			t.Fatalf("a halted chain takes payments: %v", err)
+		}
+		if err := s.InTx(t.Context(), func(tx *store.Tx) error { return tx.AcceptReorg(t.Context(), 99) }); err != nil {
+			t.Fatal(err)
+		}
+		tw.catchUp(t)
+		cursor, err := s.Cursor(t.Context(), 99)
+		if err != nil || cursor.Hash != y.blocks[len(y.blocks)-1].Hash.Hex() {
+			t.Fatalf("after the operator accepted: %+v, %v", cursor, err)
+		}
+	})
+}
+
+func TestAFencedScannerWritesNothing(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		y := newToy(2)
+		c := config.Chain{Name: "toy", ChainID: 98, Finality: config.Finality{Depth: 2}, BlockTime: time.Hour, Native: config.Native{Symbol: "TOY", Decimals: 18}}
+		tw := newTower(t, s, c, y, func() time.Time { return genesis })
+		tw.catchUp(t)
+		if _, err := s.TakeLease(t.Context(), 98, "other", genesis.Add(time.Hour), time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		y.extend(nil)
+		if _, err := tw.step(t.Context(), tw.fence); !errors.Is(err, store.ErrFenced) {
+			t.Fatalf("got %v", err)
+		}
+	})
+}
