@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 
 	"github.com/ctrip-gateway/ctrip/internal/egress"
 )
@@ -84,8 +83,8 @@ func ExampleScoped() {
 }
 
 func ExampleClassify() {
-	_, err := url.Parse("http://[")
-	fmt.Println(egress.Classify(context.DeadlineExceeded), egress.Classify(io.EOF), egress.Classify(err))
+	malformed := errors.New(`malformed HTTP response "SSH-2.0-OpenSSH"`)
+	fmt.Println(egress.Classify(context.DeadlineExceeded), egress.Classify(io.EOF), egress.Classify(malformed))
 	// Output: timeout reset protocol
 }
 

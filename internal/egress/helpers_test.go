@@ -58,7 +58,6 @@ type listener struct {
 	net.Listener
 	mu       sync.Mutex
 	accepted int
-	received [][]byte // bodies
 }
 
 func (l *listener) url() string { return "http://" + l.Addr().String() + "/hook" }
