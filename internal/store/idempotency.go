@@ -11,6 +11,9 @@ import (
 // ErrIdempotencyTaken is returned when another request has committed the same key first.
 var ErrIdempotencyTaken = errors.New("store: idempotency key was committed by another request")
 
+// ErrIdempotencyBusy is returned when another request holds the same key for longer than we wait.
+var ErrIdempotencyBusy = errors.New("store: another request with this idempotency key is under way")
+
 // IdempotencyRecord reads the answer kept for a key that has not expired.
 func (q *Queries) IdempotencyRecord(ctx context.Context, merchantID, method, path, key string, now time.Time) (models.IdempotencyRecord, error) {
 	var r models.IdempotencyRecord
@@ -34,6 +37,9 @@ func (tx *Tx) KeepAnswer(ctx context.Context, r models.IdempotencyRecord, wait t
 	if err := db.Create(&r).Error; err != nil {
 		if violates(err, "idempotency_keys_pkey", "idempotency_keys.merchant_id") {
 			return ErrIdempotencyTaken
+		}
+		if lockTimedOut(err) {
+			return ErrIdempotencyBusy
 		}
 		return wrap("idempotency record", err)
 	}

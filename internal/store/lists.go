@@ -123,3 +123,14 @@ func (r Range) narrow(db *gorm.DB) *gorm.DB {
 	}
 	return db
 }
+
+// MarkOf is the place of one of a merchant's events in the log.
+func (q *Queries) MarkOf(ctx context.Context, merchantID, eventID string) (Mark, error) {
+	xact := "xact::text"
+	if q.dialect == SQLite {
+		xact = "''"
+	}
+	var m Mark
+	err := q.with(ctx).Table("events").Select(xact+" AS xact", "seq").Where("merchant_id = ? AND id = ?", merchantID, eventID).Take(&m).Error
+	return m, one("mark of "+eventID, err)
+}
