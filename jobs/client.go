@@ -47,8 +47,8 @@ func (c *Client) Enqueue(ctx context.Context, d models.Delivery, at time.Time) e
 		return err
 	}
 	options := []asynq.Option{asynq.TaskID(taskID(d)), asynq.Queue(c.lanes.queue(d)), asynq.MaxRetry(maxRetry), asynq.Timeout(taskTimeout)}
-	if at = wholeSecond(at); at.After(c.now()) {
-		options = append(options, asynq.ProcessAt(at))
+	if at.After(c.now()) {
+		options = append(options, asynq.ProcessAt(wholeSecond(at)))
 	}
 	if _, err = c.asynq.EnqueueContext(ctx, task, options...); err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
 		return fmt.Errorf("jobs: enqueue %s: %w", taskID(d), err)
@@ -88,3 +88,6 @@ func (c *Client) Archive(ctx context.Context, d models.Delivery) error {
 	}
 	return nil
 }
+
+// Queue is the lane in which the task of a delivery's current generation is.
+func (c *Client) Queue(d models.Delivery) string { return c.lanes.queue(d) }

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -33,9 +34,17 @@ type Redis struct {
 	clustered bool
 }
 
+// quiet keeps go-redis from writing to standard error: whatever it has to say, it also returns.
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
+
+var silence = sync.OnceFunc(func() { redis.SetLogger(quiet{}) })
+
 // Connect makes the clients for a single server, for Sentinel or for a cluster. poolSize is the most connections of each
 // face; 0 means 128.
 func Connect(o config.Redis, poolSize int) (*Redis, error) {
+	silence()
 	if len(o.Addrs) == 0 {
 		return nil, errors.New("jobs: no Redis address")
 	}

@@ -48,7 +48,7 @@ func (s *Sender) Attempt(ctx context.Context, task Task) Outcome {
 	}
 	if t := s.targets.peek(task.EndpointID); t != nil { // a full endpoint turns its tasks away before they cost a read
 		now := s.now()
-		if at := s.endpoints.acquire(task.EndpointID, s.maxInFlight(t.endpoint), now); !at.IsZero() {
+		if at := s.endpoints.acquire(ctx, task.EndpointID, s.maxInFlight(t.endpoint), now); !at.IsZero() {
 			return Outcome{Do: Again, At: at, Reason: "the endpoint has its limit of requests in flight"}
 		}
 		var took time.Duration
@@ -87,13 +87,13 @@ func (s *Sender) attempt(ctx context.Context, task Task, placed bool) (Outcome, 
 		return Outcome{Do: Again, At: now.Add(time.Minute), Reason: "the endpoint could not be read"}, 0
 	}
 	if !placed {
-		if at := s.endpoints.acquire(row.EndpointID, s.maxInFlight(t.endpoint), now); !at.IsZero() {
+		if at := s.endpoints.acquire(ctx, row.EndpointID, s.maxInFlight(t.endpoint), now); !at.IsZero() {
 			return Outcome{Do: Again, At: at, Reason: "the endpoint has its limit of requests in flight"}, 0
 		}
 		start := time.Now()
 		defer func() { s.endpoints.release(row.EndpointID, time.Since(start)) }()
 	}
-	if at := s.hosts.acquire(t.host, s.HostInFlight, now); !at.IsZero() {
+	if at := s.hosts.acquire(ctx, t.host, s.HostInFlight, now); !at.IsZero() {
 		return Outcome{Do: Again, At: at, Reason: "the host has its limit of requests in flight"}, 0
 	}
 	start := time.Now()

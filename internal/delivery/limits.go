@@ -1,24 +1,29 @@
 package delivery
 
 import (
+	"context"
 	"hash/maphash"
+	"slices"
 	"sync"
 	"time"
 )
 
 const (
 	limitShards = 64
-	// minWait is the resolution of Asynq's retry set; a shorter wait is none.
+	// minWait is the resolution of Asynq's retry set; a shorter wait is spent here.
 	minWait = time.Second
 	// maxWait bounds how far ahead a place in the queue is given out; who comes back then is given another.
 	maxWait = 5 * time.Minute
+	// quick is how long a request may take on average for it to make sense to wait for its end here.
+	quick = minWait / 2
 	// maxLimits bounds what a shard remembers of idle keys.
 	maxLimits = 1024
 )
 
-// limits bounds how many requests are in flight per key (an endpoint, a host) in this process. Whoever is turned away
-// gets a time of their own to come back, computed from how long requests take, so that a long backlog is turned away
-// about once and not again and again.
+// limits bounds how many requests are in flight per key (an endpoint, a host) in this process. A few of those who find
+// no place wait for one, if places become free quickly. All others are turned away, with a time of their own to come
+// back that is computed from how long requests take, so that a long backlog is turned away about once and not again and
+// again, and costs no worker.
 type limits struct {
 	seed   maphash.Seed
 	shards [limitShards]struct {
@@ -29,8 +34,9 @@ type limits struct {
 
 type limit struct {
 	inFlight int
-	next     time.Time     // the first time that was not given out yet
-	took     time.Duration // moving average of a request
+	waiting  []chan struct{} // each gets the place of one who leaves
+	next     time.Time       // the first time that was not given out yet
+	took     time.Duration   // moving average of a request
 }
 
 func newLimits() *limits {
@@ -41,11 +47,11 @@ func newLimits() *limits {
 	return l
 }
 
-// acquire takes a place for key, of which there are most. It returns the zero time, or when to come back.
-func (l *limits) acquire(key string, most int, now time.Time) time.Time {
+// acquire takes a place for key, of which there are most, waiting for it up to a second. It returns the zero time, or
+// when to come back.
+func (l *limits) acquire(ctx context.Context, key string, most int, now time.Time) time.Time {
 	s := &l.shards[maphash.String(l.seed, key)%limitShards]
 	s.Lock()
-	defer s.Unlock()
 	k := s.keys[key]
 	if k == nil {
 		if len(s.keys) >= maxLimits {
@@ -60,8 +66,36 @@ func (l *limits) acquire(key string, most int, now time.Time) time.Time {
 	}
 	if k.inFlight < most {
 		k.inFlight++
+		s.Unlock()
 		return time.Time{}
 	}
+	if k.took > quick || len(k.waiting) >= max(4, most/4) {
+		defer s.Unlock()
+		return k.slot(most, now)
+	}
+	place := make(chan struct{})
+	k.waiting = append(k.waiting, place)
+	s.Unlock()
+
+	timer := time.NewTimer(minWait)
+	defer timer.Stop()
+	select {
+	case <-place:
+		return time.Time{}
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	s.Lock()
+	defer s.Unlock()
+	if i := slices.Index(k.waiting, place); i >= 0 {
+		k.waiting = slices.Delete(k.waiting, i, i+1)
+		return k.slot(most, now.Add(minWait))
+	}
+	return time.Time{} // the place came at the last moment
+}
+
+// slot gives out the next time at which a place should be free.
+func (k *limit) slot(most int, now time.Time) time.Time {
 	if k.next.Before(now) {
 		k.next = now
 	}
@@ -81,8 +115,13 @@ func (l *limits) release(key string, took time.Duration) {
 	s.Lock()
 	defer s.Unlock()
 	k := s.keys[key]
-	k.inFlight--
 	if took > 0 {
 		k.took += (took - k.took) / 8
 	}
+	if len(k.waiting) > 0 {
+		close(k.waiting[0])
+		k.waiting = slices.Delete(k.waiting, 0, 1)
+		return
+	}
+	k.inFlight--
 }

@@ -1,0 +1,315 @@
+package delivery_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/ctrip-gateway/ctrip/internal/delivery"
+	"github.com/ctrip-gateway/ctrip/internal/delivery/deliverytest"
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
+	"github.com/ctrip-gateway/ctrip/internal/testkit"
+	"github.com/ctrip-gateway/ctrip/models"
+	"github.com/ctrip-gateway/ctrip/webhook"
+)
+
+func ptr[T any](v T) *T { return &v }
+
+func TestEndpointSettingsAreChecked(t *testing.T) {
+	w := deliverytest.New(t, storetest.SQLite(t))
+	m := w.Merchant()
+	create := func(set delivery.Settings, secret *string) error {
+		return w.Store.InTx(t.Context(), func(tx *store.Tx) error {
+			_, _, err := w.Service.CreateEndpoint(t.Context(), tx, delivery.System, m, set, secret)
+			return err
+		})
+	}
+	good := ptr("https://shop.example/hook")
+	for name, c := range map[string]struct {
+		set    delivery.Settings
+		secret *string
+		field  string
+	}{
+		"no url":          {set: delivery.Settings{}, field: "url"},
+		"private address": {set: delivery.Settings{URL: ptr("https://10.1.2.3/")}, field: "url"},
+		"unknown event":   {set: delivery.Settings{URL: good, Events: []string{"payment.exploded"}}, field: "events"},
+		"no event":        {set: delivery.Settings{URL: good, Events: []string{}}, field: "events"},
+		"our header":      {set: delivery.Settings{URL: good, Headers: map[string]string{"Webhook-Id": "x"}}, field: "headers"},
+		"host":            {set: delivery.Settings{URL: good, Headers: map[string]string{"hOST": "x"}}, field: "headers"},
+		"content header":  {set: delivery.Settings{URL: good, Headers: map[string]string{"Content-Encoding": "x"}}, field: "headers"},
+		"header split":    {set: delivery.Settings{URL: good, Headers: map[string]string{"X-A": "a\r\nX-B: c"}}, field: "headers"},
+		"header name":     {set: delivery.Settings{URL: good, Headers: map[string]string{"X A": "a"}}, field: "headers"},
+		"header twice":    {set: delivery.Settings{URL: good, Headers: map[string]string{"X-A": "a", "x-a": "b"}}, field: "headers"},
+		"timeout":         {set: delivery.Settings{URL: good, TimeoutMS: ptr(ptr(30001))}, field: "timeout"},
+		"ca":              {set: delivery.Settings{URL: good, CAPEM: ptr("nonsense")}, field: "ca_pem"},
+		"pin":             {set: delivery.Settings{URL: good, SPKIPins: &[]string{"short"}}, field: "spki_pins"},
+		"client cert":     {set: delivery.Settings{URL: good, ClientCert: &delivery.ClientCert{CertPEM: "a", KeyPEM: "b"}}, field: "client_cert"},
+		"description":     {set: delivery.Settings{URL: good, Description: ptr("a\x00b")}, field: "description"},
+		"short secret":    {set: delivery.Settings{URL: good}, secret: ptr("too short"), field: "secret"},
+	} {
+		var faults delivery.Faults
+		err := create(c.set, c.secret)
+		if !errors.As(err, &faults) || len(faults) != 1 || faults[0].Field != c.field || faults[0].Message == "" {
+			t.Errorf("%s: %v", name, err)
+		}
+		if c.secret != nil && strings.Contains(err.Error(), *c.secret) {
+			t.Errorf("%s: the error repeats the secret", name)
+		}
+	}
+	if err := create(delivery.Settings{URL: good, Headers: map[string]string{"X-Tenant": "a"}, TimeoutMS: ptr(ptr(30000))}, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestEndpointLimit(t *testing.T) {
+	w := deliverytest.New(t, storetest.SQLite(t), func(o *delivery.ServiceOptions) { o.MaxEndpoints = 2 })
+	m := w.Merchant()
+	w.Endpoint(m, "https://a.example/")
+	w.Endpoint(m, "https://b.example/")
+	err := w.Store.InTx(t.Context(), func(tx *store.Tx) error {
+		_, _, err := w.Service.CreateEndpoint(t.Context(), tx, delivery.System, m, delivery.Settings{URL: ptr("https://c.example/")}, nil)
+		return err
+	})
+	if !errors.Is(err, delivery.ErrEndpointLimit) || !errors.Is(err, models.ErrConflict) {
+		t.Fatalf("the third: %v", err)
+	}
+}
+
+func TestEndpointLife(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		w := deliverytest.New(t, s)
+		ctx := t.Context()
+		m := w.Merchant()
+		e, _ := w.Endpoint(m, "https://shop.example/a")
+		do := func(f func(tx *store.Tx) (models.Endpoint, error)) (got models.Endpoint, err error) {
+			err = s.InTx(ctx, func(tx *store.Tx) (err error) { got, err = f(tx); return err })
+			return got, err
+		}
+		by := delivery.By{Actor: "key:1", IP: "192.0.2.1"}
+		waiting := w.Publish(m, 3)
+		got, err := do(func(tx *store.Tx) (models.Endpoint, error) {
+			return w.Service.UpdateEndpoint(ctx, tx, by, m, e.ID, delivery.Settings{URL: ptr("https://SHOP.example:443/b"), RateLimit: ptr(ptr(5))})
+		})
+		if err != nil || got.URL != "https://shop.example/b" || *got.RateLimit != 5 || got.Version != e.Version+1 {
+			t.Fatalf("updated %+v, %v", got, err)
+		}
+		if _, err = do(func(tx *store.Tx) (models.Endpoint, error) {
+			return w.Service.DisableEndpoint(ctx, tx, by, m, e.ID, "holidays")
+		}); err != nil {
+			t.Fatal(err)
+		}
+		late := w.Publish(m, 1)[0]
+		for _, d := range append(waiting, late) {
+			if row := w.Get(d); row.State != models.DeliveryHeld {
+				t.Fatalf("row %+v", row)
+			}
+		}
+		if err := s.InTx(ctx, func(tx *store.Tx) error {
+			_, err := w.Service.Redeliver(ctx, tx, by, m, late.ID)
+			return err
+		}); !errors.Is(err, delivery.ErrEndpointDisabled) {
+			t.Fatalf("redelivery to a disabled endpoint: %v", err)
+		}
+		if _, err = do(func(tx *store.Tx) (models.Endpoint, error) { return w.Service.EnableEndpoint(ctx, tx, by, m, e.ID) }); err != nil {
+			t.Fatal(err)
+		}
+		due, err := s.ClaimSweep(ctx, time.Now().UTC(), 10)
+		if err != nil || len(due) != 4 || due[0].ID != waiting[0].ID || due[3].ID != late.ID {
+			t.Fatalf("resumed in the order %+v, %v", due, err)
+		}
+		if _, err = do(func(tx *store.Tx) (models.Endpoint, error) {
+			return w.Service.PauseEndpoint(ctx, tx, delivery.By{Actor: "operator"}, m, e.ID, "incident")
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err = do(func(tx *store.Tx) (models.Endpoint, error) { return w.Service.EnableEndpoint(ctx, tx, by, m, e.ID) }); !errors.Is(err, delivery.ErrEndpointPaused) {
+			t.Fatalf("a merchant resumed what the operator paused: %v", err)
+		}
+		if _, err = do(func(tx *store.Tx) (models.Endpoint, error) {
+			return w.Service.ResumeEndpoint(ctx, tx, delivery.By{Actor: "operator"}, m, e.ID)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.InTx(ctx, func(tx *store.Tx) error { return w.Service.DeleteEndpoint(ctx, tx, by, m, e.ID) }); err != nil {
+			t.Fatal(err)
+		}
+		if row := w.Get(late); row.State != models.DeliveryCanceled {
+			t.Fatalf("row %+v", row)
+		}
+		if _, err := s.Endpoint(ctx, m, e.ID); !errors.Is(err, models.ErrNotFound) {
+			t.Fatalf("deleted: %v", err)
+		}
+		other := w.Merchant()
+		if _, err := do(func(tx *store.Tx) (models.Endpoint, error) { return w.Service.EnableEndpoint(ctx, tx, by, other, e.ID) }); !errors.Is(err, models.ErrNotFound) {
+			t.Fatalf("another merchant's: %v", err)
+		}
+		lines, err := s.AuditLog(ctx, 1, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var actions []string
+		for _, l := range lines {
+			actions = append(actions, l.Action)
+		}
+		if got, want := strings.Join(actions, " "), "endpoint.created endpoint.updated endpoint.disabled endpoint.enabled endpoint.paused endpoint.enabled endpoint.deleted"; got != want {
+			t.Errorf("audit lines %s", got)
+		}
+	})
+}
+
+func TestRedeliver(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		w := deliverytest.New(t, s)
+		r := testkit.NewReceiver(t)
+		m := w.Merchant()
+		w.Endpoint(m, r.URL)
+		sender := w.Sender()
+		d := w.Publish(m, 1)[0]
+		again := func() (next models.Delivery) {
+			t.Helper()
+			w.InTx(func(tx *store.Tx) (err error) {
+				next, err = w.Service.Redeliver(t.Context(), tx, delivery.By{Actor: "key:1"}, m, d.ID)
+				return err
+			})
+			return next
+		}
+		if next := again(); next.ID != d.ID || next.Generation != 2 {
+			t.Fatalf("a pending one: %+v", next)
+		}
+		if out := sender.Attempt(t.Context(), task(d)); out.Do != delivery.Handover || out.Attempted {
+			t.Fatalf("the older task: %+v", out)
+		}
+		sender.Attempt(t.Context(), task(w.Get(d)))
+		for i := range 2 {
+			next := again()
+			if next.ID == d.ID || *next.ReplayOf != d.ID || next.AttemptBase != 1+i || next.EventID != d.EventID || next.Attempts != 0 {
+				t.Fatalf("a delivered one: %+v", next)
+			}
+			if out := sender.Attempt(t.Context(), task(next)); out.Do != delivery.Ack {
+				t.Fatalf("outcome %+v", out)
+			}
+		}
+		all := r.WaitCount(t, 3, time.Second)
+		for i, got := range all {
+			if !bytes.Equal(got.Body, all[0].Body) || got.ID() != d.EventID || got.Header.Get("Webhook-Attempt") != string(rune('1'+i)) {
+				t.Errorf("request %d: id %s, attempt %s", i, got.ID(), got.Header.Get("Webhook-Attempt"))
+			}
+		}
+	})
+}
+
+func TestTestEventGoesToADisabledEndpoint(t *testing.T) {
+	w := deliverytest.New(t, storetest.SQLite(t))
+	r := testkit.NewReceiver(t)
+	m := w.Merchant()
+	e, secret := w.Endpoint(m, r.URL)
+	var d models.Delivery
+	w.InTx(func(tx *store.Tx) (err error) {
+		if _, err = w.Service.DisableEndpoint(t.Context(), tx, delivery.System, m, e.ID, "x"); err != nil {
+			return err
+		}
+		d, err = w.Service.TestEndpoint(t.Context(), tx, delivery.System, m, e.ID)
+		return err
+	})
+	if out := w.Sender().Attempt(t.Context(), task(d)); out.Do != delivery.Ack {
+		t.Fatalf("outcome %+v", out)
+	}
+	got := r.WaitCount(t, 1, time.Second)[0]
+	ev, err := webhook.Verify(got.Header, got.Body, []webhook.Secret{secret})
+	if err != nil || ev.Type != webhook.WebhookTest || ev.Data.Endpoint.Status != "disabled" {
+		t.Fatalf("event %+v, %v", ev, err)
+	}
+	validate(t, webhook.WebhookTest, got.Body)
+}
+
+func validate(t *testing.T, kind webhook.EventType, body []byte) {
+	t.Helper()
+	c := jsonschema.NewCompiler()
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(webhook.Schema(kind)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.AddResource("schema:///s", doc); err != nil {
+		t.Fatal(err)
+	}
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.MustCompile("schema:///s").Validate(value); err != nil {
+		t.Errorf("%s: %v", body, err)
+	}
+}
+
+func TestDefaultEndpoint(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		r := testkit.NewReceiver(t)
+		secret, err := webhook.ParseSecret("the secret of the whole deployment")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := deliverytest.New(t, s, func(o *delivery.ServiceOptions) { o.DefaultURL, o.DefaultSecret = r.URL, secret })
+		ctx := t.Context()
+		m := w.Merchant()
+		for range 2 {
+			if err := w.Service.EnsureDefaults(ctx, []string{m}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		es, err := s.EndpointsOf(ctx, m)
+		if err != nil || len(es) != 1 || !es[0].IsDefault || es[0].Version != 2 {
+			t.Fatalf("endpoints %+v, %v", es, err)
+		}
+		d := w.Publish(m, 1)[0]
+		sender := w.Sender()
+		if out := sender.Attempt(ctx, task(d)); out.Do != delivery.Ack {
+			t.Fatalf("outcome %+v", out)
+		}
+		got := r.WaitCount(t, 1, time.Second)[0]
+		if _, err := webhook.Verify(got.Header, got.Body, []webhook.Secret{secret}); err != nil {
+			t.Fatal(err)
+		}
+		err = s.InTx(ctx, func(tx *store.Tx) error {
+			_, err := w.Service.DisableEndpoint(ctx, tx, delivery.System, m, es[0].ID, "x")
+			return err
+		})
+		if !errors.Is(err, delivery.ErrDefaultEndpoint) {
+			t.Fatalf("disabling it: %v", err)
+		}
+		own, _ := w.Endpoint(m, "https://shop.example/")
+		if es, _ = s.EndpointsOf(ctx, m); len(es) != 1 || es[0].ID != own.ID {
+			t.Fatalf("with an endpoint of its own: %+v", es)
+		}
+		w.InTx(func(tx *store.Tx) error { return w.Service.DeleteEndpoint(ctx, tx, delivery.System, m, own.ID) })
+		if es, _ = s.EndpointsOf(ctx, m); len(es) != 1 || !es[0].IsDefault {
+			t.Fatalf("after the last of its own: %+v", es)
+		}
+
+		bare := deliverytest.New(t, s, func(o *delivery.ServiceOptions) { o.DefaultURL = r.URL })
+		if err := bare.Service.EnsureDefaults(ctx, []string{m}); err != nil {
+			t.Fatal(err)
+		}
+		if out := sender.Attempt(context.Background(), task(w.Publish(m, 1)[0])); out.Do != delivery.Ack {
+			t.Fatalf("outcome %+v", out)
+		}
+		got = r.WaitCount(t, 2, time.Second)[1]
+		for _, name := range []string{webhook.HeaderSignature, webhook.HeaderStandardSignature} {
+			if got.Header.Get(name) != "" {
+				t.Errorf("%s without a secret", name)
+			}
+		}
+		none := deliverytest.New(t, s)
+		if err := none.Service.EnsureDefaults(ctx, []string{m}); err != nil {
+			t.Fatal(err)
+		}
+		if es, _ = s.EndpointsOf(ctx, m); len(es) != 0 {
+			t.Fatalf("without WEBHOOK_URL: %+v", es)
+		}
+	})
+}
