@@ -1,0 +1,156 @@
+package access_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/btcsuite/btcd/btcutil/hdkeychain"
+	"github.com/btcsuite/btcd/chaincfg"
+
+	"github.com/ctrip-gateway/ctrip/internal/access"
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
+	"github.com/ctrip-gateway/ctrip/internal/testkit"
+	"github.com/ctrip-gateway/ctrip/models"
+)
+
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+func newService(t *testing.T, s *store.Store) (*access.Service, *testkit.Clock) {
+	t.Helper()
+	clock := testkit.NewClock(noon)
+	svc, err := access.New(access.Options{Store: s, MaxKeys: 3, Now: clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return svc, clock
+}
+
+// account returns the account key of a seed, private and public.
+func account(t *testing.T, seed string) (private, public string) {
+	t.Helper()
+	key, err := hdkeychain.NewMaster([]byte(strings.Repeat(seed, 16)), &chaincfg.MainNetParams)
+	for _, i := range []uint32{44, 60, 0} {
+		if err == nil {
+			key, err = key.Derive(hdkeychain.HardenedKeyStart + i)
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	pub, err := key.Neuter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key.String(), pub.String()
+}
+
+func TestMerchantsAndTheirAccountKeys(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		svc, _ := newService(t, s)
+		private, public := account(t, "a")
+		if _, _, err := svc.CreateMerchant(t.Context(), "Shop", private, "operator"); err == nil || strings.Contains(err.Error(), private[:12]) {
+			t.Fatalf("a private key: %v", err)
+		}
+		m, first, err := svc.CreateMerchant(t.Context(), "Shop", public, "operator")
+		if err != nil || m.AccountKeyID == nil || !strings.HasPrefix(first, "0x") {
+			t.Fatalf("%+v, %q, %v", m, first, err)
+		}
+		if _, _, err := svc.CreateMerchant(t.Context(), "Thief", public, "operator"); !errors.Is(err, access.ErrForeignXPub) {
+			t.Fatalf("another merchant's account key: %v", err)
+		}
+		if ms, err := s.Merchants(t.Context()); err != nil || len(ms) != 1 {
+			t.Fatalf("a refused merchant stayed: %d, %v", len(ms), err)
+		}
+		_, other := account(t, "b")
+		if again, err := svc.SetXPub(t.Context(), m.ID, other, "operator"); err != nil || again == first {
+			t.Fatalf("a new account key: %q, %v", again, err)
+		}
+		if n, err := s.VerifyAudit(t.Context()); err != nil || n != 3 {
+			t.Fatalf("%d audit lines, %v", n, err)
+		}
+	})
+}
+
+func TestKeys(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		svc, clock := newService(t, s)
+		m, _, err := svc.CreateMerchant(t.Context(), "Shop", "", "operator")
+		if err != nil {
+			t.Fatal(err)
+		}
+		year := noon.AddDate(1, 0, 0)
+		ask := access.KeyRequest{MerchantID: m.ID, Name: "Checkout", Scopes: []models.Scope{models.ScopePaymentsRead, models.ScopeKeysWrite}, ExpiresAt: &year, Actor: "operator"}
+		key, secret, err := svc.CreateKey(t.Context(), ask)
+		if err != nil || !strings.HasPrefix(secret, "ck_live_") || strings.Contains(fmt.Sprint(key), secret) {
+			t.Fatalf("%+v, %v", key, err)
+		}
+		got, owner, err := svc.Authenticate(t.Context(), secret)
+		if err != nil || got.ID != key.ID || owner.ID != m.ID {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		for _, bad := range []string{"", "ck_live_", secret + "x", secret[:len(secret)-1], "ck_test_" + secret[8:], strings.Repeat("ck_live_x", 100)} {
+			if _, _, err := svc.Authenticate(t.Context(), bad); !errors.Is(err, access.ErrUnauthenticated) {
+				t.Errorf("%.20q: %v", bad, err)
+			}
+		}
+		more := ask
+		more.Granter, more.Scopes = &key, []models.Scope{models.ScopePaymentsWrite}
+		var faults models.Faults
+		if _, _, err := svc.CreateKey(t.Context(), more); !errors.As(err, &faults) || faults[0].Field != "scopes" {
+			t.Errorf("a key granted a scope that it does not have: %v", err)
+		}
+		for range 2 {
+			if _, _, err := svc.CreateKey(t.Context(), ask); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, _, err := svc.CreateKey(t.Context(), ask); !errors.Is(err, access.ErrKeyLimit) {
+			t.Errorf("a fourth key: %v", err)
+		}
+		clock.Set(year)
+		if _, _, err := svc.Authenticate(t.Context(), secret); !errors.Is(err, access.ErrUnauthenticated) {
+			t.Errorf("an expired key: %v", err)
+		}
+		clock.Set(noon)
+		if err := s.InTx(t.Context(), func(tx *store.Tx) error {
+			return svc.RevokeKey(t.Context(), tx, "mer_other", key.ID, "key:x", "")
+		}); !errors.Is(err, models.ErrNotFound) {
+			t.Errorf("another merchant revoked it: %v", err)
+		}
+		if err := s.InTx(t.Context(), func(tx *store.Tx) error { return svc.RevokeKey(t.Context(), tx, m.ID, key.ID, "operator", "") }); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := svc.Authenticate(t.Context(), secret); !errors.Is(err, access.ErrUnauthenticated) {
+			t.Errorf("a revoked key: %v", err)
+		}
+	})
+}
+
+// TestRevocationReachesOtherProcesses: another process trusts what it has seen for CacheFor and no longer.
+func TestRevocationReachesOtherProcesses(t *testing.T) {
+	s := storetest.Postgres(t)
+	here, _ := newService(t, s)
+	there, clock := newService(t, s)
+	m, _, err := here.CreateMerchant(t.Context(), "Shop", "", "operator")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, secret, err := here.CreateKey(t.Context(), access.KeyRequest{MerchantID: m.ID, Name: "k", Scopes: models.Scopes, Actor: "operator"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := there.Authenticate(t.Context(), secret); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.InTx(t.Context(), func(tx *store.Tx) error { return here.RevokeKey(t.Context(), tx, "", key.ID, "operator", "") }); err != nil {
+		t.Fatal(err)
+	}
+	clock.Advance(access.CacheFor + time.Millisecond)
+	if _, _, err := there.Authenticate(t.Context(), secret); !errors.Is(err, access.ErrUnauthenticated) {
+		t.Fatalf("a revoked key opens another process: %v", err)
+	}
+}

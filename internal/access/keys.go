@@ -1,0 +1,161 @@
+package access
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/models"
+)
+
+const (
+	livePrefix   = "ck_live_"
+	testPrefix   = "ck_test_"
+	keyBytes     = 32
+	shownOfKey   = 6 // characters after the prefix by which a person recognises a key
+	maxKeyLength = 128
+	maxName      = 255
+)
+
+// Errors of the deeds, beside [models.Faults] and [models.ErrNotFound].
+var (
+	ErrKeyLimit    = fmt.Errorf("the merchant has as many live API keys as it may have: %w", models.ErrConflict)
+	ErrForeignXPub = fmt.Errorf("the account key belongs to another merchant: %w", models.ErrConflict)
+)
+
+// KeyRequest asks for a key.
+type KeyRequest struct {
+	MerchantID string
+	Name       string
+	Test       bool // a ck_test_ key: only payments on test chains
+	Scopes     []models.Scope
+	ExpiresAt  *time.Time
+	// Granter is the key that asks; it grants only scopes that it has. Nil is the operator.
+	Granter *models.APIKey
+	Actor   string // for the audit log
+	IP      string
+}
+
+// CreateKey makes a key in a transaction of its own; see [Service.AddKey].
+func (s *Service) CreateKey(ctx context.Context, r KeyRequest) (key models.APIKey, secret string, err error) {
+	err = s.Store.InTx(ctx, func(tx *store.Tx) error {
+		key, secret, err = s.AddKey(ctx, tx, r)
+		return err
+	})
+	return key, secret, err
+}
+
+// AddKey makes a key. The secret is returned once and kept as its hash only.
+func (s *Service) AddKey(ctx context.Context, tx *store.Tx, r KeyRequest) (models.APIKey, string, error) {
+	if err := s.checkKey(r); err != nil {
+		return models.APIKey{}, "", err
+	}
+	m, err := tx.Merchant(ctx, r.MerchantID)
+	if err != nil {
+		return models.APIKey{}, "", err
+	}
+	limit := s.MaxKeys
+	if m.MaxKeys != nil {
+		limit = *m.MaxKeys
+	}
+	now := s.now()
+	if n, err := tx.CountAPIKeys(ctx, m.ID, now); err != nil {
+		return models.APIKey{}, "", err
+	} else if n >= limit {
+		return models.APIKey{}, "", ErrKeyLimit
+	}
+	prefix := livePrefix
+	if r.Test {
+		prefix = testPrefix
+	}
+	raw := make([]byte, keyBytes)
+	rand.Read(raw)
+	secret := prefix + base64.RawURLEncoding.EncodeToString(raw)
+	key := models.APIKey{
+		ID: models.NewID(models.PrefixAPIKey, now), MerchantID: m.ID, Name: r.Name, Prefix: secret[:len(prefix)+shownOfKey], Hash: hashKey(secret),
+		Test: r.Test, Scopes: r.Scopes, ExpiresAt: r.ExpiresAt, CreatedAt: now,
+	}
+	if err := tx.InsertAPIKey(ctx, key); err != nil {
+		return models.APIKey{}, "", err
+	}
+	return key, secret, tx.Audit(ctx, models.AuditEntry{
+		At: now, Actor: r.Actor, IP: r.IP, Action: "key.created", Subject: key.ID, Merchant: m.ID,
+		Detail: map[string]string{"prefix": key.Prefix, "scopes": joinScopes(key.Scopes)},
+	})
+}
+
+// RevokeKey ends a key of a merchant; merchantID "" is the operator, who may end any. One that has ended stays as it was.
+func (s *Service) RevokeKey(ctx context.Context, tx *store.Tx, merchantID, id, actor, ip string) error {
+	key, err := tx.APIKeyByID(ctx, id)
+	if err != nil {
+		return err
+	}
+	if merchantID != "" && key.MerchantID != merchantID {
+		return models.ErrNotFound
+	}
+	if key.RevokedAt != nil {
+		return nil
+	}
+	if err := tx.RevokeAPIKey(ctx, id, s.now()); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	delete(s.cache, key.Hash)
+	s.mu.Unlock()
+	return tx.Audit(ctx, models.AuditEntry{
+		At: s.now(), Actor: actor, IP: ip, Action: "key.revoked", Subject: id, Merchant: key.MerchantID, Detail: map[string]string{"prefix": key.Prefix},
+	})
+}
+
+func (s *Service) checkKey(r KeyRequest) error {
+	var faults models.Faults
+	if problem := badName(r.Name); problem != "" {
+		faults = append(faults, models.Fault{Field: "name", Message: problem, Example: "Checkout server"})
+	}
+	if len(r.Scopes) == 0 {
+		faults = append(faults, models.Fault{Field: "scopes", Message: "must name at least one scope", Example: `["payments:read"]`})
+	}
+	for _, scope := range r.Scopes {
+		if !slices.Contains(models.Scopes, scope) {
+			faults = append(faults, models.Fault{Field: "scopes", Message: fmt.Sprintf("has %q, which is no scope", scope), Example: joinScopes(models.Scopes)})
+		} else if r.Granter != nil && !r.Granter.Allows(scope) {
+			faults = append(faults, models.Fault{Field: "scopes", Message: fmt.Sprintf("has %q, which the key that asks does not have itself", scope)})
+		}
+	}
+	if r.Granter != nil && r.Granter.Test && !r.Test {
+		faults = append(faults, models.Fault{Field: "test", Message: "must be true: a test key makes only test keys", Example: "true"})
+	}
+	if r.ExpiresAt != nil && !r.ExpiresAt.After(s.now()) {
+		faults = append(faults, models.Fault{Field: "expires_at", Message: "must be in the future", Example: s.now().AddDate(1, 0, 0).Format(time.RFC3339)})
+	}
+	if faults != nil {
+		return faults
+	}
+	return nil
+}
+
+func badName(name string) string {
+	switch {
+	case strings.TrimSpace(name) == "":
+		return "must not be empty"
+	case len(name) > maxName:
+		return fmt.Sprintf("must be at most %d bytes", maxName)
+	case strings.ContainsFunc(name, unicode.IsControl):
+		return "must not contain control characters"
+	}
+	return ""
+}
+
+func joinScopes(scopes []models.Scope) string {
+	names := make([]string, len(scopes))
+	for i, s := range scopes {
+		names[i] = string(s)
+	}
+	return strings.Join(names, " ")
+}
