@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"strings"
 	"time"
@@ -48,9 +47,9 @@ const (
 	SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::int[], $8::text[], $9::int[],
 		$10::text[], $11::text[], $12::text[], $13::bytea[], $14::text[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[],
 		$19::bigint[], $20::timestamptz[], $21::int[], $22::text[], $23::int[], $24::timestamptz[], $25::text[], $26::timestamptz[])
-	AS v (id, delivery_id, event_id, endpoint_id, merchant_id, number, generation, class, status_code, error, request_headers,
+	WITH ORDINALITY AS v (id, delivery_id, event_id, endpoint_id, merchant_id, number, generation, class, status_code, error, request_headers,
 		response_headers, response_body, remote_ip, dns_us, connect_us, tls_us, first_byte_us, total_us, started_at, before, state,
-		moved, next_attempt_at, dead_reason, at)
+		moved, next_attempt_at, dead_reason, at, ord)
 ), made AS (` + insertAttempt + `
 	SELECT id, delivery_id, event_id, endpoint_id, merchant_id, number, generation, class, status_code, error, request_headers::jsonb,
 		response_headers::jsonb, response_body, remote_ip, dns_us, connect_us, tls_us, first_byte_us, total_us, started_at FROM v
@@ -63,7 +62,7 @@ UPDATE deliveries d SET state = v.state, generation = d.generation + v.moved, at
 	dead_at = CASE v.state WHEN 'dead' THEN v.at END, delivered_at = CASE v.state WHEN 'delivered' THEN v.at END, updated_at = v.at
 FROM v WHERE d.id = v.delivery_id AND CASE v.state WHEN 'delivered' THEN d.state <> 'delivered'
 	ELSE d.state = 'pending' AND d.generation = v.generation AND d.attempts = v.before END
-RETURNING d.id, d.generation`
+RETURNING v.ord, d.generation`
 )
 
 // Record writes attempts and what they mean for their deliveries in one statement, or in one transaction of SQLite, and
@@ -94,78 +93,19 @@ func (q *Queries) record(ctx context.Context, vs []Verdict) ([]Recorded, error) 
 		return q.recordSQLite(ctx, vs)
 	}
 	rows, err := q.db.Statement.ConnPool.QueryContext(ctx, recordPostgres, columns(vs)...)
-	type pair struct {
-		id         string
-		generation int
-	}
-	pairs, err := scanRows(rows, err, func(r *sql.Rows) (pair, error) {
-		var p pair
-		return p, r.Scan(&p.id, &p.generation)
-	})
 	if err != nil {
 		return nil, wrap("record attempts", err)
 	}
-	applied := make(map[string]int, len(pairs))
-	for _, p := range pairs {
-		applied[p.id] = p.generation
-	}
+	defer rows.Close()
 	done := make([]Recorded, len(vs))
-	for i := range vs {
-		done[i].Generation, done[i].Applied = applied[vs[i].DeliveryID]
-	}
-	return done, nil
-}
-
-// columns turns verdicts into the arrays that UNNEST takes.
-func columns(vs []Verdict) []any {
-	n := len(vs)
-	texts := func(f func(*Verdict) string) []string {
-		out := make([]string, n)
-		for i := range vs {
-			out[i] = f(&vs[i])
+	for rows.Next() {
+		var ord, generation int
+		if err := rows.Scan(&ord, &generation); err != nil {
+			return nil, wrap("record attempts", err)
 		}
-		return out
+		done[ord-1] = Recorded{Applied: true, Generation: generation}
 	}
-	ints := func(f func(*Verdict) int) []int32 {
-		out := make([]int32, n)
-		for i := range vs {
-			out[i] = int32(f(&vs[i]))
-		}
-		return out
-	}
-	micros := func(f func(*Verdict) int64) []int64 {
-		out := make([]int64, n)
-		for i := range vs {
-			out[i] = f(&vs[i])
-		}
-		return out
-	}
-	times := func(f func(*Verdict) time.Time) []time.Time {
-		out := make([]time.Time, n)
-		for i := range vs {
-			out[i] = f(&vs[i])
-		}
-		return out
-	}
-	bodies := make([][]byte, n)
-	for i := range vs {
-		bodies[i] = vs[i].ResponseBody
-	}
-	return []any{
-		texts(func(v *Verdict) string { return v.ID }), texts(func(v *Verdict) string { return v.DeliveryID }),
-		texts(func(v *Verdict) string { return v.EventID }), texts(func(v *Verdict) string { return v.EndpointID }),
-		texts(func(v *Verdict) string { return v.MerchantID }), ints(func(v *Verdict) int { return v.Number }),
-		ints(func(v *Verdict) int { return v.Attempt.Generation }), texts(func(v *Verdict) string { return v.Class }),
-		ints(func(v *Verdict) int { return v.StatusCode }), texts(func(v *Verdict) string { return text(v.Error) }),
-		texts(func(v *Verdict) string { return object(v.RequestJSON) }), texts(func(v *Verdict) string { return object(v.ResponseJSON) }),
-		bodies, texts(func(v *Verdict) string { return v.RemoteIP }), micros(func(v *Verdict) int64 { return v.DNSMicros }),
-		micros(func(v *Verdict) int64 { return v.ConnectMicros }), micros(func(v *Verdict) int64 { return v.TLSMicros }),
-		micros(func(v *Verdict) int64 { return v.FirstByteMicros }), micros(func(v *Verdict) int64 { return v.TotalMicros }),
-		times(func(v *Verdict) time.Time { return v.StartedAt }), ints(func(v *Verdict) int { return v.Before }),
-		texts(func(v *Verdict) string { return string(v.State) }), ints(func(v *Verdict) int { return moved(v.Moved) }),
-		times(func(v *Verdict) time.Time { return v.NextAttemptAt }), texts(func(v *Verdict) string { return text(v.DeadReason) }),
-		times(func(v *Verdict) time.Time { return v.At }), sweepTried.Seconds(),
-	}
+	return done, wrap("record attempts", rows.Err())
 }
 
 func (q *Queries) recordSQLite(ctx context.Context, vs []Verdict) ([]Recorded, error) {
