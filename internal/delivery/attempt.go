@@ -74,6 +74,10 @@ func (s *Sender) attempt(ctx context.Context, task Task, placed bool) (Outcome, 
 	row, err := s.loader.load(ctx, task.DeliveryID)
 	if err != nil {
 		s.Logger.WarnContext(ctx, "delivery.load_failed", "delivery_id", task.DeliveryID, "error", err)
+		select { // the worker is kept for a moment, or the whole backlog would be turned over as fast as Redis can
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
 		return Outcome{Do: Again, At: s.now().Add(pause), Reason: "the delivery could not be read"}, 0
 	}
 	now := s.now()
