@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ctrip-gateway/ctrip/internal/ops"
+)
+
+func (sh *shell) endpoint() *cobra.Command {
+	return sh.group("endpoint", "Create webhook endpoints and rotate their secrets", sh.endpointCreate(), sh.endpointList(), sh.endpointRotate())
+}
+
+const secretFileUsage = "file with a secret of your own, at least 24 bytes, - for standard input (default a new one)"
+
+// brought reads a secret of the operator's own, if a file was named.
+func (sh *shell) brought(path string) (*string, error) {
+	if path == "" {
+		return nil, nil
+	}
+	s, err := sh.readLine(path)
+	return &s, err
+}
+
+func (sh *shell) sayEndpoint(e ops.EndpointCreated, note string) error {
+	return sh.answer(e, func() error {
+		return sh.facts(note, "endpoint", e.Endpoint.ID, "merchant", e.Endpoint.MerchantID, "url", e.Endpoint.URL,
+			"events", strings.Join(e.Endpoint.Events, ","), "secret", e.Secret)
+	})
+}
+
+func (sh *shell) endpointCreate() *cobra.Command {
+	var r ops.EndpointRequest
+	var file string
+	c := &cobra.Command{
+		Use: "create", Short: "Create a webhook endpoint for a merchant", Args: cobra.NoArgs,
+		Long: `Create a webhook endpoint for a merchant, by the rules that the API applies. Its secret is printed once and kept encrypted.
+
+Needs MASTER_KEYS, the same as the gateway's.`,
+		Example: "  ctripctl endpoint create --merchant mer_… --url https://shop.example/hooks --events 'payment.*'",
+		RunE: sh.atDesk(func(ctx context.Context, d *ops.Desk, _ []string) (err error) {
+			if r.Secret, err = sh.brought(file); err != nil {
+				return err
+			}
+			made, err := d.CreateEndpoint(ctx, r)
+			if err != nil {
+				return err
+			}
+			return sh.sayEndpoint(made, "The secret is shown this once. Give it to the receiver now.")
+		}),
+	}
+	c.Flags().StringVar(&r.MerchantID, "merchant", "", "id of the merchant (required)")
+	c.Flags().StringVar(&r.URL, "url", "", "where events are sent (required)")
+	c.Flags().StringSliceVar(&r.Events, "events", nil, "event types, payment.* or *, comma-separated (default *)")
+	c.Flags().StringVar(&r.Description, "description", "", "what the endpoint is for")
+	c.Flags().StringVar(&file, "secret-file", "", secretFileUsage)
+	return require(c, "merchant", "url")
+}
+
+func (sh *shell) endpointList() *cobra.Command {
+	var merchant string
+	c := &cobra.Command{
+		Use: "list", Short: "List a merchant's webhook endpoints, newest first", Args: cobra.NoArgs,
+		RunE: sh.atDesk(func(ctx context.Context, d *ops.Desk, _ []string) error {
+			all, err := d.Endpoints(ctx, merchant)
+			if err != nil {
+				return err
+			}
+			return sh.answer(list[ops.Endpoint]{all}, func() error {
+				var rows [][]string
+				for _, e := range all {
+					rows = append(rows, []string{e.ID, e.URL, strings.Join(e.Events, ","), string(e.Status), e.DisabledReason, when(e.LastSuccessAt)})
+				}
+				return sh.table("ID URL EVENTS STATUS REASON LAST_SUCCESS", "The merchant has no webhook endpoints.", rows)
+			})
+		}),
+	}
+	c.Flags().StringVar(&merchant, "merchant", "", "id of the merchant (required)")
+	return require(c, "merchant")
+}
+
+func (sh *shell) endpointRotate() *cobra.Command {
+	var overlap, activateIn duration
+	var file string
+	c := &cobra.Command{
+		Use: "rotate-secret ENDPOINT", Short: "Give a webhook endpoint another secret", Args: cobra.ExactArgs(1),
+		Long: `Give a webhook endpoint another secret, from the next attempt on. The old one signs beside it until the overlap ends, so
+that the receiver can be changed meanwhile. With --activate-in the old one stays current that long and the new one signs second.
+
+Needs MASTER_KEYS, the same as the gateway's.`,
+	}
+	c.RunE = sh.atDesk(func(ctx context.Context, d *ops.Desk, args []string) (err error) {
+		r := ops.Rotation{ActivateIn: time.Duration(activateIn)}
+		if c.Flags().Changed("overlap") {
+			r.Overlap = (*time.Duration)(&overlap)
+		}
+		if r.Secret, err = sh.brought(file); err != nil {
+			return err
+		}
+		made, err := d.RotateSecret(ctx, args[0], r)
+		if err != nil {
+			return err
+		}
+		return sh.sayEndpoint(made, "The secret is shown this once. Give it to the receiver before the overlap ends.")
+	})
+	c.Flags().Var(&overlap, "overlap", "how long the old secret signs on, 0s to 7d (default WEBHOOK_SECRET_OVERLAP)")
+	c.Flags().Var(&activateIn, "activate-in", "when the new secret becomes current, up to 7d (default at once)")
+	c.Flags().StringVar(&file, "secret-file", "", secretFileUsage)
+	return c
+}

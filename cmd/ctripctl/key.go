@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ctrip-gateway/ctrip/internal/ops"
+	"github.com/ctrip-gateway/ctrip/models"
+)
+
+func (sh *shell) key() *cobra.Command {
+	return sh.group("key", "Create and revoke API keys", sh.keyCreate(), sh.keyRevoke())
+}
+
+func scopeNames(scopes []models.Scope) string {
+	names := make([]string, len(scopes))
+	for i, s := range scopes {
+		names[i] = string(s)
+	}
+	return strings.Join(names, ",")
+}
+
+func (sh *shell) keyCreate() *cobra.Command {
+	var r ops.KeyRequest
+	var scopes []string
+	var expires duration
+	c := &cobra.Command{
+		Use: "create", Short: "Create an API key for a merchant", Args: cobra.NoArgs,
+		Long:    "Create an API key for a merchant. The key is printed once and kept only as a hash.\n\nScopes: " + strings.ReplaceAll(scopeNames(models.Scopes), ",", ", ") + ".",
+		Example: "  ctripctl key create --merchant mer_… --name checkout --scopes payments:read,payments:write --expires-in 365d",
+	}
+	c.RunE = sh.do(func(ctx context.Context, _ []string) error {
+		if expires == 0 && c.Flags().Changed("expires-in") {
+			return misused("--expires-in must be more than 0; without it the key does not expire")
+		}
+		r.ExpiresIn = time.Duration(expires)
+		for _, s := range scopes {
+			r.Scopes = append(r.Scopes, models.Scope(strings.TrimSpace(s)))
+		}
+		return sh.openDesk(ctx, false, func(d *ops.Desk) error {
+			made, err := d.CreateKey(ctx, r)
+			if err != nil {
+				return err
+			}
+			return sh.answer(made, func() error {
+				return sh.facts("The key is shown this once. Store it now.", "id", made.Key.ID, "merchant", made.Key.MerchantID, "name", made.Key.Name,
+					"scopes", scopeNames(made.Key.Scopes), "expires", when(made.Key.ExpiresAt), "key", made.Secret)
+			})
+		})
+	})
+	c.Flags().StringVar(&r.MerchantID, "merchant", "", "id of the merchant (required)")
+	c.Flags().StringVar(&r.Name, "name", "", "what the key is for (required)")
+	c.Flags().BoolVar(&r.Test, "test", false, "make a ck_test_ key, which sees and makes only payments on test chains")
+	c.Flags().StringSliceVar(&scopes, "scopes", nil, "what the key may do, comma-separated (default all)")
+	c.Flags().Var(&expires, "expires-in", "how long the key works, such as 90d or 12h (default for good)")
+	return require(c, "merchant", "name")
+}
+
+func (sh *shell) keyRevoke() *cobra.Command {
+	return &cobra.Command{
+		Use: "revoke KEY", Short: "End an API key", Args: cobra.ExactArgs(1),
+		Long: "End an API key by its id. It stops working everywhere within seconds. Revoking it again changes nothing.",
+		RunE: sh.atDesk(func(ctx context.Context, d *ops.Desk, args []string) error {
+			k, err := d.RevokeKey(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return sh.answer(struct {
+				Key ops.Key `json:"key"`
+			}{k}, func() error {
+				return sh.facts("", "id", k.ID, "merchant", k.MerchantID, "name", k.Name, "revoked", when(k.RevokedAt))
+			})
+		}),
+	}
+}

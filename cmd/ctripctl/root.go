@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/user"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ctrip-gateway/ctrip/config"
+	"github.com/ctrip-gateway/ctrip/internal/ops"
+)
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+// errSaid ends a command whose result, already printed, is bad news.
+var errSaid = errors.New("the result was bad news")
+
+// usageError is a mistake in how the command was called.
+type usageError struct{ error }
+
+func misused(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// shell is what the commands share.
+type shell struct {
+	in       io.Reader
+	out, err io.Writer
+	json     bool
+	started  bool // a command's own code has begun; until then every error is one of usage
+}
+
+// run is ctripctl, and returns its exit code.
+func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
+	sh := &shell{in: in, out: out, err: errs}
+	root := sh.root()
+	root.SetArgs(args)
+	called, err := root.ExecuteContextC(ctx)
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errSaid):
+		return exitFailure
+	case errors.As(err, &usage) || !sh.started:
+		fmt.Fprintf(errs, "ctripctl: %v\nRun `%s --help` for how to call it.\n", err, called.CommandPath())
+		return exitUsage
+	}
+	fmt.Fprintf(errs, "ctripctl: %v\n", err)
+	return exitFailure
+}
+
+func (sh *shell) root() *cobra.Command {
+	root := sh.group("ctripctl", "Operate a cTrip gateway",
+		sh.migrate(), sh.merchant(), sh.key(), sh.endpoint(), sh.webhook(), sh.audit(), sh.addresses(), sh.config(), sh.doctor(), sh.version())
+	root.Long = `Operate a cTrip gateway.
+
+Settings are those of the gateway, from the environment or, in development, from .env: see ` + "`ctripctl config reference`" + `.
+A command needs only the settings that it uses. Every change is written to the audit log under your user name.`
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.PersistentFlags().BoolVar(&sh.json, "json", false, "print JSON with stable keys")
+	root.SetIn(sh.in)
+	root.SetOut(sh.out)
+	root.SetErr(sh.err)
+	return root
+}
+
+// group is a command that only has commands below it.
+func (sh *shell) group(use, short string, commands ...*cobra.Command) *cobra.Command {
+	g := &cobra.Command{Use: use, Short: short, Args: cobra.ArbitraryArgs, RunE: func(c *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return misused("%q is not a command of %s", args[0], c.CommandPath())
+		}
+		return misused("%s needs a command", c.CommandPath())
+	}}
+	g.AddCommand(commands...)
+	return g
+}
+
+// do marks where a command's own code begins.
+func (sh *shell) do(f func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, args []string) error {
+		sh.started = true
+		return f(c.Context(), args)
+	}
+}
+
+// atDesk is do for commands that need the database.
+func (sh *shell) atDesk(f func(ctx context.Context, d *ops.Desk, args []string) error) func(*cobra.Command, []string) error {
+	return sh.do(func(ctx context.Context, args []string) error {
+		return sh.openDesk(ctx, false, func(d *ops.Desk) error { return f(ctx, d, args) })
+	})
+}
+
+func (sh *shell) openDesk(ctx context.Context, anySchema bool, f func(*ops.Desk) error) error {
+	cfg, err := loadConfig()
+	if err != nil {
+		return err
+	}
+	d, err := ops.Open(ctx, ops.Options{Config: cfg, Actor: actor(), Now: time.Now, AnySchema: anySchema})
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(d), d.Close())
+}
+
+func loadConfig() (config.Config, error) {
+	return config.Load(config.Options{Process: config.ProcessCtl, DotEnv: ".env"})
+}
+
+// actor is who stands in the audit log: the operating system's user, by number where it has no name, as in a container.
+func actor() string {
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		return "operator:" + u.Username
+	}
+	return "operator:uid-" + strconv.Itoa(os.Getuid())
+}
+
+// require marks flags without which a command cannot be called.
+func require(c *cobra.Command, flags ...string) *cobra.Command {
+	for _, name := range flags {
+		if err := c.MarkFlagRequired(name); err != nil {
+			panic(err) // the flag is not defined: a mistake in this package that every test would meet
+		}
+	}
+	return c
+}
+
+// largestInput bounds what is read from a file or standard input, in bytes.
+const largestInput = 4 << 20
+
+// read reads a file, or standard input for "-".
+func (sh *shell) read(path string) ([]byte, error) {
+	from := sh.in
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		from = f
+	}
+	content, err := io.ReadAll(io.LimitReader(from, largestInput+1))
+	if err == nil && len(content) > largestInput {
+		err = fmt.Errorf("%s is larger than %d MiB", path, largestInput>>20)
+	}
+	return content, err
+}
+
+// readLine reads a file that holds one value, and drops the line end behind it.
+func (sh *shell) readLine(path string) (string, error) {
+	content, err := sh.read(path)
+	line := strings.TrimRight(string(content), "\r\n")
+	if err == nil && line == "" {
+		err = fmt.Errorf("%s is empty", path)
+	}
+	return line, err
+}
+
+// duration is a flag with days: 180d, 1d12h, 90s.
+type duration time.Duration
+
+func (d *duration) String() string {
+	if *d == 0 {
+		return ""
+	}
+	return time.Duration(*d).String()
+}
+
+func (d *duration) Set(s string) error {
+	v, err := config.ParseDuration(s)
+	if err == nil && v < 0 {
+		err = errors.New("must not be negative")
+	}
+	*d = duration(v)
+	return err
+}
+
+func (*duration) Type() string { return "duration" }

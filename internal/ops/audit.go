@@ -1,0 +1,74 @@
+package ops
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/models"
+)
+
+// MaxAuditLines is the most that [Desk.AuditLog] reads at once.
+const MaxAuditLines = 1000
+
+// AuditLine is one line of the audit log.
+type AuditLine struct {
+	Seq      int64             `json:"seq"`
+	At       time.Time         `json:"at"`
+	Actor    string            `json:"actor"`
+	Action   string            `json:"action"`
+	Subject  string            `json:"subject"`
+	Merchant string            `json:"merchant_id"`
+	Detail   map[string]string `json:"detail"`
+	IP       string            `json:"ip"`
+	Hash     string            `json:"hash"`
+}
+
+// AuditPage is a stretch of the audit log, oldest first.
+type AuditPage struct {
+	Data []AuditLine `json:"data"`
+	// NextFrom is where to read on; null after the last line.
+	NextFrom *int64 `json:"next_from"`
+}
+
+// AuditVerdict says whether the audit log is whole.
+type AuditVerdict struct {
+	OK      bool   `json:"ok"`
+	Lines   int64  `json:"lines"` // good ones, from the first on
+	Problem string `json:"problem,omitempty"`
+}
+
+// AuditLog reads up to limit lines from the line with number from on.
+func (d *Desk) AuditLog(ctx context.Context, from int64, limit int) (AuditPage, error) {
+	if limit < 1 || limit > MaxAuditLines {
+		return AuditPage{}, fmt.Errorf("limit must be 1 to %d", MaxAuditLines)
+	}
+	rows, err := d.store.AuditLog(ctx, from, limit+1)
+	if err != nil {
+		return AuditPage{}, err
+	}
+	var page AuditPage
+	if len(rows) > limit {
+		page.NextFrom = &rows[limit].Seq
+		rows = rows[:limit]
+	}
+	page.Data = convert(rows, func(e models.AuditEntry) AuditLine {
+		return AuditLine{e.Seq, e.At.UTC(), e.Actor, e.Action, e.Subject, e.Merchant, e.Detail, e.IP, e.Hash}
+	})
+	return page, nil
+}
+
+// VerifyAudit follows the chain of hashes from the first line to the last. A broken chain is a verdict, not an error.
+func (d *Desk) VerifyAudit(ctx context.Context) (AuditVerdict, error) {
+	if err := d.store.Ping(ctx); err != nil {
+		return AuditVerdict{}, err
+	}
+	n, err := d.store.VerifyAudit(ctx)
+	if ctx.Err() != nil {
+		return AuditVerdict{}, ctx.Err()
+	}
+	if err != nil {
+		return AuditVerdict{Lines: n, Problem: err.Error()}, nil
+	}
+	return AuditVerdict{OK: true, Lines: n}, nil
+}
