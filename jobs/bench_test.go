@@ -114,7 +114,7 @@ func benchDurable(b *testing.B) {
 		}
 	}
 	sender := w.Sender(func(o *delivery.SenderOptions) { o.MaxInFlight, o.HostInFlight = benchConcurrency, benchConcurrency })
-	srv, err := jobs.NewServer(jobs.ServerOptions{Redis: redis, Client: client, Sender: sender, Concurrency: benchConcurrency * 4 / 3, Logger: w.Logger})
+	srv, err := jobs.NewServer(jobs.ServerOptions{Redis: redis, Client: client, Sender: sender, Concurrency: 256 * 4 / 3, Logger: w.Logger})
 	check(b, err)
 	var stop func()
 	measure(b, func() {

@@ -47,19 +47,17 @@ func (s *Sender) Attempt(ctx context.Context, task Task) Outcome {
 		}
 	}
 	if t := s.targets.peek(task.EndpointID); t != nil { // a full endpoint turns its tasks away before they cost a read
-		now := s.now()
-		if at := s.endpoints.acquire(ctx, task.EndpointID, s.maxInFlight(t.endpoint), now); !at.IsZero() {
-			return Outcome{Do: Again, At: at, Reason: "the endpoint has its limit of requests in flight"}
+		if at := s.endpoints.full(task.EndpointID, s.maxInFlight(t.endpoint), s.now()); !at.IsZero() {
+			return Outcome{Do: Again, At: at, Reason: endpointFull}
 		}
-		var took time.Duration
-		defer func() { s.endpoints.release(task.EndpointID, took) }()
-		var out Outcome
-		out, took = s.attempt(ctx, task, true)
-		return out
 	}
-	out, _ := s.attempt(ctx, task, false)
-	return out
+	return s.attempt(ctx, task)
 }
+
+const (
+	endpointFull = "the endpoint has its limit of requests in flight"
+	hostFull     = "the host has its limit of requests in flight"
+)
 
 func (s *Sender) maxInFlight(e models.Endpoint) int {
 	if e.MaxInFlight != nil {
@@ -68,9 +66,8 @@ func (s *Sender) maxInFlight(e models.Endpoint) int {
 	return s.MaxInFlight
 }
 
-// attempt is Attempt for a task that has its place at the endpoint already, or has to get one. It tells how long the
-// place was used.
-func (s *Sender) attempt(ctx context.Context, task Task, placed bool) (Outcome, time.Duration) {
+// attempt reads the delivery and sends it if that is due.
+func (s *Sender) attempt(ctx context.Context, task Task) Outcome {
 	row, err := s.loader.load(ctx, task.DeliveryID)
 	if err != nil {
 		s.Logger.WarnContext(ctx, "delivery.load_failed", "delivery_id", task.DeliveryID, "error", err)
@@ -78,32 +75,41 @@ func (s *Sender) attempt(ctx context.Context, task Task, placed bool) (Outcome, 
 		case <-time.After(pause):
 		case <-ctx.Done():
 		}
-		return Outcome{Do: Again, At: s.now().Add(pause), Reason: "the delivery could not be read"}, 0
+		return Outcome{Do: Again, At: s.now().Add(pause), Reason: "the delivery could not be read"}
 	}
 	now := s.now()
 	out, send := Before(row, task, now)
 	if !send {
-		return s.settle(ctx, row, out), 0
+		return s.settle(ctx, row, out)
 	}
 	t, err := s.targets.get(ctx, row.EndpointID, row.EndpointVersion, now)
 	if err != nil {
 		s.Logger.ErrorContext(ctx, "delivery.endpoint_failed", "endpoint_id", row.EndpointID, "error", err)
-		return Outcome{Do: Again, At: now.Add(time.Minute), Reason: "the endpoint could not be read"}, 0
+		return Outcome{Do: Again, At: now.Add(time.Minute), Reason: "the endpoint could not be read"}
 	}
-	if !placed {
-		if at := s.endpoints.acquire(ctx, row.EndpointID, s.maxInFlight(t.endpoint), now); !at.IsZero() {
-			return Outcome{Do: Again, At: at, Reason: "the endpoint has its limit of requests in flight"}, 0
-		}
-		start := time.Now()
-		defer func() { s.endpoints.release(row.EndpointID, time.Since(start)) }()
+	if at := s.endpoints.acquire(ctx, row.EndpointID, s.maxInFlight(t.endpoint), now); !at.IsZero() {
+		return Outcome{Do: Again, At: at, Reason: endpointFull}
 	}
 	if at := s.hosts.acquire(ctx, t.host, s.HostInFlight, now); !at.IsZero() {
-		return Outcome{Do: Again, At: at, Reason: "the host has its limit of requests in flight"}, 0
+		s.endpoints.release(row.EndpointID, 0)
+		return Outcome{Do: Again, At: at, Reason: hostFull}
 	}
-	start := time.Now()
-	defer func() { s.hosts.release(t.host, time.Since(start)) }()
-	out = s.send(context.WithoutCancel(ctx), task, row, t)
-	return out, time.Since(start)
+	return s.send(context.WithoutCancel(ctx), task, row, t)
+}
+
+// post makes the request and gives the places at the endpoint and its host back, which a commit does not need.
+func (s *Sender) post(ctx context.Context, row *store.Waiting, t *target, header http.Header) (res egress.Response, took time.Duration, err error) {
+	clock := time.Now()
+	defer func() {
+		took = time.Since(clock)
+		s.hosts.release(t.host, took)
+		s.endpoints.release(row.EndpointID, took)
+	}()
+	res, err = s.Client.Do(ctx, egress.Request{
+		URL: t.endpoint.URL, Header: header, Body: row.Body, Timeout: s.timeout(t.endpoint), TLS: t.tls,
+		Party: egress.Party{Merchant: row.MerchantID, Default: t.endpoint.IsDefault},
+	})
+	return res, took, err
 }
 
 // Before decides whether a request is due, given the row as it is: true, or what to do instead. It is pure.
@@ -172,12 +178,7 @@ func (s *Sender) send(ctx context.Context, task Task, row *store.Waiting, t *tar
 		Traceparent: telemetry.Traceparent(ctx),
 	}.Header()
 	request := recordRequest(header, t.custom)
-	clock := time.Now()
-	res, err := s.Client.Do(ctx, egress.Request{
-		URL: t.endpoint.URL, Header: header, Body: row.Body, Timeout: s.timeout(t.endpoint), TLS: t.tls,
-		Party: egress.Party{Merchant: row.MerchantID, Default: t.endpoint.IsDefault},
-	})
-	took := time.Since(clock)
+	res, took, err := s.post(ctx, row, t, header)
 	now := s.now()
 	if errors.Is(err, egress.ErrClosed) { // nothing was sent
 		span.End(nil)

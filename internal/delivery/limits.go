@@ -69,7 +69,7 @@ func (l *limits) acquire(ctx context.Context, key string, most int, now time.Tim
 		s.Unlock()
 		return time.Time{}
 	}
-	if k.took > quick || len(k.waiting) >= max(4, most/4) {
+	if k.crowded(most) {
 		defer s.Unlock()
 		return k.slot(most, now)
 	}
@@ -92,6 +92,20 @@ func (l *limits) acquire(ctx context.Context, key string, most int, now time.Tim
 		return k.slot(most, now.Add(minWait))
 	}
 	return time.Time{} // the place came at the last moment
+}
+
+// crowded reports whether waiting for a place makes no sense.
+func (k *limit) crowded(most int) bool { return k.took > quick || len(k.waiting) >= max(4, most/4) }
+
+// full is acquire without taking a place: the time to come back, if there is no place and waiting makes no sense.
+func (l *limits) full(key string, most int, now time.Time) time.Time {
+	s := &l.shards[maphash.String(l.seed, key)%limitShards]
+	s.Lock()
+	defer s.Unlock()
+	if k := s.keys[key]; k != nil && k.inFlight >= most && k.crowded(most) {
+		return k.slot(most, now)
+	}
+	return time.Time{}
 }
 
 // slot gives out the next time at which a place should be free.
