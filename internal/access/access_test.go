@@ -1,6 +1,7 @@
 package access_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -153,4 +154,90 @@ func TestRevocationReachesOtherProcesses(t *testing.T) {
 	if _, _, err := there.Authenticate(t.Context(), secret); !errors.Is(err, access.ErrUnauthenticated) {
 		t.Fatalf("a revoked key opens another process: %v", err)
 	}
+}
+
+// TestKeyLimitHoldsUnderARush: keys of one merchant are counted by one at a time.
+func TestKeyLimitHoldsUnderARush(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		svc, _ := newService(t, s)
+		m, _, err := svc.CreateMerchant(t.Context(), "Shop", "", "operator")
+		if err != nil {
+			t.Fatal(err)
+		}
+		results := make(chan error, 12)
+		for range cap(results) {
+			go func() {
+				_, _, err := svc.CreateKey(t.Context(), access.KeyRequest{MerchantID: m.ID, Name: "k", Scopes: models.Scopes, Actor: "operator"})
+				results <- err
+			}()
+		}
+		made := 0
+		for range cap(results) {
+			if err := <-results; err == nil {
+				made++
+			} else if !errors.Is(err, access.ErrKeyLimit) {
+				t.Error(err)
+			}
+		}
+		if made != 3 {
+			t.Errorf("%d keys were made, the limit is 3", made)
+		}
+	})
+}
+
+// TestAnAccountKeyKeepsItsBranch: a key that comes back goes on where it was, and what is shown is what it derives there.
+func TestAnAccountKeyKeepsItsBranch(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		svc, _ := newService(t, s)
+		_, public := account(t, "a")
+		_, other := account(t, "b")
+		m, first, err := svc.CreateMerchant(t.Context(), "Shop", " "+public+"\n", "operator")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if k, err := s.AccountKey(t.Context(), *m.AccountKeyID); err != nil || k.XPub != public {
+			t.Errorf("kept as %q, %v", k.XPub, err)
+		}
+		moved, err := access.New(access.Options{Store: s, Branch: 7, Now: testkit.NewClock(noon).Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := moved.SetXPub(t.Context(), m.ID, other, "operator"); err != nil {
+			t.Fatal(err)
+		}
+		if again, err := moved.SetXPub(t.Context(), m.ID, public, "operator"); err != nil || again != first {
+			t.Errorf("first %s, now %s, %v", first, again, err)
+		}
+		if _, err := moved.SetXPub(t.Context(), "mer_nobody", public, "operator"); !errors.Is(err, models.ErrNotFound) {
+			t.Errorf("a merchant that is not there: %v", err)
+		}
+	})
+}
+
+// TestLastUseIsWritten: what Authenticate notes is in the database once Run has ended.
+func TestLastUseIsWritten(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		svc, clock := newService(t, s)
+		m, _, err := svc.CreateMerchant(t.Context(), "Shop", "", "operator")
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, secret, err := svc.CreateKey(t.Context(), access.KeyRequest{MerchantID: m.ID, Name: "k", Scopes: models.Scopes, Actor: "operator"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		clock.Advance(time.Second)
+		if _, _, err := svc.Authenticate(t.Context(), secret); err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		stop()
+		if err := svc.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		got, err := s.APIKeyByID(t.Context(), key.ID)
+		if err != nil || got.LastUsedAt == nil || !got.LastUsedAt.Equal(noon.Add(time.Second)) {
+			t.Errorf("last used %v, %v", got.LastUsedAt, err)
+		}
+	})
 }

@@ -56,7 +56,7 @@ func (s *Service) AddKey(ctx context.Context, tx *store.Tx, r KeyRequest) (model
 	if err := s.checkKey(r); err != nil {
 		return models.APIKey{}, "", err
 	}
-	m, err := tx.Merchant(ctx, r.MerchantID)
+	m, err := tx.LockMerchant(ctx, r.MerchantID) // keys are counted and written by one at a time
 	if err != nil {
 		return models.APIKey{}, "", err
 	}
@@ -79,7 +79,11 @@ func (s *Service) AddKey(ctx context.Context, tx *store.Tx, r KeyRequest) (model
 	secret := prefix + base64.RawURLEncoding.EncodeToString(raw)
 	key := models.APIKey{
 		ID: models.NewID(models.PrefixAPIKey, now), MerchantID: m.ID, Name: r.Name, Prefix: secret[:len(prefix)+shownOfKey], Hash: hashKey(secret),
-		Test: r.Test, Scopes: r.Scopes, ExpiresAt: r.ExpiresAt, CreatedAt: now,
+		Test: r.Test, Scopes: inOrder(r.Scopes), CreatedAt: now,
+	}
+	if r.ExpiresAt != nil {
+		at := r.ExpiresAt.UTC().Truncate(time.Microsecond)
+		key.ExpiresAt = &at
 	}
 	if err := tx.InsertAPIKey(ctx, key); err != nil {
 		return models.APIKey{}, "", err
@@ -150,6 +154,17 @@ func badName(name string) string {
 		return "must not contain control characters"
 	}
 	return ""
+}
+
+// inOrder is the given scopes, each once, in the order in which they are shown.
+func inOrder(given []models.Scope) []models.Scope {
+	var scopes []models.Scope
+	for _, s := range models.Scopes {
+		if slices.Contains(given, s) {
+			scopes = append(scopes, s)
+		}
+	}
+	return scopes
 }
 
 func joinScopes(scopes []models.Scope) string {

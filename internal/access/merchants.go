@@ -3,6 +3,7 @@ package access
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/wallet"
@@ -10,7 +11,7 @@ import (
 )
 
 // CreateMerchant makes a merchant, with an account key when xpub is not "". It returns the first address of the key, which
-// the owner compares with what his wallet shows.
+// the owner compares with what his wallet shows. It fails with [models.Faults] or [ErrForeignXPub].
 func (s *Service) CreateMerchant(ctx context.Context, name, xpub, actor string) (m models.Merchant, firstAddress string, err error) {
 	if problem := badName(name); problem != "" {
 		return m, "", models.Faults{{Field: "name", Message: problem, Example: "Tea & Sons"}}
@@ -21,12 +22,15 @@ func (s *Service) CreateMerchant(ctx context.Context, name, xpub, actor string) 
 		if err := tx.InsertMerchant(ctx, m); err != nil {
 			return err
 		}
+		lines := []models.AuditEntry{{Action: "merchant.created", Detail: map[string]string{"name": name}}}
 		if xpub != "" {
-			if firstAddress, err = s.setXPub(ctx, tx, m.ID, xpub, actor); err != nil {
+			line, err := s.setXPub(ctx, tx, m.ID, xpub)
+			if err != nil {
 				return err
 			}
+			firstAddress, lines = line.Detail["first_address"], append(lines, line)
 		}
-		return tx.Audit(ctx, models.AuditEntry{At: now, Actor: actor, Action: "merchant.created", Subject: m.ID, Merchant: m.ID})
+		return s.audit(ctx, tx, m.ID, actor, lines...)
 	})
 	if err != nil {
 		return models.Merchant{}, "", err
@@ -35,35 +39,53 @@ func (s *Service) CreateMerchant(ctx context.Context, name, xpub, actor string) 
 	return m, firstAddress, err
 }
 
-// SetXPub gives a merchant a new account key. New payments draw from it; the addresses of the old one stay watched.
+// SetXPub gives a merchant a new account key, as [Service.CreateMerchant] does. New payments draw from it; the addresses
+// of the old one stay watched.
 func (s *Service) SetXPub(ctx context.Context, merchantID, xpub, actor string) (firstAddress string, err error) {
 	err = s.Store.InTx(ctx, func(tx *store.Tx) error {
-		if _, err := tx.Merchant(ctx, merchantID); err != nil {
+		if _, err := tx.LockMerchant(ctx, merchantID); err != nil {
 			return err
 		}
-		firstAddress, err = s.setXPub(ctx, tx, merchantID, xpub, actor)
-		return err
+		line, err := s.setXPub(ctx, tx, merchantID, xpub)
+		if err != nil {
+			return err
+		}
+		firstAddress = line.Detail["first_address"]
+		return s.audit(ctx, tx, merchantID, actor, line)
 	})
 	return firstAddress, err
 }
 
-func (s *Service) setXPub(ctx context.Context, tx *store.Tx, merchantID, xpub, actor string) (string, error) {
+// setXPub returns what is to be written into the audit log, which is locked last.
+func (s *Service) setXPub(ctx context.Context, tx *store.Tx, merchantID, xpub string) (models.AuditEntry, error) {
 	account, err := wallet.Parse(xpub)
 	if err != nil {
-		return "", models.Faults{{Field: "xpub", Message: err.Error(), Example: "xpub6C… of m/44'/60'/0'"}}
+		return models.AuditEntry{}, models.Faults{{Field: "xpub", Message: err.Error(), Example: "xpub6C… of m/44'/60'/0'"}}
 	}
-	first, err := account.Address(s.Branch, 0)
-	if err != nil {
-		return "", err
-	}
-	err = tx.SetAccountKey(ctx, models.AccountKey{ID: account.KeyID(), MerchantID: merchantID, XPub: xpub, Branch: s.Branch, CreatedAt: s.now()})
-	if errors.Is(err, models.ErrConflict) {
-		return "", ErrForeignXPub
+	key := models.AccountKey{ID: account.KeyID(), MerchantID: merchantID, XPub: strings.TrimSpace(xpub), Branch: s.Branch, CreatedAt: s.now()}
+	if err := tx.SetAccountKey(ctx, key); errors.Is(err, models.ErrConflict) {
+		return models.AuditEntry{}, ErrForeignXPub
 	} else if err != nil {
-		return "", err
+		return models.AuditEntry{}, err
 	}
-	return first, tx.Audit(ctx, models.AuditEntry{
-		At: s.now(), Actor: actor, Action: "merchant.xpub_set", Subject: merchantID, Merchant: merchantID,
-		Detail: map[string]string{"account_key": account.KeyID(), "first_address": first},
-	})
+	// One that the merchant had before keeps its branch, which may not be today's.
+	if key, err = tx.AccountKey(ctx, key.ID); err != nil {
+		return models.AuditEntry{}, err
+	}
+	first, err := account.Address(key.Branch, 0)
+	if err != nil {
+		return models.AuditEntry{}, err
+	}
+	return models.AuditEntry{Action: "merchant.xpub_set", Detail: map[string]string{"account_key": key.ID, "first_address": first}}, nil
+}
+
+// audit completes lines about a merchant and writes them.
+func (s *Service) audit(ctx context.Context, tx *store.Tx, merchantID, actor string, lines ...models.AuditEntry) error {
+	for _, line := range lines {
+		line.At, line.Actor, line.Subject, line.Merchant = s.now(), actor, merchantID, merchantID
+		if err := tx.Audit(ctx, line); err != nil {
+			return err
+		}
+	}
+	return nil
 }
