@@ -69,6 +69,8 @@ Settings are those of the gateway, from the environment or, in development, from
 A command needs only the settings that it uses. Every change is written to the audit log under your user name.`
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.HiddenDefaultCmd = true
+	// A group is runnable only to say that it is not: its usage is that of its commands.
+	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
 	root.PersistentFlags().BoolVar(&sh.json, "json", false, "print JSON with stable keys")
 	root.SetIn(sh.in)
 	root.SetOut(sh.out)

@@ -2,6 +2,7 @@ package ops
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/store"
@@ -58,8 +59,8 @@ func (d *Desk) CreateMerchant(ctx context.Context, name, xpub string) (MerchantC
 		if err == nil {
 			err = endpoints.EnsureDefaults(ctx, []string{m.ID})
 		}
-		if err != nil {
-			return MerchantCreated{}, err
+		if err != nil { // a worker makes up for it within a minute
+			return MerchantCreated{}, fmt.Errorf("merchant %s was created, but not yet its default endpoint: %w", m.ID, err)
 		}
 	}
 	return MerchantCreated{merchantOf(m), first}, nil
