@@ -3,37 +3,35 @@ package evm
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/rpc"
 )
 
-// Used tells which addresses have a nonce or a balance, in one batch of requests. Addresses are 0x in lower case.
+// Used tells which addresses have a nonce or a balance at the head. Addresses are 0x in lower case.
 func (p *Pool) Used(ctx context.Context, addresses []string) (map[string]bool, error) {
 	used := make(map[string]bool, len(addresses))
-	err := p.try(ctx, "used addresses", func(ctx context.Context, c *rpc.Client) error {
-		nonces, balances := make([]hexutil.Uint64, len(addresses)), make([]hexutil.Big, len(addresses))
-		var batch []rpc.BatchElem
-		for i, a := range addresses {
-			batch = append(batch,
-				rpc.BatchElem{Method: "eth_getTransactionCount", Args: []any{a, "latest"}, Result: &nonces[i]},
-				rpc.BatchElem{Method: "eth_getBalance", Args: []any{a, "latest"}, Result: &balances[i]})
-		}
-		if err := c.BatchCallContext(ctx, batch); err != nil {
-			return err
-		}
-		for _, e := range batch {
-			if e.Error != nil {
-				return e.Error
+	for some := range slices.Chunk(addresses, maxSingle) {
+		nonces, balances := make([]hexutil.Uint64, len(some)), make([]hexutil.Big, len(some))
+		err := p.try(ctx, "used addresses", func(ctx context.Context, c *rpc.Client) error {
+			var calls []rpc.BatchElem
+			for i, a := range some {
+				calls = append(calls,
+					rpc.BatchElem{Method: "eth_getTransactionCount", Args: []any{a, "latest"}, Result: &nonces[i]},
+					rpc.BatchElem{Method: "eth_getBalance", Args: []any{a, "latest"}, Result: &balances[i]})
 			}
+			return callAll(ctx, c, calls)
+		})
+		if err != nil {
+			return nil, err
 		}
-		for i, a := range addresses {
+		for i, a := range some {
 			used[a] = nonces[i] > 0 || balances[i].ToInt().Sign() > 0
 		}
-		return nil
-	})
-	return used, err
+	}
+	return used, nil
 }
 
 // Decimals asks a token's contract how many decimals it has.

@@ -19,21 +19,21 @@ const tagRetry = 10 * time.Minute
 // depth where there is no tag or every provider rejects it as unsupported (ruling 8), never because of another error.
 func (p *Pool) Final(ctx context.Context, head uint64) (uint64, error) {
 	if p.o.Tag == "" || p.tagWasRefused() {
-		return chain.FinalByDepth(head, p.o.Depth), nil
+		return chain.FinalPoint(head, nil, p.o.Depth), nil
 	}
 	refused := 0
 	var errs []error
 	for _, pr := range p.ranked() {
 		var h chain.Header
 		err := p.ask(ctx, pr, func(ctx context.Context, c *rpc.Client) (err error) {
-			h, err = header(ctx, c, p.o.Tag)
+			h, err = headerAt(ctx, c, p.o.Tag)
 			if errors.Is(err, ErrMissing) || notYet(err) { // a young chain has no final block
 				h, err = chain.Header{}, nil
 			}
 			return err
 		})
 		if err == nil {
-			return min(h.Number, head), nil
+			return chain.FinalPoint(head, &h.Number, p.o.Depth), nil
 		}
 		if unsupported(err) {
 			refused++
@@ -45,7 +45,7 @@ func (p *Pool) Final(ctx context.Context, head uint64) (uint64, error) {
 		p.mu.Lock()
 		p.tagRefused = p.o.Now()
 		p.mu.Unlock()
-		return chain.FinalByDepth(head, p.o.Depth), nil
+		return chain.FinalPoint(head, nil, p.o.Depth), nil
 	}
 	return 0, fmt.Errorf("evm: %s %s: %w", p.o.Name, p.o.Tag, errors.Join(errs...))
 }
@@ -56,15 +56,6 @@ func (p *Pool) tagWasRefused() bool {
 	return !p.tagRefused.IsZero() && p.o.Now().Sub(p.tagRefused) < tagRetry
 }
 
-// notYet recognises geth's answer for a tag that no block has yet: error -39001, "finalized block not found".
-func notYet(err error) bool {
-	var e rpc.Error
-	return errors.As(err, &e) && (e.ErrorCode() == -39001 || e.ErrorCode() == -32000 && containsFold(e.Error(), "block not found"))
-}
-
-// ErrDisagree is returned when no second provider confirms a block.
-var ErrDisagree = errors.New("the providers do not agree on the block")
-
 // Agree is nil when two providers have the same block at its height, or when there is only one provider.
 func (p *Pool) Agree(ctx context.Context, at chain.Ref) error {
 	if len(p.providers) < 2 {
@@ -74,7 +65,7 @@ func (p *Pool) Agree(ctx context.Context, at chain.Ref) error {
 	var errs []error
 	for _, pr := range p.ranked() {
 		err := p.ask(ctx, pr, func(ctx context.Context, c *rpc.Client) error {
-			h, err := header(ctx, c, hexutil.EncodeUint64(at.Number))
+			h, err := headerAt(ctx, c, hexutil.EncodeUint64(at.Number))
 			if err != nil {
 				return err
 			}

@@ -5,21 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"sync"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
-	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/rpc"
 
 	"github.com/ctrip-gateway/ctrip/internal/telemetry"
 )
 
 const (
+	// callTimeout is the default of Options.Timeout.
 	callTimeout = 10 * time.Second
-	// cooldown is how long a provider that failed is asked only when no other answers.
-	cooldown = 10 * time.Second
+	// cooldown is how long a provider that failed once is asked only when no other answers; it doubles up to maxCooldown.
+	cooldown    = 10 * time.Second
+	maxCooldown = 2 * time.Minute
 )
 
 // Options describe one chain.
@@ -28,12 +28,15 @@ type Options struct {
 	ChainID uint64
 	URLs    []string // http, https, ws or wss, in the order of preference
 	// Tag is "finalized", "safe" or "", Depth the confirmations that make a block final where the tag is not supported.
-	Tag     string
-	Depth   uint64
-	Tokens  []string // contracts whose transfers are read, 0x in lower case
-	Now     func() time.Time
-	Logger  *slog.Logger
-	Metrics *telemetry.Metrics
+	Tag    string
+	Depth  uint64
+	Tokens []string // contracts whose transfers are read, 0x in lower case
+	// Multicall is the address of Multicall3, for [Pool.Balances]; empty where the chain has none.
+	Multicall string
+	Timeout   time.Duration // of one question to one provider; 0 means 10 s
+	Now       func() time.Time
+	Logger    *slog.Logger
+	Metrics   *telemetry.Metrics
 }
 
 // Pool is the providers of one chain. It is safe for concurrent use.
@@ -41,18 +44,11 @@ type Pool struct {
 	o         Options
 	providers []*provider
 	tokens    []common.Address
+	listed    map[common.Address]bool // the same
+	multicall *common.Address
 
 	mu         sync.Mutex
 	tagRefused time.Time // when every provider last called the tag unsupported
-}
-
-// provider is one node.
-type provider struct {
-	url, host string
-
-	mu        sync.Mutex
-	client    *rpc.Client
-	downUntil time.Time
 }
 
 // New checks the options. It connects when it is first asked.
@@ -60,19 +56,30 @@ func New(o Options) (*Pool, error) {
 	if o.Name == "" || o.ChainID == 0 || len(o.URLs) == 0 || o.Now == nil || o.Logger == nil {
 		return nil, errors.New("evm: Name, ChainID, URLs, Now and Logger are needed")
 	}
-	p := &Pool{o: o}
+	if o.Timeout <= 0 {
+		o.Timeout = callTimeout
+	}
+	p := &Pool{o: o, listed: make(map[common.Address]bool, len(o.Tokens))}
 	for _, raw := range o.URLs {
-		u, err := url.Parse(raw)
+		pr, err := newProvider(raw)
 		if err != nil {
-			return nil, fmt.Errorf("evm: %s: an RPC URL does not parse", o.Name)
+			return nil, fmt.Errorf("evm: %s: %w", o.Name, err)
 		}
-		p.providers = append(p.providers, &provider{url: raw, host: u.Host})
+		p.providers = append(p.providers, pr)
 	}
 	for _, t := range o.Tokens {
 		if !common.IsHexAddress(t) {
 			return nil, fmt.Errorf("evm: %s: %q is no contract address", o.Name, t)
 		}
 		p.tokens = append(p.tokens, common.HexToAddress(t))
+		p.listed[common.HexToAddress(t)] = true
+	}
+	if o.Multicall != "" {
+		if !common.IsHexAddress(o.Multicall) {
+			return nil, fmt.Errorf("evm: %s: %q is no address of Multicall3", o.Name, o.Multicall)
+		}
+		at := common.HexToAddress(o.Multicall)
+		p.multicall = &at
 	}
 	return p, nil
 }
@@ -84,11 +91,11 @@ func (p *Pool) Close() {
 	}
 }
 
-// ErrWrongChain is returned for a provider that serves another chain.
-var ErrWrongChain = errors.New("the provider serves another chain")
+// question is put to one provider's node.
+type question func(context.Context, *rpc.Client) error
 
-// try asks one provider after the other until ask is content, healthy ones first.
-func (p *Pool) try(ctx context.Context, call string, ask func(context.Context, *rpc.Client) error) error {
+// try asks one provider after the other until the question is answered, healthy ones first.
+func (p *Pool) try(ctx context.Context, call string, ask question) error {
 	var errs []error
 	for _, pr := range p.ranked() {
 		err := p.ask(ctx, pr, ask)
@@ -105,89 +112,67 @@ func (p *Pool) try(ctx context.Context, call string, ask func(context.Context, *
 
 // ranked lists the providers that are not cooling down, then the others.
 func (p *Pool) ranked() []*provider {
-	var up, down []*provider
+	up, down := p.split()
+	return append(up, down...)
+}
+
+func (p *Pool) split() (up, down []*provider) {
 	now := p.o.Now()
 	for _, pr := range p.providers {
-		pr.mu.Lock()
-		cooling := now.Before(pr.downUntil)
-		pr.mu.Unlock()
-		if cooling {
+		if pr.cooling(now) {
 			down = append(down, pr)
 		} else {
 			up = append(up, pr)
 		}
 	}
-	return append(up, down...)
+	return up, down
 }
 
-// ask connects where needed, puts one question and notes how it went.
-func (p *Pool) ask(ctx context.Context, pr *provider, ask func(context.Context, *rpc.Client) error) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+// ask puts one question to one provider and notes how it went. Its errors do not show the provider's URL.
+func (p *Pool) ask(ctx context.Context, pr *provider, ask question) error {
+	ctx, cancel := context.WithTimeout(ctx, p.o.Timeout)
 	defer cancel()
-	client, err := p.connect(ctx, pr)
+	client, err := pr.connect(ctx, p.o.ChainID)
 	if err == nil {
 		err = ask(ctx, client)
 	}
-	pr.mu.Lock()
-	defer pr.mu.Unlock()
+	if err == nil { // the answer may have come over a connection that is new
+		_, err = pr.connect(ctx, p.o.ChainID)
+	}
 	if err == nil {
-		pr.downUntil = time.Time{}
+		pr.answered()
 		return nil
 	}
-	if !errors.Is(err, context.Canceled) && !unsupported(err) {
-		p.o.Metrics.RPCError(p.o.Name, pr.host)
-		pr.downUntil = p.o.Now().Add(cooldown)
+	err = pr.plain(err)
+	if !errors.Is(ctx.Err(), context.Canceled) && !unsupported(err) {
+		p.failed(ctx, pr, err)
 	}
-	return plain(err)
+	return err
 }
 
-// connect returns the provider's client; a new connection must be on our chain.
-func (p *Pool) connect(ctx context.Context, pr *provider) (*rpc.Client, error) {
-	pr.mu.Lock()
-	client := pr.client
-	pr.mu.Unlock()
-	if client != nil {
-		return client, nil
+// failed notes, counts and tells that a provider failed. It is told here, because another provider then answers and
+// nobody hears of the error.
+func (p *Pool) failed(ctx context.Context, pr *provider, err error) {
+	p.o.Metrics.RPCError(p.o.Name, pr.host)
+	if !pr.failed(p.o.Now()) {
+		return
 	}
-	client, err := rpc.DialContext(ctx, pr.url)
-	if err != nil {
-		return nil, err
+	level := slog.LevelWarn
+	if errors.Is(err, ErrMissing) { // it lags
+		level = slog.LevelDebug
 	}
-	var id hexutil.Uint64
-	if err := client.CallContext(ctx, &id, "eth_chainId"); err != nil {
-		client.Close()
-		return nil, err
-	}
-	if uint64(id) != p.o.ChainID {
-		client.Close()
-		return nil, fmt.Errorf("%w: chain id %d, want %d", ErrWrongChain, uint64(id), p.o.ChainID)
-	}
-	pr.mu.Lock()
-	defer pr.mu.Unlock()
-	if pr.client != nil { // somebody else was faster
-		client.Close()
-		return pr.client, nil
-	}
-	pr.client = client
-	return client, nil
+	p.o.Logger.Log(ctx, level, "provider.failed", "chain", p.o.Name, "host", pr.host, "err", err)
 }
 
-// drop closes the connection, so that the next question checks the chain id again.
-func (pr *provider) drop() {
-	pr.mu.Lock()
-	defer pr.mu.Unlock()
-	if pr.client != nil {
-		pr.client.Close()
-		pr.client = nil
-	}
-}
-
-// ChainIDs asks every provider for its chain id, for `ctripctl doctor`. The answer is by host; 0 comes with an error.
+// ChainIDs asks every provider for its chain id, for `ctripctl doctor`. The answer is by host: nil where it is ours.
 func (p *Pool) ChainIDs(ctx context.Context) map[string]error {
 	answers := make(map[string]error, len(p.providers))
 	for _, pr := range p.providers {
 		pr.drop()
-		answers[pr.host] = p.ask(ctx, pr, func(context.Context, *rpc.Client) error { return nil })
+		err := p.ask(ctx, pr, func(context.Context, *rpc.Client) error { return nil })
+		if err != nil || answers[pr.host] == nil {
+			answers[pr.host] = err
+		}
 	}
 	return answers
 }

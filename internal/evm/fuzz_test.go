@@ -1,0 +1,65 @@
+package evm_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+// FuzzBlock feeds a pool arbitrary blocks, logs and receipts: it may refuse them, and must not panic, nor take a block of
+// another number, nor a transfer that is not in the block.
+func FuzzBlock(f *testing.F) {
+	const (
+		hash   = `"0x0000000000000000000000000000000000000000000000000000000000000001"`
+		tx     = `"0x0000000000000000000000000000000000000000000000000000000000000077"`
+		person = `"0x00000000000000000000000000000000000000aa"`
+		word   = `0x00000000000000000000000000000000000000000000000000000000000000aa`
+	)
+	block := `{"number":"0x5","hash":` + hash + `,"parentHash":` + hash + `,"timestamp":"0x1","logsBloom":"0x` + strings.Repeat("ff", 256) +
+		`","transactions":[{"hash":` + tx + `,"from":` + person + `,"to":` + person + `,"value":"0x1"}]}`
+	log := `{"address":"` + otherToken + `","topics":["0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef","` + word + `","` + word +
+		`"],"data":"` + word + `","blockHash":` + hash + `,"transactionHash":` + tx + `,"logIndex":"0x0"}`
+	receipts := `[{"transactionHash":` + tx + `,"blockHash":` + hash + `,"status":"0x1","logs":[` + log + `]}]`
+	f.Add([]byte(block), []byte(`[`+log+`]`), []byte(`null`))
+	f.Add([]byte(block), []byte(`[]`), []byte(receipts))
+	f.Add([]byte(block), []byte(`[]`), []byte(`[null]`))
+	f.Add([]byte(`null`), []byte(`null`), []byte(`null`))
+	f.Add([]byte(`[1,2]`), []byte(`{}`), []byte(`0`))
+	var answers atomic.Pointer[map[string][]byte]
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var ask message
+		if json.NewDecoder(r.Body).Decode(&ask) != nil {
+			return
+		}
+		if result, ok := (*answers.Load())[ask.Method]; ok {
+			fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"result":%s}`, ask.ID, result)
+		}
+	}))
+	f.Cleanup(srv.Close)
+	f.Fuzz(func(t *testing.T, block, logs, receipts []byte) {
+		answers.Store(&map[string][]byte{
+			"eth_chainId": []byte(`"0x539"`), "eth_getBlockByNumber": block, "eth_getLogs": logs, "eth_getBlockReceipts": receipts,
+		})
+		b, err := newPool(t, otherToken, nil, srv.URL).Block(t.Context(), 5)
+		if err != nil {
+			return
+		}
+		if b.Number != 5 {
+			t.Fatalf("block %d for block 5", b.Number)
+		}
+		for i, l := range b.Logs {
+			if l.Contract.Hex() != otherToken || l.LogIndex < 0 || l.Value.Sign() < 0 || i > 0 && l.LogIndex <= b.Logs[i-1].LogIndex {
+				t.Fatalf("log %d is %+v", i, l)
+			}
+		}
+		for _, tx := range b.Txs {
+			if tx.Value.Sign() <= 0 || tx.Value.BitLen() > 256 {
+				t.Fatalf("transaction %+v", tx)
+			}
+		}
+	})
+}

@@ -1,0 +1,147 @@
+package evm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/common/hexutil"
+	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/rpc"
+
+	"github.com/ctrip-gateway/ctrip/internal/chain"
+)
+
+const (
+	// headGrace is how long the other providers have for their heads once one has answered.
+	headGrace = 500 * time.Millisecond
+	// maxTime is the last timestamp that RFC 3339 can write.
+	maxTime = 253402300799
+)
+
+// wireHeader holds what we read of a header.
+type wireHeader struct {
+	Number    *hexutil.Uint64 `json:"number"`
+	Hash      *common.Hash    `json:"hash"`
+	Parent    *common.Hash    `json:"parentHash"`
+	Timestamp *hexutil.Uint64 `json:"timestamp"`
+	Bloom     *types.Bloom    `json:"logsBloom"`
+}
+
+func (w *wireHeader) header() (chain.Header, error) {
+	if w == nil {
+		return chain.Header{}, ErrMissing
+	}
+	if w.Number == nil || w.Hash == nil || w.Parent == nil || w.Timestamp == nil || *w.Timestamp > maxTime {
+		return chain.Header{}, fmt.Errorf("%w: a block without number, hash, parentHash or a sane timestamp", ErrInconsistent)
+	}
+	return chain.Header{
+		Number: uint64(*w.Number), Hash: chain.Hash(*w.Hash), Parent: chain.Hash(*w.Parent), Time: time.Unix(int64(*w.Timestamp), 0).UTC(),
+	}, nil
+}
+
+// Head is the newest block that a healthy provider knows. All are asked at once; one that hangs holds the others up for
+// half a second, and then not again for a while.
+func (p *Pool) Head(ctx context.Context) (chain.Header, error) {
+	up, down := p.split()
+	head, errs := p.heads(ctx, up)
+	if head == nil && ctx.Err() == nil {
+		var more []error
+		head, more = p.heads(ctx, down)
+		errs = append(errs, more...)
+	}
+	if head == nil {
+		if ctx.Err() != nil {
+			return chain.Header{}, ctx.Err()
+		}
+		return chain.Header{}, fmt.Errorf("evm: %s head: %w", p.o.Name, errors.Join(errs...))
+	}
+	return *head, nil
+}
+
+// heads asks providers for their heads and returns the highest, nil when there is none.
+func (p *Pool) heads(ctx context.Context, providers []*provider) (best *chain.Header, errs []error) {
+	type answer struct {
+		from *provider
+		head chain.Header
+		err  error
+	}
+	asking, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answers := make(chan answer, len(providers))
+	for _, pr := range providers {
+		go func() {
+			a := answer{from: pr}
+			a.err = p.ask(asking, pr, func(ctx context.Context, c *rpc.Client) (err error) {
+				a.head, err = headerAt(ctx, c, "latest")
+				return err
+			})
+			answers <- a
+		}()
+	}
+	var grace <-chan time.Time
+	slow := false
+	for range providers {
+		var a answer
+		select {
+		case a = <-answers:
+		case <-grace:
+			slow = true
+			cancel()
+			a = <-answers
+		}
+		switch {
+		case a.err == nil:
+			if best == nil || a.head.Number > best.Number {
+				best = &a.head
+			}
+			if grace == nil {
+				grace = time.After(headGrace)
+			}
+		case slow && ctx.Err() == nil:
+			p.failed(ctx, a.from, fmt.Errorf("no head within %s of the others", headGrace))
+		default:
+			errs = append(errs, fmt.Errorf("%s: %w", a.from.host, a.err))
+		}
+	}
+	return best, errs
+}
+
+// Header is the canonical block at a height.
+func (p *Pool) Header(ctx context.Context, number uint64) (h chain.Header, err error) {
+	err = p.try(ctx, fmt.Sprintf("header %d", number), func(ctx context.Context, c *rpc.Client) error {
+		h, err = headerAt(ctx, c, hexutil.EncodeUint64(number))
+		if err == nil && h.Number != number {
+			return fmt.Errorf("%w: asked for block %d, got %d", ErrInconsistent, number, h.Number)
+		}
+		return err
+	})
+	return h, err
+}
+
+// HeaderByHash is the block of that hash on whatever branch, as [chain.View] asks for it.
+func (p *Pool) HeaderByHash(ctx context.Context, hash chain.Hash) (h chain.Header, err error) {
+	err = p.try(ctx, "header "+hash.Hex(), func(ctx context.Context, c *rpc.Client) error {
+		var w *wireHeader
+		if err := c.CallContext(ctx, &w, "eth_getBlockByHash", common.Hash(hash), false); err != nil {
+			return err
+		}
+		h, err = w.header()
+		if err == nil && h.Hash != hash {
+			return fmt.Errorf("%w: asked for block %s, got %s", ErrInconsistent, hash, h.Hash)
+		}
+		return err
+	})
+	return h, err
+}
+
+// headerAt asks one node for the header at a number or a tag.
+func headerAt(ctx context.Context, c *rpc.Client, at string) (chain.Header, error) {
+	var w *wireHeader
+	if err := c.CallContext(ctx, &w, "eth_getBlockByNumber", at, false); err != nil {
+		return chain.Header{}, err
+	}
+	return w.header()
+}
