@@ -12,6 +12,9 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/ctrip-gateway/ctrip/internal/access"
+	"github.com/ctrip-gateway/ctrip/internal/delivery"
+	"github.com/ctrip-gateway/ctrip/internal/payments"
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
@@ -197,11 +200,37 @@ func problemOf(err error) *Problem {
 	var p *Problem
 	var tooLarge *http.MaxBytesError
 	var he *echo.HTTPError
+	var faults models.Faults
+	var taken *payments.OrderTakenError
 	switch {
 	case errors.As(err, &p):
 		return p
 	case errors.As(err, &tooLarge):
 		return NewProblem(CodeBodyTooLarge, fmt.Sprintf("A body has at most %d bytes.", tooLarge.Limit))
+	case errors.As(err, &faults):
+		return Unprocessable(fieldErrors(faults)...)
+	case errors.As(err, &taken):
+		return NewProblem(CodeOrderIDTaken, fmt.Sprintf("The order_id belongs to payment %s.", taken.PaymentID))
+	case errors.Is(err, payments.ErrChainUnavailable):
+		return NewProblem(CodeChainUnavailable, "No new block of this chain has been recorded for a while, so a payment on it could not be watched.").RetryAfter(30 * time.Second).Because(err)
+	case errors.Is(err, payments.ErrNotCancelable):
+		return NewProblem(CodePaymentNotCancelable, "Only a pending payment that has received nothing can be canceled.")
+	case errors.Is(err, payments.ErrNoAccountKey):
+		return NewProblem(CodeNoAccountKey, "The operator of this gateway sets it.")
+	case errors.Is(err, payments.ErrMerchantPaused):
+		return NewProblem(CodeMerchantPaused, "The operator of this gateway has paused the merchant.")
+	case errors.Is(err, payments.ErrTooManyOpen):
+		return NewProblem(CodeLimitReached, "The merchant has as many open payments as it may have.")
+	case errors.Is(err, delivery.ErrEndpointDisabled):
+		return NewProblem(CodeEndpointDisabled, "Enable it first; what is held for it is then sent.")
+	case errors.Is(err, delivery.ErrEndpointPaused):
+		return NewProblem(CodeEndpointPaused, "Only the operator of this gateway can resume it.")
+	case errors.Is(err, delivery.ErrDefaultEndpoint):
+		return NewProblem(CodeEndpointReadOnly, "Make an endpoint of your own, and this one goes.")
+	case errors.Is(err, delivery.ErrEndpointLimit), errors.Is(err, access.ErrKeyLimit):
+		return NewProblem(CodeLimitReached, "The merchant has as many of these as it may have.")
+	case errors.Is(err, models.ErrConflict):
+		return NewProblem(CodeConflict, "Somebody else has changed it meanwhile. Read it again and decide anew.").Because(err)
 	case errors.Is(err, models.ErrNotFound):
 		return NewProblem(CodeNotFound, "").Because(err)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
@@ -219,4 +248,12 @@ func problemOf(err error) *Problem {
 		}
 	}
 	return Internal(err)
+}
+
+func fieldErrors(faults models.Faults) []FieldError {
+	fields := make([]FieldError, len(faults))
+	for i, f := range faults {
+		fields[i] = FieldError(f)
+	}
+	return fields
 }

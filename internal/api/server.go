@@ -7,6 +7,14 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/ctrip-gateway/ctrip/config"
+	"github.com/ctrip-gateway/ctrip/internal/access"
+	"github.com/ctrip-gateway/ctrip/internal/delivery"
+	"github.com/ctrip-gateway/ctrip/internal/payments"
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/internal/telemetry"
+	"github.com/ctrip-gateway/ctrip/internal/vault"
 )
 
 // Options are what a Server needs.
@@ -15,6 +23,15 @@ type Options struct {
 	Now    func() time.Time
 	// HTTPS says that merchants reach the gateway by https, so browsers may be told to insist on it.
 	HTTPS bool
+
+	Store      *store.Store
+	Payments   *payments.Service
+	Deliveries *delivery.Service
+	Access     *access.Service
+	Vault      *vault.Vault
+	Chains     []config.Chain
+	Limits     config.API
+	Metrics    *telemetry.Metrics
 }
 
 // Server answers merchants.
@@ -47,6 +64,11 @@ func New(o Options) (*Server, error) {
 	s.echo.GET("/openapi.yaml", static("application/yaml", "", openAPI))
 	s.echo.GET("/docs", static("text/html; charset=utf-8", pagePolicy, page))
 	s.echo.GET("/docs/reference.css", static("text/css; charset=utf-8", "", referenceCSS))
+	h := &handlers{
+		store: o.Store, payments: o.Payments, deliveries: o.Deliveries, access: o.Access, vault: o.Vault, chains: o.Chains,
+		limits: o.Limits, limiter: newLimiter(o.Limits.Rate, o.Limits.Burst, o.Now), metrics: o.Metrics, now: o.Now, log: o.Logger,
+	}
+	RegisterHandlersWithOptions(s.echo, NewStrictHandler(h, nil), RegisterHandlersOptions{OperationMiddlewares: s.guards(h.admit)})
 	return s, nil
 }
 
@@ -77,7 +99,7 @@ func (s *Server) guards(admit func(scopes []string) []echo.MiddlewareFunc) map[s
 	validate := newValidator(s.spec).middleware
 	all := make(map[string][]echo.MiddlewareFunc, len(s.spec.operations))
 	for _, op := range s.spec.operations {
-		all[op.id] = append(admit(op.scopes), bodyLimit, validate)
+		all[op.id] = append(admit(op.scopes), bodyLimit, hashBody, validate)
 	}
 	return all
 }

@@ -20,7 +20,7 @@ func (s *Service) CreateEndpoint(ctx context.Context, tx *store.Tx, by By, merch
 	}
 	var faults Faults
 	if set.URL == nil {
-		faults = append(faults, Fault{"url", "is needed", "https://shop.example/hooks"})
+		faults = append(faults, Fault{Field: "url", Message: "is needed", Example: "https://shop.example/hooks"})
 	}
 	faults = append(faults, s.apply(&e, set)...)
 	key, fault := newSecret(secret)

@@ -29,10 +29,10 @@ func (s *Service) RotateSecret(ctx context.Context, tx *store.Tx, by By, merchan
 	}
 	var faults Faults
 	if overlap < 0 || overlap > MaxOverlap {
-		faults = append(faults, Fault{"overlap_seconds", "must be 0 to 604800", "86400"})
+		faults = append(faults, Fault{Field: "overlap_seconds", Message: "must be 0 to 604800", Example: "86400"})
 	}
 	if r.ActivateIn < 0 || r.ActivateIn > MaxActivateIn {
-		faults = append(faults, Fault{"activate_in", "must be 0 to 604800 seconds", "3600"})
+		faults = append(faults, Fault{Field: "activate_in", Message: "must be 0 to 604800 seconds", Example: "3600"})
 	}
 	key, fault := newSecret(r.Secret)
 	if fault != nil {
@@ -68,13 +68,13 @@ func newSecret(given *string) (webhook.Secret, *Fault) {
 	if given == nil {
 		key, err := webhook.NewSecret(nil)
 		if err != nil {
-			return key, &Fault{"secret", err.Error(), ""}
+			return key, &Fault{Field: "secret", Message: err.Error(), Example: ""}
 		}
 		return key, nil
 	}
 	key, err := webhook.ParseSecret(*given)
 	if err != nil {
-		return key, &Fault{"secret", "must be whsec_ and base64 of 24 to 64 bytes, or 24 to 128 bytes without that prefix", "whsec_…"}
+		return key, &Fault{Field: "secret", Message: "must be whsec_ and base64 of 24 to 64 bytes, or 24 to 128 bytes without that prefix", Example: "whsec_…"}
 	}
 	return key, nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/egress"
@@ -23,23 +22,11 @@ var (
 	ErrDefaultEndpoint  = fmt.Errorf("the default endpoint belongs to the deployment and is read-only: %w", models.ErrConflict)
 )
 
-// Fault is a field that breaks a rule.
-type Fault struct {
-	Field   string
-	Message string // what is wrong with the value
-	Example string // a good value
-}
-
-// Faults are all the fields of one request that break a rule.
-type Faults []Fault
-
-func (fs Faults) Error() string {
-	var lines []string
-	for _, f := range fs {
-		lines = append(lines, f.Field+" "+f.Message)
-	}
-	return strings.Join(lines, "; ")
-}
+// Fault and Faults are how a deed refuses a request whose fields break a rule.
+type (
+	Fault  = models.Fault
+	Faults = models.Faults
+)
 
 // By is who does something, for the audit log.
 type By struct {

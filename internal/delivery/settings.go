@@ -57,7 +57,7 @@ func (set Settings) names() []string {
 func (s *Service) apply(e *models.Endpoint, set Settings) Faults {
 	var faults Faults
 	bad := func(field, example, format string, args ...any) {
-		faults = append(faults, Fault{field, fmt.Sprintf(format, args...), example})
+		faults = append(faults, Fault{Field: field, Message: fmt.Sprintf(format, args...), Example: example})
 	}
 	if set.URL != nil {
 		url, err := s.CheckURL(egress.Party{Merchant: e.MerchantID}, *set.URL)

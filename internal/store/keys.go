@@ -56,3 +56,10 @@ func (q *Queries) TouchAPIKeys(ctx context.Context, used map[string]time.Time) e
 	}
 	return nil
 }
+
+// ListAPIKeys reads a page of a merchant's keys.
+func (q *Queries) ListAPIKeys(ctx context.Context, merchantID string, p Page) ([]models.APIKey, error) {
+	var rows []models.APIKey
+	err := p.apply(q.with(ctx).Where("merchant_id = ?", merchantID)).Find(&rows).Error
+	return rows, wrap("list keys", err)
+}

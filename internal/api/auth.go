@@ -1,0 +1,141 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"golang.org/x/time/rate"
+
+	"github.com/ctrip-gateway/ctrip/internal/access"
+	"github.com/ctrip-gateway/ctrip/internal/delivery"
+	"github.com/ctrip-gateway/ctrip/models"
+)
+
+// exchange is what the middleware has learned of a request. The generated handlers are given nothing but a context, so it
+// travels there, from [handlers.admit] to [callerOf], and nowhere else.
+type exchange struct {
+	merchant         models.Merchant
+	key              models.APIKey
+	ip, method, path string
+	bodyHash         string // hex SHA-256 of the body as received
+}
+
+type exchangeKey struct{}
+
+// callerOf returns the exchange of an authenticated request.
+func callerOf(ctx context.Context) exchange { return ctx.Value(exchangeKey{}).(exchange) }
+
+// by is who asks, for the audit log.
+func (x exchange) by() delivery.By { return delivery.By{Actor: "key:" + x.key.ID, IP: x.ip} }
+
+// admit stands before every operation: a live key, its scopes, and its rate.
+func (h *handlers) admit(scopes []string) []echo.MiddlewareFunc {
+	return []echo.MiddlewareFunc{func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			r := c.Request()
+			presented, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+			if !ok {
+				h.metrics.AuthFailure()
+				return NewProblem(CodeUnauthorized, "Send the API key as `Authorization: Bearer ck_…`.")
+			}
+			key, merchant, err := h.access.Authenticate(r.Context(), strings.TrimSpace(presented))
+			if errors.Is(err, access.ErrUnauthenticated) {
+				h.metrics.AuthFailure()
+				return NewProblem(CodeUnauthorized, "The API key is unknown, expired or revoked.").Because(err)
+			} else if err != nil {
+				return err
+			}
+			c.Set(merchantKey, merchant.ID)
+			c.Set(apiKeyKey, key.ID)
+			if wait := h.limiter.take(key.ID, merchant.RatePerSecond); wait > 0 {
+				return NewProblem(CodeRateLimited, "This API key has made too many requests.").RetryAfter(wait)
+			}
+			for _, s := range scopes {
+				if !key.Allows(models.Scope(s)) {
+					return NewProblem(CodeInsufficientScope, "This request needs the scope "+s+".")
+				}
+			}
+			x := exchange{merchant: merchant, key: key, ip: c.RealIP(), method: r.Method, path: r.URL.Path}
+			c.SetRequest(r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
+			return next(c)
+		}
+	}}
+}
+
+// hashBody notes the hash of the body, which tells two requests with one Idempotency-Key apart.
+func hashBody(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		if !slices.Contains([]string{"POST", "PATCH", "PUT"}, r.Method) {
+			return next(c)
+		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return unreadable(err)
+		}
+		if x, ok := r.Context().Value(exchangeKey{}).(exchange); ok {
+			sum := sha256.Sum256(body)
+			x.bodyHash = hex.EncodeToString(sum[:])
+			r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		c.SetRequest(r)
+		return next(c)
+	}
+}
+
+// limiter gives each API key a bucket. Buckets that are full again are forgotten.
+type limiter struct {
+	rate  rate.Limit
+	burst int
+	now   func() time.Time
+
+	mu      sync.Mutex
+	buckets map[string]*rate.Limiter
+	swept   time.Time
+}
+
+// sweepBuckets is how often full buckets are dropped.
+const sweepBuckets = time.Minute
+
+func newLimiter(perSecond float64, burst int, now func() time.Time) *limiter {
+	return &limiter{rate: rate.Limit(perSecond), burst: burst, now: now, buckets: make(map[string]*rate.Limiter)}
+}
+
+// take takes one request out of a key's bucket, or says how long to wait. own is the merchant's limit, if it has one.
+func (l *limiter) take(keyID string, own *int) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	if now.Sub(l.swept) > sweepBuckets {
+		for id, b := range l.buckets {
+			if b.TokensAt(now) >= float64(b.Burst()) {
+				delete(l.buckets, id)
+			}
+		}
+		l.swept = now
+	}
+	b, ok := l.buckets[keyID]
+	if !ok {
+		b = rate.NewLimiter(l.rate, l.burst)
+		if own != nil {
+			b = rate.NewLimiter(rate.Limit(*own), max(*own, l.burst))
+		}
+		l.buckets[keyID] = b
+	}
+	reservation := b.ReserveN(now, 1)
+	if wait := reservation.DelayFrom(now); wait > 0 {
+		reservation.CancelAt(now)
+		return wait
+	}
+	return 0
+}

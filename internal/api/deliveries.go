@@ -1,0 +1,84 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/models"
+)
+
+// ListDeliveries shows a page of deliveries, newest first.
+func (h *handlers) ListDeliveries(ctx context.Context, r ListDeliveriesRequestObject) (ListDeliveriesResponseObject, error) {
+	page, err := pageOf(r.Params.Limit, r.Params.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := h.store.ListDeliveries(ctx, callerOf(ctx).merchant.ID, store.DeliveryFilter{
+		EndpointID: deref(r.Params.EndpointID), EventID: deref(r.Params.EventID), EventType: string(deref(r.Params.EventType)),
+		State: string(deref(r.Params.State)), Created: store.Range{After: deref(r.Params.CreatedAfter), Before: deref(r.Params.CreatedBefore)},
+	}, page)
+	if err != nil {
+		return nil, err
+	}
+	list := ListDeliveries200JSONResponse{Data: []Delivery{}}
+	for _, d := range rows {
+		list.Data = append(list.Data, deliveryView(d))
+	}
+	if n := len(rows); n > 0 {
+		list.NextCursor = nextCursor(n, page.Limit, rows[n-1].CreatedAt, rows[n-1].ID)
+	}
+	return list, nil
+}
+
+// GetDelivery shows a delivery with every attempt.
+func (h *handlers) GetDelivery(ctx context.Context, r GetDeliveryRequestObject) (GetDeliveryResponseObject, error) {
+	x := callerOf(ctx)
+	d, err := h.ownDelivery(ctx, x, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	attempts, err := h.store.Attempts(ctx, x.merchant.ID, d.ID)
+	if err != nil {
+		return nil, err
+	}
+	v, err := detailView(d, attempts)
+	return GetDelivery200JSONResponse(v), err
+}
+
+// Redeliver sends an event to an endpoint again: same body, same webhook-id, a row of its own.
+func (h *handlers) Redeliver(ctx context.Context, r RedeliverRequestObject) (RedeliverResponseObject, error) {
+	x := callerOf(ctx)
+	if _, err := h.ownDelivery(ctx, x, r.ID); err != nil {
+		return nil, err
+	}
+	return h.once(ctx, r.Params.IdempotencyKey, func(tx *store.Tx) (kept, error) {
+		d, err := h.deliveries.Redeliver(ctx, tx, x.by(), x.merchant.ID, r.ID)
+		if err != nil {
+			return kept{}, err
+		}
+		return answer(http.StatusAccepted, deliveryView(d))
+	})
+}
+
+// detail answers with a delivery and its attempts.
+func (h *handlers) detail(ctx context.Context, x exchange, d models.Delivery) (kept, error) {
+	attempts, err := h.store.Attempts(ctx, x.merchant.ID, d.ID)
+	if err != nil {
+		return kept{}, err
+	}
+	v, err := detailView(d, attempts)
+	if err != nil {
+		return kept{}, err
+	}
+	return answer(http.StatusOK, v)
+}
+
+// ownDelivery reads a delivery of the caller.
+func (h *handlers) ownDelivery(ctx context.Context, x exchange, id string) (models.Delivery, error) {
+	if !models.IsID(models.PrefixDelivery, id) {
+		return models.Delivery{}, NotFound("delivery")
+	}
+	d, err := h.store.Delivery(ctx, x.merchant.ID, id)
+	return d, h.orNotFound(err, "delivery")
+}

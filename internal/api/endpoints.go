@@ -1,0 +1,306 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/internal/delivery"
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/models"
+	"github.com/ctrip-gateway/ctrip/webhook"
+)
+
+// ListWebhookEndpoints shows a page of endpoints, newest first.
+func (h *handlers) ListWebhookEndpoints(ctx context.Context, r ListWebhookEndpointsRequestObject) (ListWebhookEndpointsResponseObject, error) {
+	page, err := pageOf(r.Params.Limit, r.Params.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := h.store.ListEndpoints(ctx, callerOf(ctx).merchant.ID, page)
+	if err != nil {
+		return nil, err
+	}
+	list := ListWebhookEndpoints200JSONResponse{Data: []WebhookEndpoint{}}
+	for _, e := range rows {
+		v, err := h.endpointView(ctx, h.store, e)
+		if err != nil {
+			return nil, err
+		}
+		list.Data = append(list.Data, v)
+	}
+	if n := len(rows); n > 0 {
+		list.NextCursor = nextCursor(n, page.Limit, rows[n-1].CreatedAt, rows[n-1].ID)
+	}
+	return list, nil
+}
+
+// CreateWebhookEndpoint makes an endpoint; its secret is in this answer and in no other.
+func (h *handlers) CreateWebhookEndpoint(ctx context.Context, r CreateWebhookEndpointRequestObject) (CreateWebhookEndpointResponseObject, error) {
+	x, b := callerOf(ctx), r.Body
+	set := delivery.Settings{
+		URL: &b.URL, Description: b.Description, Headers: deref(b.Headers), CAPEM: b.CAPEM, SPKIPins: b.SPKIPins, Events: patterns(b.Events),
+		TimeoutMS: millisOf(b.Timeout), MaxInFlight: asGiven(b.MaxInFlight), MaxAttempts: asGiven(b.MaxAttempts),
+		RetryBaseMS: millisOf(b.RetryBase), RetryMaxMS: millisOf(b.RetryMax),
+	}
+	if b.ClientCert != nil {
+		set.ClientCert = &delivery.ClientCert{CertPEM: b.ClientCert.CertPEM, KeyPEM: b.ClientCert.KeyPEM}
+	}
+	return h.once(ctx, r.Params.IdempotencyKey, func(tx *store.Tx) (kept, error) {
+		e, secret, err := h.deliveries.CreateEndpoint(ctx, tx, x.by(), x.merchant.ID, set, b.Secret)
+		if err != nil {
+			return kept{}, err
+		}
+		return h.endpointAnswer(ctx, tx, http.StatusCreated, e, &secret)
+	})
+}
+
+// GetWebhookEndpoint shows one endpoint, with its version as ETag.
+func (h *handlers) GetWebhookEndpoint(ctx context.Context, r GetWebhookEndpointRequestObject) (GetWebhookEndpointResponseObject, error) {
+	e, err := h.ownEndpoint(ctx, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	v, err := h.endpointView(ctx, h.store, e)
+	if err != nil {
+		return nil, err
+	}
+	return GetWebhookEndpoint200JSONResponse{endpointResponse(e, v)}, nil
+}
+
+// UpdateWebhookEndpoint changes what the body names, if the caller saw the newest version.
+func (h *handlers) UpdateWebhookEndpoint(ctx context.Context, r UpdateWebhookEndpointRequestObject) (UpdateWebhookEndpointResponseObject, error) {
+	x, b := callerOf(ctx), r.Body
+	set := delivery.Settings{
+		URL: b.URL, Description: b.Description, Headers: deref(b.Headers), SPKIPins: b.SPKIPins, Events: patterns(b.Events),
+		TimeoutMS: millisOr(b.Timeout), MaxInFlight: intOr(b.MaxInFlight), MaxAttempts: intOr(b.MaxAttempts),
+		RetryBaseMS: millisOr(b.RetryBase), RetryMaxMS: millisOr(b.RetryMax),
+	}
+	if b.CAPEM.Set {
+		pem := deref(b.CAPEM.Value)
+		set.CAPEM = &pem
+	}
+	if b.ClientCert.Set {
+		cert := deref(b.ClientCert.Value)
+		set.ClientCert = &delivery.ClientCert{CertPEM: cert.CertPEM, KeyPEM: cert.KeyPEM}
+	}
+	if _, err := h.ownEndpoint(ctx, r.ID); err != nil {
+		return nil, err
+	}
+	var out UpdateWebhookEndpoint200JSONResponse
+	err := h.store.InTx(ctx, func(tx *store.Tx) error {
+		if err := h.stillAt(ctx, tx, x, r.ID, r.Params.IfMatch); err != nil {
+			return err
+		}
+		e, err := h.deliveries.UpdateEndpoint(ctx, tx, x.by(), x.merchant.ID, r.ID, set)
+		if err != nil {
+			return err
+		}
+		v, err := h.endpointView(ctx, tx, e)
+		out = UpdateWebhookEndpoint200JSONResponse{endpointResponse(e, v)}
+		return err
+	})
+	return out, err
+}
+
+// DeleteWebhookEndpoint ends an endpoint; what waits for it is canceled.
+func (h *handlers) DeleteWebhookEndpoint(ctx context.Context, r DeleteWebhookEndpointRequestObject) (DeleteWebhookEndpointResponseObject, error) {
+	x := callerOf(ctx)
+	if _, err := h.ownEndpoint(ctx, r.ID); err != nil {
+		return nil, err
+	}
+	err := h.store.InTx(ctx, func(tx *store.Tx) error {
+		if err := h.stillAt(ctx, tx, x, r.ID, r.Params.IfMatch); err != nil {
+			return err
+		}
+		return h.deliveries.DeleteEndpoint(ctx, tx, x.by(), x.merchant.ID, r.ID)
+	})
+	return DeleteWebhookEndpoint204Response{}, err
+}
+
+// EnableWebhookEndpoint resumes an endpoint and what was held for it.
+func (h *handlers) EnableWebhookEndpoint(ctx context.Context, r EnableWebhookEndpointRequestObject) (EnableWebhookEndpointResponseObject, error) {
+	return h.change(ctx, r.ID, r.Params.IdempotencyKey, func(tx *store.Tx, x exchange) (models.Endpoint, *webhook.Secret, error) {
+		e, err := h.deliveries.EnableEndpoint(ctx, tx, x.by(), x.merchant.ID, r.ID)
+		return e, nil, err
+	})
+}
+
+// DisableWebhookEndpoint stops an endpoint; deliveries are held from now on.
+func (h *handlers) DisableWebhookEndpoint(ctx context.Context, r DisableWebhookEndpointRequestObject) (DisableWebhookEndpointResponseObject, error) {
+	reason := "disabled by the merchant"
+	if r.Body != nil && r.Body.Reason != nil {
+		reason = *r.Body.Reason
+	}
+	return h.change(ctx, r.ID, r.Params.IdempotencyKey, func(tx *store.Tx, x exchange) (models.Endpoint, *webhook.Secret, error) {
+		e, err := h.deliveries.DisableEndpoint(ctx, tx, x.by(), x.merchant.ID, r.ID, reason)
+		return e, nil, err
+	})
+}
+
+// RotateWebhookSecret gives an endpoint another secret, shown in this answer only.
+func (h *handlers) RotateWebhookSecret(ctx context.Context, r RotateWebhookSecretRequestObject) (RotateWebhookSecretResponseObject, error) {
+	var plan delivery.Rotation
+	if b := r.Body; b != nil {
+		plan.Secret, plan.ActivateIn = b.Secret, time.Duration(deref(b.ActivateIn))*time.Second
+		if b.OverlapSeconds != nil {
+			overlap := time.Duration(*b.OverlapSeconds) * time.Second
+			plan.Overlap = &overlap
+		}
+	}
+	return h.change(ctx, r.ID, r.Params.IdempotencyKey, func(tx *store.Tx, x exchange) (models.Endpoint, *webhook.Secret, error) {
+		e, secret, err := h.deliveries.RotateSecret(ctx, tx, x.by(), x.merchant.ID, r.ID, plan)
+		return e, &secret, err
+	})
+}
+
+// change is an action on one endpoint that answers with the endpoint.
+func (h *handlers) change(ctx context.Context, id string, key *string, deed func(*store.Tx, exchange) (models.Endpoint, *webhook.Secret, error)) (kept, error) {
+	if _, err := h.ownEndpoint(ctx, id); err != nil {
+		return kept{}, err
+	}
+	return h.once(ctx, key, func(tx *store.Tx) (kept, error) {
+		e, secret, err := deed(tx, callerOf(ctx))
+		if err != nil {
+			return kept{}, err
+		}
+		return h.endpointAnswer(ctx, tx, http.StatusOK, e, secret)
+	})
+}
+
+const (
+	// testPoll is how often a test looks for its verdict, testPatience how long after the endpoint's own timeout it gives up.
+	testPoll     = 50 * time.Millisecond
+	testPatience = 3 * time.Second
+)
+
+// TestWebhookEndpoint sends a real signed webhook.test and waits for the verdict; when the endpoint takes longer than its
+// timeout allows, the delivery is still pending in the answer.
+func (h *handlers) TestWebhookEndpoint(ctx context.Context, r TestWebhookEndpointRequestObject) (TestWebhookEndpointResponseObject, error) {
+	x := callerOf(ctx)
+	e, err := h.ownEndpoint(ctx, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	var d models.Delivery
+	a, err := h.once(ctx, r.Params.IdempotencyKey, func(tx *store.Tx) (kept, error) {
+		if d, err = h.deliveries.TestEndpoint(ctx, tx, x.by(), x.merchant.ID, e.ID); err != nil {
+			return kept{}, err
+		}
+		v, err := detailView(d, nil)
+		if err != nil {
+			return kept{}, err
+		}
+		return answer(http.StatusOK, v)
+	})
+	if err != nil || d.ID == "" { // refused, or an earlier answer again
+		return a, err
+	}
+	wait, cancel := context.WithTimeout(ctx, h.testWait(e))
+	defer cancel()
+	for {
+		row, err := h.store.Delivery(ctx, x.merchant.ID, d.ID)
+		if err != nil {
+			return nil, err
+		}
+		if row.Attempts > 0 || wait.Err() != nil {
+			return h.detail(ctx, x, row)
+		}
+		select {
+		case <-wait.Done():
+		case <-time.After(testPoll):
+		}
+	}
+}
+
+func (h *handlers) testWait(e models.Endpoint) time.Duration {
+	if e.TimeoutMS != nil {
+		return time.Duration(*e.TimeoutMS)*time.Millisecond + testPatience
+	}
+	return 10*time.Second + testPatience
+}
+
+// ownEndpoint reads an endpoint of the caller.
+func (h *handlers) ownEndpoint(ctx context.Context, id string) (models.Endpoint, error) {
+	if !models.IsID(models.PrefixEndpoint, id) {
+		return models.Endpoint{}, NotFound("webhook endpoint")
+	}
+	e, err := h.store.Endpoint(ctx, callerOf(ctx).merchant.ID, id)
+	return e, h.orNotFound(err, "webhook endpoint")
+}
+
+// stillAt refuses a conditional request whose version is not the newest any more.
+func (h *handlers) stillAt(ctx context.Context, tx *store.Tx, x exchange, id string, ifMatch *string) error {
+	if ifMatch == nil || *ifMatch == "*" {
+		return nil
+	}
+	e, err := tx.LockEndpoint(ctx, x.merchant.ID, id)
+	if err != nil {
+		return h.orNotFound(err, "webhook endpoint")
+	}
+	if etag(e) != *ifMatch {
+		return NewProblem(CodeVersionMismatch, "The endpoint is at version "+etag(e)+" now. Read it again and decide anew.")
+	}
+	return nil
+}
+
+func (h *handlers) endpointAnswer(ctx context.Context, tx *store.Tx, status int, e models.Endpoint, secret *webhook.Secret) (kept, error) {
+	v, err := h.endpointView(ctx, tx, e)
+	if err != nil {
+		return kept{}, err
+	}
+	if secret != nil {
+		shown := secret.Reveal()
+		v.Secret = &shown
+	}
+	a, err := answer(status, v)
+	a.header = http.Header{"ETag": {etag(e)}}
+	return a, err
+}
+
+func endpointResponse(e models.Endpoint, v WebhookEndpoint) WebhookEndpointJSONResponse {
+	tag := etag(e)
+	return WebhookEndpointJSONResponse{Body: v, Headers: WebhookEndpointResponseHeaders{ETag: &tag}}
+}
+
+func patterns(given *[]EventPattern) []string {
+	if given == nil {
+		return nil
+	}
+	out := []string{}
+	for _, p := range *given {
+		out = append(out, string(p))
+	}
+	return out
+}
+
+// asGiven and millisOf turn a value that may be left out into a setting; intOr and millisOr one that may also be null.
+func asGiven(v *int) **int {
+	if v == nil {
+		return nil
+	}
+	return &v
+}
+
+func millisOf(seconds *int) **int {
+	if seconds == nil {
+		return nil
+	}
+	ms := *seconds * 1000
+	p := &ms
+	return &p
+}
+
+func intOr(o Optional[int]) **int {
+	if !o.Set {
+		return nil
+	}
+	return &o.Value
+}
+
+func millisOr(o Optional[int]) **int {
+	if o.Set && o.Value != nil {
+		return millisOf(o.Value)
+	}
+	return intOr(o)
+}

@@ -1,0 +1,55 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/config"
+	"github.com/ctrip-gateway/ctrip/internal/access"
+	"github.com/ctrip-gateway/ctrip/internal/delivery"
+	"github.com/ctrip-gateway/ctrip/internal/payments"
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/internal/telemetry"
+	"github.com/ctrip-gateway/ctrip/internal/vault"
+	"github.com/ctrip-gateway/ctrip/models"
+)
+
+// handlers implement StrictServerInterface: one file a resource. They translate; the deeds are in internal/payments,
+// internal/delivery and internal/access.
+type handlers struct {
+	store      *store.Store
+	payments   *payments.Service
+	deliveries *delivery.Service
+	access     *access.Service
+	vault      *vault.Vault
+	chains     []config.Chain
+	limits     config.API
+	limiter    *limiter
+	metrics    *telemetry.Metrics
+	now        func() time.Time
+	log        *slog.Logger
+}
+
+var _ StrictServerInterface = (*handlers)(nil)
+
+// answer is a JSON answer, encoded as events are: without HTML escaping.
+func answer(status int, v any) (kept, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return kept{}, err
+	}
+	return kept{status: status, body: bytes.TrimSuffix(b.Bytes(), []byte("\n"))}, nil
+}
+
+// orNotFound names the thing that is not there.
+func (h *handlers) orNotFound(err error, what string) error {
+	if errors.Is(err, models.ErrNotFound) {
+		return NotFound(what).Because(err)
+	}
+	return err
+}

@@ -1,0 +1,117 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/models"
+)
+
+const (
+	keepAnswers = 24 * time.Hour
+	// loserWaits is how long a request waits for another one with the same key to commit (ruling 21).
+	loserWaits = 10 * time.Second
+)
+
+// sealedAnswer is what an idempotency record keeps, encrypted: it may hold a secret that is shown once.
+type sealedAnswer struct {
+	Status int         `json:"status"`
+	Header http.Header `json:"header,omitempty"`
+	Body   []byte      `json:"body"`
+}
+
+// once runs an effect in one transaction, together with the record of its idempotency key, if it has one.
+func (h *handlers) once(ctx context.Context, key *string, effect func(tx *store.Tx) (kept, error)) (kept, error) {
+	return h.idempotent(ctx, key, func(keep func(*store.Tx, kept) error) (kept, error) {
+		var a kept
+		err := h.store.InTx(ctx, func(tx *store.Tx) (err error) {
+			if a, err = effect(tx); err != nil {
+				return err
+			}
+			return keep(tx, a)
+		})
+		return a, err
+	})
+}
+
+// idempotent answers from the record of the key when there is one, and otherwise runs an effect that calls keep in its
+// transaction. Of several requests at once one wins; whoever loses, by whatever constraint, gets the winner's answer.
+func (h *handlers) idempotent(ctx context.Context, key *string, run func(keep func(*store.Tx, kept) error) (kept, error)) (kept, error) {
+	if key == nil {
+		return run(func(*store.Tx, kept) error { return nil })
+	}
+	if a, err := h.replay(ctx, *key); err != nil || a != nil {
+		return orEmpty(a), err
+	}
+	x := callerOf(ctx)
+	a, err := run(func(tx *store.Tx, a kept) error {
+		plain, err := json.Marshal(sealedAnswer{a.status, a.header, a.body})
+		if err != nil {
+			return err
+		}
+		sealed, err := h.vault.Seal(plain, recordPlace(x, *key))
+		if err != nil {
+			return err
+		}
+		now := h.now().UTC().Truncate(time.Microsecond)
+		return tx.KeepAnswer(ctx, models.IdempotencyRecord{
+			MerchantID: x.merchant.ID, Method: x.method, Path: x.path, Key: *key, RequestHash: x.bodyHash, StatusCode: a.status,
+			Answer: sealed, CreatedAt: now, ExpiresAt: now.Add(keepAnswers),
+		}, loserWaits)
+	})
+	if err == nil {
+		return a, nil
+	}
+	if errors.Is(err, store.ErrIdempotencyBusy) {
+		return kept{}, NewProblem(CodeIdempotencyInProgress, "").RetryAfter(time.Second).Because(err)
+	}
+	if winner, replayErr := h.replay(ctx, *key); replayErr != nil {
+		return kept{}, replayErr
+	} else if winner != nil {
+		return *winner, nil
+	}
+	return kept{}, err
+}
+
+// replay returns the answer kept for a key, or nil.
+func (h *handlers) replay(ctx context.Context, key string) (*kept, error) {
+	x := callerOf(ctx)
+	r, err := h.store.IdempotencyRecord(ctx, x.merchant.ID, x.method, x.path, key, h.now())
+	if errors.Is(err, models.ErrNotFound) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	if r.RequestHash != x.bodyHash {
+		return nil, NewProblem(CodeIdempotencyKeyReused, "The key was first used with another body. Use a new key for a new request.")
+	}
+	plain, err := h.vault.Open(r.Answer, recordPlace(x, key))
+	if err != nil {
+		return nil, err
+	}
+	var a sealedAnswer
+	if err := json.Unmarshal(plain, &a); err != nil {
+		return nil, err
+	}
+	header := a.Header.Clone()
+	if header == nil {
+		header = make(http.Header)
+	}
+	header.Set("Idempotency-Replayed", "true")
+	return &kept{status: a.Status, header: header, body: a.Body}, nil
+}
+
+func recordPlace(x exchange, key string) string {
+	return "idempotency_keys/" + x.merchant.ID + " " + x.method + " " + x.path + " " + key + "/answer"
+}
+
+func orEmpty(a *kept) kept {
+	if a == nil {
+		return kept{}
+	}
+	return *a
+}
