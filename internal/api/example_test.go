@@ -33,12 +33,12 @@ func ExampleUnprocessable() {
 }
 
 func ExampleOptional() {
-	for _, body := range []string{`{}`, `{"rate_limit":null}`, `{"rate_limit":5}`} {
+	for _, body := range []string{`{}`, `{"max_in_flight":null}`, `{"max_in_flight":5}`} {
 		var u api.WebhookEndpointUpdate
 		if err := json.Unmarshal([]byte(body), &u); err != nil {
 			panic(err)
 		}
-		switch l := u.RateLimit; {
+		switch l := u.MaxInFlight; {
 		case !l.Set:
 			fmt.Println("keep it")
 		case l.Value == nil:

@@ -11,24 +11,6 @@ import (
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
-// Defines values for WebhookTestSignWith.
-const (
-	WebhookTestSignWithCurrent WebhookTestSignWith = "current"
-	WebhookTestSignWithNext    WebhookTestSignWith = "next"
-)
-
-// Valid indicates whether the value is a known member of the WebhookTestSignWith enum.
-func (e WebhookTestSignWith) Valid() bool {
-	switch e {
-	case WebhookTestSignWithCurrent:
-		return true
-	case WebhookTestSignWithNext:
-		return true
-	default:
-		return false
-	}
-}
-
 // AccountKey Where new addresses come from; null until the operator has set an account key.
 //
 // Example: {"branch":0,"fingerprint":"3f9a7c1e5b2d8f60a4c7e1b3d5f7092846ac8e0f1d3b5c7a9e2f4d6b8c0a1e3f","first_address":"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed","next_index":18}
@@ -652,14 +634,8 @@ type Transfer = webhook.Transfer
 
 // WebhookEndpoint Settings that are null follow the deployment's default.
 //
-// Example: {"batch_max_events":null,"batch_max_wait":null,"breaker":{"open_until":null,"state":"closed"},"ca_pem":null,"client_cert_pem":null,"created_at":"2026-11-23T09:00:00.000Z","default":false,"description":"Order system","disabled_reason":null,"events":["payment.*"],"headers":{"X-Route":"[redacted]"},"id":"we_0k3mzp7t4n9v5w2x8y6b3c1d0e","last_success_at":"2026-11-23T10:03:12.600Z","max_attempts":null,"max_in_flight":null,"rate_limit":null,"retry_base":null,"retry_max":null,"secrets":[{"active_from":"2026-11-23T09:00:00.000Z","created_at":"2026-11-23T09:00:00.000Z","expires_at":null,"role":"current"}],"spki_pins":[],"status":"enabled","timeout":10,"updated_at":"2026-11-23T09:00:00.000Z","url":"https://shop.example/webhooks"}
+// Example: {"breaker":{"open_until":null,"state":"closed"},"ca_pem":null,"client_cert_pem":null,"created_at":"2026-11-23T09:00:00.000Z","default":false,"description":"Order system","disabled_reason":null,"events":["payment.*"],"headers":{"X-Route":"[redacted]"},"id":"we_0k3mzp7t4n9v5w2x8y6b3c1d0e","last_success_at":"2026-11-23T10:03:12.600Z","max_attempts":null,"max_in_flight":null,"retry_base":null,"retry_max":null,"secrets":[{"active_from":"2026-11-23T09:00:00.000Z","created_at":"2026-11-23T09:00:00.000Z","expires_at":null,"role":"current"}],"spki_pins":[],"status":"enabled","timeout":10,"updated_at":"2026-11-23T09:00:00.000Z","url":"https://shop.example/webhooks"}
 type WebhookEndpoint struct {
-	// BatchMaxEvents Example: 1
-	BatchMaxEvents *int `json:"batch_max_events"`
-
-	// BatchMaxWait Example: 2
-	BatchMaxWait *int `json:"batch_max_wait"`
-
 	// Breaker The circuit breaker. While it is open, deliveries wait and lose no attempt.
 	//
 	// Example: {"open_until":null,"state":"closed"}
@@ -709,9 +685,6 @@ type WebhookEndpoint struct {
 	// MaxInFlight Example: 10
 	MaxInFlight *int `json:"max_in_flight"`
 
-	// RateLimit Example: 50
-	RateLimit *int `json:"rate_limit"`
-
 	// RetryBase Example: 5
 	RetryBase *int `json:"retry_base"`
 
@@ -744,16 +717,6 @@ type WebhookEndpoint struct {
 
 // WebhookEndpointCreate Example: {"description":"Order system","events":["payment.*"],"url":"https://shop.example/webhooks"}
 type WebhookEndpointCreate struct {
-	// BatchMaxEvents Send up to this many events in one request; 1 means one by one.
-	//
-	// Example: 1
-	BatchMaxEvents *int `json:"batch_max_events,omitempty"`
-
-	// BatchMaxWait Seconds to wait for a batch to fill.
-	//
-	// Example: 2
-	BatchMaxWait *int `json:"batch_max_wait,omitempty"`
-
 	// CAPEM Trust these authorities instead of the system's, in PEM.
 	//
 	// Example: -----BEGIN CERTIFICATE-----
@@ -786,11 +749,6 @@ type WebhookEndpointCreate struct {
 	//
 	// Example: 10
 	MaxInFlight *int `json:"max_in_flight,omitempty"`
-
-	// RateLimit Requests a second at most.
-	//
-	// Example: 50
-	RateLimit *int `json:"rate_limit,omitempty"`
 
 	// RetryBase Seconds before the first retry; each one waits three times longer.
 	//
@@ -831,7 +789,7 @@ type WebhookEndpointDisable struct {
 	Reason *string `json:"reason,omitempty"`
 }
 
-// WebhookEndpointList Example: {"data":[{"batch_max_events":null,"batch_max_wait":null,"breaker":{"open_until":null,"state":"closed"},"ca_pem":null,"client_cert_pem":null,"created_at":"2026-11-23T09:00:00.000Z","default":false,"description":"Order system","disabled_reason":null,"events":["payment.*"],"headers":{"X-Route":"[redacted]"},"id":"we_0k3mzp7t4n9v5w2x8y6b3c1d0e","last_success_at":"2026-11-23T10:03:12.600Z","max_attempts":null,"max_in_flight":null,"rate_limit":null,"retry_base":null,"retry_max":null,"secrets":[{"active_from":"2026-11-23T09:00:00.000Z","created_at":"2026-11-23T09:00:00.000Z","expires_at":null,"role":"current"}],"spki_pins":[],"status":"enabled","timeout":10,"updated_at":"2026-11-23T09:00:00.000Z","url":"https://shop.example/webhooks"}],"next_cursor":null}
+// WebhookEndpointList Example: {"data":[{"breaker":{"open_until":null,"state":"closed"},"ca_pem":null,"client_cert_pem":null,"created_at":"2026-11-23T09:00:00.000Z","default":false,"description":"Order system","disabled_reason":null,"events":["payment.*"],"headers":{"X-Route":"[redacted]"},"id":"we_0k3mzp7t4n9v5w2x8y6b3c1d0e","last_success_at":"2026-11-23T10:03:12.600Z","max_attempts":null,"max_in_flight":null,"retry_base":null,"retry_max":null,"secrets":[{"active_from":"2026-11-23T09:00:00.000Z","created_at":"2026-11-23T09:00:00.000Z","expires_at":null,"role":"current"}],"spki_pins":[],"status":"enabled","timeout":10,"updated_at":"2026-11-23T09:00:00.000Z","url":"https://shop.example/webhooks"}],"next_cursor":null}
 type WebhookEndpointList struct {
 	Data []WebhookEndpoint `json:"data"`
 
@@ -841,14 +799,8 @@ type WebhookEndpointList struct {
 	NextCursor *string `json:"next_cursor"`
 }
 
-// WebhookEndpointUpdate Example: {"events":["payment.confirmed","payment.reorged"],"rate_limit":null}
+// WebhookEndpointUpdate Example: {"events":["payment.confirmed","payment.reorged"],"max_in_flight":null}
 type WebhookEndpointUpdate struct {
-	// BatchMaxEvents Example: 1
-	BatchMaxEvents Optional[int] `json:"batch_max_events,omitempty"`
-
-	// BatchMaxWait Example: 2
-	BatchMaxWait Optional[int] `json:"batch_max_wait,omitempty"`
-
 	// CAPEM Example: -----BEGIN CERTIFICATE-----
 	// MIIB…
 	// -----END CERTIFICATE-----
@@ -874,9 +826,6 @@ type WebhookEndpointUpdate struct {
 	// MaxInFlight Example: 10
 	MaxInFlight Optional[int] `json:"max_in_flight,omitempty"`
 
-	// RateLimit Example: 50
-	RateLimit Optional[int] `json:"rate_limit,omitempty"`
-
 	// RetryBase Example: 5
 	RetryBase Optional[int] `json:"retry_base,omitempty"`
 
@@ -894,22 +843,6 @@ type WebhookEndpointUpdate struct {
 	// URL Example: https://shop.example/webhooks
 	URL *string `json:"url,omitempty"`
 }
-
-// WebhookTest Example: {"event_type":"payment.confirmed"}
-type WebhookTest struct {
-	// EventType Example: payment.confirmed
-	EventType *EventType `json:"event_type,omitempty"`
-
-	// SignWith Which secret signs first; `next` is the one that `activate_in` has announced.
-	//
-	// Example: current
-	SignWith *WebhookTestSignWith `json:"sign_with,omitempty"`
-}
-
-// WebhookTestSignWith Which secret signs first; `next` is the one that `activate_in` has announced.
-//
-// Example: current
-type WebhookTestSignWith string
 
 // APIKeyID Example: key_0k3mzn2p5q8r1s4t7v0w3x6y9z
 type APIKeyID = string
@@ -1125,4 +1058,4 @@ type EnableWebhookEndpointJSONRequestBody = Nothing
 type RotateWebhookSecretJSONRequestBody = SecretRotation
 
 // TestWebhookEndpointJSONRequestBody defines body for TestWebhookEndpoint for application/json ContentType.
-type TestWebhookEndpointJSONRequestBody = WebhookTest
+type TestWebhookEndpointJSONRequestBody = Nothing
