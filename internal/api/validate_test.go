@@ -124,7 +124,7 @@ func TestGoodRequests(t *testing.T) {
 		{"POST", "/api/v1/payments/pay_1/cancel", "{}"},
 		{"POST", "/api/v1/webhook_endpoints", `{"url":"http://10.0.0.1\u0000","ca_pem":"-----BEGIN\r\n\tx"}`}, // rules, and so 422, not 400
 		{"PATCH", "/api/v1/webhook_endpoints/we_1", `{"max_in_flight":null,"ca_pem":null,"client_cert":null}`},
-		{"POST", "/api/v1/webhook_endpoints/we_1/test", `{"event_type":"payment.late","sign_with":"next"}`},
+		{"POST", "/api/v1/webhook_endpoints/we_1/test", `{}`},
 		{"GET", "/api/v1/payments?limit=100&status=pending&chain=base&order_id=A%26B&created_after=2026-11-23T10:00:00%2B02:00", ""},
 		{"GET", "/api/v1/events?after=", ""},
 		{"GET", "/api/v1/events?after=0&type=payment.confirmed&payment_id=pay_unknown", ""},
