@@ -12,7 +12,7 @@ import (
 )
 
 func (sh *shell) key() *cobra.Command {
-	return sh.group("key", "Create and revoke API keys", sh.keyCreate(), sh.keyRevoke())
+	return sh.group("key", "Create, list and revoke API keys", sh.keyCreate(), sh.keyList(), sh.keyRevoke())
 }
 
 func scopeNames(scopes []models.Scope) string {
@@ -57,6 +57,29 @@ func (sh *shell) keyCreate() *cobra.Command {
 	c.Flags().StringSliceVar(&scopes, "scopes", nil, "what the key may do, comma-separated (default all)")
 	c.Flags().Var(&expires, "expires-in", "how long the key works, such as 90d or 12h (default for good)")
 	return require(c, "merchant", "name")
+}
+
+func (sh *shell) keyList() *cobra.Command {
+	var merchant string
+	c := &cobra.Command{
+		Use: "list", Short: "List a merchant's API keys, newest first", Args: cobra.NoArgs,
+		Long: "List a merchant's API keys, newest first, revoked and expired ones included. The keys themselves are not shown again.",
+		RunE: sh.atDesk(func(ctx context.Context, d *ops.Desk, _ []string) error {
+			all, err := d.Keys(ctx, merchant)
+			if err != nil {
+				return err
+			}
+			return sh.answer(list[ops.Key]{all}, func() error {
+				var rows [][]string
+				for _, k := range all {
+					rows = append(rows, []string{k.ID, k.Name, k.Prefix, scopeNames(k.Scopes), when(k.ExpiresAt), when(k.RevokedAt), when(k.LastUsedAt)})
+				}
+				return sh.table("ID NAME PREFIX SCOPES EXPIRES REVOKED LAST_USED", "The merchant has no API keys.", rows)
+			})
+		}),
+	}
+	c.Flags().StringVar(&merchant, "merchant", "", "id of the merchant (required)")
+	return require(c, "merchant")
 }
 
 func (sh *shell) keyRevoke() *cobra.Command {

@@ -64,6 +64,29 @@ func (d *Desk) CreateKey(ctx context.Context, r KeyRequest) (KeyCreated, error) 
 	return KeyCreated{keyOf(key), secret}, nil
 }
 
+// keyPage is how many keys are read at a time.
+const keyPage = 100
+
+// Keys lists a merchant's keys, newest first, revoked and expired ones included.
+func (d *Desk) Keys(ctx context.Context, merchantID string) ([]Key, error) {
+	if err := d.known(ctx, merchantID); err != nil {
+		return nil, err
+	}
+	all, page := []Key{}, store.Page{Limit: keyPage}
+	for {
+		rows, err := d.store.ListAPIKeys(ctx, merchantID, page)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, convert(rows, keyOf)...)
+		if len(rows) < keyPage {
+			return all, nil
+		}
+		last := rows[len(rows)-1]
+		page.Before = &store.Position{CreatedAt: last.CreatedAt, ID: last.ID}
+	}
+}
+
 // RevokeKey ends a key, whoever owns it. Processes that have just seen it may accept it for [access.CacheFor] more.
 func (d *Desk) RevokeKey(ctx context.Context, id string) (Key, error) {
 	err := d.inTx(ctx, func(tx *store.Tx) error { return d.access.RevokeKey(ctx, tx, "", id, d.actor, "") })
