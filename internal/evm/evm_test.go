@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"math/big"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
@@ -313,6 +315,29 @@ func TestFinalByTag(t *testing.T) {
 	unsupported := answer(`{"code":-32602,"message":"invalid argument 0: unsupported tag"}`)
 	if n, err := newPool(t, c.Token(), tag, unsupported.URL).Final(t.Context(), 100); err != nil || n != 98 {
 		t.Errorf("unsupported: %d, %v", n, err)
+	}
+	// Some providers put the same refusal into an HTTP error; a full stop of the service is none.
+	inHTTP := func(status int, body string) string {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked, err := io.ReadAll(r.Body)
+			if err == nil && bytes.Contains(asked, []byte("finalized")) {
+				w.WriteHeader(status)
+				io.WriteString(w, body)
+				return
+			}
+			io.WriteString(w, `{"jsonrpc":"2.0","id":1,"result":"0x539"}`)
+		}))
+		t.Cleanup(srv.Close)
+		return srv.URL
+	}
+	const refusal = `{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"unknown tag"}}`
+	if n, err := newPool(t, c.Token(), tag, inHTTP(http.StatusBadRequest, refusal)).Final(t.Context(), 100); err != nil || n != 98 {
+		t.Errorf("refused by HTTP: %d, %v", n, err)
+	}
+	for status, body := range map[int]string{http.StatusServiceUnavailable: refusal, http.StatusTooManyRequests: refusal, http.StatusBadRequest: "not supported"} {
+		if n, err := newPool(t, c.Token(), tag, inHTTP(status, body)).Final(t.Context(), 100); err == nil {
+			t.Errorf("HTTP %d fell back to depth: %d", status, n)
+		}
 	}
 	sick := answer(`{"code":-32000,"message":"internal error"}`)
 	if n, err := newPool(t, c.Token(), tag, sick.URL).Final(t.Context(), 100); err == nil {

@@ -1,0 +1,181 @@
+package evm_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/internal/chain"
+	"github.com/ctrip-gateway/ctrip/internal/devnet"
+	"github.com/ctrip-gateway/ctrip/internal/evm"
+)
+
+// A pool reads blocks from the first provider that gives an answer which can be believed.
+func ExamplePool_Block() {
+	c, err := devnet.StartChain(devnet.ChainOptions{})
+	if err != nil {
+		panic(err)
+	}
+	defer c.Close()
+	pool, err := evm.New(evm.Options{
+		Name: "devnet", ChainID: devnet.ChainID, URLs: []string{"http://127.0.0.1:1", c.URL()}, Depth: 1,
+		Tokens: []string{strings.ToLower(c.Token())}, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		panic(err)
+	}
+	defer pool.Close()
+	ctx := context.Background()
+	shop := chain.Address{19: 0xaa}
+	if _, err := c.SendToken(ctx, c.DemoPayer(), shop.Hex(), big.NewInt(9)); err != nil {
+		panic(err)
+	}
+	if _, err := c.Mine(); err != nil {
+		panic(err)
+	}
+	head, err := pool.Head(ctx)
+	if err != nil {
+		panic(err)
+	}
+	block, err := pool.Block(ctx, head.Number)
+	for _, t := range chain.Match(block, func(a chain.Address) bool { return a == shop }) {
+		fmt.Println(t.Value, t.To, err)
+	}
+	// Output: 9 0x00000000000000000000000000000000000000aa <nil>
+}
+
+// TestBlocks: a range is what its blocks are one by one.
+func TestBlocks(t *testing.T) {
+	c := startDevnet(t)
+	for i := range 6 {
+		if i%2 == 0 {
+			paid(t, c)
+		} else if _, err := c.Mine(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := newPool(t, c.Token(), nil, c.URL())
+	blocks, err := p.Blocks(t.Context(), 0, 7)
+	if err != nil || len(blocks) != 8 {
+		t.Fatalf("%d blocks, %v", len(blocks), err)
+	}
+	transfers := 0
+	for i, b := range blocks {
+		single, err := p.Block(t.Context(), uint64(i))
+		if err != nil || fmt.Sprint(b) != fmt.Sprint(single) {
+			t.Errorf("block %d is %v in the range and %v alone (%v)", i, b, single, err)
+		}
+		transfers += len(chain.Match(b, func(a chain.Address) bool { return a == chain.Address{19: 0xaa} }))
+		if h, err := p.HeaderByHash(t.Context(), b.Hash); err != nil || h != b.Header {
+			t.Errorf("by hash: %v, %v", h, err)
+		}
+	}
+	if transfers != 6 {
+		t.Errorf("%d transfers", transfers)
+	}
+	for _, bounds := range [][2]uint64{{3, 2}, {0, evm.MaxBlocks}, {7, 8}} {
+		if got, err := p.Blocks(t.Context(), bounds[0], bounds[1]); err == nil || got != nil {
+			t.Errorf("%v: %d blocks", bounds, len(got))
+		}
+	}
+	if _, err := p.HeaderByHash(t.Context(), chain.Hash{1}); !errors.Is(err, evm.ErrMissing) {
+		t.Errorf("a hash of nothing: %v", err)
+	}
+}
+
+// TestRangesThatCannotBeBelieved: a range is given whole or not at all, and the next provider gives it.
+func TestRangesThatCannotBeBelieved(t *testing.T) {
+	c := startDevnet(t)
+	for range 3 {
+		paid(t, c)
+	}
+	nth := func(method string, n int, with func(json.RawMessage) (json.RawMessage, int)) func() changeFunc {
+		return func() changeFunc {
+			seen := 0
+			return func(m string, _, r json.RawMessage) (json.RawMessage, int) {
+				if m != method {
+					return r, 0
+				}
+				if seen++; seen%3 == n {
+					return with(r)
+				}
+				return r, 0
+			}
+		}
+	}
+	for name, change := range map[string]func() changeFunc{
+		"a block left out": nth("eth_getBlockByNumber", 2, func(json.RawMessage) (json.RawMessage, int) { return nil, leaveOut }),
+		"logs left out":    nth("eth_getLogs", 2, func(json.RawMessage) (json.RawMessage, int) { return nil, leaveOut }),
+		"a null block":     nth("eth_getBlockByNumber", 0, func(json.RawMessage) (json.RawMessage, int) { return json.RawMessage(`null`), 0 }),
+		"an error": nth("eth_getLogs", 1, func(json.RawMessage) (json.RawMessage, int) {
+			return json.RawMessage(`{"code":-32005,"message":"query returned more than 10000 results"}`), 0
+		}),
+		"too large": nth("eth_getBlockByNumber", 0, func(json.RawMessage) (json.RawMessage, int) { return nil, http.StatusRequestEntityTooLarge }),
+		"a block of another branch": nth("eth_getBlockByNumber", 2, func(r json.RawMessage) (json.RawMessage, int) {
+			var doc map[string]json.RawMessage
+			if json.Unmarshal(r, &doc) != nil {
+				return r, 0
+			}
+			doc["parentHash"] = doc["hash"]
+			out, _ := json.Marshal(doc)
+			return out, 0
+		}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got, err := newPool(t, c.Token(), nil, newProxy(t, c.URL(), change()).URL).Blocks(t.Context(), 2, 4); err == nil {
+				t.Fatalf("believed %d blocks", len(got))
+			}
+			got, err := newPool(t, c.Token(), nil, newProxy(t, c.URL(), change()).URL, c.URL()).Blocks(t.Context(), 2, 4)
+			if err != nil || len(got) != 3 || len(got[0].Logs)+len(got[1].Logs)+len(got[2].Logs) != 3 {
+				t.Fatalf("%d blocks, %v", len(got), err)
+			}
+		})
+	}
+}
+
+// TestSucceeded: a receipt of another transaction or block, or one without a status, says nothing.
+func TestSucceeded(t *testing.T) {
+	c := startDevnet(t)
+	number, _, _ := paid(t, c)
+	p := newPool(t, c.Token(), nil, c.URL())
+	b, err := p.Block(t.Context(), number)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx := b.Txs[0].Hash
+	if ok, err := p.Succeeded(t.Context(), chain.Hash{1}, tx); ok || !errors.Is(err, evm.ErrInconsistent) {
+		t.Errorf("in another block: %t, %v", ok, err)
+	}
+	if ok, err := p.Succeeded(t.Context(), b.Hash, chain.Hash{1}); ok || !errors.Is(err, evm.ErrMissing) {
+		t.Errorf("of no transaction: %t, %v", ok, err)
+	}
+	for field, want := range map[string]struct {
+		value string
+		fails bool
+	}{
+		"status":          {`"0x0"`, false},
+		"status ":         {`"0x2"`, true},
+		"status  ":        {`null`, true},
+		"transactionHash": {`"0x0000000000000000000000000000000000000000000000000000000000000001"`, true},
+	} {
+		lying := newProxy(t, c.URL(), func(m string, _, r json.RawMessage) (json.RawMessage, int) {
+			var doc map[string]json.RawMessage
+			if m != "eth_getTransactionReceipt" || json.Unmarshal(r, &doc) != nil {
+				return r, 0
+			}
+			doc[strings.TrimSpace(field)] = json.RawMessage(want.value)
+			out, _ := json.Marshal(doc)
+			return out, 0
+		})
+		if ok, err := newPool(t, c.Token(), nil, lying.URL).Succeeded(t.Context(), b.Hash, tx); ok || (err != nil) != want.fails {
+			t.Errorf("%s %s: %t, %v", field, want.value, ok, err)
+		}
+	}
+}
