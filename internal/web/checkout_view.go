@@ -1,0 +1,211 @@
+package web
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/ctrip-gateway/ctrip/config"
+	"github.com/ctrip-gateway/ctrip/internal/wallet"
+	"github.com/ctrip-gateway/ctrip/models"
+	"github.com/ctrip-gateway/ctrip/webhook"
+)
+
+// Phases that a payer can tell apart while the payment is pending; otherwise the phase is the status.
+const (
+	phasePartial = "partial"
+	phaseOverdue = "overdue" // the time is over, and the chain has not said so yet
+)
+
+// phaseOf is what the payer has to be told. A payment expires by block time only, but who pays after the time has passed
+// by the clock pays late, so the address is no longer offered then.
+func phaseOf(p models.Payment, now time.Time) string {
+	switch {
+	case p.Status != models.PaymentPending:
+		return string(p.Status)
+	case !now.Before(p.ExpiresAt):
+		return phaseOverdue
+	case p.Partial:
+		return phasePartial
+	}
+	return string(p.Status)
+}
+
+// checkoutView is everything that the page shows. It holds nothing of the merchant but the name and the order id.
+type checkoutView struct {
+	Phase, Title, Lead, Icon string
+	Notes                    []string
+	Merchant, OrderID        string
+	Amount, Symbol           string
+	Chain                    string
+	ChainID                  uint64
+	Test                     bool
+
+	Pay                bool // the payer may send now
+	ToSend             string
+	Received           string
+	Address            string
+	AddressURL         string
+	Contract           string // of a token
+	ContractURL        string
+	Ways               []way
+	Progress           bool
+	Confirmations      uint64
+	Required           uint64
+	Transfers          []transferRow
+	Redirect, ReturnTo string // ReturnTo is the host of Redirect
+
+	Open      bool // more is to come, so the page reloads itself
+	ExpiresAt time.Time
+	Now       time.Time
+	Version   string
+}
+
+type transferRow struct {
+	Amount, Hash, URL, State string
+}
+
+// missing is what has not arrived yet.
+func (b bill) missing() models.Amount {
+	left := b.payment.Amount.Big()
+	left.Sub(left, b.payment.AmountReceived.Big())
+	m, err := models.AmountFromBig(left)
+	if err != nil {
+		return models.Amount{} // more arrived than was asked
+	}
+	return m
+}
+
+// excess is what arrived beyond the amount.
+func (b bill) excess() models.Amount {
+	over := b.payment.AmountReceived.Big()
+	over.Sub(over, b.payment.Amount.Big())
+	e, err := models.AmountFromBig(over)
+	if err != nil {
+		return models.Amount{}
+	}
+	return e
+}
+
+// version changes whenever the page would look different.
+func (b bill) version() string {
+	p := b.payment
+	return fmt.Sprintf("%s.%d.%s.%d.%d.%t%t%t", b.phase, p.Sequence, p.AmountReceived, b.seen.Confirmations, len(b.transfers), p.Partial, p.Overpaid, p.Late)
+}
+
+func (b bill) view(merchant string, c config.Chain) (checkoutView, error) {
+	p, places := b.payment, b.payment.AssetDecimals
+	v := checkoutView{
+		Phase: b.phase, Merchant: merchant, Amount: p.Amount.Decimal(places), Symbol: p.AssetSymbol, Chain: title(p.Chain), ChainID: p.ChainID,
+		Test: p.Test, Pay: b.phase == string(models.PaymentPending) || b.phase == phasePartial, ToSend: b.missing().Decimal(places),
+		Address: wallet.Checksum(p.Address), AddressURL: explorer(c, "address", wallet.Checksum(p.Address)), Progress: p.Status == models.PaymentDetected,
+		Confirmations: min(b.seen.Confirmations, b.seen.RequiredConfirmations), Required: b.seen.RequiredConfirmations,
+		Open: p.Open(), ExpiresAt: p.ExpiresAt, Now: b.now, Version: b.version(),
+	}
+	if p.OrderID != nil {
+		v.OrderID = *p.OrderID
+	}
+	if p.AmountReceived.Sign() > 0 {
+		v.Received = p.AmountReceived.Decimal(places)
+	}
+	if p.Asset != models.AssetNative {
+		v.Contract = wallet.Checksum(p.Asset)
+		v.ContractURL = explorer(c, "token", v.Contract)
+	}
+	b.tell(&v)
+	for _, t := range last(b.seen.Transfers, webhook.MaxTransfers) {
+		v.Transfers = append(v.Transfers, b.row(t, c))
+	}
+	if u, err := url.Parse(p.RedirectURL); err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" {
+		v.Redirect, v.ReturnTo = p.RedirectURL, u.Hostname()
+	}
+	if v.Pay {
+		var err error
+		if v.Ways, err = ways(p, b.missing()); err != nil {
+			return v, err
+		}
+	}
+	return v, nil
+}
+
+// tell puts the state into words.
+func (b bill) tell(v *checkoutView) {
+	p := b.payment
+	switch b.phase {
+	case string(models.PaymentPending):
+		v.Icon, v.Title, v.Lead = "wait", "Waiting for your payment", "This page notices by itself when it arrives."
+	case phasePartial:
+		v.Icon, v.Title = "part", "Part of it has arrived"
+		v.Lead = fmt.Sprintf("%s of %s %s received. Please send the missing %s %s to the same address.", v.Received, v.Amount, v.Symbol, v.ToSend, v.Symbol)
+	case phaseOverdue:
+		v.Icon, v.Title = "wait", "The time to pay is over"
+		v.Lead = "Please do not send anything now. A payment that was sent in time still counts as soon as the chain has it."
+	case string(models.PaymentDetected):
+		v.Icon, v.Title = "seen", "Payment seen"
+		v.Lead = "It is on the chain and becomes final in a moment. There is nothing more to do."
+	case string(models.PaymentConfirmed):
+		v.Icon, v.Title, v.Lead = "done", "Payment complete", "Thank you. The payment is final, and the shop has been told."
+	case string(models.PaymentExpired):
+		v.Icon, v.Title = "over", "This payment has expired"
+		v.Lead = "Please do not send anything to its address any more. The shop can start a new payment for you."
+	case string(models.PaymentCanceled):
+		v.Icon, v.Title = "over", "This payment was canceled"
+		v.Lead = "Please do not send anything to its address."
+	}
+	if p.Overpaid && b.excess().Sign() > 0 {
+		v.Notes = append(v.Notes, fmt.Sprintf("You sent %s %s more than was asked. Please ask the shop to return it.", b.excess().Decimal(p.AssetDecimals), p.AssetSymbol))
+	}
+	switch {
+	case p.Late && (p.Status == models.PaymentExpired || p.Status == models.PaymentCanceled):
+		v.Notes = append(v.Notes, fmt.Sprintf("%s %s arrived after this payment had ended. Please contact the shop.", v.Received, p.AssetSymbol))
+	case p.Late:
+		v.Notes = append(v.Notes, "Money arrived after the time to pay was over.")
+	case p.Partial && p.Status != models.PaymentPending || p.Partial && b.phase == phaseOverdue:
+		v.Notes = append(v.Notes, fmt.Sprintf("Only %s of %s %s arrived. Please contact the shop.", v.Received, v.Amount, p.AssetSymbol))
+	}
+	for _, t := range b.transfers {
+		if t.Misdirected && t.Canonical() {
+			v.Notes = append(v.Notes, fmt.Sprintf("Something other than %s on %s arrived at this address. It does not count; please contact the shop.", p.AssetSymbol, v.Chain))
+			break
+		}
+	}
+}
+
+func (b bill) row(t webhook.Transfer, c config.Chain) transferRow {
+	row := transferRow{Hash: "found by balance", State: t.Status}
+	if a, err := models.ParseAmount(t.Amount); err == nil {
+		row.Amount = a.Decimal(b.payment.AssetDecimals)
+	}
+	if t.TxHash != nil {
+		row.Hash, row.URL = *t.TxHash, explorer(c, "tx", *t.TxHash)
+	}
+	switch models.TransferStatus(t.Status) {
+	case models.TransferSeen:
+		row.State = fmt.Sprintf("%d of %d", min(t.Confirmations, b.seen.RequiredConfirmations), b.seen.RequiredConfirmations)
+	case models.TransferConfirmed:
+		row.State = "final"
+	case models.TransferOrphaned:
+		row.State = "undone by the chain"
+	}
+	return row
+}
+
+// explorer links to something on the chain's explorer; "" when the chain has none.
+func explorer(c config.Chain, kind, id string) string {
+	if c.ExplorerURL == "" {
+		return ""
+	}
+	return c.ExplorerURL + "/" + kind + "/" + id
+}
+
+// title writes a chain's slug for people: "arbitrum-one" is "Arbitrum one".
+func title(slug string) string {
+	slug = strings.ReplaceAll(slug, "-", " ")
+	first, n := utf8.DecodeRuneInString(slug)
+	return string(unicode.ToUpper(first)) + slug[n:]
+}
+
+func last[T any](all []T, n int) []T { return all[max(0, len(all)-n):] }

@@ -1,0 +1,189 @@
+package web
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/internal/access"
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/models"
+)
+
+// pageSize is how many rows a list shows.
+const pageSize = 25
+
+// frame is what every page of the portal shares. Visitor is nil on pages without a session.
+type frame struct {
+	Title   string
+	Nav     string
+	Visitor *visitor
+	// Disabled are the merchant's endpoints that hold their deliveries, for the banner (ruling 17).
+	Disabled []models.Endpoint
+	Body     any
+}
+
+// frame puts a page into its frame. The banner is left out when it cannot be read: the page itself says more.
+func (s *Site) frame(ctx context.Context, v *visitor, title, nav string, body any) frame {
+	f := frame{Title: title, Nav: nav, Visitor: v, Body: body}
+	if v == nil || !v.Webhooks() {
+		return f
+	}
+	endpoints, err := s.Store.EndpointsOf(ctx, v.Merchant.ID)
+	if err != nil {
+		s.Logger.WarnContext(ctx, "banner.not_read", "error", err)
+	}
+	f.Disabled = slices.DeleteFunc(endpoints, func(e models.Endpoint) bool { return e.Status == models.EndpointEnabled })
+	return f
+}
+
+func (s *Site) show(w http.ResponseWriter, r *http.Request, v *visitor, page, title, nav string, body any) error {
+	return s.pages.write(w, http.StatusOK, page, s.frame(r.Context(), v, title, nav, body))
+}
+
+// front is the form to sign in with, or the first page that the key may see.
+func (s *Site) front(w http.ResponseWriter, r *http.Request) error {
+	v, err := s.visitor(r)
+	switch {
+	case err != nil:
+		return err
+	case v == nil:
+		note := ""
+		if _, err := r.Cookie(cookieName); err == nil {
+			note = oldSessions
+			s.end(w)
+		}
+		return s.signInPage(w, http.StatusOK, note)
+	case v.Payments():
+		http.Redirect(w, r, "/portal/payments", http.StatusSeeOther)
+	case v.Webhooks():
+		http.Redirect(w, r, "/portal/deliveries", http.StatusSeeOther)
+	default:
+		s.fail(w, r, v, &problem{http.StatusForbidden, "Nothing to see with this key", "The portal shows payments to keys with the scope payments:read and webhooks to keys with webhooks:read. Yours has neither."})
+	}
+	return nil
+}
+
+func (s *Site) signInPage(w http.ResponseWriter, code int, note string) error {
+	return s.pages.write(w, code, "signin", frame{Title: "Sign in", Body: note})
+}
+
+// signIn opens a session for a key. That the form comes from our own page is asked of the browser, because there is no
+// session yet that a token could belong to.
+func (s *Site) signIn(w http.ResponseWriter, r *http.Request) error {
+	if err := s.sameOrigin(w, r); err != nil {
+		return err
+	}
+	key, merchant, err := s.Access.Authenticate(r.Context(), strings.TrimSpace(r.PostFormValue("key")))
+	if errors.Is(err, access.ErrUnauthenticated) {
+		return s.signInPage(w, http.StatusUnauthorized, "That is not a key that can be used: it is unknown, revoked or expired.")
+	} else if err != nil {
+		return err
+	}
+	v := &visitor{Key: key, Merchant: merchant, IP: peer(r)}
+	if err := s.audit(r.Context(), v, "portal.signed_in", key.ID); err != nil {
+		return err
+	}
+	if err := s.begin(w, key); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/portal", http.StatusSeeOther)
+	return nil
+}
+
+func (s *Site) signOut(w http.ResponseWriter, r *http.Request, _ *visitor) error {
+	s.end(w)
+	http.Redirect(w, r, "/portal", http.StatusSeeOther)
+	return nil
+}
+
+// audit writes a line about what a visitor did.
+func (s *Site) audit(ctx context.Context, v *visitor, action, subject string) error {
+	return s.Store.InTx(ctx, func(tx *store.Tx) error {
+		return tx.Audit(ctx, models.AuditEntry{At: s.now(), Actor: v.by().Actor, IP: v.IP, Action: action, Subject: subject, Merchant: v.Merchant.ID})
+	})
+}
+
+// query is the filter of a list, as the address line carries it. An empty field is no filter.
+type query struct {
+	values url.Values
+	err    error
+}
+
+func queryOf(r *http.Request) *query { return &query{values: r.URL.Query()} }
+
+// text reads a field of at most 255 bytes.
+func (q *query) text(name string) string {
+	v := strings.TrimSpace(q.values.Get(name))
+	if len(v) > 255 || strings.ContainsRune(v, 0) {
+		q.refuse(name)
+		return ""
+	}
+	return v
+}
+
+// oneOf reads a field that must be one of some values.
+func (q *query) oneOf(name string, allowed []string) string {
+	v := q.text(name)
+	if v != "" && !slices.Contains(allowed, v) {
+		q.refuse(name)
+	}
+	return v
+}
+
+// page reads the place in the list.
+func (q *query) page() store.Page {
+	p := store.Page{Limit: pageSize + 1}
+	c := q.text("cursor")
+	if c == "" {
+		return p
+	}
+	raw, _ := base64.RawURLEncoding.DecodeString(c)
+	at, id, ok := strings.Cut(string(raw), " ")
+	micros, err := strconv.ParseInt(at, 10, 64)
+	if !ok || err != nil {
+		q.refuse("cursor")
+		return p
+	}
+	p.Before = &store.Position{CreatedAt: time.UnixMicro(micros).UTC(), ID: id}
+	return p
+}
+
+func (q *query) refuse(name string) {
+	q.err = &problem{http.StatusBadRequest, "Not understood", "The address of this page has a value for " + name + " that makes no sense here."}
+}
+
+// cut takes the row too many from a list and returns the link to what follows, "" at the end. place tells a row's place.
+func cut[T any](rows []T, r *http.Request, place func(T) (time.Time, string)) (page []T, older string) {
+	if len(rows) <= pageSize {
+		return rows, ""
+	}
+	at, id := place(rows[pageSize-1])
+	next := r.URL.Query()
+	next.Set("cursor", base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(at.UnixMicro(), 10)+" "+id)))
+	return rows[:pageSize], r.URL.Path + "?" + next.Encode()
+}
+
+// list is a page of a list, for its template.
+type list struct {
+	Rows    any
+	Empty   bool
+	Older   string // link
+	Further bool   // this is not the first page
+	Filter  map[string]string
+	Choices map[string][]string
+}
+
+func names[T ~string](values []T) []string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i] = string(v)
+	}
+	return out
+}

@@ -1,0 +1,164 @@
+package web
+
+import (
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/internal/delivery"
+	"github.com/ctrip-gateway/ctrip/models"
+)
+
+const (
+	cookieName  = "ctrip_portal"
+	cookiePath  = "/portal"
+	sessionFor  = 8 * time.Hour
+	sealedFor   = "portal/session"
+	maxForm     = 16 << 10 // bytes of a posted form
+	csrfField   = "csrf"
+	maxSealed   = 4 << 10
+	csrfRandom  = 24
+	oldSessions = "Your session has ended. Please sign in again."
+)
+
+// session is what the sealed cookie says. The key's own record decides what it may see, at every request.
+type session struct {
+	KeyID      string    `json:"k"`
+	MerchantID string    `json:"m"`
+	CSRF       string    `json:"c"`
+	EndsAt     time.Time `json:"e"`
+}
+
+// visitor is somebody with a session and a live key.
+type visitor struct {
+	session
+	Key      models.APIKey
+	Merchant models.Merchant
+	IP       string
+}
+
+// Payments, Webhooks and Redeliver say what the templates may offer.
+func (v *visitor) Payments() bool  { return v.Key.Allows(models.ScopePaymentsRead) }
+func (v *visitor) Webhooks() bool  { return v.Key.Allows(models.ScopeWebhooksRead) }
+func (v *visitor) Redeliver() bool { return v.Key.Allows(models.ScopeWebhooksWrite) }
+
+// by names the visitor in the audit log.
+func (v *visitor) by() delivery.By { return delivery.By{Actor: "key:" + v.Key.ID, IP: v.IP} }
+
+// begin gives the browser a session of a key that has just been presented.
+func (s *Site) begin(w http.ResponseWriter, key models.APIKey) error {
+	raw := make([]byte, csrfRandom)
+	rand.Read(raw)
+	plain, err := json.Marshal(session{key.ID, key.MerchantID, base64.RawURLEncoding.EncodeToString(raw), s.now().Add(sessionFor)})
+	if err != nil {
+		return err
+	}
+	sealed, err := s.Sealer.Seal(plain, sealedFor)
+	if err != nil {
+		return err
+	}
+	s.setCookie(w, base64.RawURLEncoding.EncodeToString(sealed), int(sessionFor.Seconds()))
+	return nil
+}
+
+// end takes the session from the browser.
+func (s *Site) end(w http.ResponseWriter) { s.setCookie(w, "", -1) }
+
+func (s *Site) setCookie(w http.ResponseWriter, value string, maxAge int) {
+	http.SetCookie(w, &http.Cookie{
+		Name: cookieName, Value: value, Path: cookiePath, MaxAge: maxAge, HttpOnly: true, Secure: s.https, SameSite: http.SameSiteStrictMode,
+	})
+}
+
+// visitor reads the session of a request. It is nil when there is none, or none any more: the cookie does not open, its
+// time is over, or its key was revoked or has expired.
+func (s *Site) visitor(r *http.Request) (*visitor, error) {
+	cookie, err := r.Cookie(cookieName)
+	if err != nil || len(cookie.Value) > maxSealed {
+		return nil, nil
+	}
+	sealed, err := base64.RawURLEncoding.DecodeString(cookie.Value)
+	if err != nil {
+		return nil, nil
+	}
+	plain, err := s.Sealer.Open(sealed, sealedFor)
+	if err != nil {
+		return nil, nil
+	}
+	v := &visitor{IP: peer(r)}
+	now := s.now()
+	if err := json.Unmarshal(plain, &v.session); err != nil || v.CSRF == "" || !now.Before(v.EndsAt) {
+		return nil, nil
+	}
+	v.Key, err = s.Store.APIKey(r.Context(), v.MerchantID, v.KeyID)
+	if errors.Is(err, models.ErrNotFound) || err == nil && !v.Key.Live(now) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	v.Merchant, err = s.Store.Merchant(r.Context(), v.MerchantID)
+	return v, err
+}
+
+// peer is the address that a request came from.
+func peer(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
+
+type portalHandler func(http.ResponseWriter, *http.Request, *visitor) error
+
+// signedIn serves a page to visitors whose key has a scope; "" is any key. Others are sent to the front page.
+func (s *Site) signedIn(scope models.Scope, f portalHandler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		v, err := s.visitor(r)
+		if err == nil && v == nil {
+			http.Redirect(w, r, "/portal", http.StatusSeeOther)
+			return
+		}
+		if err == nil && scope != "" && !v.Key.Allows(scope) {
+			err = &problem{http.StatusForbidden, "Not with this key", "This page needs a key with the scope " + string(scope) + ", which yours does not have."}
+		}
+		if err == nil {
+			err = f(w, r, v)
+		}
+		if err != nil {
+			s.fail(w, r, v, err)
+		}
+	}
+}
+
+// deed is signedIn for what changes something: the request must come from a page of ours and carry the session's token.
+func (s *Site) deed(scope models.Scope, f portalHandler) http.HandlerFunc {
+	return s.signedIn(scope, func(w http.ResponseWriter, r *http.Request, v *visitor) error {
+		if err := s.sameOrigin(w, r); err != nil {
+			return err
+		}
+		if subtle.ConstantTimeCompare([]byte(r.PostFormValue(csrfField)), []byte(v.CSRF)) != 1 {
+			return errForeign
+		}
+		return f(w, r, v)
+	})
+}
+
+var errForeign = &problem{http.StatusForbidden, "Refused", "This request did not come from a page of this portal. Please go back, reload the page and try again."}
+
+// sameOrigin refuses forms that another site sent, and reads the form.
+func (s *Site) sameOrigin(w http.ResponseWriter, r *http.Request) error {
+	if err := s.origin.Check(r); err != nil {
+		return errForeign
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		return &problem{http.StatusBadRequest, "Not understood", "The form could not be read."}
+	}
+	return nil
+}

@@ -1,0 +1,178 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/config"
+	"github.com/ctrip-gateway/ctrip/internal/delivery"
+	"github.com/ctrip-gateway/ctrip/internal/payments"
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/models"
+)
+
+// Prefixes are the paths under which a Site answers; whoever mounts it sends everything there that begins so.
+var Prefixes = []string{"/pay/", "/portal", "/assets/"}
+
+// Authenticator knows API keys. It returns access.ErrUnauthenticated for a key that is not a live one.
+type Authenticator interface {
+	Authenticate(ctx context.Context, key string) (models.APIKey, models.Merchant, error)
+}
+
+// Sealer encrypts and authenticates what a browser keeps for us. aad names the place that a value was sealed for; it
+// opens nowhere else.
+type Sealer interface {
+	Seal(plaintext []byte, aad string) ([]byte, error)
+	Open(sealed []byte, aad string) ([]byte, error)
+}
+
+// Options are what a Site needs.
+type Options struct {
+	Store      *store.Store
+	Payments   *payments.Service
+	Deliveries *delivery.Service
+	Chains     []config.Chain
+	Access     Authenticator
+	Sealer     Sealer
+	// PublicURL is the address of the gateway as browsers see it; when it is https, cookies are Secure and HSTS is sent.
+	PublicURL string
+	Now       func() time.Time
+	Logger    *slog.Logger
+	// EgressIPs are the addresses that webhook requests come from, shown for firewalls; may be empty.
+	EgressIPs []string
+}
+
+// Site is the checkout page and the portal.
+type Site struct {
+	Options
+	https  bool
+	chains map[uint64]config.Chain
+	pages  *pages
+	origin *http.CrossOriginProtection
+	routes http.Handler
+}
+
+// New checks the options and reads the templates.
+func New(o Options) (*Site, error) {
+	if o.Store == nil || o.Payments == nil || o.Deliveries == nil || o.Access == nil || o.Sealer == nil || o.Now == nil || o.Logger == nil {
+		return nil, errors.New("web: Store, Payments, Deliveries, Access, Sealer, Now and Logger are needed")
+	}
+	public, err := url.Parse(o.PublicURL)
+	if err != nil || public.Host == "" || public.Scheme != "https" && public.Scheme != "http" {
+		return nil, fmt.Errorf("web: PublicURL %q is not an http or https URL", o.PublicURL)
+	}
+	s := &Site{Options: o, https: public.Scheme == "https", chains: make(map[uint64]config.Chain), origin: http.NewCrossOriginProtection()}
+	for _, c := range o.Chains {
+		s.chains[c.ChainID] = c
+	}
+	if err := s.origin.AddTrustedOrigin(public.Scheme + "://" + public.Host); err != nil {
+		return nil, fmt.Errorf("web: PublicURL: %w", err)
+	}
+	if s.pages, err = loadPages(); err != nil {
+		return nil, err
+	}
+	s.routes = s.mux()
+	return s, nil
+}
+
+func (s *Site) mux() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /assets/{name}", s.asset)
+	mux.HandleFunc("GET /pay/{token}", s.public(s.checkout))
+	mux.HandleFunc("GET /pay/{token}/status", s.public(s.checkoutStatus))
+	mux.HandleFunc("GET /portal", s.public(s.front))
+	mux.Handle("GET /portal/{$}", http.RedirectHandler("/portal", http.StatusSeeOther))
+	mux.HandleFunc("POST /portal/sign-in", s.public(s.signIn))
+	mux.HandleFunc("POST /portal/sign-out", s.deed("", s.signOut))
+	mux.HandleFunc("GET /portal/payments", s.signedIn(models.ScopePaymentsRead, s.listPayments))
+	mux.HandleFunc("GET /portal/payments/{id}", s.signedIn(models.ScopePaymentsRead, s.showPayment))
+	mux.HandleFunc("GET /portal/endpoints", s.signedIn(models.ScopeWebhooksRead, s.listEndpoints))
+	mux.HandleFunc("GET /portal/deliveries", s.signedIn(models.ScopeWebhooksRead, s.listDeliveries))
+	mux.HandleFunc("GET /portal/deliveries/{id}", s.signedIn(models.ScopeWebhooksRead, s.showDelivery))
+	mux.HandleFunc("POST /portal/deliveries/{id}/redeliver", s.deed(models.ScopeWebhooksWrite, s.redeliver))
+	mux.HandleFunc("/", s.public(func(http.ResponseWriter, *http.Request) error { return models.ErrNotFound }))
+	return mux
+}
+
+// policy forbids everything but our own files; nothing is inline, nobody may frame a page, and forms come back to us.
+const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// ServeHTTP answers one request.
+func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Security-Policy", policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
+	h.Set("X-Robots-Tag", "noindex, nofollow")
+	h.Set("Cache-Control", "no-store")
+	// The portal's forms need an Origin header, which no-referrer would take away.
+	h.Set("Referrer-Policy", "no-referrer")
+	if strings.HasPrefix(r.URL.Path, "/portal") {
+		h.Set("Referrer-Policy", "same-origin")
+	}
+	if s.https {
+		h.Set("Strict-Transport-Security", "max-age=31536000")
+	}
+	s.routes.ServeHTTP(w, r)
+}
+
+// now is the time to the microsecond, which is what both databases keep.
+func (s *Site) now() time.Time { return s.Now().UTC().Truncate(time.Microsecond) }
+
+// public serves a page that needs no session.
+func (s *Site) public(f func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := f(w, r); err != nil {
+			s.fail(w, r, nil, err)
+		}
+	}
+}
+
+// problem is an error that a person is told in these words.
+type problem struct {
+	Status      int
+	Title, Text string
+}
+
+func (p *problem) Error() string { return p.Title + ": " + p.Text }
+
+// fail answers an error with a page. What is not a person's doing is logged by its route, never by its path, because the
+// path of a checkout page is its key.
+func (s *Site) fail(w http.ResponseWriter, r *http.Request, v *visitor, err error) {
+	var p *problem
+	switch {
+	case errors.As(err, &p):
+	case errors.Is(err, models.ErrNotFound):
+		p = &problem{http.StatusNotFound, "Nothing here", "This page does not exist. Perhaps the link was cut short when it was copied."}
+	case errors.Is(err, models.ErrConflict):
+		p = &problem{http.StatusConflict, "That cannot be done now", sentence(err)}
+	case r.Context().Err() != nil:
+		return // nobody is there to read an answer
+	default:
+		s.Logger.ErrorContext(r.Context(), "page.failed", "route", r.Pattern, "error", err)
+		p = &problem{http.StatusInternalServerError, "Something went wrong", "It is our fault and has been noted. Please try again in a moment."}
+	}
+	if strings.HasSuffix(r.Pattern, "/status") {
+		writeJSON(w, p.Status, map[string]string{"error": p.Title})
+		return
+	}
+	if err := s.pages.write(w, p.Status, "problem", s.frame(r.Context(), v, p.Title, "", p)); err != nil {
+		s.Logger.ErrorContext(r.Context(), "page.failed", "route", r.Pattern, "error", err)
+	}
+}
+
+// sentence is the text of a deed's error without the room's name and with a capital.
+func sentence(err error) string {
+	text := strings.TrimSuffix(err.Error(), ": "+models.ErrConflict.Error())
+	return strings.ToUpper(text[:1]) + text[1:] + "."
+}

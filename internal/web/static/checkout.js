@@ -1,0 +1,111 @@
+"use strict";
+// Keeps the checkout page up to date: asks for the status, and takes the page's new content when it has changed.
+(() => {
+  const every = 2000, whenClosed = 15000, atMost = 30000;
+  const live = () => document.getElementById("live");
+  if (!live()) return;
+  document.documentElement.classList.add("js");
+
+  let skew = Date.parse(live().dataset.now) - Date.now(); // the server's clock less ours, in milliseconds
+  let wait = every, timer = 0, asking = false, told = "";
+
+  const get = (path) => fetch(path, { cache: "no-store", credentials: "omit" });
+
+  async function refresh() {
+    const answer = await get(location.pathname);
+    if (!answer.ok) throw new Error("status " + answer.status);
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const next = page.getElementById("live");
+    if (!next) throw new Error("no content");
+    const chosen = live().querySelector("input[name=way]:checked");
+    const focused = live().contains(document.activeElement) && document.activeElement.id;
+    live().replaceWith(document.importNode(next, true));
+    const again = chosen && document.getElementById(chosen.id);
+    if (again) again.checked = true;
+    const focus = focused && document.getElementById(focused);
+    if (focus) focus.focus();
+    document.title = page.title;
+    announce();
+    tick();
+  }
+
+  // Says what has changed to those who cannot see it.
+  function announce() {
+    const parts = [...live().querySelectorAll("#state, #state + p, main > .note:not([hidden])")].map((e) => e.textContent);
+    const text = parts.join(". ");
+    if (text !== told) document.getElementById("announce").textContent = told = text;
+  }
+
+  async function poll() {
+    clearTimeout(timer);
+    if (asking) return;
+    if (document.hidden) return; // visibilitychange goes on
+    asking = true;
+    try {
+      const answer = await get(location.pathname + "/status");
+      if (!answer.ok) throw new Error("status " + answer.status);
+      const status = await answer.json();
+      skew = Date.parse(status.server_time) - Date.now();
+      if (status.version !== live().dataset.version) await refresh();
+      offline(false);
+      wait = status.status === "pending" || status.status === "detected" ? every : whenClosed;
+    } catch {
+      offline(true);
+      wait = Math.min(wait * 2, atMost);
+    }
+    asking = false;
+    timer = setTimeout(poll, wait);
+  }
+
+  function offline(yes) {
+    const note = live().querySelector(".offline");
+    if (note) note.hidden = !yes;
+  }
+
+  let over = false;
+  function tick() {
+    const until = live().querySelector("[data-expires]");
+    const left = live().querySelector("[data-left]");
+    if (!until || !left) return;
+    const seconds = Math.max(0, Math.ceil((Date.parse(until.dateTime) - Date.now() - skew) / 1000));
+    const two = (n) => String(n).padStart(2, "0");
+    const hours = Math.floor(seconds / 3600), minutes = Math.floor(seconds / 60) % 60;
+    left.textContent = (hours ? hours + ":" + two(minutes) : minutes) + ":" + two(seconds % 60) + " left";
+    left.hidden = false;
+    live().querySelector("[data-until]").hidden = true;
+    left.title = "until " + new Date(until.dateTime).toLocaleString();
+    if (seconds === 0 && !over) poll();
+    over = seconds === 0;
+  }
+
+  async function copy(text) {
+    try {
+      await navigator.clipboard.writeText(text);
+      return true;
+    } catch { // no clipboard without https
+      const box = document.createElement("textarea");
+      box.value = text;
+      box.readOnly = true;
+      box.className = "unseen";
+      document.body.append(box);
+      box.select();
+      const done = document.execCommand("copy");
+      box.remove();
+      return done;
+    }
+  }
+
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button) return;
+    const done = await copy(button.dataset.copy);
+    button.textContent = done ? "Copied" : "Failed";
+    setTimeout(() => { button.textContent = "Copy"; }, 1600);
+  });
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) { wait = every; poll(); } });
+
+  told = [...live().querySelectorAll("#state, #state + p, main > .note:not([hidden])")].map((e) => e.textContent).join(". ");
+  setInterval(tick, 1000);
+  tick();
+  timer = setTimeout(poll, every);
+})();
