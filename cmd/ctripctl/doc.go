@@ -2,7 +2,7 @@
 //
 // Results go to standard output, as a table for people or, with --json, as JSON whose keys do not change; errors go to
 // standard error. It exits with 0 when the command did what it says, 1 when it could not, and 2 when it was called wrongly.
-// Secrets are read from files or standard input, never from arguments, and are shown once, when they are made.
+// Secrets are read from files, standard input or named variables, never from arguments, and are shown once, when they are made.
 //
 // It decides nothing: what the commands do is in internal/ops. A command needs only the settings that it uses, and
 // `ctripctl webhook` needs none.

@@ -9,7 +9,9 @@ import (
 )
 
 func (sh *shell) merchant() *cobra.Command {
-	return sh.group("merchant", "Create and change merchants", sh.merchantCreate(), sh.merchantList(), sh.merchantSetXPub())
+	return sh.group("merchant", "Create and change merchants", sh.merchantCreate(), sh.merchantList(), sh.merchantSetXPub(),
+		sh.merchantPause("pause", "Let a merchant make no more payments; those that it has go on", (*ops.Desk).PauseMerchant),
+		sh.merchantPause("resume", "Let a paused merchant make payments again", (*ops.Desk).ResumeMerchant))
 }
 
 // xpubFlags are the two ways to give an xpub.
@@ -106,4 +108,28 @@ that the merchant had before goes on where it stopped.`,
 	xpub.add(c)
 	c.MarkFlagsOneRequired("xpub", "xpub-file")
 	return c
+}
+
+func (sh *shell) merchantPause(verb, short string, deed func(*ops.Desk, context.Context, string) (ops.Merchant, error)) *cobra.Command {
+	return &cobra.Command{
+		Use: verb + " MERCHANT", Short: short, Args: cobra.ExactArgs(1),
+		RunE: sh.atDesk(func(ctx context.Context, d *ops.Desk, args []string) error {
+			m, err := deed(d, ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return sh.answer(struct {
+				Merchant ops.Merchant `json:"merchant"`
+			}{m}, func() error {
+				return sh.facts("", "merchant", m.ID, "name", m.Name, "paused", orNo(when(m.PausedAt)))
+			})
+		}),
+	}
+}
+
+func orNo(s string) string {
+	if s == "" {
+		return "no"
+	}
+	return s
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ctrip-gateway/ctrip/config"
 	"github.com/ctrip-gateway/ctrip/internal/ops"
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
@@ -65,6 +66,15 @@ func (sh *shell) readSecret(path string) (webhook.Secret, error) {
 	return secret, nil
 }
 
+// namedSecret reads a secret from the environment variable that a flag named. Its errors name the variable only.
+func namedSecret(name string) (webhook.Secret, error) {
+	secret, err := webhook.ParseSecret(config.Variable(name).Reveal())
+	if err != nil {
+		return secret, fmt.Errorf("$%s: %w", name, err)
+	}
+	return secret, nil
+}
+
 // onlyOneStdin refuses to read standard input twice.
 func onlyOneStdin(paths ...string) error {
 	if first := slices.Index(paths, "-"); first >= 0 && slices.Contains(paths[first+1:], "-") {
@@ -74,7 +84,7 @@ func onlyOneStdin(paths ...string) error {
 }
 
 func (sh *shell) webhookVerify() *cobra.Command {
-	var secretFiles []string
+	var secretFiles, secretVars []string
 	var request, headers, body string
 	var at moment
 	tolerance := duration(webhook.DefaultTolerance)
@@ -98,6 +108,13 @@ receiver must refuse the request. Needs no settings and no network.`,
 				}
 				secrets = append(secrets, s)
 			}
+			for _, name := range secretVars {
+				s, err := namedSecret(name)
+				if err != nil {
+					return err
+				}
+				secrets = append(secrets, s)
+			}
 			h, raw, err := sh.readRequest(request, headers, body)
 			if err != nil {
 				return err
@@ -105,7 +122,8 @@ receiver must refuse the request. Needs no settings and no network.`,
 			return sh.sayVerdict(ops.Verify(h, raw, secrets, at.orNow(), time.Duration(tolerance)))
 		}),
 	}
-	c.Flags().StringArrayVar(&secretFiles, "secret-file", nil, "file with a secret of the endpoint, - for standard input; may be repeated (required)")
+	c.Flags().StringArrayVar(&secretFiles, "secret-file", nil, "file with a secret of the endpoint, - for standard input; may be repeated")
+	c.Flags().StringArrayVar(&secretVars, "secret-env", nil, "name of an environment variable with a secret of the endpoint; may be repeated")
 	c.Flags().StringVar(&request, "request", "", "file with the saved request, - for standard input")
 	c.Flags().StringVar(&headers, "headers", "", "file with the headers alone")
 	c.Flags().StringVar(&body, "body", "", "file with the raw body alone")
@@ -114,7 +132,8 @@ receiver must refuse the request. Needs no settings and no network.`,
 	c.MarkFlagsRequiredTogether("headers", "body")
 	c.MarkFlagsMutuallyExclusive("request", "headers")
 	c.MarkFlagsOneRequired("request", "headers")
-	return require(c, "secret-file")
+	c.MarkFlagsOneRequired("secret-file", "secret-env")
+	return c
 }
 
 func (sh *shell) readRequest(request, headers, body string) (http.Header, []byte, error) {
@@ -160,7 +179,7 @@ func (sh *shell) sayVerdict(v ops.Verdict) error {
 }
 
 func (sh *shell) webhookSign() *cobra.Command {
-	var secretFile, body, id string
+	var secretFile, secretVar, body, id string
 	var at moment
 	var attempt int
 	c := &cobra.Command{
@@ -173,7 +192,13 @@ settings and no network.`,
 			if err := onlyOneStdin(secretFile, body); err != nil {
 				return err
 			}
-			secret, err := sh.readSecret(secretFile)
+			var secret webhook.Secret
+			var err error
+			if secretVar != "" {
+				secret, err = namedSecret(secretVar)
+			} else {
+				secret, err = sh.readSecret(secretFile)
+			}
 			if err != nil {
 				return err
 			}
@@ -191,10 +216,13 @@ settings and no network.`,
 			})
 		}),
 	}
-	c.Flags().StringVar(&secretFile, "secret-file", "", "file with the secret, - for standard input (required)")
+	c.Flags().StringVar(&secretFile, "secret-file", "", "file with the secret, - for standard input")
+	c.Flags().StringVar(&secretVar, "secret-env", "", "name of an environment variable with the secret")
 	c.Flags().StringVar(&body, "body", "", "file with the body, - for standard input (required)")
 	c.Flags().StringVar(&id, "id", "", `webhook-id (default the "id" of the body)`)
 	c.Flags().Var(&at, "at", "webhook-timestamp, RFC 3339 or Unix seconds (default now)")
 	c.Flags().IntVar(&attempt, "attempt", 1, "webhook-attempt")
-	return require(c, "secret-file", "body")
+	c.MarkFlagsOneRequired("secret-file", "secret-env")
+	c.MarkFlagsMutuallyExclusive("secret-file", "secret-env")
+	return require(c, "body")
 }

@@ -241,3 +241,52 @@ func TestLastUseIsWritten(t *testing.T) {
 		}
 	})
 }
+
+func TestPauseAndResume(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		svc, clock := newService(t, s)
+		m, _, err := svc.CreateMerchant(t.Context(), "Shop", "", "operator")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, secret, err := svc.CreateKey(t.Context(), access.KeyRequest{MerchantID: m.ID, Name: "k", Scopes: models.Scopes, Actor: "operator"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		paused := func() *time.Time {
+			t.Helper()
+			_, m, err := svc.Authenticate(t.Context(), secret)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return m.PausedAt
+		}
+		if at := paused(); at != nil {
+			t.Fatalf("a new merchant is paused since %v", at)
+		}
+		for range 2 { // the second time changes nothing
+			if err := svc.PauseMerchant(t.Context(), m.ID, "operator"); err != nil {
+				t.Fatal(err)
+			}
+			if at := paused(); at == nil || !at.Equal(noon) {
+				t.Fatalf("paused since %v", at)
+			}
+			clock.Advance(time.Minute)
+		}
+		for range 2 {
+			if err := svc.ResumeMerchant(t.Context(), m.ID, "operator"); err != nil {
+				t.Fatal(err)
+			}
+			if at := paused(); at != nil {
+				t.Fatalf("still paused since %v", at)
+			}
+		}
+		if err := svc.PauseMerchant(t.Context(), "mer_nobody", "operator"); !errors.Is(err, models.ErrNotFound) {
+			t.Errorf("a merchant that is not there: %v", err)
+		}
+		lines, err := s.AuditLog(t.Context(), 3, 10)
+		if err != nil || len(lines) != 2 || lines[0].Action != "merchant.paused" || lines[1].Action != "merchant.resumed" {
+			t.Errorf("%+v, %v", lines, err)
+		}
+	})
+}

@@ -3,7 +3,9 @@ package access
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
+	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/wallet"
@@ -54,6 +56,41 @@ func (s *Service) SetXPub(ctx context.Context, merchantID, xpub, actor string) (
 		return s.audit(ctx, tx, merchantID, actor, line)
 	})
 	return firstAddress, err
+}
+
+// PauseMerchant lets a merchant make no more payments; those that it has go on. A paused one stays as it was.
+func (s *Service) PauseMerchant(ctx context.Context, merchantID, actor string) error {
+	return s.setPaused(ctx, merchantID, actor, true)
+}
+
+// ResumeMerchant takes a pause back.
+func (s *Service) ResumeMerchant(ctx context.Context, merchantID, actor string) error {
+	return s.setPaused(ctx, merchantID, actor, false)
+}
+
+func (s *Service) setPaused(ctx context.Context, merchantID, actor string, pause bool) error {
+	err := s.Store.InTx(ctx, func(tx *store.Tx) error {
+		m, err := tx.LockMerchant(ctx, merchantID)
+		if err != nil || (m.PausedAt != nil) == pause {
+			return err
+		}
+		now := s.now()
+		action, since := "merchant.resumed", (*time.Time)(nil)
+		if pause {
+			action, since = "merchant.paused", &now
+		}
+		if err := tx.PauseMerchant(ctx, merchantID, since, now); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, merchantID, actor, models.AuditEntry{Action: action})
+	})
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.cache, func(_ string, c cached) bool { return c.merchant.ID == merchantID })
+	return nil
 }
 
 // setXPub returns what is to be written into the audit log, which is locked last.

@@ -82,6 +82,24 @@ func (d *Desk) SetXPub(ctx context.Context, merchantID, xpub string) (MerchantCr
 	return MerchantCreated{merchantOf(m), first}, err
 }
 
+// PauseMerchant lets a merchant make no more payments; those that it has go on.
+func (d *Desk) PauseMerchant(ctx context.Context, merchantID string) (Merchant, error) {
+	return d.afterwards(ctx, merchantID, d.access.PauseMerchant(ctx, merchantID, d.actor))
+}
+
+// ResumeMerchant takes a pause back.
+func (d *Desk) ResumeMerchant(ctx context.Context, merchantID string) (Merchant, error) {
+	return d.afterwards(ctx, merchantID, d.access.ResumeMerchant(ctx, merchantID, d.actor))
+}
+
+func (d *Desk) afterwards(ctx context.Context, merchantID string, err error) (Merchant, error) {
+	if err != nil {
+		return Merchant{}, missing(err, "merchant", merchantID)
+	}
+	m, err := d.store.Merchant(ctx, merchantID)
+	return merchantOf(m), err
+}
+
 // inTx runs one deed of an operator.
 func (d *Desk) inTx(ctx context.Context, deed func(*store.Tx) error) error {
 	return d.store.InTx(ctx, deed)

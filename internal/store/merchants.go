@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/ctrip-gateway/ctrip/models"
 )
@@ -24,6 +25,12 @@ func (q *Queries) Merchants(ctx context.Context) ([]models.Merchant, error) {
 	var ms []models.Merchant
 	err := q.with(ctx).Order("created_at DESC, id DESC").Find(&ms).Error
 	return ms, wrap("merchants", err)
+}
+
+// PauseMerchant notes since when a merchant is paused; nil is not paused.
+func (tx *Tx) PauseMerchant(ctx context.Context, id string, since *time.Time, now time.Time) error {
+	return wrap("pause merchant "+id, tx.with(ctx).Model(&models.Merchant{}).Where("id = ?", id).
+		Updates(map[string]any{"paused_at": since, "updated_at": now}).Error)
 }
 
 // SetAccountKey makes k the account key of its merchant, whose new payments draw their addresses from it. A key that

@@ -1,0 +1,12 @@
+package main
+
+import (
+	"os"
+
+	"github.com/ctrip-gateway/ctrip/config"
+	"github.com/ctrip-gateway/ctrip/internal/app"
+)
+
+func main() {
+	os.Exit(app.Main(config.ProcessWorker, app.Worker, os.Args[1:], os.Stdout, os.Stderr))
+}

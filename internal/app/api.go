@@ -1,0 +1,41 @@
+package app
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/internal/access"
+	"github.com/ctrip-gateway/ctrip/internal/api"
+	"github.com/ctrip-gateway/ctrip/internal/web"
+)
+
+// buildAPI makes what merchants and payers reach: the REST API with its reference, the checkout page and the portal.
+func (a *App) buildAPI(context.Context) error {
+	if a.o.Roles&API == 0 {
+		return nil
+	}
+	keys, err := access.New(access.Options{Store: a.store, MaxKeys: a.cfg.API.MaxKeys, Branch: a.cfg.Payments.AddressBranch, Now: time.Now, Logger: a.log})
+	if err != nil {
+		return err
+	}
+	a.part("key use", keys.Run)
+	server, err := api.New(api.Options{
+		Logger: a.log, Now: time.Now, HTTPS: strings.HasPrefix(a.cfg.PublicURL, "https://"), Store: a.store, Payments: a.payments,
+		Deliveries: a.deliveries, Access: keys, Vault: a.vault, Chains: a.cfg.Chains, Limits: a.cfg.API, Metrics: a.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	site, err := web.New(web.Options{
+		Store: a.store, Payments: a.payments, Deliveries: a.deliveries, Chains: a.cfg.Chains, Access: keys, Sealer: a.vault, PublicURL: a.cfg.PublicURL,
+		Now: time.Now, Logger: a.log, EgressIPs: a.cfg.Egress.IPs,
+	})
+	if err != nil {
+		return err
+	}
+	for _, prefix := range web.Prefixes {
+		server.Mount(prefix, site)
+	}
+	return a.serve("API listener", a.o.APIListener, a.cfg.APIAddr, server)
+}

@@ -1,0 +1,315 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/config"
+	"github.com/ctrip-gateway/ctrip/internal/delivery"
+	"github.com/ctrip-gateway/ctrip/internal/egress"
+	"github.com/ctrip-gateway/ctrip/internal/outbox"
+	"github.com/ctrip-gateway/ctrip/internal/payments"
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/internal/telemetry"
+	"github.com/ctrip-gateway/ctrip/internal/vault"
+	"github.com/ctrip-gateway/ctrip/jobs"
+	"github.com/ctrip-gateway/ctrip/webhook"
+)
+
+// Role is what a process does; one process may have several.
+type Role int
+
+// The roles.
+const (
+	API Role = 1 << iota
+	Worker
+	Scanner
+)
+
+// Options say what to run besides the configuration.
+type Options struct {
+	Roles   Role
+	Process string // names the process in traces
+	Logger  *slog.Logger
+	// Store, when given, is used instead of opening Postgres, and is closed by whoever gave it.
+	Store *store.Store
+	// APIListener and OpsListener, when given, take the place of API_ADDR and OPS_ADDR.
+	APIListener, OpsListener net.Listener
+}
+
+// App is a process, built and not yet running.
+type App struct {
+	cfg    config.Config
+	o      Options
+	log    *slog.Logger
+	name   string // of this process among its kind
+	built  stack  // what New opened
+	parts  []part // what Run starts, in this order, and stops in the opposite one
+	checks []check
+
+	metrics    *telemetry.Metrics
+	tracing    *telemetry.Tracing
+	store      *store.Store
+	vault      *vault.Vault
+	egress     *egress.Client
+	redis      *jobs.Redis
+	jobs       *jobs.Client
+	deliveries *delivery.Service
+	payments   *payments.Service
+	pools      pools
+}
+
+// part is something that runs until its context ends.
+type part struct {
+	name string
+	run  func(context.Context) error
+}
+
+// New opens what the roles need and refuses a database whose schema does not fit. When it fails, it has closed everything
+// again.
+func New(ctx context.Context, cfg config.Config, o Options) (_ *App, err error) {
+	if o.Logger == nil || o.Roles == 0 {
+		return nil, errors.New("app: Logger and Roles are needed")
+	}
+	a := &App{cfg: cfg, o: o, log: o.Logger, name: instance(), built: stack{log: o.Logger}, metrics: telemetry.NewMetrics()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.built.unwind(context.WithoutCancel(ctx)))
+		}
+	}()
+	for _, build := range []func(context.Context) error{a.openRecord, a.openRooms, a.openQueue, a.buildOps, a.buildWorker, a.buildScanner, a.buildAPI} {
+		if err := build(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// instance names this process: host, pid and a random end.
+func instance() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "host"
+	}
+	var end [4]byte
+	rand.Read(end[:])
+	return fmt.Sprintf("%s-%d-%s", host, os.Getpid(), hex.EncodeToString(end[:]))
+}
+
+// Run starts every part in turn. When ctx ends, or a part fails, they are stopped in the opposite order, each when those
+// that depend on it have returned. It returns nil after an orderly stop.
+func (a *App) Run(ctx context.Context) error {
+	grace, endGrace := context.WithCancel(context.WithoutCancel(ctx))
+	defer endGrace()
+	running := stack{log: a.log}
+	failed := make(chan error, len(a.parts))
+	for _, p := range a.parts {
+		partCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		done := make(chan error, 1)
+		go func() {
+			err := p.run(partCtx)
+			if partCtx.Err() == nil {
+				failed <- fmt.Errorf("%s stopped by itself: %w", p.name, orStopped(err))
+			}
+			done <- err
+		}()
+		running.push(p.name, func(ctx context.Context) error {
+			cancel()
+			select {
+			case err := <-done:
+				return err
+			case <-ctx.Done():
+				return errors.New("did not stop within the grace period")
+			}
+		})
+	}
+	a.log.Info("process.running", "roles", a.o.Roles.String())
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	a.log.Info("process.stopping")
+	late := time.AfterFunc(a.cfg.ShutdownGrace, endGrace)
+	defer late.Stop()
+	return errors.Join(err, running.unwind(grace), a.built.unwind(grace))
+}
+
+func orStopped(err error) error {
+	if err == nil {
+		return errors.New("without an error")
+	}
+	return err
+}
+
+// String names the roles.
+func (r Role) String() string {
+	s := ""
+	for _, one := range []struct {
+		role Role
+		name string
+	}{{API, "api"}, {Worker, "worker"}, {Scanner, "scanner"}} {
+		if r&one.role != 0 {
+			s += "," + one.name
+		}
+	}
+	return s[min(1, len(s)):]
+}
+
+func (a *App) part(name string, run func(context.Context) error) {
+	a.parts = append(a.parts, part{name, run})
+}
+
+// openRecord opens telemetry, the database and the vault.
+func (a *App) openRecord(ctx context.Context) (err error) {
+	t := a.cfg.Tracing
+	if a.tracing, err = telemetry.NewTracing(ctx, telemetry.TracingOptions{
+		Endpoint: t.Endpoint.Reveal(), Headers: t.Headers.Reveal(), Service: t.ServiceName, SampleRatio: t.SampleRatio, Logger: a.log,
+	}); err != nil {
+		return err
+	}
+	a.built.push("tracing", a.tracing.Shutdown)
+	a.store = a.o.Store
+	if a.store == nil {
+		if a.store, err = store.Open(ctx, store.Options{DSN: a.cfg.Database.URL.Reveal(), MaxConns: a.cfg.Database.MaxOpen, Logger: a.log}); err != nil {
+			return err
+		}
+		a.built.push("database", func(context.Context) error { return a.store.Close() })
+	}
+	if err := a.store.CheckSchema(ctx); err != nil {
+		return err
+	}
+	var keys []vault.Key
+	for _, k := range a.cfg.MasterKeys {
+		keys = append(keys, vault.Key{ID: k.ID, Secret: k.Key})
+	}
+	a.vault, err = vault.New(keys)
+	return err
+}
+
+// openRooms makes the services that more than one role uses.
+func (a *App) openRooms(context.Context) error {
+	cfg := a.cfg
+	rules, err := egress.ParseAllow(cfg.Webhook.Allow)
+	if err != nil {
+		return fmt.Errorf("WEBHOOK_ALLOW: %w", err)
+	}
+	if cfg.IsProduction() {
+		rules = egress.Scoped(rules) // an entry then serves only the merchant that it names (ruling 24)
+	}
+	o := egress.Options{Allow: rules, RequireHTTPS: cfg.IsProduction(), Timeout: cfg.Webhook.Timeout, MaxIdleConnsPerHost: cfg.Webhook.HostInFlight}
+	if proxy := cfg.Egress.Proxy.Reveal(); proxy != "" {
+		if o.Proxy, err = parseURL("EGRESS_PROXY", proxy); err != nil {
+			return err
+		}
+	}
+	if a.egress, err = egress.New(o); err != nil {
+		return err
+	}
+	a.built.push("egress", func(context.Context) error { a.egress.Close(); return nil })
+	var secret webhook.Secret
+	if s := cfg.Webhook.Secret.Reveal(); s != "" {
+		if secret, err = webhook.ParseSecret(s); err != nil {
+			return fmt.Errorf("WEBHOOK_SECRET: %w", err)
+		}
+	}
+	if a.deliveries, err = delivery.NewService(delivery.ServiceOptions{
+		Store: a.store, Vault: a.vault, CheckURL: a.egress.CheckURL, MaxEndpoints: cfg.API.MaxEndpoints, MaxAttempts: cfg.Webhook.MaxAttempts,
+		Overlap: cfg.Webhook.SecretOverlap, DefaultURL: cfg.Webhook.URL.Reveal(), DefaultSecret: secret, Now: time.Now, Logger: a.log,
+	}); err != nil {
+		return err
+	}
+	pools, err := a.openPools()
+	if err != nil {
+		return err
+	}
+	a.payments, err = payments.New(payments.Options{
+		Store: a.store, Chains: cfg.Chains, PublicURL: cfg.PublicURL, Window: cfg.Payments.MonitoringWindow, MaxAttempts: cfg.Webhook.MaxAttempts,
+		MaxOpen: cfg.API.MaxOpenPayments, Used: pools.used, Now: time.Now, Logger: a.log,
+	})
+	return err
+}
+
+// openQueue connects to Redis, which need not be there, and makes the producer that hears of every commit.
+func (a *App) openQueue(context.Context) (err error) {
+	if a.redis, err = jobs.Connect(a.cfg.Redis.Server, a.cfg.Redis.PoolSize); err != nil {
+		return err
+	}
+	a.built.push("redis", func(context.Context) error { return a.redis.Close() })
+	if a.jobs, err = jobs.NewClient(jobs.ClientOptions{Redis: a.redis, Lanes: a.cfg.Webhook.Lanes, Now: time.Now}); err != nil {
+		return err
+	}
+	producer, err := outbox.NewProducer(outbox.ProducerOptions{Enqueuer: a.jobs, Logger: a.log, Now: time.Now})
+	if err != nil {
+		return err
+	}
+	a.store.OnCommit(producer.Offer)
+	a.part("producer", producer.Run)
+	return nil
+}
+
+// buildOps makes the ops listener, which stands first and falls last, so that a stopping process can be watched.
+func (a *App) buildOps(context.Context) error {
+	a.checks = append(a.checks,
+		check{"database", true, a.store.Ping},
+		check{"schema", true, a.store.CheckSchema},
+		check{"clock", true, a.clockSkew},
+		check{"redis", a.o.Roles&Worker != 0 && a.o.Roles&API == 0, a.redis.Ping}, // API readiness ignores Redis (ruling 26)
+	)
+	var queues http.Handler
+	if a.o.Roles&API != 0 {
+		var err error
+		if queues, err = jobs.NewMonitor(jobs.MonitorOptions{Redis: a.redis, Audit: a.auditQueues}); err != nil {
+			return err
+		}
+	}
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		opsHandler(a.cfg.OperatorToken.Reveal(), a.checks, a.metrics.Handler(), queues).ServeHTTP(w, r)
+	})
+	return a.serve("ops listener", a.o.OpsListener, a.cfg.OpsAddr, handler)
+}
+
+// serve adds an HTTP server on a listener, or on an address when there is none.
+func (a *App) serve(name string, l net.Listener, addr string, h http.Handler) error {
+	if l == nil {
+		var err error
+		if l, err = net.Listen("tcp", addr); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		a.built.push(name, func(context.Context) error {
+			if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+				return err
+			}
+			return nil
+		})
+	}
+	srv := &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+	a.log.Info("process.listening", "listener", name, "addr", l.Addr().String())
+	a.part(name, func(ctx context.Context) error {
+		served := make(chan error, 1)
+		go func() { served <- srv.Serve(l) }()
+		select {
+		case err := <-served:
+			return err
+		case <-ctx.Done():
+		}
+		patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		if err := srv.Shutdown(patience); err != nil {
+			return srv.Close()
+		}
+		return nil
+	})
+	return nil
+}

@@ -1,0 +1,132 @@
+package app
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/pprof"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// checkTimeout bounds one readiness check.
+const checkTimeout = 3 * time.Second
+
+// check asks one dependency whether it answers. A check that is not critical is shown, but does not make the process
+// unready.
+type check struct {
+	name     string
+	critical bool
+	ask      func(context.Context) error
+}
+
+// readiness is the JSON of /readyz.
+type readiness struct {
+	Ready  bool                   `json:"ready"`
+	Checks map[string]checkResult `json:"checks"`
+}
+
+type checkResult struct {
+	OK       bool   `json:"ok"`
+	Critical bool   `json:"critical"`
+	Error    string `json:"error,omitempty"`
+	Micros   int64  `json:"duration_us"`
+}
+
+// opsHandler serves what operators look at: /healthz, /readyz and /metrics for everybody who reaches the listener, and
+// behind the operator token pprof and, where queues is given, asynqmon.
+func opsHandler(token string, checks []check, metrics, queues http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		res := ready(r.Context(), checks)
+		status := http.StatusOK
+		if !res.Ready {
+			status = http.StatusServiceUnavailable
+		}
+		writeJSON(w, status, res)
+	})
+	mux.Handle("GET /metrics", metrics)
+	guarded := func(h http.Handler) http.Handler { return operatorOnly(token, h) }
+	mux.Handle("/debug/pprof/", guarded(http.HandlerFunc(pprof.Index)))
+	mux.Handle("/debug/pprof/cmdline", guarded(http.HandlerFunc(pprof.Cmdline)))
+	mux.Handle("/debug/pprof/profile", guarded(http.HandlerFunc(pprof.Profile)))
+	mux.Handle("/debug/pprof/symbol", guarded(http.HandlerFunc(pprof.Symbol)))
+	mux.Handle("/debug/pprof/trace", guarded(http.HandlerFunc(pprof.Trace)))
+	paths := []string{"/healthz", "/readyz", "/metrics", "/debug/pprof/"}
+	if queues != nil {
+		mux.Handle("/queues", guarded(queues))
+		mux.Handle("/queues/", guarded(queues))
+		paths = append(paths, "/queues")
+	}
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		fmt.Fprintln(w, "cTrip ops listener\n\n"+strings.Join(paths, "\n"))
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("X-Frame-Options", "DENY")
+		w.Header().Set("Referrer-Policy", "no-referrer")
+		w.Header().Set("Cache-Control", "no-store")
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// ready runs every check at once.
+func ready(ctx context.Context, checks []check) readiness {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	results := make([]checkResult, len(checks))
+	var wg sync.WaitGroup
+	for i, c := range checks {
+		wg.Go(func() {
+			start := time.Now()
+			err := c.ask(ctx)
+			results[i] = checkResult{OK: err == nil, Critical: c.critical, Micros: time.Since(start).Microseconds()}
+			if err != nil {
+				results[i].Error = err.Error()
+			}
+		})
+	}
+	wg.Wait()
+	res := readiness{Checks: make(map[string]checkResult, len(checks))}
+	for i, c := range checks {
+		res.Checks[c.name] = results[i]
+	}
+	res.Ready = !slices.ContainsFunc(results, func(r checkResult) bool { return r.Critical && !r.OK })
+	return res
+}
+
+// operatorOnly asks for the operator token: as a bearer token, or as the password of HTTP Basic with any user name, so
+// that a browser can ask a person for it. Comparison takes the same time wherever the tokens differ.
+func operatorOnly(token string, next http.Handler) http.Handler {
+	want := sha256.Sum256([]byte(token))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if _, password, basic := r.BasicAuth(); basic {
+			given, ok = password, true
+		}
+		got := sha256.Sum256([]byte(given))
+		if !ok || token == "" || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+			w.Header().Set("WWW-Authenticate", `Basic realm="cTrip operator", charset="UTF-8"`)
+			http.Error(w, "the operator token is needed: as a bearer token, or as the password of HTTP Basic", http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	_ = enc.Encode(v) // the status line is out; a client that left has nothing to be told
+}

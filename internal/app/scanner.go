@@ -1,0 +1,141 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/config"
+	"github.com/ctrip-gateway/ctrip/internal/evm"
+	"github.com/ctrip-gateway/ctrip/internal/scanner"
+)
+
+const (
+	// tokenRetry is how often a chain that does not answer is asked for its tokens' decimals again.
+	tokenRetry = 5 * time.Second
+	// quietFor is how long a chain may give no answer before its scanner counts as failing.
+	quietFor = time.Minute
+)
+
+// pools are the providers of every chain, by chain id.
+type pools map[uint64]*evm.Pool
+
+func (a *App) openPools() (pools, error) {
+	ps := make(pools, len(a.cfg.Chains))
+	for _, c := range a.cfg.Chains {
+		o := evm.Options{
+			Name: c.Name, ChainID: c.ChainID, Tag: string(c.Finality.Tag), Depth: c.Finality.Depth, Now: time.Now, Logger: a.log, Metrics: a.metrics,
+		}
+		for _, u := range c.RPCURLs {
+			o.URLs = append(o.URLs, u.Reveal())
+		}
+		for _, t := range c.Tokens {
+			o.Tokens = append(o.Tokens, t.Contract)
+		}
+		p, err := evm.New(o)
+		if err != nil {
+			return nil, err
+		}
+		a.built.push("providers of "+c.Name, func(context.Context) error { p.Close(); return nil })
+		ps[c.ChainID] = p
+	}
+	a.pools = ps
+	return ps, nil
+}
+
+// used asks a chain which addresses have been used before.
+func (ps pools) used(ctx context.Context, chainID uint64, addresses []string) (map[string]bool, error) {
+	p, ok := ps[chainID]
+	if !ok {
+		return nil, fmt.Errorf("app: chain %d is not configured", chainID)
+	}
+	return p.Used(ctx, addresses)
+}
+
+// buildScanner makes one scanner a chain.
+func (a *App) buildScanner(context.Context) error {
+	if a.o.Roles&Scanner == 0 {
+		return nil
+	}
+	var scanners []*scanner.Scanner
+	for _, c := range a.cfg.Chains {
+		s, err := scanner.New(scanner.Options{
+			Chain: c, Source: a.pools[c.ChainID], Store: a.store, Payments: a.payments, Holder: a.name, Now: time.Now, Logger: a.log, Metrics: a.metrics,
+		})
+		if err != nil {
+			return err
+		}
+		a.metrics.DeclareChain(c.Name)
+		scanners = append(scanners, s)
+		a.part("scanner of "+c.Name, func(ctx context.Context) error {
+			if !a.tokensFit(ctx, c) {
+				<-ctx.Done()
+				return nil
+			}
+			return s.Run(ctx)
+		})
+	}
+	a.part("quarantine", a.retryQuarantined)
+	// A scanner is ready while one chain fails, and unready when all do (ruling 26).
+	a.checks = append(a.checks, check{"chains", true, func(context.Context) error {
+		var errs []error
+		for i, s := range scanners {
+			st := s.State()
+			if st.Leading && time.Since(st.LastSeen) < quietFor || !st.Leading && st.LastErr == nil {
+				return nil
+			}
+			errs = append(errs, fmt.Errorf("%s: %w", a.cfg.Chains[i].Name, orQuiet(st.LastErr)))
+		}
+		return errors.Join(errs...)
+	}})
+	return nil
+}
+
+func orQuiet(err error) error {
+	if err == nil {
+		return errors.New("no answer for a while")
+	}
+	return err
+}
+
+// tokensFit compares the decimals of the listed tokens with what their contracts say, as soon as the chain answers. A
+// chain with a token that does not fit is not scanned: every amount on it would be wrong.
+func (a *App) tokensFit(ctx context.Context, c config.Chain) bool {
+	for _, t := range c.Tokens {
+		for {
+			decimals, err := a.pools[c.ChainID].Decimals(ctx, t.Contract)
+			if err == nil && decimals == t.Decimals {
+				break
+			}
+			if err == nil {
+				a.log.ErrorContext(ctx, "chain.token_mismatch", "chain", c.Name, "token", t.Symbol, "configured", t.Decimals, "contract", decimals)
+				a.metrics.ChainHalted(c.Name, true)
+				return false
+			}
+			a.log.WarnContext(ctx, "chain.token_unchecked", "chain", c.Name, "token", t.Symbol, "err", err)
+			select {
+			case <-ctx.Done():
+				return false
+			case <-time.After(tokenRetry):
+			}
+		}
+	}
+	return true
+}
+
+// retryQuarantined recomputes payments that could not be recomputed a minute ago (ruling 1).
+func (a *App) retryQuarantined(ctx context.Context) error {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if _, err := a.payments.Retry(ctx, time.Now().Add(-time.Minute)); err != nil && ctx.Err() == nil {
+				a.log.WarnContext(ctx, "quarantine.retry_failed", "error", err)
+			}
+		}
+	}
+}

@@ -1,0 +1,78 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/internal/delivery"
+	"github.com/ctrip-gateway/ctrip/internal/outbox"
+	"github.com/ctrip-gateway/ctrip/jobs"
+)
+
+const (
+	// stopMargin is what the rest of a worker needs of the grace period after its tasks are done.
+	stopMargin = 5 * time.Second
+	// defaultsEvery is how often merchants without an endpoint are looked for while there is a default WEBHOOK_URL.
+	defaultsEvery = 30 * time.Second
+)
+
+// buildWorker makes what delivers: the sender, the Asynq servers that feed it, and the sweeper.
+func (a *App) buildWorker(context.Context) error {
+	if a.o.Roles&Worker == 0 {
+		return nil
+	}
+	w := a.cfg.Webhook
+	sender, err := delivery.NewSender(delivery.SenderOptions{
+		Store: a.store, Service: a.deliveries, Client: a.egress,
+		Schedule: delivery.Schedule{Base: w.RetryBase, Factor: w.RetryFactor, Max: w.RetryMax, Jitter: w.RetryJitter},
+		Timeout:  w.Timeout, MaxInFlight: w.MaxInFlight, HostInFlight: w.HostInFlight, CommitBatch: w.CommitBatch, CommitWait: w.CommitWait,
+		Metrics: a.metrics, Tracing: a.tracing, Logger: a.log, Now: time.Now,
+	})
+	if err != nil {
+		return err
+	}
+	a.part("sender", sender.Run)
+	sweeper, err := outbox.NewSweeper(outbox.SweeperOptions{
+		Store: a.store, Tasks: a.jobs, Interval: w.SweepInterval, Batch: w.SweepBatch, Metrics: a.metrics, Logger: a.log, Now: time.Now,
+	})
+	if err != nil {
+		return err
+	}
+	a.part("sweeper", sweeper.Run)
+	server, err := jobs.NewServer(jobs.ServerOptions{
+		Redis: a.redis, Client: a.jobs, Sender: sender, Concurrency: w.Concurrency, PollInterval: w.PollInterval,
+		RetryPollInterval: w.RetryPollInterval, ShutdownGrace: max(a.cfg.ShutdownGrace-stopMargin, time.Second), Logger: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	a.part("asynq", server.Run)
+	if w.URL.Reveal() != "" {
+		a.part("default endpoints", a.keepDefaults)
+	}
+	return nil
+}
+
+// keepDefaults gives every merchant without an endpoint the deployment's own (ruling 17).
+func (a *App) keepDefaults(ctx context.Context) error {
+	tick := time.NewTicker(defaultsEvery)
+	defer tick.Stop()
+	for {
+		merchants, err := a.store.Merchants(ctx)
+		ids := make([]string, len(merchants))
+		for i, m := range merchants {
+			ids[i] = m.ID
+		}
+		if err == nil {
+			err = a.deliveries.EnsureDefaults(ctx, ids)
+		}
+		if err != nil && ctx.Err() == nil {
+			a.log.WarnContext(ctx, "default_endpoints.failed", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}

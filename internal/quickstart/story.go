@@ -1,0 +1,323 @@
+package quickstart
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/internal/devnet"
+	"github.com/ctrip-gateway/ctrip/webhook"
+)
+
+// patience is how long one step of the story may take before it counts as failed.
+const patience = 60 * time.Second
+
+// story prints what was observed, with the time since the start and since the line before.
+type story struct {
+	mu    sync.Mutex
+	out   io.Writer
+	start time.Time
+	last  time.Time
+	seen  []devnet.Seen
+}
+
+func newStory(out io.Writer) *story {
+	now := time.Now()
+	return &story{out: out, start: now, last: now}
+}
+
+func (s *story) say(who, format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.line(who, fmt.Sprintf(format, args...))
+}
+
+// line prints; the lock is held.
+func (s *story) line(who, text string) {
+	now := time.Now()
+	fmt.Fprintf(s.out, "%8.3fs  +%-8s %-6s %s\n", now.Sub(s.start).Seconds(), now.Sub(s.last).Round(time.Millisecond), who, text)
+	s.last = now
+}
+
+func (s *story) title(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fmt.Fprintf(s.out, "\n%s\n", fmt.Sprintf(format, args...))
+}
+
+// shopSaw prints what the shop's receiver observed.
+func (s *story) shopSaw(seen devnet.Seen) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen = append(s.seen, seen)
+	text := seen.Text
+	if e := seen.Event; e != nil {
+		if p := e.Data.Payment; p != nil {
+			text += fmt.Sprintf(", payment %s is %s", p.ID, p.Status)
+		}
+		if len(e.Data.Retracts) > 0 {
+			text += ", retracts " + strings.Join(e.Data.Retracts, " ")
+		}
+	}
+	s.line("shop", text)
+}
+
+// event returns the newest verified event of a type for a payment.
+func (s *story) event(paymentID string, t webhook.EventType, path string) (webhook.Event, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, seen := range slices.Backward(s.seen) {
+		if e := seen.Event; e != nil && seen.Path == path && e.Type == t && e.Data.Payment != nil && e.Data.Payment.ID == paymentID {
+			return *e, true
+		}
+	}
+	return webhook.Event{}, false
+}
+
+// tell waits until the gateway is ready, tells the four chapters and prints the links.
+func (w *world) tell(ctx context.Context, started time.Time) error {
+	s := w.story
+	s.start = started
+	if err := w.waitReady(ctx); err != nil {
+		return err
+	}
+	s.title("cTrip quickstart: a gateway, a chain, a Redis and a shop in one process")
+	s.say("chain", "Ethereum (geth, in memory) mines a block a second at %s", w.chain.URL())
+	s.say("api", "ready at %s", w.apiURL)
+	id, err := w.shop.Subscribe(ctx, devnet.HookPath, "*")
+	if err != nil {
+		return err
+	}
+	s.say("api", "201 endpoint %s for %s%s, secret shown once", id, w.shop.URL(), devnet.HookPath)
+
+	s.title("1. A coffee, paid in ETH")
+	if err := w.sale(ctx, "A cup of coffee", "0.002", false); err != nil {
+		return err
+	}
+	s.title("2. A book, paid in %s, an ERC-20 token", devnet.TokenSymbol)
+	if err := w.sale(ctx, "A paper book", "12.5", true); err != nil {
+		return err
+	}
+	s.title("3. An endpoint that fails twice, then recovers")
+	if err := w.recovery(ctx); err != nil {
+		return err
+	}
+	s.title("4. A reorg takes a payment away; it is paid again")
+	if err := w.reorg(ctx); err != nil {
+		return err
+	}
+	s.title("All of it held, in %s.", time.Since(started).Round(time.Millisecond))
+	if w.o.Once {
+		return nil
+	}
+	if err := w.writeEnv(); err != nil {
+		return err
+	}
+	w.links()
+	return nil
+}
+
+func (w *world) sale(ctx context.Context, item, amount string, token bool) error {
+	o, err := w.buy(ctx, item, amount, token)
+	if err != nil {
+		return err
+	}
+	if _, err := w.pay(ctx, o); err != nil {
+		return err
+	}
+	return w.paid(ctx, o)
+}
+
+func (w *world) buy(ctx context.Context, item, amount string, token bool) (devnet.Order, error) {
+	o, err := w.shop.Buy(ctx, item, amount, token)
+	if err == nil {
+		w.story.say("api", "201 payment %s for order %s: %s base units to %s", o.PaymentID, o.ID, o.Amount, o.Address)
+	}
+	return o, err
+}
+
+func (w *world) pay(ctx context.Context, o devnet.Order) (string, error) {
+	tx, err := w.shop.Pay(ctx, o)
+	if err != nil {
+		return "", err
+	}
+	w.story.say("payer", "sent %s in %s", o.ID, tx)
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	mined, err := w.chain.WaitMined(ctx, tx)
+	if err == nil {
+		w.story.say("chain", "mined %s in block %d", tx, mined.Block.Number)
+	}
+	return tx, err
+}
+
+// paid waits until the shop has marked the order paid, and holds the story against the API.
+func (w *world) paid(ctx context.Context, o devnet.Order) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	o, err := w.shop.Wait(ctx, o.ID, func(o devnet.Order) bool {
+		return o.Status == "paid" && slices.Contains(o.Events, string(webhook.PaymentCreated)) &&
+			slices.Contains(o.Events, string(webhook.PaymentDetected)) && slices.Contains(o.Events, string(webhook.PaymentConfirmed))
+	})
+	if err != nil {
+		return err
+	}
+	e, _ := w.story.event(o.PaymentID, webhook.PaymentConfirmed, devnet.HookPath)
+	w.story.say("shop", "order %s marked paid, %s after %s happened", o.ID, time.Since(e.CreatedAt.Time).Round(time.Millisecond), e.Type)
+	return w.delivered(ctx, e.ID, 1)
+}
+
+// delivered asks the API what became of an event's delivery and waits until it is delivered.
+func (w *world) delivered(ctx context.Context, eventID string, attempts int) error {
+	for {
+		var page struct {
+			Data []struct {
+				ID         string `json:"id"`
+				State      string `json:"state"`
+				Attempts   int    `json:"attempts"`
+				LastStatus int    `json:"last_status"`
+			} `json:"data"`
+		}
+		if err := w.get(ctx, "/api/v1/deliveries?event_id="+eventID, &page); err != nil {
+			return err
+		}
+		for _, d := range page.Data {
+			if d.State == "delivered" && d.Attempts >= attempts {
+				w.story.say("api", "delivery %s of %s: %s, attempt %d answered %d", d.ID, eventID, d.State, d.Attempts, d.LastStatus)
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("event %s has no delivery that is delivered after %d attempts: %w", eventID, attempts, ctx.Err())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+func (w *world) recovery(ctx context.Context) error {
+	id, err := w.shop.Subscribe(ctx, devnet.FlakyHookPath, string(webhook.PaymentCanceled))
+	if err != nil {
+		return err
+	}
+	w.story.say("api", "201 endpoint %s for %s%s", id, w.shop.URL(), devnet.FlakyHookPath)
+	o, err := w.buy(ctx, "A cup of coffee", "0.002", false)
+	if err != nil {
+		return err
+	}
+	var p struct {
+		Status string `json:"status"`
+	}
+	if err := w.call(ctx, http.MethodPost, "/api/v1/payments/"+o.PaymentID+"/cancel", &p); err != nil {
+		return err
+	}
+	w.story.say("api", "200 payment %s is %s", o.PaymentID, p.Status)
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		changed := w.shop.Changed()
+		if e, ok := w.story.event(o.PaymentID, webhook.PaymentCanceled, devnet.FlakyHookPath); ok && w.shop.Recovered(e.ID) {
+			return w.delivered(ctx, e.ID, 3)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the failing endpoint did not recover: %w", ctx.Err())
+		case <-changed:
+		}
+	}
+}
+
+func (w *world) reorg(ctx context.Context) error {
+	o, err := w.buy(ctx, "A cup of coffee", "0.002", false)
+	if err != nil {
+		return err
+	}
+	tx, err := w.pay(ctx, o)
+	if err != nil {
+		return err
+	}
+	if err := w.sees(ctx, o, webhook.PaymentDetected); err != nil {
+		return err
+	}
+	gone, err := w.chain.ReorgOut(tx)
+	if err != nil {
+		return err
+	}
+	w.story.say("chain", "reorg: %d block(s) replaced, %s is gone", gone.Depth, tx)
+	if err := w.sees(ctx, o, webhook.PaymentReorged); err != nil {
+		return err
+	}
+	if _, err := w.pay(ctx, o); err != nil {
+		return err
+	}
+	return w.paid(ctx, o)
+}
+
+// sees waits until the shop has verified an event of a type for the order.
+func (w *world) sees(ctx context.Context, o devnet.Order, t webhook.EventType) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	_, err := w.shop.Wait(ctx, o.ID, func(o devnet.Order) bool { return slices.Contains(o.Events, string(t)) })
+	return err
+}
+
+// waitReady asks /readyz until it says yes and the scanner has recorded a block: payments are refused on a chain that does
+// not move.
+func (w *world) waitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.opsURL+"/readyz", nil)
+		if err != nil {
+			return err
+		}
+		last := "no answer"
+		if res, err := http.DefaultClient.Do(req); err == nil {
+			body, _ := io.ReadAll(io.LimitReader(res.Body, 1<<16))
+			res.Body.Close()
+			last = string(body)
+			if res.StatusCode == http.StatusOK {
+				if _, err = w.store.Cursor(ctx, devnet.ChainID); err == nil {
+					return nil
+				}
+				last = "the scanner has recorded no block yet"
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the gateway is not ready: %s", last)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func (w *world) get(ctx context.Context, path string, out any) error {
+	return w.call(ctx, http.MethodGet, path, out)
+}
+
+func (w *world) call(ctx context.Context, method, path string, out any) error {
+	req, err := http.NewRequestWithContext(ctx, method, w.apiURL+path, nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+w.apiKey)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	if err != nil {
+		return err
+	}
+	if res.StatusCode >= 300 {
+		return fmt.Errorf("%s %s: %s: %s", method, path, res.Status, body)
+	}
+	return json.Unmarshal(body, out)
+}
