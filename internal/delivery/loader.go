@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/store"
@@ -11,13 +12,19 @@ const (
 	loadBatch   = 256
 	loadTimeout = 5 * time.Second
 	loaders     = 2
+	// linger is how long a batch waits for company while attempts come faster than that anyway.
+	linger = time.Millisecond
 )
 
-// loader reads deliveries for many attempts in one statement. A loader never waits for company: it takes whoever is
-// there when the one before has been served, so that batches grow with the load and a lone attempt waits for nobody.
+// loader reads deliveries for many attempts in one statement. A lone attempt waits for nobody; under load each statement
+// serves those who came during the one before and a moment longer, because a statement costs about the same whatever
+// it reads.
 type loader struct {
 	store *store.Store
 	in    chan loadRequest
+
+	gathering sync.Mutex // one gathers while the others read
+	last      time.Time  // when the last batch was complete
 }
 
 type loadRequest struct {
@@ -54,23 +61,50 @@ func (l *loader) load(ctx context.Context, id string) (*store.Waiting, error) {
 func (l *loader) run(stop <-chan struct{}) {
 	batch := make([]loadRequest, 0, loadBatch)
 	for {
-		select {
-		case <-stop:
+		batch = l.gather(batch[:0], stop)
+		if len(batch) == 0 {
 			return
-		case first := <-l.in:
-			batch = append(batch[:0], first)
-		}
-	gather:
-		for len(batch) < loadBatch {
-			select {
-			case r := <-l.in:
-				batch = append(batch, r)
-			default:
-				break gather
-			}
 		}
 		l.serve(batch)
 	}
+}
+
+// gather returns the next batch, or none when stop is closed.
+func (l *loader) gather(batch []loadRequest, stop <-chan struct{}) []loadRequest {
+	l.gathering.Lock()
+	defer l.gathering.Unlock()
+	select {
+	case <-stop:
+		return batch
+	case first := <-l.in:
+		batch = append(batch, first)
+	}
+	busy := time.Since(l.last) < 2*linger
+	var enough <-chan time.Time
+	if busy {
+		timer := time.NewTimer(linger)
+		defer timer.Stop()
+		enough = timer.C
+	}
+	defer func() { l.last = time.Now() }()
+	for len(batch) < loadBatch {
+		if !busy {
+			select {
+			case r := <-l.in:
+				batch = append(batch, r)
+				continue
+			default:
+				return batch
+			}
+		}
+		select {
+		case r := <-l.in:
+			batch = append(batch, r)
+		case <-enough:
+			return batch
+		}
+	}
+	return batch
 }
 
 func (l *loader) serve(batch []loadRequest) {

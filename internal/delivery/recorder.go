@@ -28,6 +28,8 @@ type recorder struct {
 	log   *slog.Logger
 	in    chan *verdict
 
+	gathering sync.Mutex // one gathers while the others commit
+
 	mu      sync.Mutex
 	failing int           // flushers that hold verdicts which they could not commit
 	opened  chan struct{} // closed while no flusher fails
@@ -69,30 +71,37 @@ func (r *recorder) commit(v store.Verdict, also func(context.Context, *store.Tx)
 
 // run flushes until stop is closed and nothing is left.
 func (r *recorder) run(stop <-chan struct{}) {
-	var held []*verdict // of a delivery that was already in the batch before
+	var held []*verdict // of deliveries that were already in the batch before; nobody else knows of them
 	for {
 		batch := held
-		held = nil
 		if len(batch) == 0 {
-			select {
-			case v := <-r.in:
-				batch = append(batch, v)
-			default:
-				select {
-				case v := <-r.in:
-					batch = append(batch, v)
-				case <-stop:
-					return
-				}
-			}
+			batch = r.gather(stop)
 		}
-		batch, held = r.gather(batch)
+		if len(batch) == 0 {
+			return
+		}
+		batch, held = apart(batch)
 		r.flush(batch, stop)
 	}
 }
 
-// gather waits for company for a short while. No two verdicts of a batch are of the same delivery.
-func (r *recorder) gather(batch []*verdict) (unique, rest []*verdict) {
+// gather takes the next verdict and waits for company for a short while. It returns none when stop is closed and nothing
+// is left.
+func (r *recorder) gather(stop <-chan struct{}) []*verdict {
+	r.gathering.Lock()
+	defer r.gathering.Unlock()
+	var batch []*verdict
+	select {
+	case v := <-r.in:
+		batch = append(batch, v)
+	default:
+		select {
+		case v := <-r.in:
+			batch = append(batch, v)
+		case <-stop:
+			return nil
+		}
+	}
 	timer := time.NewTimer(r.wait)
 	defer timer.Stop()
 	for len(batch) < r.most {
@@ -104,6 +113,11 @@ func (r *recorder) gather(batch []*verdict) (unique, rest []*verdict) {
 		}
 		break
 	}
+	return batch
+}
+
+// apart takes a batch apart so that no two verdicts that are committed together are of the same delivery.
+func apart(batch []*verdict) (unique, rest []*verdict) {
 	seen := make(map[string]bool, len(batch))
 	for _, v := range batch {
 		if seen[v.DeliveryID] {

@@ -55,7 +55,7 @@ func (w *World) Sender(change ...func(*delivery.SenderOptions)) *delivery.Sender
 	o := delivery.SenderOptions{
 		Store: w.Store, Service: w.Service, Client: w.Client, Timeout: 5 * time.Second, MaxInFlight: 64, HostInFlight: 256,
 		Schedule:    delivery.Schedule{Base: 100 * time.Millisecond, Factor: 2, Max: time.Second, MaxAttempts: 15},
-		CommitBatch: 256, CommitWait: 2 * time.Millisecond, Logger: w.Logger, Now: func() time.Time { return w.Now() },
+		CommitBatch: 256, CommitWait: 5 * time.Millisecond, Logger: w.Logger, Now: func() time.Time { return w.Now() },
 	}
 	for _, f := range change {
 		f(&o)
