@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/big"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -176,6 +177,38 @@ func TestSucceeded(t *testing.T) {
 		})
 		if ok, err := newPool(t, c.Token(), nil, lying.URL).Succeeded(t.Context(), b.Hash, tx); ok || (err != nil) != want.fails {
 			t.Errorf("%s %s: %t, %v", field, want.value, ok, err)
+		}
+	}
+}
+
+// TestLogsComeInTheOrderOfTheBlock: the ordinal of a transfer depends on the order, so a node's own does not count.
+func TestLogsComeInTheOrderOfTheBlock(t *testing.T) {
+	c := startDevnet(t)
+	for units := range int64(3) {
+		if _, err := c.SendToken(t.Context(), c.DemoPayer(), chain.Address{19: 0xaa}.Hex(), big.NewInt(units+1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	head, err := c.Mine()
+	if err != nil {
+		t.Fatal(err)
+	}
+	backwards := newProxy(t, c.URL(), func(m string, _, r json.RawMessage) (json.RawMessage, int) {
+		var logs []json.RawMessage
+		if m != "eth_getLogs" || json.Unmarshal(r, &logs) != nil {
+			return r, 0
+		}
+		slices.Reverse(logs)
+		out, _ := json.Marshal(logs)
+		return out, 0
+	})
+	b, err := newPool(t, c.Token(), nil, backwards.URL).Block(t.Context(), head.Number)
+	if err != nil || len(b.Logs) != 3 {
+		t.Fatalf("%d logs, %v", len(b.Logs), err)
+	}
+	for i, l := range b.Logs {
+		if l.LogIndex != i || l.Value.Int64() != int64(i+1) {
+			t.Errorf("log %d is %d with %s", i, l.LogIndex, l.Value)
 		}
 	}
 }
