@@ -147,7 +147,7 @@ func (b bill) tell(v *checkoutView) {
 		v.Icon, v.Title = "seen", "Payment seen"
 		v.Lead = "It is on the chain and becomes final in a moment. There is nothing more to do."
 	case string(models.PaymentConfirmed):
-		v.Icon, v.Title, v.Lead = "done", "Payment complete", "Thank you. The payment is final, and the shop has been told."
+		v.Icon, v.Title, v.Lead = "done", "Payment complete", "Thank you. Everything has arrived and is final."
 	case string(models.PaymentExpired):
 		v.Icon, v.Title = "over", "This payment has expired"
 		v.Lead = "Please do not send anything to its address any more. The shop can start a new payment for you."
