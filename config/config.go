@@ -29,7 +29,6 @@ type Config struct {
 	Webhook       Webhook       `group:"Webhooks"`
 	Egress        Egress        `group:"Outgoing connections"`
 	API           API           `group:"API limits"`
-	Retention     Retention     `group:"Retention"`
 	Tracing       Tracing       `group:"Tracing"`
 
 	// Chains is what CHAINS_FILE says, checked.
@@ -42,7 +41,6 @@ type Config struct {
 type Database struct {
 	URL         URL           `env:"DATABASE_URL" secret:"true" required:"always" example:"postgres://ctrip:changeme@postgres:5432/ctrip?sslmode=disable" desc:"postgres://user:password@host:port/database?options. SQLite exists only inside the quickstart."`
 	MaxOpen     int           `env:"DB_MAX_OPEN_CONNS" envDefault:"32" desc:"Most connections that one process opens to the database."`
-	MaxIdle     int           `env:"DB_MAX_IDLE_CONNS" envDefault:"32" desc:"Most connections that one process keeps open while they are not in use."`
 	MaxLifetime time.Duration `env:"DB_CONN_MAX_LIFETIME" envDefault:"30m" desc:"A connection older than this is replaced."`
 }
 
@@ -80,9 +78,7 @@ type Webhook struct {
 	SweepBatch        int           `env:"WEBHOOK_SWEEP_BATCH" envDefault:"500" desc:"Deliveries that one sweep takes at a time."`
 	CommitBatch       int           `env:"WEBHOOK_COMMIT_BATCH" envDefault:"256" desc:"Most verdicts that are committed together."`
 	CommitWait        time.Duration `env:"WEBHOOK_COMMIT_WAIT" envDefault:"5ms" desc:"How long a verdict waits for others to be committed with."`
-	DisableAfter      time.Duration `env:"WEBHOOK_DISABLE_AFTER" envDefault:"5d" desc:"An endpoint that has had no success for this long, over at least 20 failed attempts, is disabled."`
 	SecretOverlap     time.Duration `env:"WEBHOOK_SECRET_OVERLAP" envDefault:"24h" desc:"How long a rotated secret still signs when the request does not say; 0s to 7d."`
-	SecretMaxAge      time.Duration `env:"SECRET_MAX_AGE" envDefault:"180d" desc:"An older endpoint secret is warned about, then blocks edits of its endpoint until it is rotated."`
 	Allow             string        `env:"WEBHOOK_ALLOW" desc:"Addresses that the deny table would refuse, comma-separated CIDR[:ports], each freeing only itself. For development and intranets."`
 }
 
@@ -96,20 +92,10 @@ type Egress struct {
 type API struct {
 	Rate            float64       `env:"API_RATE" envDefault:"100" desc:"Requests a second that one API key may make in the long run."`
 	Burst           int           `env:"API_BURST" envDefault:"500" desc:"Requests that one API key may make at once."`
-	MaxBody         int64         `env:"API_MAX_BODY" envDefault:"262144" desc:"Largest request body, in bytes."`
 	Timeout         time.Duration `env:"API_TIMEOUT" envDefault:"30s" desc:"Time for one API request in all."`
 	MaxEndpoints    int           `env:"MAX_ENDPOINTS" envDefault:"20" desc:"Webhook endpoints of one merchant."`
 	MaxKeys         int           `env:"MAX_KEYS" envDefault:"20" desc:"API keys of one merchant."`
 	MaxOpenPayments int           `env:"MAX_OPEN_PAYMENTS" envDefault:"10000" desc:"Open payments of one merchant."`
-}
-
-// Retention is how long records are kept. Payments are kept for good.
-type Retention struct {
-	Deliveries  time.Duration `env:"RETENTION_DELIVERIES" envDefault:"30d" desc:"Finished deliveries and their attempts."`
-	Held        time.Duration `env:"RETENTION_HELD" envDefault:"30d" desc:"Deliveries held for a paused or disabled endpoint are canceled after this."`
-	Events      time.Duration `env:"RETENTION_EVENTS" envDefault:"90d" desc:"Events; not shorter than deliveries."`
-	Idempotency time.Duration `env:"RETENTION_IDEMPOTENCY" envDefault:"24h" desc:"Answers kept for repeated Idempotency-Keys."`
-	Interval    time.Duration `env:"RETENTION_INTERVAL" envDefault:"1h" desc:"How often retention runs."`
 }
 
 // Tracing is where spans go. Without an endpoint none are sent; traceparent headers are made all the same.

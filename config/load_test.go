@@ -64,7 +64,7 @@ func TestLoadDefaults(t *testing.T) {
 	}
 	w := c.Webhook
 	if w.Timeout != 10*time.Second || w.MaxAttempts != 15 || w.RetryBase != 5*time.Second || w.RetryFactor != 3 ||
-		w.RetryMax != 12*time.Hour || w.RetryJitter != 0.2 || w.SecretMaxAge != 180*24*time.Hour {
+		w.RetryMax != 12*time.Hour || w.RetryJitter != 0.2 {
 		t.Errorf("webhook defaults: %+v", w)
 	}
 	if c.API.Rate != 100 || c.API.Burst != 500 || c.API.MaxEndpoints != 20 || c.API.MaxKeys != 20 || c.API.MaxOpenPayments != 10000 {
@@ -72,9 +72,6 @@ func TestLoadDefaults(t *testing.T) {
 	}
 	if c.ShutdownGrace != 45*time.Second || c.Payments.MonitoringWindow != 24*time.Hour || c.Payments.ExpiresIn != 30*time.Minute {
 		t.Errorf("times: %v %+v", c.ShutdownGrace, c.Payments)
-	}
-	if c.Retention.Deliveries != 30*day || c.Retention.Events != 90*day {
-		t.Errorf("retention: %+v", c.Retention)
 	}
 	if len(c.MasterKeys) != 1 || c.MasterKeys[0].ID != "k1" || c.MasterKeys[0].Key[1] != 10 {
 		t.Errorf("master keys: %d", len(c.MasterKeys))
@@ -120,7 +117,7 @@ func TestLoadFaults(t *testing.T) {
 		{"mysql", []string{"DATABASE_URL=mysql://db/ctrip"}, "DATABASE_URL"},
 		{"ambiguous password", []string{"DATABASE_URL=postgres://u:pa/ss@db/ctrip"}, "DATABASE_URL"},
 		{"grace", []string{"SHUTDOWN_GRACE=10s"}, "SHUTDOWN_GRACE"},
-		{"ranges", []string{"WEBHOOK_TIMEOUT=31s", "WEBHOOK_RETRY_JITTER=1", "WEBHOOK_LANES=0", "ADDRESS_BRANCH=2147483648", "RETENTION_EVENTS=1d"}, "ADDRESS_BRANCH WEBHOOK_TIMEOUT WEBHOOK_RETRY_JITTER WEBHOOK_LANES RETENTION_EVENTS"},
+		{"ranges", []string{"WEBHOOK_TIMEOUT=31s", "WEBHOOK_RETRY_JITTER=1", "WEBHOOK_LANES=0", "ADDRESS_BRANCH=2147483648"}, "ADDRESS_BRANCH WEBHOOK_TIMEOUT WEBHOOK_RETRY_JITTER WEBHOOK_LANES"},
 		{"not numbers", []string{"OTEL_TRACES_SAMPLER_ARG=NaN", "WEBHOOK_RETRY_FACTOR=+Inf"}, "WEBHOOK_RETRY_FACTOR OTEL_TRACES_SAMPLER_ARG"},
 		{"listeners", []string{"API_ADDR=8080", "OPS_ADDR=nowhere:port"}, "API_ADDR OPS_ADDR"},
 		{"same listener", []string{"OPS_ADDR=127.0.0.1:8080"}, "OPS_ADDR"},

@@ -44,7 +44,6 @@ func (c *Config) validate(o Options, faults *Faults) {
 		check("DATABASE_URL", databaseProblem(c.Database.URL, o.AllowSQLite) == "", databaseProblem(c.Database.URL, o.AllowSQLite))
 	}
 	number("DB_MAX_OPEN_CONNS", float64(c.Database.MaxOpen), 1, 10_000)
-	number("DB_MAX_IDLE_CONNS", float64(c.Database.MaxIdle), 0, 10_000)
 	between("DB_CONN_MAX_LIFETIME", c.Database.MaxLifetime, time.Second, 30*day)
 	number("REDIS_POOL_SIZE", float64(c.Redis.PoolSize), 1, 10_000)
 
@@ -71,9 +70,7 @@ func (c *Config) validate(o Options, faults *Faults) {
 	number("WEBHOOK_SWEEP_BATCH", float64(w.SweepBatch), 1, 100_000)
 	number("WEBHOOK_COMMIT_BATCH", float64(w.CommitBatch), 1, 10_000)
 	between("WEBHOOK_COMMIT_WAIT", w.CommitWait, 0, time.Second)
-	between("WEBHOOK_DISABLE_AFTER", w.DisableAfter, time.Minute, 365*day)
 	between("WEBHOOK_SECRET_OVERLAP", w.SecretOverlap, 0, 7*day)
-	between("SECRET_MAX_AGE", w.SecretMaxAge, time.Hour, 3650*day)
 
 	check("EGRESS_PROXY", c.Egress.Proxy == "" || parsesAs(string(c.Egress.Proxy), "http", "https"), "is not an http or https URL")
 	for _, ip := range c.Egress.IPs {
@@ -84,18 +81,10 @@ func (c *Config) validate(o Options, faults *Faults) {
 
 	number("API_RATE", c.API.Rate, 0.1, 1_000_000)
 	number("API_BURST", float64(c.API.Burst), 1, 1_000_000)
-	number("API_MAX_BODY", float64(c.API.MaxBody), 1024, 16<<20)
 	between("API_TIMEOUT", c.API.Timeout, time.Second, 10*time.Minute)
 	number("MAX_ENDPOINTS", float64(c.API.MaxEndpoints), 1, 10_000)
 	number("MAX_KEYS", float64(c.API.MaxKeys), 1, 10_000)
 	number("MAX_OPEN_PAYMENTS", float64(c.API.MaxOpenPayments), 1, 10_000_000)
-
-	between("RETENTION_DELIVERIES", c.Retention.Deliveries, time.Hour, 3650*day)
-	between("RETENTION_HELD", c.Retention.Held, time.Hour, 3650*day)
-	between("RETENTION_EVENTS", c.Retention.Events, time.Hour, 3650*day)
-	check("RETENTION_EVENTS", c.Retention.Events >= c.Retention.Deliveries, "is shorter than RETENTION_DELIVERIES")
-	between("RETENTION_IDEMPOTENCY", c.Retention.Idempotency, time.Hour, 30*day)
-	between("RETENTION_INTERVAL", c.Retention.Interval, time.Second, 7*day)
 
 	check("OTEL_EXPORTER_OTLP_ENDPOINT", c.Tracing.Endpoint == "" || parsesAs(string(c.Tracing.Endpoint), "http", "https"), "is not an http or https URL")
 	number("OTEL_TRACES_SAMPLER_ARG", c.Tracing.SampleRatio, 0, 1)

@@ -46,15 +46,18 @@ func TestKillNine(t *testing.T) {
 					t.Error(err)
 				}
 			})
-			time.Sleep(200 * time.Millisecond)
+			time.Sleep(250 * time.Millisecond)
 		}
 		some.Wait()
 	})
 	inFlight := 0
 	for i := range kills {
-		time.Sleep(time.Duration(300+random.IntN(1000)) * time.Millisecond)
+		time.Sleep(time.Duration(200+random.IntN(900)) * time.Millisecond)
 		victim := []string{"api", "worker", "scanner"}[i%3]
 		busy := h.busy(victim, &creating)
+		for deadline := time.Now().Add(500 * time.Millisecond); !busy && time.Now().Before(deadline); busy = h.busy(victim, &creating) {
+			time.Sleep(time.Millisecond)
+		}
 		h.killAndRestart(victim)
 		if busy {
 			inFlight++

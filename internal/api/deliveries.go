@@ -14,9 +14,10 @@ func (h *handlers) ListDeliveries(ctx context.Context, r ListDeliveriesRequestOb
 	if err != nil {
 		return nil, err
 	}
-	rows, err := h.store.ListDeliveries(ctx, callerOf(ctx).merchant.ID, store.DeliveryFilter{
+	x := callerOf(ctx)
+	rows, err := h.store.ListDeliveries(ctx, x.merchant.ID, store.DeliveryFilter{
 		EndpointID: deref(r.Params.EndpointID), EventID: deref(r.Params.EventID), EventType: string(deref(r.Params.EventType)),
-		State: string(deref(r.Params.State)), Created: store.Range{After: deref(r.Params.CreatedAfter), Before: deref(r.Params.CreatedBefore)},
+		State: string(deref(r.Params.State)), Test: x.key.Test, Created: store.Range{After: deref(r.Params.CreatedAfter), Before: deref(r.Params.CreatedBefore)},
 	}, page)
 	if err != nil {
 		return nil, err
@@ -80,5 +81,8 @@ func (h *handlers) ownDelivery(ctx context.Context, x exchange, id string) (mode
 		return models.Delivery{}, NotFound("delivery")
 	}
 	d, err := h.store.Delivery(ctx, x.merchant.ID, id)
+	if err == nil {
+		err = h.shownTo(ctx, x, d.PaymentID)
+	}
 	return d, h.orNotFound(err, "delivery")
 }

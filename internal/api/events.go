@@ -16,7 +16,11 @@ func (h *handlers) GetEvent(ctx context.Context, r GetEventRequestObject) (GetEv
 	if !models.IsID(models.PrefixEvent, r.ID) {
 		return nil, NotFound("event")
 	}
-	e, err := h.store.Event(ctx, callerOf(ctx).merchant.ID, r.ID)
+	x := callerOf(ctx)
+	e, err := h.store.Event(ctx, x.merchant.ID, r.ID)
+	if err == nil {
+		err = h.shownTo(ctx, x, e.PaymentID)
+	}
 	if err != nil {
 		return nil, h.orNotFound(err, "event")
 	}
@@ -26,7 +30,7 @@ func (h *handlers) GetEvent(ctx context.Context, r GetEventRequestObject) (GetEv
 // ListEvents shows events newest first, or with after oldest first in the order in which they were committed.
 func (h *handlers) ListEvents(ctx context.Context, r ListEventsRequestObject) (ListEventsResponseObject, error) {
 	x := callerOf(ctx)
-	filter := store.EventFilter{Type: string(deref(r.Params.Type)), PaymentID: deref(r.Params.PaymentID)}
+	filter := store.EventFilter{Type: string(deref(r.Params.Type)), PaymentID: deref(r.Params.PaymentID), Test: x.key.Test}
 	if r.Params.After != nil {
 		if r.Params.Cursor != nil {
 			return nil, Invalid(FieldError{Field: "cursor", Message: "cannot be given together with after: the next_cursor of such a list is the next after"})
@@ -46,6 +50,18 @@ func (h *handlers) ListEvents(ctx context.Context, r ListEventsRequestObject) (L
 		next = nextCursor(n, page.Limit, rows[n-1].CreatedAt, rows[n-1].ID)
 	}
 	return eventList(rows, next)
+}
+
+// shownTo is nil unless the caller has a test key and the payment is on a live chain, which such a key does not see.
+func (h *handlers) shownTo(ctx context.Context, x exchange, paymentID *string) error {
+	if !x.key.Test || paymentID == nil {
+		return nil
+	}
+	p, err := h.store.Payment(ctx, x.merchant.ID, *paymentID)
+	if err == nil && !p.Test {
+		return models.ErrNotFound
+	}
+	return err
 }
 
 func (h *handlers) eventsAfter(ctx context.Context, x exchange, f store.EventFilter, after string, limit int) (ListEventsResponseObject, error) {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -8,6 +9,7 @@ import (
 	"regexp"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -139,5 +141,20 @@ func (s *Server) answerError(err error, c echo.Context) {
 	}
 	if err := p.write(c.Response()); err != nil {
 		s.log.LogAttrs(c.Request().Context(), slog.LevelDebug, "request.unanswered", slog.String("error", err.Error()))
+	}
+}
+
+// deadline bounds the time of one request in all; 0 does not.
+func deadline(d time.Duration) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			if d <= 0 {
+				return next(c)
+			}
+			ctx, cancel := context.WithTimeout(c.Request().Context(), d)
+			defer cancel()
+			c.SetRequest(c.Request().WithContext(ctx))
+			return next(c)
+		}
 	}
 }

@@ -286,3 +286,38 @@ func TestScopesAndRates(t *testing.T) {
 		t.Fatal("a bucket of two at ten a second let something else through")
 	}
 }
+
+// TestTestKeysSeeOnlyTestMoney (ruling 9): payments, events and deliveries on live chains are not there for a ck_test_ key.
+func TestTestKeysSeeOnlyTestMoney(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		c := newCounter(t, s)
+		id, live := c.merchant(t, "a", false)
+		test := c.key(t, id, true)
+		decoded[map[string]any](t, c.ask(live, "POST", "/api/v1/webhook_endpoints", `{"url":"https://shop.example/hooks"}`), http.StatusCreated)
+		hidden := decoded[Payment](t, c.ask(live, "POST", "/api/v1/payments", `{"chain":"ethereum","asset":"native","amount":"1"}`), http.StatusCreated)
+		shown := decoded[Payment](t, c.ask(test, "POST", "/api/v1/payments", `{"chain":"sepolia","asset":"native","amount":"1"}`), http.StatusCreated)
+		for _, list := range []string{"payments", "events", "events?after=", "deliveries"} {
+			body := c.ask(test, "GET", "/api/v1/"+list, "").Body.String()
+			if strings.Contains(body, hidden.ID) || !strings.Contains(body, shown.ID) {
+				t.Errorf("%s shows a test key %s", list, body)
+			}
+			var all struct {
+				Data []struct {
+					ID string `json:"id"`
+				} `json:"data"`
+			}
+			if err := json.Unmarshal(c.ask(live, "GET", "/api/v1/"+list, "").Body.Bytes(), &all); err != nil || len(all.Data) != 2 {
+				t.Fatalf("%s: %d rows, %v", list, len(all.Data), err)
+			}
+			found := 0
+			for _, row := range all.Data {
+				if c.ask(test, "GET", "/api/v1/"+strings.TrimSuffix(list, "?after=")+"/"+row.ID, "").Code == http.StatusOK {
+					found++
+				}
+			}
+			if found != 1 {
+				t.Errorf("a test key reads %d of 2 %s", found, list)
+			}
+		}
+	})
+}

@@ -60,7 +60,7 @@ func New(o Options) (*Server, error) {
 	s.echo.HideBanner, s.echo.HidePort = true, true
 	s.echo.HTTPErrorHandler = s.answerError
 	s.echo.IPExtractor = echo.ExtractIPDirect()
-	s.echo.Pre(s.requestID, s.accessLog, s.recover, s.headers)
+	s.echo.Pre(s.requestID, s.accessLog, s.recover, deadline(o.Limits.Timeout), s.headers)
 	s.echo.GET("/openapi.yaml", static("application/yaml", "", openAPI))
 	s.echo.GET("/docs", static("text/html; charset=utf-8", pagePolicy, page))
 	s.echo.GET("/docs/reference.css", static("text/css; charset=utf-8", "", referenceCSS))

@@ -179,7 +179,7 @@ func (a *App) openRecord(ctx context.Context) (err error) {
 	a.built.push("tracing", a.tracing.Shutdown)
 	a.store = a.o.Store
 	if a.store == nil {
-		if a.store, err = store.Open(ctx, store.Options{DSN: a.cfg.Database.URL.Reveal(), MaxConns: a.cfg.Database.MaxOpen, Logger: a.log}); err != nil {
+		if a.store, err = store.Open(ctx, store.Options{DSN: a.cfg.Database.URL.Reveal(), MaxConns: a.cfg.Database.MaxOpen, MaxLifetime: a.cfg.Database.MaxLifetime, Logger: a.log}); err != nil {
 			return err
 		}
 		a.built.push("database", func(context.Context) error { return a.store.Close() })
@@ -232,7 +232,7 @@ func (a *App) openRooms(context.Context) error {
 		return err
 	}
 	a.payments, err = payments.New(payments.Options{
-		Store: a.store, Chains: cfg.Chains, PublicURL: cfg.PublicURL, Window: cfg.Payments.MonitoringWindow, MaxAttempts: cfg.Webhook.MaxAttempts,
+		Store: a.store, Chains: cfg.Chains, PublicURL: cfg.PublicURL, Expiry: cfg.Payments.ExpiresIn, Window: cfg.Payments.MonitoringWindow, MaxAttempts: cfg.Webhook.MaxAttempts,
 		MaxOpen: cfg.API.MaxOpenPayments, Used: pools.used, Now: time.Now, Logger: a.log,
 	})
 	return err

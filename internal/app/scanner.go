@@ -25,7 +25,7 @@ func (a *App) openPools() (pools, error) {
 	ps := make(pools, len(a.cfg.Chains))
 	for _, c := range a.cfg.Chains {
 		o := evm.Options{
-			Name: c.Name, ChainID: c.ChainID, Tag: string(c.Finality.Tag), Depth: c.Finality.Depth, Now: time.Now, Logger: a.log, Metrics: a.metrics,
+			Name: c.Name, ChainID: c.ChainID, Tag: string(c.Finality.Tag), Depth: c.Finality.Depth, Multicall: c.Multicall, Now: time.Now, Logger: a.log, Metrics: a.metrics,
 		}
 		for _, u := range c.RPCURLs {
 			o.URLs = append(o.URLs, u.Reveal())

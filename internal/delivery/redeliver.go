@@ -153,7 +153,7 @@ func (s *Service) endpointEvent(ctx context.Context, tx *store.Tx, t webhook.Eve
 		return models.Event{}, err
 	}
 	ev := models.Event{ID: models.NewID(models.PrefixEvent, now), MerchantID: e.MerchantID, EndpointID: &e.ID, Type: string(t), CreatedAt: now}
-	ev.Body, err = webhook.Encode(webhook.Event{
+	ev.Body, err = s.encoder.Encode(webhook.Event{
 		ID: ev.ID, Type: t, APIVersion: webhook.APIVersion, CreatedAt: webhook.At(now), Timestamp: now.Unix(), Nonce: nonce,
 		MerchantID: e.MerchantID, Data: webhook.Data{Endpoint: view},
 	})

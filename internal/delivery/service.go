@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/egress"
+	"github.com/ctrip-gateway/ctrip/internal/events"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/vault"
 	"github.com/ctrip-gateway/ctrip/models"
@@ -61,6 +62,7 @@ type ServiceOptions struct {
 // line included, so that what goes with it (the record of an idempotency key) is committed with it.
 type Service struct {
 	ServiceOptions
+	encoder *events.Encoder
 }
 
 // NewService checks the options and returns a Service.
@@ -71,7 +73,11 @@ func NewService(o ServiceOptions) (*Service, error) {
 	if o.MaxEndpoints <= 0 || o.MaxAttempts <= 0 || o.Overlap < 0 || o.Overlap > MaxOverlap {
 		return nil, errors.New("delivery: MaxEndpoints, MaxAttempts or Overlap out of range")
 	}
-	return &Service{o}, nil
+	encoder, err := events.New()
+	if err != nil {
+		return nil, err
+	}
+	return &Service{o, encoder}, nil
 }
 
 // now is the time to the microsecond, which is what both databases keep.

@@ -15,7 +15,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
-// DefaultExpiry is how long a payment waits when the merchant does not say (ruling 4).
+// DefaultExpiry is how long a payment waits when neither merchant nor operator says (ruling 4).
 const DefaultExpiry = 30 * time.Minute
 
 // maxMetadata bounds all keys and values of one payment's metadata together, in bytes (ruling 1).
@@ -38,7 +38,7 @@ type Request struct {
 	AmountDecimal string
 	OrderID       *string
 	Metadata      map[string]string
-	ExpiresIn     time.Duration // 0 means DefaultExpiry
+	ExpiresIn     time.Duration // 0 means Options.Expiry
 	RedirectURL   string
 	ToleranceBPS  int
 }
@@ -153,7 +153,7 @@ func (s *Service) draft(r Request) (models.Payment, error) {
 		}
 	}
 	if r.ExpiresIn == 0 {
-		r.ExpiresIn = DefaultExpiry
+		r.ExpiresIn = s.expiry
 	}
 	p.ExpiresAt = now.Add(r.ExpiresIn)
 	if n := metadataSize(r.Metadata); n > maxMetadata {

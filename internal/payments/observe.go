@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/internal/chain"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
 )
@@ -234,9 +235,8 @@ func confirmations(transfers []models.Transfer, heads map[uint64]uint64) uint64 
 
 // depth counts the blocks from the transfer's own to the head, both included.
 func depth(t models.Transfer, heads map[uint64]uint64) uint64 {
-	head := heads[t.ChainID]
-	if !t.Canonical() || head < t.BlockNumber {
+	if !t.Canonical() {
 		return 0
 	}
-	return head - t.BlockNumber + 1
+	return chain.Confirmations(heads[t.ChainID], t.BlockNumber)
 }

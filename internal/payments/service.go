@@ -1,6 +1,7 @@
 package payments
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -19,6 +20,7 @@ type Options struct {
 	// PublicURL is where the checkout page lives, without a trailing slash.
 	PublicURL string
 	Branch    uint32        // ADDRESS_BRANCH of this deployment
+	Expiry    time.Duration // how long a payment waits when the request does not say; 0 means DefaultExpiry
 	Window    time.Duration // how long an address is watched after its payment has closed
 	// MaxAttempts is the budget of deliveries to endpoints that have none of their own.
 	MaxAttempts int
@@ -36,6 +38,7 @@ type Service struct {
 	store       *store.Store
 	chains      map[string]config.Chain
 	publicURL   string
+	expiry      time.Duration
 	window      time.Duration
 	maxAttempts int
 	maxOpen     int
@@ -58,7 +61,7 @@ func New(o Options) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		store: o.Store, chains: make(map[string]config.Chain), publicURL: o.PublicURL, window: o.Window,
+		store: o.Store, chains: make(map[string]config.Chain), publicURL: o.PublicURL, expiry: cmp.Or(o.Expiry, DefaultExpiry), window: o.Window,
 		maxAttempts: o.MaxAttempts, maxOpen: o.MaxOpen, log: o.Logger, clock: o.Now, events: encoder,
 		open: make(map[string]openCount),
 	}

@@ -19,8 +19,8 @@ import (
 type Source interface {
 	// Head is the newest block that a healthy provider knows.
 	Head(ctx context.Context) (chain.Header, error)
-	// Final is the number of the newest block that cannot go away any more, given the head.
-	Final(ctx context.Context, head uint64) (uint64, error)
+	// Final is the number of the newest block that cannot go away any more, not above upTo, from which depth is counted.
+	Final(ctx context.Context, upTo uint64) (uint64, error)
 	// Header is the canonical block at a height.
 	Header(ctx context.Context, number uint64) (chain.Header, error)
 	// Block is the canonical block at a height with its transactions and the transfers of listed tokens.

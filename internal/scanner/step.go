@@ -59,7 +59,7 @@ func (s *Scanner) begin(ctx context.Context, fence int64, head chain.Header) err
 			return err
 		}
 	}
-	final, err := s.Source.Final(ctx, head.Number)
+	final, err := s.Source.Final(ctx, at.Number)
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (s *Scanner) begin(ctx context.Context, fence int64, head chain.Header) err
 		}
 		return tx.SaveCursor(ctx, models.ChainCursor{
 			ChainID: s.Chain.ChainID, Chain: s.Chain.Name, Number: at.Number, Hash: at.Hash.Hex(), BlockTime: at.Time,
-			HeadNumber: head.Number, FinalNumber: min(final, at.Number), UpdatedAt: s.now(),
+			HeadNumber: head.Number, FinalNumber: final, UpdatedAt: s.now(),
 		})
 	})
 }
@@ -91,8 +91,8 @@ func (s *Scanner) behind(ctx context.Context, fence int64, head chain.Header, cu
 	if head.Number < cursor.Number {
 		return false, nil
 	}
-	final, err := s.Source.Final(ctx, head.Number)
-	if err != nil || min(final, cursor.Number) <= cursor.FinalNumber {
+	final, err := s.Source.Final(ctx, cursor.Number)
+	if err != nil || final <= cursor.FinalNumber {
 		return false, err
 	}
 	return false, s.record(ctx, fence, head, cursor, nil, nil)
@@ -163,7 +163,7 @@ func (s *Scanner) record(ctx context.Context, fence int64, head chain.Header, cu
 		rows = append(rows, s.row(b.Header))
 		cursor.Number, cursor.Hash, cursor.BlockTime = b.Number, b.Hash.Hex(), b.Time
 	}
-	if cursor.FinalNumber, err = s.final(ctx, head, cursor, rows); err != nil {
+	if cursor.FinalNumber, err = s.final(ctx, cursor, rows); err != nil {
 		return err
 	}
 	cursor.HeadNumber, cursor.UpdatedAt = head.Number, s.now()
@@ -202,16 +202,13 @@ func (s *Scanner) record(ctx context.Context, fence int64, head chain.Header, cu
 	return nil
 }
 
-// final is how far the record is final. It moves on only to a block that a second provider, where there is one, has too;
-// until then payments are detected and wait.
-func (s *Scanner) final(ctx context.Context, head chain.Header, cursor models.ChainCursor, recording []models.Block) (uint64, error) {
-	final, err := s.Source.Final(ctx, head.Number)
-	if err != nil {
-		return 0, err
-	}
-	final = min(final, cursor.Number)
-	if final <= cursor.FinalNumber {
-		return cursor.FinalNumber, nil
+// final is how far the record is final. Depth is counted from the newest block that we have recorded, not from the head that
+// a provider claims, so that one who overstates it makes nothing final. It moves on only to a block that a second provider,
+// where there is one, has too; until then payments are detected and wait.
+func (s *Scanner) final(ctx context.Context, cursor models.ChainCursor, recording []models.Block) (uint64, error) {
+	final, err := s.Source.Final(ctx, cursor.Number)
+	if err != nil || final <= cursor.FinalNumber {
+		return cursor.FinalNumber, err
 	}
 	block, err := s.recorded(ctx, final, recording)
 	if errors.Is(err, models.ErrNotFound) { // older than what we began with

@@ -146,6 +146,7 @@ type DeliveryFilter struct {
 	EventID    string
 	EventType  string
 	State      string
+	Test       bool // not those of payments on live chains
 	Created    Range
 }
 
@@ -156,6 +157,9 @@ func (q *Queries) ListDeliveries(ctx context.Context, merchantID string, f Deliv
 		if value != "" {
 			db = db.Where(column+" = ?", value)
 		}
+	}
+	if f.Test {
+		db = db.Where(notLive, true)
 	}
 	var rows []models.Delivery
 	err := db.Find(&rows).Error

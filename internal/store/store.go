@@ -45,7 +45,9 @@ type Options struct {
 	// DSN of Postgres, "postgres://…".
 	DSN      string
 	MaxConns int // open connections; 0 means 32
-	Logger   *slog.Logger
+	// MaxLifetime is the age at which a connection is replaced; 0 means never.
+	MaxLifetime time.Duration
+	Logger      *slog.Logger
 }
 
 // Open connects to Postgres. It does not look at the schema: a boot calls [Store.CheckSchema], an operator
@@ -61,6 +63,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s.sql.SetMaxOpenConns(o.MaxConns)
 	s.sql.SetMaxIdleConns(o.MaxConns)
 	s.sql.SetConnMaxIdleTime(5 * time.Minute)
+	s.sql.SetConnMaxLifetime(o.MaxLifetime)
 	if err := s.Ping(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
