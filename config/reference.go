@@ -127,7 +127,7 @@ secrets that are missing, short, left as in an example, or used in two places, a
 // secrets begin with changeme, and production refuses them.
 func EnvExample() string {
 	var b strings.Builder
-	b.WriteString(`# Copy to .env. Read by the compose file and, in development, by every binary.
+	b.WriteString(`# scripts/dotenv writes a .env with fresh secrets, the compose file's POSTGRES_PASSWORD among them; this file lists every setting.
 # Generated from the struct in config/config.go by: go test ./config -run TestReference -update
 # The host names are the services of docker-compose.yml; for processes started by hand put 127.0.0.1 in their place.
 # Production refuses every value that says changeme. Make secrets with: openssl rand -base64 32

@@ -282,8 +282,13 @@ func TestScopesAndRates(t *testing.T) {
 		t.Fatalf("writing: %d %s", w.Code, w.Body)
 	}
 	l := newLimiter(10, 2, testNow)
-	if l.take("k", nil) != 0 || l.take("k", nil) != 0 || l.take("k", nil) != 100*time.Millisecond || l.take("other", nil) != 0 {
-		t.Fatal("a bucket of two at ten a second let something else through")
+	for i, want := range []time.Duration{0, 0, 100 * time.Millisecond} {
+		if got := l.take("k", nil); got != want {
+			t.Errorf("request %d of a bucket of two at ten a second waits %s", i+1, got)
+		}
+	}
+	if got := l.take("other", nil); got != 0 {
+		t.Errorf("another key's first request waits %s", got)
 	}
 }
 

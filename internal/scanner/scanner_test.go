@@ -8,7 +8,6 @@ import (
 	"math/big"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -211,7 +210,6 @@ func TestScanReorg(t *testing.T) {
 
 // toy is a chain in memory that can fork at will; a block holds at most one transfer.
 type toy struct {
-	mu     sync.Mutex
 	blocks []chain.Block // canonical, by number
 	serial uint64
 	depth  uint64
