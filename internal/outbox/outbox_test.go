@@ -62,7 +62,12 @@ func (q *tasks) Lost(_ context.Context, ds []models.Delivery) ([]bool, error) {
 }
 
 func (q *tasks) Stranded(context.Context) ([]string, error) { return q.stranded, q.err }
-func (q *tasks) Epoch(context.Context) (string, error)      { return q.epoch, q.err }
+
+func (q *tasks) Epoch(context.Context) (string, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.epoch, q.err
+}
 
 func (q *tasks) Archive(_ context.Context, d models.Delivery) error {
 	q.archived = append(q.archived, d.ID)
