@@ -32,6 +32,7 @@ const (
 // counter is the real server on a store, with merchants that have keys, and two chains that move.
 type counter struct {
 	*Server
+	t      testing.TB
 	store  *store.Store
 	access *access.Service
 }
@@ -83,7 +84,7 @@ func newCounter(t testing.TB, s *store.Store) *counter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &counter{Server: server, store: s, access: keys}
+	return &counter{Server: server, t: t, store: s, access: keys}
 }
 
 // merchant makes a merchant with an account key and returns its id and a key with the given scopes, all when there are none.
@@ -124,7 +125,9 @@ func (c *counter) ask(key, method, target, body string, headers ...string) *http
 	if key != "" {
 		headers = append(headers, "Authorization", "Bearer "+key)
 	}
-	return ask(c, method, target, body, headers...)
+	w := ask(c, method, target, body, headers...)
+	c.keepsContract(method, target, w)
+	return w
 }
 
 func decoded[T any](t testing.TB, w *httptest.ResponseRecorder, status int) T {
