@@ -48,12 +48,13 @@ func Decide(p models.Payment, f Facts) (models.Payment, []Announcement) {
 		stamp(&next, f)
 	}
 
-	live, retracted := standing(f.Announced, lostSince(f))
+	lost := lostSince(f)
+	live, retracted := standing(f.Announced, lost)
 	var out []Announcement
 	say := func(t webhook.EventType, shown models.Payment, retracts []string) {
 		out = append(out, Announcement{Type: t, Payment: shown, Retracts: retracts})
 	}
-	if len(retracted) > 0 || lostForGood(f) {
+	if lost != nil {
 		say(webhook.PaymentReorged, next, append([]string{}, retracted...))
 		next.OverpaidAnnounced, next.LateAnnounced = models.Amount{}, models.Amount{}
 	}
@@ -248,8 +249,6 @@ func lostSince(f Facts) *time.Time {
 	}
 	return first
 }
-
-func lostForGood(f Facts) bool { return lostSince(f) != nil }
 
 // newestMisdirected returns the final misdirected transfers that no standing event has reported yet, oldest first.
 func newestMisdirected(transfers []models.Transfer, reported int) []models.Transfer {
