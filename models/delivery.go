@@ -72,6 +72,13 @@ type Delivery struct {
 	LastStatus int
 	DeadReason string
 	ReplayOf   *string
+	ReplayID   *string // the replay job that ordered it
+	// Parked rows have no task and get none until the pause that took them out of Redis is over.
+	Parked bool
+	// Slow says that the task of the current generation is in the lane of slow endpoints.
+	Slow bool
+	// BatchID names the batch that carries the delivery. A row with a batch and no event is the carrier itself.
+	BatchID *string
 	// ArchivedAt is set once the dead delivery's task was put into Asynq's archive, where operators see it.
 	ArchivedAt  *time.Time
 	DeadAt      *time.Time

@@ -49,6 +49,10 @@ type Endpoint struct {
 	BreakerState     string
 	BreakerOpenUntil *time.Time
 	BreakerTrips     int
+	BreakerProbe     string     // the delivery that may pass while the breaker is half open
+	Timeouts         int        // in a row, up to now
+	Failures         int        // attempts since the last success
+	Slow             bool       // its deliveries wait in the lane of slow endpoints
 	NotBefore        *time.Time // Retry-After gates the whole endpoint
 	LastSuccessAt    *time.Time
 	FailingSince     *time.Time

@@ -20,6 +20,8 @@ const (
 	PrefixAttempt    = "att"
 	PrefixAPIKey     = "key"
 	PrefixCheckout   = "co"
+	PrefixBatch      = "bat"
+	PrefixReplay     = "rep"
 	idBodyLength     = 26
 	idAlphabet       = "0123456789abcdefghjkmnpqrstvwxyz"
 	idRandomBytes    = 10
