@@ -58,7 +58,8 @@ func TestKillNine(t *testing.T) {
 		for deadline := time.Now().Add(500 * time.Millisecond); !busy && time.Now().Before(deadline); busy = h.busy(victim, &creating) {
 			time.Sleep(time.Millisecond)
 		}
-		h.killAndRestart(victim)
+		h.Kill(victim)
+		h.Restart(victim)
 		if busy {
 			inFlight++
 		}
@@ -71,14 +72,14 @@ func TestKillNine(t *testing.T) {
 	if ctx.Err() != nil {
 		t.Fatal("the payments were not made in time")
 	}
-	eventually(t, 90*time.Second, "every payment is confirmed", func() bool {
+	testkit.Eventually(t, 90*time.Second, "every payment is confirmed", func() bool {
 		var n int
-		err := h.db.QueryRow("SELECT count(*) FROM payments WHERE status = 'confirmed'").Scan(&n)
+		err := h.DB.QueryRow("SELECT count(*) FROM payments WHERE status = 'confirmed'").Scan(&n)
 		return err == nil && n == payments
 	})
-	eventually(t, 150*time.Second, "every delivery is delivered", func() bool {
+	testkit.Eventually(t, 150*time.Second, "every delivery is delivered", func() bool {
 		var n int
-		err := h.db.QueryRow("SELECT count(*) FROM deliveries WHERE state <> 'delivered'").Scan(&n)
+		err := h.DB.QueryRow("SELECT count(*) FROM deliveries WHERE state <> 'delivered'").Scan(&n)
 		return err == nil && n == 0
 	})
 	h.holdsEverything()
@@ -96,7 +97,7 @@ func (h *house) busy(victim string, creating *atomic.Int32) bool {
 		return creating.Load() > 0
 	}
 	var n int
-	if err := h.db.QueryRow(query).Scan(&n); err != nil {
+	if err := h.DB.QueryRow(query).Scan(&n); err != nil {
 		h.t.Error(err)
 	}
 	return n > 0
@@ -119,15 +120,15 @@ func TestFlushAll(t *testing.T) {
 	}
 	wg.Wait()
 	var pending int
-	if err := h.db.QueryRow("SELECT count(*) FROM deliveries WHERE state = 'pending'").Scan(&pending); err != nil || pending < payments {
+	if err := h.DB.QueryRow("SELECT count(*) FROM deliveries WHERE state = 'pending'").Scan(&pending); err != nil || pending < payments {
 		t.Fatalf("%d deliveries are pending, %v", pending, err)
 	}
-	h.redis.Flush(t)
+	h.Redis.Flush(t)
 	h.receiver.Up(t)
 	start := time.Now()
-	eventually(t, 120*time.Second, "every delivery is delivered", func() bool {
+	testkit.Eventually(t, 120*time.Second, "every delivery is delivered", func() bool {
 		var n int
-		err := h.db.QueryRow("SELECT count(*) FROM deliveries WHERE state <> 'delivered'").Scan(&n)
+		err := h.DB.QueryRow("SELECT count(*) FROM deliveries WHERE state <> 'delivered'").Scan(&n)
 		return err == nil && n == 0
 	})
 	t.Logf("%d deliveries arrived within %s of FLUSHALL", pending, time.Since(start).Round(time.Millisecond))

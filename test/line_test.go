@@ -18,6 +18,7 @@ import (
 
 	"github.com/ctrip-gateway/ctrip/internal/devnet"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
+	"github.com/ctrip-gateway/ctrip/internal/testkit/gateway"
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
@@ -42,8 +43,8 @@ func startDevnet(t *testing.T) *devnet.Chain {
 	return c
 }
 
-func gethNode(c *devnet.Chain, depth int) node {
-	return node{name: "geth", rpc: c.URL(), chainID: devnet.ChainID, token: strings.ToLower(c.Token()), depth: depth, pollInterval: "200ms"}
+func gethNode(c *devnet.Chain, depth int) gateway.Chain {
+	return gateway.Chain{Name: "geth", RPC: c.URL(), ChainID: devnet.ChainID, Token: strings.ToLower(c.Token()), Depth: depth}
 }
 
 // TestLineOnGeth is the whole line on go-ethereum's node, in coin and in token.
@@ -68,10 +69,10 @@ func TestLineOnGeth(t *testing.T) {
 // TestLineOnAnvil is the same on a node that is not geth's code.
 func TestLineOnAnvil(t *testing.T) {
 	url := startAnvil(t)
-	h := newHouse(t, node{name: "anvil", rpc: url, chainID: 31337, depth: 2, pollInterval: "200ms"})
+	h := newHouse(t, gateway.Chain{Name: "anvil", RPC: url, ChainID: 31337, Depth: 2})
 	p := h.create(t.Context(), "anvil-1", "native", "1000000000000")
 	// Anvil's first account is unlocked; its key is in every tutorial.
-	rpc(t, h.client, url, fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"eth_sendTransaction","params":[{"from":"0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266","to":%q,"value":"0xe8d4a51000"}]}`, p.Address))
+	rpc(t, h.Client, url, fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"eth_sendTransaction","params":[{"from":"0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266","to":%q,"value":"0xe8d4a51000"}]}`, p.Address))
 	h.expectLine(p)
 }
 
@@ -135,7 +136,7 @@ func startAnvil(t *testing.T) string {
 	if i < 0 {
 		t.Fatalf("none of %v runs here", found)
 	}
-	addr := freeAddr(t)
+	addr := testkit.FreeAddr(t)
 	_, port, _ := strings.Cut(addr, ":")
 	cmd := exec.Command(found[i], "--host", "127.0.0.1", "--port", port, "--block-time", "1", "--chain-id", "31337")
 	out, err := cmd.StdoutPipe()
@@ -180,7 +181,7 @@ func rpc(t *testing.T, client *http.Client, url, body string) {
 	if _, err := bufio.NewReader(res.Body).WriteTo(b); err != nil {
 		t.Fatal(err)
 	}
-	decode(t, []byte(b.String()), &answer)
+	gateway.Decode(t, []byte(b.String()), &answer)
 	if answer.Error != nil {
 		t.Fatal(answer.Error.Message)
 	}

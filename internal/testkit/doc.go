@@ -1,4 +1,4 @@
-// Package testkit gives tests the real things that the gateway runs on: a Postgres database, a Redis server, a scripted
+// Package testkit gives tests, and programs that measure or torment the gateway, the real things that the gateway runs on: a Postgres database, a Redis server, a scripted
 // webhook receiver and a clock that is set by hand.
 //
 // [Postgres] returns a fresh, empty database. All packages of one `make test` share one private Postgres instance, which
@@ -6,6 +6,8 @@
 // private redis-server for one test, which can be stopped, killed, paused and started again on the same address and
 // directory. Whatever is started ends with the process that started it, even when that process is killed: a small shell
 // (see reaper.go) waits for the end of a pipe and cleans up.
+//
+// Functions take a [TB], which every *testing.T is, and which [Main] makes for a program.
 //
 // A missing program fails the test and names what to install; nothing is ever skipped. Servers listen on loopback only.
 //

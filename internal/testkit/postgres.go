@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"sync"
-	"testing"
 	"time"
 )
 
@@ -16,7 +15,7 @@ const PostgresEnv = "TEST_POSTGRES_URL"
 var own = sync.OnceValues(func() (*PostgresServer, error) { return StartPostgres(PostgresOptions{}) })
 
 // Postgres returns the connection string (postgres://…) of a new, empty database, which is dropped when the test ends.
-func Postgres(t testing.TB) string {
+func Postgres(t TB) string {
 	t.Helper()
 	admin := os.Getenv(PostgresEnv)
 	if admin == "" {
@@ -41,7 +40,7 @@ func Postgres(t testing.TB) string {
 }
 
 // PrivatePostgres returns an instance of the test's own, for tests that stop or kill it. It ends with the test.
-func PrivatePostgres(t testing.TB, o PostgresOptions) *PostgresServer {
+func PrivatePostgres(t TB, o PostgresOptions) *PostgresServer {
 	t.Helper()
 	s, err := StartPostgres(o)
 	if err != nil {

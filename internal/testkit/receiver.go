@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
-	"testing"
 	"time"
 )
 
@@ -63,13 +62,13 @@ type Receiver struct {
 }
 
 // NewReceiver starts a receiver on http that answers 204 to everything. It ends with the test.
-func NewReceiver(t testing.TB) *Receiver { return newReceiver(t, false) }
+func NewReceiver(t TB) *Receiver { return newReceiver(t, false) }
 
 // NewTLSReceiver starts a receiver on https with a certificate of its own making for 127.0.0.1, ::1 and example.com; CA
 // tells whom to trust.
-func NewTLSReceiver(t testing.TB) *Receiver { return newReceiver(t, true) }
+func NewTLSReceiver(t TB) *Receiver { return newReceiver(t, true) }
 
-func newReceiver(t testing.TB, tls bool) *Receiver {
+func newReceiver(t TB, tls bool) *Receiver {
 	t.Helper()
 	r := &Receiver{tls: tls, changed: make(chan struct{}), release: make(chan struct{})}
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -178,7 +177,7 @@ func (r *Receiver) look() ([]Received, <-chan struct{}) {
 }
 
 // WaitFor returns the first request, past or future, of which match says yes. It ends the test after timeout.
-func (r *Receiver) WaitFor(t testing.TB, match func(Received) bool, timeout time.Duration) Received {
+func (r *Receiver) WaitFor(t TB, match func(Received) bool, timeout time.Duration) Received {
 	t.Helper()
 	var found Received
 	ok := r.wait(timeout, func(all []Received) bool {
@@ -197,7 +196,7 @@ func (r *Receiver) WaitFor(t testing.TB, match func(Received) bool, timeout time
 }
 
 // WaitCount returns the first n requests as soon as there are so many. It ends the test after timeout.
-func (r *Receiver) WaitCount(t testing.TB, n int, timeout time.Duration) []Received {
+func (r *Receiver) WaitCount(t TB, n int, timeout time.Duration) []Received {
 	t.Helper()
 	var first []Received
 	ok := r.wait(timeout, func(all []Received) bool {
@@ -262,7 +261,7 @@ func (r *Receiver) Down() {
 }
 
 // Up listens again on the same address after Down.
-func (r *Receiver) Up(t testing.TB) {
+func (r *Receiver) Up(t TB) {
 	t.Helper()
 	l, err := net.Listen("tcp4", r.server.Listener.Addr().String())
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"testing"
 	"time"
 )
 
@@ -36,7 +35,7 @@ type RedisServer struct {
 }
 
 // Redis starts a redis-server for this test and waits until it answers. It ends with the test.
-func Redis(t testing.TB, options ...RedisOptions) *RedisServer {
+func Redis(t TB, options ...RedisOptions) *RedisServer {
 	t.Helper()
 	var o RedisOptions
 	switch len(options) {
@@ -80,7 +79,7 @@ func Redis(t testing.TB, options ...RedisOptions) *RedisServer {
 }
 
 // Start starts a stopped or killed server on the same address and directory and waits until it answers.
-func (s *RedisServer) Start(t testing.TB) {
+func (s *RedisServer) Start(t TB) {
 	t.Helper()
 	if err := s.start(); err != nil {
 		t.Fatal(err)
@@ -129,7 +128,7 @@ func (s *RedisServer) ready() bool {
 }
 
 // Stop shuts the server down in an orderly way. With AppendOnly the data stay.
-func (s *RedisServer) Stop(t testing.TB) {
+func (s *RedisServer) Stop(t TB) {
 	t.Helper()
 	if err := s.proc.end(syscall.SIGTERM, 30*time.Second); err != nil {
 		t.Fatal(err)
@@ -137,7 +136,7 @@ func (s *RedisServer) Stop(t testing.TB) {
 }
 
 // Kill ends the server with SIGKILL, as a crash would, and returns when it is gone.
-func (s *RedisServer) Kill(t testing.TB) {
+func (s *RedisServer) Kill(t TB) {
 	t.Helper()
 	if err := s.proc.end(syscall.SIGKILL, 30*time.Second); err != nil {
 		t.Fatal(err)
@@ -145,7 +144,7 @@ func (s *RedisServer) Kill(t testing.TB) {
 }
 
 // Pause freezes the server: connections stay open and nothing answers, until Resume.
-func (s *RedisServer) Pause(t testing.TB) {
+func (s *RedisServer) Pause(t TB) {
 	t.Helper()
 	if err := s.proc.signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
@@ -153,7 +152,7 @@ func (s *RedisServer) Pause(t testing.TB) {
 }
 
 // Resume lets a paused server go on.
-func (s *RedisServer) Resume(t testing.TB) {
+func (s *RedisServer) Resume(t TB) {
 	t.Helper()
 	if err := s.proc.signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
@@ -161,14 +160,14 @@ func (s *RedisServer) Resume(t testing.TB) {
 }
 
 // Flush empties every database of the server.
-func (s *RedisServer) Flush(t testing.TB) {
+func (s *RedisServer) Flush(t TB) {
 	t.Helper()
 	s.Do(t, "FLUSHALL")
 }
 
 // Do runs one command on database 0 and returns its answer: string, int64, nil, []any, or an error value inside an array. An error answer
 // or a connection that fails ends the test.
-func (s *RedisServer) Do(t testing.TB, command ...string) any {
+func (s *RedisServer) Do(t TB, command ...string) any {
 	t.Helper()
 	answer, err := s.do(command...)
 	if err != nil {

@@ -171,7 +171,10 @@ func TestReachable(t *testing.T) {
 const helperEnv = "TESTKIT_HELPER"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(helperEnv) == "supervise" {
+	switch os.Getenv(helperEnv) {
+	case "program":
+		os.Exit(testkitProgram(os.Args[1]))
+	case "supervise":
 		code, err := Supervise(os.Args[1:], helperEnv+"=")
 		if err != nil {
 			os.Stderr.WriteString(err.Error())

@@ -1,0 +1,151 @@
+package gateway
+
+import (
+	"bytes"
+	"database/sql"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/ctrip-gateway/ctrip/internal/testkit"
+)
+
+// OperatorToken opens the operator routes and the guarded ops pages of every house.
+const OperatorToken = "operator-token-of-the-end-to-end-tests"
+
+// MasterKeys is the MASTER_KEYS of every house.
+const MasterKeys = "k1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+
+// Chain is the one chain that a house knows.
+type Chain struct {
+	Name, RPC string
+	ChainID   int
+	// Token is the contract of a token named DEMO with 18 decimals, "" for none.
+	Token string
+	// Depth is the finality depth, 0 meaning 2.
+	Depth int
+	// PollInterval is how often the head is asked for, "" meaning 200ms.
+	PollInterval string
+}
+
+// Options say what a house is like. The zero value has a durable Postgres and an append-only Redis of its own, and a chain
+// that no node serves, which is enough for deliveries.
+type Options struct {
+	Chain Chain
+	// DatabaseURL is an empty database to use instead of a private Postgres with fsync on.
+	DatabaseURL string
+	// Postgres are further settings of the private instance.
+	Postgres map[string]string
+	// Env are further settings, NAME=value, of every process; they win over those of the house.
+	Env []string
+}
+
+// House is a gateway of processes.
+type House struct {
+	// APIURL is where the process named api listens.
+	APIURL string
+	// DatabaseURL and DB lead straight to the database, whatever stands in front of it for a process.
+	DatabaseURL string
+	DB          *sql.DB
+	// Postgres is the private instance, nil where Options.DatabaseURL was given.
+	Postgres *testkit.PostgresServer
+	Redis    *testkit.RedisServer
+	// Chain is the chain's name.
+	Chain string
+	// Client makes the calls of [House.Call].
+	Client *http.Client
+
+	t    testkit.TB
+	dir  string
+	env  []string
+	mu   sync.Mutex
+	proc map[string]*proc
+}
+
+// New starts the servers and migrates the database. No process of the gateway runs yet.
+func New(t testkit.TB, o Options) *House {
+	t.Helper()
+	if o.Chain.Name == "" {
+		o.Chain = Chain{Name: "none", RPC: "http://127.0.0.1:1", ChainID: 1337}
+	}
+	h := &House{t: t, dir: t.TempDir(), DatabaseURL: o.DatabaseURL, Chain: o.Chain.Name, proc: make(map[string]*proc), Client: &http.Client{Timeout: 15 * time.Second}}
+	Binary(t, "ctripctl")
+	if h.DatabaseURL == "" {
+		h.Postgres = testkit.PrivatePostgres(t, testkit.PostgresOptions{Durable: true, Settings: o.Postgres})
+		dsn, err := h.Postgres.NewDatabase(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.DatabaseURL = dsn
+	}
+	h.Redis = testkit.Redis(t, testkit.RedisOptions{AppendOnly: true})
+	var err error
+	if h.DB, err = sql.Open("pgx", h.DatabaseURL); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.DB.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	chains := filepath.Join(h.dir, "chains.yaml")
+	if err := os.WriteFile(chains, []byte(o.Chain.yaml()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	api := testkit.FreeAddr(t)
+	h.APIURL = "http://" + api
+	h.env = append([]string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + h.dir, "ENV=test", "DATABASE_URL=" + h.DatabaseURL, "REDIS_URL=" + h.Redis.URL,
+		"CHAINS_FILE=" + chains, "PUBLIC_URL=" + h.APIURL, "API_ADDR=" + api, "MASTER_KEYS=" + MasterKeys,
+		"OPERATOR_TOKEN=" + OperatorToken, "WEBHOOK_ALLOW=127.0.0.0/8",
+	}, o.Env...)
+	h.Ctl("migrate", "up")
+	t.Cleanup(h.StopAll)
+	return h
+}
+
+func (c Chain) yaml() string {
+	if c.Depth == 0 {
+		c.Depth = 2
+	}
+	if c.PollInterval == "" {
+		c.PollInterval = "200ms"
+	}
+	tokens := ""
+	if c.Token != "" {
+		tokens = fmt.Sprintf("\n  tokens: [{symbol: DEMO, contract: %q, decimals: 18}]", c.Token)
+	}
+	return fmt.Sprintf("- name: %s\n  chain_id: %d\n  rpc_urls: [%q]\n  finality: {depth: %d}\n  poll_interval: %s\n  block_time: 1s\n  test: true%s\n",
+		c.Name, c.ChainID, c.RPC, c.Depth, c.PollInterval, tokens)
+}
+
+// Ctl runs ctripctl and returns what it printed.
+func (h *House) Ctl(args ...string) []byte {
+	h.t.Helper()
+	cmd := exec.CommandContext(h.t.Context(), Binary(h.t, "ctripctl"), args...)
+	cmd.Env = h.env
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		h.t.Fatalf("ctripctl %s: %v\n%s%s", strings.Join(args, " "), err, out, &stderr)
+	}
+	return out
+}
+
+// WaitScanned waits until a scanner has recorded a block.
+func (h *House) WaitScanned() {
+	h.t.Helper()
+	testkit.Eventually(h.t, time.Minute, "a block is recorded", func() bool {
+		var n int
+		err := h.DB.QueryRow("SELECT count(*) FROM chain_cursors").Scan(&n)
+		return err == nil && n > 0
+	})
+}
