@@ -74,10 +74,18 @@ type Webhook struct {
 	HostInFlight      int           `env:"WEBHOOK_HOST_MAX_IN_FLIGHT" envDefault:"256" desc:"Deliveries in flight at once to one destination host, over all merchants."`
 	PollInterval      time.Duration `env:"WEBHOOK_POLL_INTERVAL" envDefault:"10ms" desc:"How often an idle lane looks for a new task."`
 	RetryPollInterval time.Duration `env:"WEBHOOK_RETRY_POLL_INTERVAL" envDefault:"500ms" desc:"How often waiting retries are looked at."`
-	SweepInterval     time.Duration `env:"WEBHOOK_SWEEP_INTERVAL" envDefault:"5s" desc:"How often the sweeper looks for due deliveries without a task."`
+	SweepInterval     time.Duration `env:"WEBHOOK_SWEEP_INTERVAL" envDefault:"2s" desc:"How often the sweeper looks for due deliveries without a task."`
 	SweepBatch        int           `env:"WEBHOOK_SWEEP_BATCH" envDefault:"500" desc:"Deliveries that one sweep takes at a time."`
 	CommitBatch       int           `env:"WEBHOOK_COMMIT_BATCH" envDefault:"256" desc:"Most verdicts that are committed together."`
 	CommitWait        time.Duration `env:"WEBHOOK_COMMIT_WAIT" envDefault:"5ms" desc:"How long a verdict waits for others to be committed with."`
+	BreakerWindow     time.Duration `env:"WEBHOOK_BREAKER_WINDOW" envDefault:"5m" desc:"Over how long the attempts on an endpoint are counted for its circuit breaker."`
+	BreakerAttempts   int           `env:"WEBHOOK_BREAKER_ATTEMPTS" envDefault:"10" desc:"Attempts in that window before the breaker may open."`
+	BreakerRatio      float64       `env:"WEBHOOK_BREAKER_RATIO" envDefault:"0.7" desc:"Share of them that must have failed, above 0 to 1."`
+	BreakerTimeouts   int           `env:"WEBHOOK_BREAKER_TIMEOUTS" envDefault:"5" desc:"Timeouts in a row that open the breaker by themselves."`
+	BreakerOpen       time.Duration `env:"WEBHOOK_BREAKER_OPEN" envDefault:"30s" desc:"How long an open breaker waits before it lets one delivery through; doubled each time that one fails."`
+	BreakerOpenMax    time.Duration `env:"WEBHOOK_BREAKER_OPEN_MAX" envDefault:"15m" desc:"The longest that wait becomes."`
+	DisableAfter      time.Duration `env:"WEBHOOK_DISABLE_AFTER" envDefault:"120h" desc:"An endpoint without a success for this long, and with 20 failed attempts in it, is disabled."`
+	SlowAbove         time.Duration `env:"WEBHOOK_SLOW_ABOVE" envDefault:"2s" desc:"An endpoint that answers slower than this on average uses the lane of slow endpoints."`
 	SecretOverlap     time.Duration `env:"WEBHOOK_SECRET_OVERLAP" envDefault:"24h" desc:"How long a rotated secret still signs when the request does not say; 0s to 7d."`
 	Allow             string        `env:"WEBHOOK_ALLOW" desc:"Addresses that the deny table would refuse, comma-separated CIDR[:ports], each freeing only itself. For development and intranets."`
 }

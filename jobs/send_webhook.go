@@ -36,7 +36,7 @@ func (h *handler) ProcessTask(ctx context.Context, t *asynq.Task) error {
 	if err := json.Unmarshal(t.Payload(), &p); err != nil || p.DeliveryID == "" || p.Generation < 1 {
 		return fmt.Errorf("not a payload of %s: %w", TypeSendWebhook, asynq.SkipRetry)
 	}
-	out := h.sender.Attempt(ctx, delivery.Task{DeliveryID: p.DeliveryID, Generation: p.Generation, EndpointID: p.EndpointID})
+	out := h.sender.Attempt(ctx, delivery.Task{DeliveryID: p.DeliveryID, Generation: p.Generation, EndpointID: p.EndpointID, MerchantID: p.MerchantID})
 	switch out.Do {
 	case delivery.Ack:
 		return nil

@@ -19,7 +19,8 @@ type ServerOptions struct {
 	Redis  *Redis
 	Client *Client
 	Sender *delivery.Sender
-	// Concurrency is how many tasks are worked on at the same time, over all lanes. A quarter of it is for retries.
+	// Concurrency is how many tasks are worked on at the same time, over all lanes. A quarter of it is for retries, an eighth
+	// for slow endpoints.
 	Concurrency int
 	// PollInterval is how often an idle lane looks for a new task, half of it being the latency it adds; 0 means 10 ms.
 	PollInterval time.Duration
@@ -37,7 +38,8 @@ const (
 )
 
 // Server works on tasks: an Asynq server for each lane of first tries, because one takes its tasks one after the other,
-// and one for the retries, so that those never stand in front of first tries.
+// one for the retries, so that those never stand in front of first tries, and one for slow endpoints, so that those hold
+// up nobody else.
 type Server struct {
 	ServerOptions
 	servers map[string]*asynq.Server
@@ -61,11 +63,14 @@ func NewServer(o ServerOptions) (*Server, error) {
 		o.ShutdownGrace = 45 * time.Second
 	}
 	s := &Server{ServerOptions: o, servers: make(map[string]*asynq.Server)}
-	first := (o.Concurrency*3/4 + int(o.Client.lanes) - 1) / int(o.Client.lanes)
+	first := (o.Concurrency*5/8 + int(o.Client.lanes) - 1) / int(o.Client.lanes)
 	for _, queue := range o.Client.lanes.names() {
 		concurrency, poll := max(first, minConcurrency), o.PollInterval
-		if queue == retryQueue {
+		switch queue {
+		case retryQueue:
 			concurrency, poll = max(o.Concurrency/4, minConcurrency), max(o.PollInterval, o.RetryPollInterval/5)
+		case slowQueue:
+			concurrency, poll = max(o.Concurrency/8, minConcurrency), max(o.PollInterval, o.RetryPollInterval/5)
 		}
 		s.servers[queue] = asynq.NewServerFromRedisClient(o.Redis.workers, asynq.Config{
 			Concurrency: concurrency, Queues: map[string]int{queue: 1}, TaskCheckInterval: poll,

@@ -23,6 +23,7 @@ const (
 	// taskTimeout is longer than the longest request (30 s) and its commit together.
 	taskTimeout = 60 * time.Second
 	retryQueue  = "wh:retry"
+	slowQueue   = "wh:slow"
 )
 
 // payload is what a task holds: ids, never a secret, never the body.
@@ -57,20 +58,24 @@ func newTask(d models.Delivery) (*asynq.Task, error) {
 // lanes spreads endpoints over queues.
 type lanes int
 
-// names lists every queue: one per lane of first tries, and the retries'.
+// names lists every queue: one per lane of first tries, the retries', and that of slow endpoints.
 func (l lanes) names() []string {
-	names := make([]string, 0, int(l)+1)
+	names := make([]string, 0, int(l)+2)
 	for i := range int(l) {
 		names = append(names, laneName(i))
 	}
-	return append(names, retryQueue)
+	return append(names, retryQueue, slowQueue)
 }
 
 func laneName(i int) string { return "wh:" + strconv.Itoa(i) }
 
 // queue is where the task of a delivery's current generation is: in a lane by its endpoint until the first attempt was
-// made, then among the retries. A delivery that died at its first attempt died in its lane.
+// made, then among the retries; those of a slow endpoint are by themselves all the time. A delivery that died at its
+// first attempt died in its lane.
 func (l lanes) queue(d models.Delivery) string {
+	if d.Slow {
+		return slowQueue
+	}
 	first := d.Attempts == 0 || d.State == models.DeliveryDead && d.Attempts == 1
 	if !first {
 		return retryQueue

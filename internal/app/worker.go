@@ -28,7 +28,11 @@ func (a *App) buildWorker(context.Context) error {
 	sender, err := delivery.NewSender(delivery.SenderOptions{
 		Store: a.store, Service: a.deliveries, Client: a.egress,
 		Schedule: delivery.Schedule{Base: w.RetryBase, Factor: w.RetryFactor, Max: w.RetryMax, Jitter: w.RetryJitter},
-		Timeout:  w.Timeout, MaxInFlight: w.MaxInFlight, HostInFlight: w.HostInFlight, CommitBatch: w.CommitBatch, CommitWait: w.CommitWait,
+		Breaker: delivery.BreakerRules{
+			Window: w.BreakerWindow, MinAttempts: w.BreakerAttempts, FailureRatio: w.BreakerRatio, Timeouts: w.BreakerTimeouts,
+			Open: w.BreakerOpen, OpenMost: w.BreakerOpenMax, DisableAfter: w.DisableAfter, SlowAbove: w.SlowAbove,
+		},
+		Timeout: w.Timeout, MaxInFlight: w.MaxInFlight, HostInFlight: w.HostInFlight, CommitBatch: w.CommitBatch, CommitWait: w.CommitWait,
 		Metrics: a.metrics, Tracing: a.tracing, Logger: a.log, Now: time.Now,
 	})
 	if err != nil {
@@ -36,7 +40,7 @@ func (a *App) buildWorker(context.Context) error {
 	}
 	a.part("sender", sender.Run)
 	sweeper, err := outbox.NewSweeper(outbox.SweeperOptions{
-		Store: a.store, Tasks: a.jobs, Interval: w.SweepInterval, Batch: w.SweepBatch, Metrics: a.metrics, Logger: a.log, Now: time.Now,
+		Store: a.store, Tasks: a.jobs, Interval: w.SweepInterval, Batch: w.SweepBatch, Ramp: delivery.Ramp, Metrics: a.metrics, Logger: a.log, Now: time.Now,
 	})
 	if err != nil {
 		return err

@@ -11,15 +11,9 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/telemetry"
 	"github.com/ctrip-gateway/ctrip/models"
-	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
 const (
-	// runAfter is how long after its death the task of a dead delivery can still be a crash between commit and ack; later
-	// it is an operator's Run (ruling 14).
-	runAfter = 10 * time.Minute
-	// early is how much before its time a task may come: Asynq keeps whole seconds.
-	early = time.Second
 	// pause is how long a task waits that could not be tried for reasons of our own.
 	pause = 2 * time.Second
 	// maxBody is how much of an answer is kept, in bytes.
@@ -46,9 +40,16 @@ func (s *Sender) Attempt(ctx context.Context, task Task) Outcome {
 			return Outcome{Do: Again, At: s.now().Add(pause), Reason: "canceled"}
 		}
 	}
+	paused, err := s.switches.paused(ctx, task.MerchantID)
+	switch {
+	case err != nil:
+		return s.unread(ctx, task, err)
+	case paused:
+		return s.giveBack(ctx, store.Postponed{ID: task.DeliveryID, Generation: task.Generation, Until: s.now(), Park: true}, "deliveries are paused")
+	}
 	if t := s.targets.peek(task.EndpointID); t != nil { // a full endpoint turns its tasks away before they cost a read
 		if at := s.endpoints.full(task.EndpointID, s.maxInFlight(t.endpoint), s.now()); !at.IsZero() {
-			return Outcome{Do: Again, At: at, Reason: endpointFull}
+			return s.comeBack(ctx, task, at, endpointFull)
 		}
 	}
 	return s.attempt(ctx, task)
@@ -57,7 +58,39 @@ func (s *Sender) Attempt(ctx context.Context, task Task) Outcome {
 const (
 	endpointFull = "the endpoint has its limit of requests in flight"
 	hostFull     = "the host has its limit of requests in flight"
+	rateFull     = "the endpoint has its limit of requests a second"
+	// near is how long a task may wait in Redis for its turn. One that has to wait for longer waits in Postgres, where it
+	// costs nothing.
+	near = 4 * time.Second
 )
+
+// comeBack lets a task come again at a time, without an attempt spent.
+func (s *Sender) comeBack(ctx context.Context, task Task, at time.Time, reason string) Outcome {
+	if at.Sub(s.now()) <= near {
+		return Outcome{Do: Again, At: at, Reason: reason}
+	}
+	return s.giveBack(ctx, store.Postponed{ID: task.DeliveryID, Generation: task.Generation, Until: at}, reason)
+}
+
+// giveBack takes a delivery out of Redis: its row says when it is due, and its task is done with.
+func (s *Sender) giveBack(ctx context.Context, p store.Postponed, reason string) Outcome {
+	if err := s.postponer.postpone(ctx, p); err != nil {
+		s.Logger.WarnContext(ctx, "delivery.settle_failed", "delivery_id", p.ID, "error", err)
+		return Outcome{Do: Again, At: s.now().Add(pause), Reason: "the record could not be written"}
+	}
+	return Outcome{Do: Ack, Reason: reason}
+}
+
+// unread is what becomes of a task while the database does not answer. The worker is kept for a moment, or the whole
+// backlog would be turned over as fast as Redis can.
+func (s *Sender) unread(ctx context.Context, task Task, err error) Outcome {
+	s.Logger.WarnContext(ctx, "delivery.load_failed", "delivery_id", task.DeliveryID, "error", err)
+	select {
+	case <-time.After(pause):
+	case <-ctx.Done():
+	}
+	return Outcome{Do: Again, At: s.now().Add(pause), Reason: "the delivery could not be read"}
+}
 
 func (s *Sender) maxInFlight(e models.Endpoint) int {
 	if e.MaxInFlight != nil {
@@ -70,12 +103,7 @@ func (s *Sender) maxInFlight(e models.Endpoint) int {
 func (s *Sender) attempt(ctx context.Context, task Task) Outcome {
 	row, err := s.loader.load(ctx, task.DeliveryID)
 	if err != nil {
-		s.Logger.WarnContext(ctx, "delivery.load_failed", "delivery_id", task.DeliveryID, "error", err)
-		select { // the worker is kept for a moment, or the whole backlog would be turned over as fast as Redis can
-		case <-time.After(pause):
-		case <-ctx.Done():
-		}
-		return Outcome{Do: Again, At: s.now().Add(pause), Reason: "the delivery could not be read"}
+		return s.unread(ctx, task, err)
 	}
 	now := s.now()
 	out, send := Before(row, task, now)
@@ -88,11 +116,22 @@ func (s *Sender) attempt(ctx context.Context, task Task) Outcome {
 		return Outcome{Do: Again, At: now.Add(time.Minute), Reason: "the endpoint could not be read"}
 	}
 	if at := s.endpoints.acquire(ctx, row.EndpointID, s.maxInFlight(t.endpoint), now); !at.IsZero() {
-		return Outcome{Do: Again, At: at, Reason: endpointFull}
+		return s.comeBack(ctx, task, at, endpointFull)
 	}
 	if at := s.hosts.acquire(ctx, t.host, s.HostInFlight, now); !at.IsZero() {
-		s.endpoints.release(row.EndpointID, 0)
-		return Outcome{Do: Again, At: at, Reason: hostFull}
+		s.endpoints.release(row.EndpointID, 0, now)
+		return s.comeBack(ctx, task, at, hostFull)
+	}
+	if limit := t.endpoint.RateLimit; limit != nil {
+		at, err := s.rates.take(ctx, row.EndpointID, *limit, now)
+		if err != nil || !at.IsZero() {
+			s.hosts.release(t.host, 0, now)
+			s.endpoints.release(row.EndpointID, 0, now)
+			if err != nil {
+				return s.unread(ctx, task, err)
+			}
+			return s.comeBack(ctx, task, at, rateFull)
+		}
 	}
 	return s.send(context.WithoutCancel(ctx), task, row, t)
 }
@@ -102,70 +141,14 @@ func (s *Sender) post(ctx context.Context, row *store.Waiting, t *target, header
 	clock := time.Now()
 	defer func() {
 		took = time.Since(clock)
-		s.hosts.release(t.host, took)
-		s.endpoints.release(row.EndpointID, took)
+		s.hosts.release(t.host, took, s.now())
+		s.endpoints.release(row.EndpointID, took, s.now())
 	}()
 	res, err = s.Client.Do(ctx, egress.Request{
 		URL: t.endpoint.URL, Header: header, Body: row.Body, Timeout: s.timeout(t.endpoint), TLS: t.tls,
 		Party: egress.Party{Merchant: row.MerchantID, Default: t.endpoint.IsDefault},
 	})
 	return res, took, err
-}
-
-// Before decides whether a request is due, given the row as it is: true, or what to do instead. It is pure.
-func Before(row *store.Waiting, task Task, now time.Time) (Outcome, bool) {
-	if row == nil {
-		return Outcome{Do: Ack, Reason: "there is no such delivery"}, false
-	}
-	switch row.State {
-	case models.DeliveryDead:
-		switch {
-		case task.Generation != row.Generation:
-			return Outcome{Do: Ack, Reason: "stale"}, false
-		case row.DeadAt != nil && now.Sub(*row.DeadAt) < runAfter:
-			return Outcome{Do: Bury, Reason: "dead"}, false
-		}
-		return Outcome{Do: Handover, Reason: "run by an operator"}, false
-	case models.DeliveryPending:
-	default: // delivered, canceled, or held until its endpoint is enabled
-		return Outcome{Do: Ack, Reason: string(row.State)}, false
-	}
-	test := row.EventType == string(webhook.WebhookTest)
-	switch {
-	case task.Generation < row.Generation: // make sure that the newer task is there, then forget this one
-		return Outcome{Do: Handover, At: row.NextAttemptAt, Delivery: row.Delivery, Reason: "stale"}, false
-	case task.Generation > row.Generation:
-		return Outcome{Do: Ack, Reason: "of a generation that the record never had"}, false
-	case row.EndpointDeleted, row.EndpointStatus != models.EndpointEnabled && !test:
-		return Outcome{Do: Ack, Reason: "the endpoint is " + string(row.EndpointStatus)}, false
-	case row.NextAttemptAt.Sub(now) > early:
-		return Outcome{Do: Again, At: row.NextAttemptAt, Reason: "not due yet"}, false
-	case row.NotBefore != nil && row.NotBefore.After(now):
-		return Outcome{Do: Again, At: *row.NotBefore, Reason: "the receiver asked for a pause"}, false
-	}
-	return Outcome{}, true
-}
-
-// settle does what a decision against a request asks of the record.
-func (s *Sender) settle(ctx context.Context, row *store.Waiting, out Outcome) Outcome {
-	if row == nil {
-		return out
-	}
-	var err error
-	switch {
-	case row.State == models.DeliveryPending && out.Do == Ack && row.EndpointDeleted:
-		err = s.Store.SetWaiting(ctx, row.ID, row.Generation, models.DeliveryCanceled, s.now())
-	case row.State == models.DeliveryPending && out.Do == Ack && row.EndpointStatus != models.EndpointEnabled:
-		err = s.Store.SetWaiting(ctx, row.ID, row.Generation, models.DeliveryHeld, s.now())
-	case row.State == models.DeliveryDead && out.Do == Handover:
-		err = s.Service.runDead(ctx, row.ID)
-		out = Outcome{Do: Ack, Reason: out.Reason}
-	}
-	if err != nil {
-		s.Logger.WarnContext(ctx, "delivery.settle_failed", "delivery_id", row.ID, "error", err)
-		return Outcome{Do: Again, At: s.now().Add(pause), Reason: "the record could not be written"}
-	}
-	return out
 }
 
 // send makes the request, judges the answer and commits the verdict.
@@ -211,9 +194,15 @@ func (s *Sender) send(ctx context.Context, task Task, row *store.Waiting, t *tar
 	}
 	recorded, commitErr := s.recorder.commit(v, also)
 	span.End(err)
+	s.health.note(row, verdict.Class, took, now)
 	s.report(ctx, row, v, recorded, took)
 	if commitErr != nil {
 		return Outcome{Do: Again, At: s.now().Add(pause), Reason: "the verdict could not be committed"}
+	}
+	if row.Breaker != models.BreakerClosed && row.BreakerProbe == row.ID {
+		if err := s.health.probed(ctx, row, verdict.Class); err != nil { // its lease ends, and another one is let through
+			s.Logger.WarnContext(ctx, "breaker.probe_lost", "endpoint_id", row.EndpointID, "error", err)
+		}
 	}
 	if gate := verdict.Gate(); gate > 0 {
 		if err := s.Store.GateEndpoint(ctx, row.EndpointID, now.Add(gate)); err != nil {

@@ -229,10 +229,12 @@ func TestAttemptRetryAfterGatesEndpoint(t *testing.T) {
 			t.Fatalf("throttled: %+v", out)
 		}
 		out = sender.Attempt(t.Context(), task(ds[1]))
-		if wait := out.At.Sub(start); out.Do != delivery.Again || out.Attempted || wait < time.Hour-time.Second || wait > time.Hour+time.Minute {
-			t.Fatalf("waiting behind the gate: %+v", out)
+		row := w.Get(ds[1])
+		wait := row.NextAttemptAt.Sub(start)
+		if out.Do != delivery.Ack || out.Attempted || wait < time.Hour-time.Second || wait > time.Hour+time.Minute || !row.SweepAfter.Equal(row.NextAttemptAt) {
+			t.Fatalf("waiting behind the gate: %+v, %+v", out, row)
 		}
-		if row := w.Get(ds[1]); row.Attempts != 0 || len(r.All()) != 1 {
+		if row.Attempts != 0 || len(r.All()) != 1 {
 			t.Fatalf("a gated delivery spent %d attempts", row.Attempts)
 		}
 	})

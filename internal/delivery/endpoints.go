@@ -67,6 +67,9 @@ func (s *Service) UpdateEndpoint(ctx context.Context, tx *store.Tx, by By, merch
 	if faults := s.apply(&e, set); len(faults) > 0 {
 		return before, faults
 	}
+	if e.URL != before.URL { // what failed was another receiver
+		e = closeBreaker(e)
+	}
 	e.UpdatedAt = s.now()
 	if e, err = tx.SaveEndpoint(ctx, e); err != nil {
 		return e, err
@@ -116,6 +119,9 @@ func (s *Service) moveTo(ctx context.Context, tx *store.Tx, by By, e models.Endp
 	now := s.now()
 	from := e.Status
 	e.Status, e.DisabledReason, e.UpdatedAt = to, reason, now
+	if to == models.EndpointEnabled {
+		e = closeBreaker(e)
+	}
 	e, err := tx.SaveEndpoint(ctx, e)
 	if err != nil {
 		return e, err

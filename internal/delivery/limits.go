@@ -37,6 +37,7 @@ type limit struct {
 	waiting  []chan struct{} // each gets the place of one who leaves
 	next     time.Time       // the first time that was not given out yet
 	took     time.Duration   // moving average of a request
+	left     time.Time       // when the last place was given back, or the first was taken
 }
 
 func newLimits() *limits {
@@ -65,11 +66,14 @@ func (l *limits) acquire(ctx context.Context, key string, most int, now time.Tim
 		s.keys[key] = k
 	}
 	if k.inFlight < most {
+		if k.inFlight == 0 {
+			k.left = now
+		}
 		k.inFlight++
 		s.Unlock()
 		return time.Time{}
 	}
-	if k.crowded(most) {
+	if k.crowded(most, now) {
 		defer s.Unlock()
 		return k.slot(most, now)
 	}
@@ -94,15 +98,20 @@ func (l *limits) acquire(ctx context.Context, key string, most int, now time.Tim
 	return time.Time{} // the place came at the last moment
 }
 
+// pace is how long a request takes: on average, or already, when nobody came back for longer than that.
+func (k *limit) pace(now time.Time) time.Duration { return max(k.took, now.Sub(k.left)) }
+
 // crowded reports whether waiting for a place makes no sense.
-func (k *limit) crowded(most int) bool { return k.took > quick || len(k.waiting) >= max(4, most/4) }
+func (k *limit) crowded(most int, now time.Time) bool {
+	return k.pace(now) > quick || len(k.waiting) >= max(4, most/4)
+}
 
 // full is acquire without taking a place: the time to come back, if there is no place and waiting makes no sense.
 func (l *limits) full(key string, most int, now time.Time) time.Time {
 	s := &l.shards[maphash.String(l.seed, key)%limitShards]
 	s.Lock()
 	defer s.Unlock()
-	if k := s.keys[key]; k != nil && k.inFlight >= most && k.crowded(most) {
+	if k := s.keys[key]; k != nil && k.inFlight >= most && k.crowded(most, now) {
 		return k.slot(most, now)
 	}
 	return time.Time{}
@@ -113,7 +122,7 @@ func (k *limit) slot(most int, now time.Time) time.Time {
 	if k.next.Before(now) {
 		k.next = now
 	}
-	k.next = k.next.Add(max(k.took, time.Millisecond) / time.Duration(most))
+	k.next = k.next.Add(max(k.pace(now), time.Millisecond) / time.Duration(most))
 	if latest := now.Add(maxWait); k.next.After(latest) {
 		k.next = latest
 	}
@@ -123,12 +132,13 @@ func (k *limit) slot(most int, now time.Time) time.Time {
 	return k.next
 }
 
-// release gives a place back after a request that took as long as told, 0 if none was made.
-func (l *limits) release(key string, took time.Duration) {
+// release gives a place back at now, after a request that took as long as told, 0 if none was made.
+func (l *limits) release(key string, took time.Duration, now time.Time) {
 	s := &l.shards[maphash.String(l.seed, key)%limitShards]
 	s.Lock()
 	defer s.Unlock()
 	k := s.keys[key]
+	k.left = now
 	if took > 0 {
 		k.took += (took - k.took) / 8
 	}

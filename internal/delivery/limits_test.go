@@ -25,7 +25,7 @@ func TestLimitsBound(t *testing.T) {
 				time.Sleep(time.Millisecond)
 				inFlight.Add(-1)
 				served.Add(1)
-				l.release("k", time.Millisecond)
+				l.release("k", time.Millisecond, time.Now())
 				return
 			}
 		})
@@ -49,7 +49,7 @@ func TestLimitsSpreadABacklog(t *testing.T) {
 		if at := l.acquire(ctx, "slow", 4, now); !at.IsZero() {
 			t.Fatal("a free place was not given")
 		}
-		l.release("slow", 10*time.Second)
+		l.release("slow", 10*time.Second, now)
 	}
 	for range 4 {
 		l.acquire(ctx, "slow", 4, now)

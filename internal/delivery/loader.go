@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/store"
@@ -16,15 +15,10 @@ const (
 	linger = time.Millisecond
 )
 
-// loader reads deliveries for many attempts in one statement. A lone attempt waits for nobody; under load each statement
-// serves those who came during the one before and a moment longer, because a statement costs about the same whatever
-// it reads.
+// loader reads deliveries for many attempts in one statement.
 type loader struct {
 	store *store.Store
-	in    chan loadRequest
-
-	gathering sync.Mutex // one gathers while the others read
-	last      time.Time  // when the last batch was complete
+	queue *batches[loadRequest]
 }
 
 type loadRequest struct {
@@ -38,16 +32,14 @@ type loaded struct {
 }
 
 func newLoader(s *store.Store) *loader {
-	return &loader{store: s, in: make(chan loadRequest, loadBatch)}
+	return &loader{store: s, queue: newBatches[loadRequest](loadBatch, linger)}
 }
 
 // load reads one delivery, together with others. It returns nil for one that does not exist.
 func (l *loader) load(ctx context.Context, id string) (*store.Waiting, error) {
 	done := make(chan loaded, 1)
-	select {
-	case l.in <- loadRequest{id, done}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if err := l.queue.put(ctx, loadRequest{id, done}); err != nil {
+		return nil, err
 	}
 	select {
 	case got := <-done:
@@ -59,52 +51,13 @@ func (l *loader) load(ctx context.Context, id string) (*store.Waiting, error) {
 
 // run serves until stop is closed.
 func (l *loader) run(stop <-chan struct{}) {
-	batch := make([]loadRequest, 0, loadBatch)
 	for {
-		batch = l.gather(batch[:0], stop)
+		batch := l.queue.next(stop)
 		if len(batch) == 0 {
 			return
 		}
 		l.serve(batch)
 	}
-}
-
-// gather returns the next batch, or none when stop is closed.
-func (l *loader) gather(batch []loadRequest, stop <-chan struct{}) []loadRequest {
-	l.gathering.Lock()
-	defer l.gathering.Unlock()
-	select {
-	case <-stop:
-		return batch
-	case first := <-l.in:
-		batch = append(batch, first)
-	}
-	busy := time.Since(l.last) < 2*linger
-	var enough <-chan time.Time
-	if busy {
-		timer := time.NewTimer(linger)
-		defer timer.Stop()
-		enough = timer.C
-	}
-	defer func() { l.last = time.Now() }()
-	for len(batch) < loadBatch {
-		if !busy {
-			select {
-			case r := <-l.in:
-				batch = append(batch, r)
-				continue
-			default:
-				return batch
-			}
-		}
-		select {
-		case r := <-l.in:
-			batch = append(batch, r)
-		case <-enough:
-			return batch
-		}
-	}
-	return batch
 }
 
 func (l *loader) serve(batch []loadRequest) {

@@ -23,12 +23,8 @@ const (
 // until that succeeds the recorder is shut, and no attempt of this process makes a request whose answer could be lost.
 type recorder struct {
 	store *store.Store
-	most  int
-	wait  time.Duration
 	log   *slog.Logger
-	in    chan *verdict
-
-	gathering sync.Mutex // one gathers while the others commit
+	queue *batches[*verdict]
 
 	mu      sync.Mutex
 	failing int           // flushers that hold verdicts which they could not commit
@@ -51,7 +47,7 @@ type recorded struct {
 func newRecorder(s *store.Store, most int, wait time.Duration, log *slog.Logger) *recorder {
 	open := make(chan struct{})
 	close(open)
-	return &recorder{store: s, most: most, wait: wait, log: log, in: make(chan *verdict, most), opened: open}
+	return &recorder{store: s, log: log, queue: newBatches[*verdict](most, wait), opened: open}
 }
 
 // open returns a channel that is closed once writes succeed.
@@ -64,7 +60,7 @@ func (r *recorder) open() <-chan struct{} {
 // commit hands a verdict over and waits until it is in the record.
 func (r *recorder) commit(v store.Verdict, also func(context.Context, *store.Tx) error) (store.Recorded, error) {
 	p := &verdict{Verdict: v, also: also, done: make(chan recorded, 1)}
-	r.in <- p
+	r.queue.in <- p
 	got := <-p.done
 	return got.Recorded, got.err
 }
@@ -75,7 +71,7 @@ func (r *recorder) run(stop <-chan struct{}) {
 	for {
 		batch := held
 		if len(batch) == 0 {
-			batch = r.gather(stop)
+			batch = r.queue.next(stop)
 		}
 		if len(batch) == 0 {
 			return
@@ -83,37 +79,6 @@ func (r *recorder) run(stop <-chan struct{}) {
 		batch, held = apart(batch)
 		r.flush(batch, stop)
 	}
-}
-
-// gather takes the next verdict and waits for company for a short while. It returns none when stop is closed and nothing
-// is left.
-func (r *recorder) gather(stop <-chan struct{}) []*verdict {
-	r.gathering.Lock()
-	defer r.gathering.Unlock()
-	var batch []*verdict
-	select {
-	case v := <-r.in:
-		batch = append(batch, v)
-	default:
-		select {
-		case v := <-r.in:
-			batch = append(batch, v)
-		case <-stop:
-			return nil
-		}
-	}
-	timer := time.NewTimer(r.wait)
-	defer timer.Stop()
-	for len(batch) < r.most {
-		select {
-		case v := <-r.in:
-			batch = append(batch, v)
-			continue
-		case <-timer.C:
-		}
-		break
-	}
-	return batch
 }
 
 // apart takes a batch apart so that no two verdicts that are committed together are of the same delivery.

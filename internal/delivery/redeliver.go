@@ -3,7 +3,6 @@ package delivery
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
@@ -104,34 +103,6 @@ func (s *Service) TestEndpoint(ctx context.Context, tx *store.Tx, by By, merchan
 		return d, err
 	}
 	return d, s.audit(ctx, tx, by, "endpoint.tested", e, map[string]string{"delivery_id": d.ID})
-}
-
-// disableGone disables an endpoint that answered 410: what waits for it is held, the merchant's other endpoints hear of
-// it, an audit line is written. A default endpoint stays as it is (ruling 17).
-func (s *Service) disableGone(ctx context.Context, tx *store.Tx, merchantID, id string) error {
-	e, err := tx.LockEndpoint(ctx, merchantID, id)
-	if errors.Is(err, models.ErrNotFound) || err == nil && (e.IsDefault || e.Status != models.EndpointEnabled) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	e.Status, e.DisabledReason, e.UpdatedAt = models.EndpointDisabled, "the receiver answered 410 Gone", s.now()
-	if e, err = tx.SaveEndpoint(ctx, e); err != nil {
-		return err
-	}
-	n, err := tx.HoldDeliveries(ctx, e.ID, e.UpdatedAt)
-	if err != nil {
-		return err
-	}
-	ev, err := s.endpointEvent(ctx, tx, webhook.EndpointDisabled, e)
-	if err != nil {
-		return err
-	}
-	if _, err := tx.Publish(ctx, ev, s.MaxAttempts); err != nil {
-		return err
-	}
-	return s.audit(ctx, tx, System, "endpoint.disabled", e, map[string]string{"reason": e.DisabledReason, "deliveries": fmt.Sprint(n)})
 }
 
 // endpointEvent builds an event that tells about an endpoint.

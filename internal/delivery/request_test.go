@@ -81,7 +81,8 @@ func TestBefore(t *testing.T) {
 	}{
 		"due":                    {nil, 3, "", time.Time{}, true},
 		"almost due":             {func(w *store.Waiting) { w.NextAttemptAt = now.Add(time.Second) }, 3, "", time.Time{}, true},
-		"not due":                {func(w *store.Waiting) { w.NextAttemptAt = now.Add(5 * time.Second) }, 3, Again, now.Add(5 * time.Second), false},
+		"not quite due":          {func(w *store.Waiting) { w.NextAttemptAt = now.Add(3 * time.Second) }, 3, Again, now.Add(3 * time.Second), false},
+		"not due":                {func(w *store.Waiting) { w.NextAttemptAt = now.Add(5 * time.Second) }, 3, postpone, now.Add(5 * time.Second), false},
 		"older task":             {nil, 2, Handover, now, false},
 		"task of the future":     {nil, 4, Ack, time.Time{}, false},
 		"delivered":              {func(w *store.Waiting) { w.State = models.DeliveryDelivered }, 3, Ack, time.Time{}, false},
@@ -95,8 +96,25 @@ func TestBefore(t *testing.T) {
 			w.EndpointStatus, w.EventType = models.EndpointDisabled, "webhook.test"
 		}, 3, "", time.Time{}, true},
 		"test to deleted": {func(w *store.Waiting) { w.EndpointDeleted, w.EventType = true, "webhook.test" }, 3, Ack, time.Time{}, false},
-		"gated":           {func(w *store.Waiting) { w.NotBefore = at(time.Minute) }, 3, Again, now.Add(time.Minute), false},
-		"gate is over":    {func(w *store.Waiting) { w.NotBefore = at(0) }, 3, "", time.Time{}, true},
+		"gated":           {func(w *store.Waiting) { w.NotBefore = at(time.Minute) }, 3, postpone, now.Add(time.Minute), false},
+		"parked":          {func(w *store.Waiting) { w.Parked = true }, 3, Ack, time.Time{}, false},
+		"parked, older":   {func(w *store.Waiting) { w.Parked = true }, 2, Ack, time.Time{}, false},
+		"breaker open":    {func(w *store.Waiting) { w.Breaker, w.BreakerUntil = models.BreakerOpen, at(time.Minute) }, 3, park, now.Add(time.Minute), false},
+		"breaker overdue": {func(w *store.Waiting) { w.Breaker, w.BreakerUntil = models.BreakerOpen, at(-time.Minute) }, 3, park, now.Add(-time.Minute), false},
+		"test, breaker open": {func(w *store.Waiting) {
+			w.Breaker, w.BreakerUntil, w.EventType = models.BreakerOpen, at(time.Minute), "webhook.test"
+		}, 3, "", time.Time{}, true},
+		"half open": {func(w *store.Waiting) {
+			w.Breaker, w.BreakerUntil, w.BreakerProbe = models.BreakerHalfOpen, at(time.Minute), "dlv_2"
+		}, 3, park, now.Add(time.Minute), false},
+		"the probe": {func(w *store.Waiting) {
+			w.Breaker, w.BreakerUntil, w.BreakerProbe = models.BreakerHalfOpen, at(time.Minute), "dlv_1"
+		}, 3, "", time.Time{}, true},
+		"closed again":     {func(w *store.Waiting) { w.Breaker = models.BreakerClosed }, 3, "", time.Time{}, true},
+		"slow":             {func(w *store.Waiting) { w.EndpointSlow = true }, 3, postpone, now, false},
+		"in the slow lane": {func(w *store.Waiting) { w.EndpointSlow, w.Slow = true, true }, 3, "", time.Time{}, true},
+		"no longer slow":   {func(w *store.Waiting) { w.Slow = true }, 3, "", time.Time{}, true},
+		"gate is over":     {func(w *store.Waiting) { w.NotBefore = at(0) }, 3, "", time.Time{}, true},
 	} {
 		w := base
 		if c.change != nil {

@@ -18,8 +18,8 @@ import (
 type Task struct {
 	DeliveryID string
 	Generation int
-	// EndpointID lets a worker turn a task away without reading its row; "" when it is not known.
-	EndpointID string
+	// EndpointID and MerchantID let a worker turn a task away without reading its row; "" when they are not known.
+	EndpointID, MerchantID string
 }
 
 // Step is what a worker does with its task after an attempt, or instead of one.
@@ -35,6 +35,11 @@ const (
 	Handover Step = "handover"
 	// Bury: the delivery is dead; put this task where operators see it.
 	Bury Step = "bury"
+
+	// postpone and park: tell the row that it is due at Outcome.At, in which case the sweeper makes it a new task then, or
+	// that it waits for something to end; then ack this task.
+	postpone Step = "postpone"
+	park     Step = "park"
 )
 
 // Outcome is what follows for the task.
@@ -53,6 +58,7 @@ type SenderOptions struct {
 	Service  *Service
 	Client   *egress.Client
 	Schedule Schedule
+	Breaker  BreakerRules
 	// Timeout is the time of one request in all, for endpoints that have none of their own.
 	Timeout time.Duration
 	// MaxInFlight bounds the requests to one endpoint that has no limit of its own, HostInFlight those to one host over all
@@ -75,9 +81,13 @@ type Sender struct {
 	SenderOptions
 	loader    *loader
 	recorder  *recorder
+	postponer *postponer
+	health    *health
+	switches  *switches
 	targets   *targets
 	endpoints *limits
 	hosts     *limits
+	rates     *rates
 
 	mu      sync.Mutex
 	stopped bool
@@ -92,6 +102,10 @@ func NewSender(o SenderOptions) (*Sender, error) {
 	if o.Timeout <= 0 || o.MaxInFlight <= 0 || o.HostInFlight <= 0 || o.CommitBatch <= 0 || o.CommitWait < 0 || o.Schedule.Base <= 0 {
 		return nil, errors.New("delivery: Timeout, MaxInFlight, HostInFlight, CommitBatch, CommitWait or Schedule out of range")
 	}
+	var err error
+	if o.Breaker, err = o.Breaker.withDefaults(); err != nil {
+		return nil, err
+	}
 	if o.Random == nil {
 		o.Random = rand.Float64
 	}
@@ -100,11 +114,14 @@ func NewSender(o SenderOptions) (*Sender, error) {
 		classes = append(classes, string(c))
 	}
 	o.Metrics.DeclareClasses(classes...)
-	return &Sender{
+	s := &Sender{
 		SenderOptions: o, loader: newLoader(o.Store), recorder: newRecorder(o.Store, o.CommitBatch, o.CommitWait, o.Logger),
 		targets:   &targets{store: o.Store, service: o.Service, open: make(map[string]*target)},
-		endpoints: newLimits(), hosts: newLimits(),
-	}, nil
+		endpoints: newLimits(), hosts: newLimits(), rates: newRates(o.Store), switches: &switches{store: o.Store, log: o.Logger},
+	}
+	s.postponer = newPostponer(o.Store, s.now)
+	s.health = newHealth(o.Store, o.Service, o.Breaker, o.Logger, s.now)
+	return s, nil
 }
 
 // Run reads and commits for the attempts until ctx ends, and returns when those that are under way then have their
@@ -118,6 +135,11 @@ func (s *Sender) Run(ctx context.Context) error {
 	for range flushers {
 		helpers.Go(func() { s.recorder.run(stop) })
 	}
+	for range postponers {
+		helpers.Go(func() { s.postponer.run(stop) })
+	}
+	helpers.Go(func() { s.health.run(stop) })
+	helpers.Go(func() { s.switches.run(stop) })
 	<-ctx.Done()
 	s.close()
 	idle := make(chan struct{})

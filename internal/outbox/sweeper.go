@@ -33,7 +33,10 @@ type SweeperOptions struct {
 	// Interval is the time between two passes; 0 means 2 s.
 	Interval time.Duration
 	// Batch is how many rows are taken at a time; 0 means 500.
-	Batch   int
+	Batch int
+	// Ramp is when the n-th delivery that waited for an endpoint is due after it may have them again, n counting from 0;
+	// nil is at once.
+	Ramp    func(n int) time.Duration
 	Metrics *telemetry.Metrics
 	Logger  *slog.Logger
 	Now     func() time.Time
@@ -44,6 +47,11 @@ const (
 	// archiveGrace is how long after a death its own worker has to archive the task.
 	archiveGrace = 15 * time.Second
 	archiveBatch = 200
+	// probeLease is how long a half-open breaker waits for its probe: longer than the longest request, its commit and a lost
+	// task together.
+	probeLease = time.Minute
+	// releaseMost is how many parked deliveries of one endpoint are let go in a pass.
+	releaseMost = 10_000
 )
 
 // Sweeper finds deliveries without a live task and enqueues them again.
@@ -62,6 +70,9 @@ func NewSweeper(o SweeperOptions) (*Sweeper, error) {
 	}
 	if o.Batch == 0 {
 		o.Batch = 500
+	}
+	if o.Ramp == nil {
+		o.Ramp = func(int) time.Duration { return 0 }
 	}
 	return &Sweeper{SweeperOptions: o}, nil
 }
@@ -106,10 +117,12 @@ func (s *Sweeper) Sweep(ctx context.Context) (int, error) {
 	if err != nil {
 		return total, err
 	}
-	n, err := s.rescue(ctx)
-	total += n
-	if err != nil {
-		return total, err
+	for _, step := range []func(context.Context) (int, error){s.rescue, s.probe, s.release} {
+		n, err := step(ctx)
+		total += n
+		if err != nil {
+			return total, err
+		}
 	}
 	for {
 		now := s.now()
@@ -172,6 +185,26 @@ func (s *Sweeper) rescue(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	return s.requeue(ctx, rows)
+}
+
+// probe lets one delivery through every breaker that was open for long enough.
+func (s *Sweeper) probe(ctx context.Context) (int, error) {
+	probes, err := s.Store.ClaimProbes(ctx, s.now(), probeLease)
+	if err != nil || len(probes) == 0 {
+		return 0, err
+	}
+	failed, err := s.enqueue(ctx, probes)
+	return len(probes) - len(failed), errors.Join(err, s.Store.SweepAt(ctx, failed, s.now()))
+}
+
+// release lets go what waited for an endpoint or a merchant that may have it again; the pass goes on to enqueue what of it
+// is due at once.
+func (s *Sweeper) release(ctx context.Context) (int, error) {
+	n, err := s.Store.ReleaseParked(ctx, s.now(), releaseMost, s.Ramp)
+	if n > 0 {
+		s.Logger.InfoContext(ctx, "sweeper.released", "deliveries", n)
+	}
+	return 0, err
 }
 
 // requeue gives those of the rows that have no live task a new generation and enqueues them.
@@ -251,7 +284,11 @@ func (s *Sweeper) measure(ctx context.Context) error {
 		age = now.Sub(oldest)
 	}
 	s.Metrics.OldestDue(age)
-	return nil
+	open, err := s.Store.OpenBreakers(ctx)
+	if err == nil {
+		s.Metrics.BreakersOpen(int(open))
+	}
+	return err
 }
 
 func (s *Sweeper) now() time.Time { return s.Now().UTC().Truncate(time.Microsecond) }

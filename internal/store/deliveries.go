@@ -22,11 +22,15 @@ type Waiting struct {
 	EndpointStatus  models.EndpointStatus
 	EndpointDeleted bool
 	NotBefore       *time.Time
+	Breaker         string // its state
+	BreakerUntil    *time.Time
+	BreakerProbe    string // the delivery that may pass a breaker that is half open
+	EndpointSlow    bool
 }
 
 const waitingColumns = `SELECT d.id, d.event_id, d.endpoint_id, d.merchant_id, d.payment_id, d.event_type, d.state, d.generation,
 	d.attempts, d.attempt_base, d.max_attempts, d.next_attempt_at, d.dead_at, e.body, e.created_at,
-	w.version, w.status, w.deleted_at, w.not_before
+	w.version, w.status, w.deleted_at, w.not_before, d.parked, d.slow, w.breaker_state, w.breaker_open_until, w.breaker_probe, w.slow
 	FROM deliveries d JOIN events e ON e.id = d.event_id JOIN webhook_endpoints w ON w.id = d.endpoint_id WHERE d.id `
 
 // LoadWaiting reads deliveries for an attempt in one statement; ids that do not exist are not in the answer.
@@ -47,7 +51,8 @@ func (s *Store) LoadWaiting(ctx context.Context, ids []string) (map[string]*Wait
 		var deleted *time.Time
 		err := rows.Scan(&w.ID, &w.EventID, &w.EndpointID, &w.MerchantID, &w.PaymentID, &w.EventType, &w.State, &w.Generation,
 			&w.Attempts, &w.AttemptBase, &w.MaxAttempts, &w.NextAttemptAt, &w.DeadAt, &w.Body, &w.OccurredAt,
-			&w.EndpointVersion, &w.EndpointStatus, &deleted, &w.NotBefore)
+			&w.EndpointVersion, &w.EndpointStatus, &deleted, &w.NotBefore, &w.Parked, &w.Slow, &w.Breaker, &w.BreakerUntil, &w.BreakerProbe,
+			&w.EndpointSlow)
 		if err != nil {
 			return nil, wrap("load deliveries", err)
 		}
@@ -76,9 +81,10 @@ func (s *Store) loadWaitingPostgres(ctx context.Context, ids []string) (map[stri
 		var payment pgtype.Text
 		var state, status string
 		var generation, attempts, base, most, version int64
-		var dead, deleted, gate pgtype.Timestamptz
+		var dead, deleted, gate, until pgtype.Timestamptz
 		into := []any{&w.ID, &w.EventID, &w.EndpointID, &w.MerchantID, &payment, &w.EventType, &state, &generation, &attempts, &base,
-			&most, &w.NextAttemptAt, &dead, &w.Body, &w.OccurredAt, &version, &status, &deleted, &gate}
+			&most, &w.NextAttemptAt, &dead, &w.Body, &w.OccurredAt, &version, &status, &deleted, &gate,
+			&w.Parked, &w.Slow, &w.Breaker, &until, &w.BreakerProbe, &w.EndpointSlow}
 		for rows.Next() {
 			w.Body = nil // the one before belongs to its row
 			if err := rows.Scan(into...); err != nil {
@@ -91,7 +97,7 @@ func (s *Store) loadWaitingPostgres(ctx context.Context, ids []string) (map[stri
 			}
 			row.State, row.EndpointStatus = models.DeliveryState(state), models.EndpointStatus(status)
 			row.Generation, row.Attempts, row.AttemptBase, row.MaxAttempts, row.EndpointVersion = int(generation), int(attempts), int(base), int(most), int(version)
-			row.DeadAt, row.NotBefore, row.EndpointDeleted = moment(dead), moment(gate), deleted.Valid
+			row.DeadAt, row.NotBefore, row.BreakerUntil, row.EndpointDeleted = moment(dead), moment(gate), moment(until), deleted.Valid
 			found[row.ID] = &row
 		}
 		return rows.Err()
@@ -170,9 +176,9 @@ func (q *Queries) ListDeliveries(ctx context.Context, merchantID string, f Deliv
 // [Store.OnCommit].
 func (tx *Tx) DueNow(ctx context.Context, d models.Delivery, now time.Time) (models.Delivery, error) {
 	d.Generation++
-	d.NextAttemptAt, d.SweepAfter, d.UpdatedAt = now, now.Add(sweepFresh), now
-	err := tx.with(ctx).Exec("UPDATE deliveries SET generation = ?, next_attempt_at = ?, sweep_after = ?, updated_at = ? WHERE id = ? AND state = 'pending'",
-		d.Generation, d.NextAttemptAt, d.SweepAfter, d.UpdatedAt, d.ID).Error
+	d.NextAttemptAt, d.SweepAfter, d.UpdatedAt, d.Parked = now, now.Add(sweepFresh), now, false
+	err := tx.with(ctx).Exec("UPDATE deliveries SET generation = ?, next_attempt_at = ?, sweep_after = ?, updated_at = ?, parked = ? WHERE id = ? AND state = 'pending'",
+		d.Generation, d.NextAttemptAt, d.SweepAfter, d.UpdatedAt, d.Parked, d.ID).Error
 	if err != nil {
 		return d, wrap("make due "+d.ID, err)
 	}

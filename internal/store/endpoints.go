@@ -82,7 +82,7 @@ func (tx *Tx) SaveEndpoint(ctx context.Context, e models.Endpoint) (models.Endpo
 	res := tx.with(ctx).Model(&models.Endpoint{}).Where("id = ? AND version = ?", e.ID, read).
 		Select("URL", "Description", "Events", "Status", "DisabledReason", "HeadersSealed", "CAPEM", "SPKIPins", "ClientCertPEM",
 			"ClientKeySealed", "TimeoutMS", "RateLimit", "MaxInFlight", "MaxAttempts", "RetryBaseMS", "RetryMaxMS", "BatchMaxEvents",
-			"BatchMaxWaitMS", "BreakerState", "BreakerOpenUntil", "BreakerTrips", "NotBefore", "LastSuccessAt", "FailingSince",
+			"BatchMaxWaitMS", "BreakerState", "BreakerOpenUntil", "BreakerTrips", "BreakerProbe", "Timeouts", "Failures", "NotBefore", "LastSuccessAt", "FailingSince",
 			"Version", "UpdatedAt", "DeletedAt").Updates(&e)
 	if res.Error != nil {
 		return e, wrap("save endpoint "+e.ID, res.Error)
@@ -101,7 +101,7 @@ func (q *Queries) GateEndpoint(ctx context.Context, id string, until time.Time) 
 
 // HoldDeliveries holds every pending delivery of an endpoint, except tests, and returns how many.
 func (tx *Tx) HoldDeliveries(ctx context.Context, endpointID string, now time.Time) (int64, error) {
-	res := tx.with(ctx).Exec("UPDATE deliveries SET state = 'held', updated_at = ? WHERE endpoint_id = ? AND state = 'pending' AND event_type <> 'webhook.test'",
+	res := tx.with(ctx).Exec("UPDATE deliveries SET state = 'held', parked = FALSE, updated_at = ? WHERE endpoint_id = ? AND state = 'pending' AND event_type <> 'webhook.test'",
 		now, endpointID)
 	return res.RowsAffected, wrap("hold deliveries of "+endpointID, res.Error)
 }

@@ -20,7 +20,7 @@ func (tx *Tx) Publish(ctx context.Context, e models.Event, maxAttempts int) ([]m
 		return nil, wrap("insert event "+e.ID, err)
 	}
 	var endpoints []models.Endpoint
-	err := tx.with(ctx).Select("id", "events", "status", "max_attempts").
+	err := tx.with(ctx).Select("id", "events", "status", "max_attempts", "breaker_state", "breaker_open_until", "slow").
 		Where("merchant_id = ? AND deleted_at IS NULL", e.MerchantID).Order("id").Find(&endpoints).Error
 	if err != nil {
 		return nil, wrap("endpoints of "+e.MerchantID, err)
@@ -35,23 +35,29 @@ func (tx *Tx) Publish(ctx context.Context, e models.Event, maxAttempts int) ([]m
 	return rows, tx.InsertDeliveries(ctx, rows)
 }
 
-// NewDelivery is the row that carries e to ep, due at now.
+// NewDelivery is the row that carries e to ep, due at now, or parked while its breaker is open.
 func NewDelivery(e models.Event, ep models.Endpoint, maxAttempts int, now time.Time) models.Delivery {
 	d := models.Delivery{
 		ID: models.NewID(models.PrefixDelivery, now), EventID: e.ID, EndpointID: ep.ID, MerchantID: e.MerchantID,
 		PaymentID: e.PaymentID, EventType: e.Type, State: models.DeliveryPending, Generation: 1, MaxAttempts: maxAttempts,
-		NextAttemptAt: now, SweepAfter: now.Add(sweepFresh), CreatedAt: now, UpdatedAt: now,
+		NextAttemptAt: now, SweepAfter: now.Add(sweepFresh), Slow: ep.Slow, CreatedAt: now, UpdatedAt: now,
 	}
 	if ep.MaxAttempts != nil {
 		d.MaxAttempts = *ep.MaxAttempts
 	}
-	if ep.Status != models.EndpointEnabled {
+	switch {
+	case ep.Status != models.EndpointEnabled:
 		d.State = models.DeliveryHeld
+	case ep.BreakerState == models.BreakerOpen || ep.BreakerState == models.BreakerHalfOpen:
+		d.Parked, d.SweepAfter = true, never
+		if ep.BreakerOpenUntil != nil {
+			d.NextAttemptAt = later(now, *ep.BreakerOpenUntil)
+		}
 	}
 	return d
 }
 
-// InsertDeliveries writes delivery rows; after the commit the pending ones reach the hook of [Store.OnCommit].
+// InsertDeliveries writes delivery rows; after the commit those that want a task reach the hook of [Store.OnCommit].
 func (tx *Tx) InsertDeliveries(ctx context.Context, rows []models.Delivery) error {
 	if len(rows) == 0 {
 		return nil
@@ -60,7 +66,7 @@ func (tx *Tx) InsertDeliveries(ctx context.Context, rows []models.Delivery) erro
 		return wrap("insert deliveries", err)
 	}
 	for _, d := range rows {
-		if d.State == models.DeliveryPending {
+		if d.State == models.DeliveryPending && !d.Parked {
 			tx.written = append(tx.written, d)
 		}
 	}

@@ -20,11 +20,11 @@ const (
 	sweepMost  = 180 * time.Second
 )
 
-const queued = "d.id, d.event_id, d.endpoint_id, d.merchant_id, d.event_type, d.state, d.generation, d.attempts, d.next_attempt_at, d.created_at"
+const queued = "d.id, d.event_id, d.endpoint_id, d.merchant_id, d.event_type, d.state, d.generation, d.attempts, d.slow, d.next_attempt_at, d.created_at"
 
 func scanQueued(rows *sql.Rows) (models.Delivery, error) {
 	var d models.Delivery
-	return d, rows.Scan(&d.ID, &d.EventID, &d.EndpointID, &d.MerchantID, &d.EventType, &d.State, &d.Generation, &d.Attempts, &d.NextAttemptAt, &d.CreatedAt)
+	return d, rows.Scan(&d.ID, &d.EventID, &d.EndpointID, &d.MerchantID, &d.EventType, &d.State, &d.Generation, &d.Attempts, &d.Slow, &d.NextAttemptAt, &d.CreatedAt)
 }
 
 // ClaimSweep takes up to limit pending deliveries whose time for the sweeper has come, the oldest first, and moves that
@@ -76,7 +76,7 @@ func later(a, b time.Time) time.Time {
 // start. It is how everything that waits is looked at after Redis was lost.
 func (q *Queries) WalkPending(ctx context.Context, after models.Delivery, limit int) ([]models.Delivery, error) {
 	var rows []models.Delivery
-	err := q.with(ctx).Where("state = 'pending' AND (endpoint_id, created_at, id) > (?, ?, ?)", after.EndpointID, after.CreatedAt, after.ID).
+	err := q.with(ctx).Where("state = 'pending' AND NOT parked AND (endpoint_id, created_at, id) > (?, ?, ?)", after.EndpointID, after.CreatedAt, after.ID).
 		Order("endpoint_id, created_at, id").Limit(limit).Find(&rows).Error
 	return rows, wrap("walk pending", err)
 }
@@ -109,9 +109,9 @@ func (s *Store) BumpGeneration(ctx context.Context, ds []models.Delivery, now ti
 		ids[i], generations[i] = d.ID, int32(d.Generation)
 	}
 	rows, err := s.sql.QueryContext(ctx, `UPDATE deliveries d
-		SET generation = d.generation + 1, sweep_after = GREATEST($3, d.next_attempt_at) + make_interval(secs => $4), updated_at = $3
-		FROM unnest($1::text[], $2::int[]) AS v (id, generation)
-		WHERE d.id = v.id AND d.generation = v.generation AND d.state = 'pending' RETURNING `+queued, ids, generations, now, sweepFresh.Seconds())
+		SET generation = d.generation + 1, slow = w.slow, sweep_after = GREATEST($3, d.next_attempt_at) + make_interval(secs => $4), updated_at = $3
+		FROM unnest($1::text[], $2::int[]) AS v (id, generation), webhook_endpoints w
+		WHERE d.id = v.id AND w.id = d.endpoint_id AND d.generation = v.generation AND d.state = 'pending' RETURNING `+queued, ids, generations, now, sweepFresh.Seconds())
 	bumped, err := scanRows(rows, err, scanQueued)
 	slices.SortFunc(bumped, byAge)
 	return bumped, wrap("bump generation", err)
@@ -122,13 +122,16 @@ func (s *Store) bumpSQLite(ctx context.Context, ds []models.Delivery, now time.T
 	err := s.InTx(ctx, func(tx *Tx) error {
 		bumped = nil
 		for _, d := range ds {
-			res := tx.with(ctx).Exec("UPDATE deliveries SET generation = generation + 1, sweep_after = ?, updated_at = ? WHERE id = ? AND generation = ? AND state = 'pending'",
+			res := tx.with(ctx).Exec(`UPDATE deliveries SET generation = generation + 1, slow = (SELECT w.slow FROM webhook_endpoints w WHERE w.id = endpoint_id),
+				sweep_after = ?, updated_at = ? WHERE id = ? AND generation = ? AND state = 'pending'`,
 				later(now, d.NextAttemptAt).Add(sweepFresh), now, d.ID, d.Generation)
 			if res.Error != nil {
 				return res.Error
 			}
 			if res.RowsAffected == 1 {
-				d.Generation++
+				if err := tx.with(ctx).Where("id = ?", d.ID).Take(&d).Error; err != nil {
+					return err
+				}
 				bumped = append(bumped, d)
 			}
 		}

@@ -43,7 +43,7 @@ ALTER TABLE deliveries
     ADD COLUMN batch_id  TEXT,
     ADD COLUMN replay_id TEXT,
     ALTER COLUMN event_id DROP NOT NULL;
-CREATE INDEX deliveries_parked ON deliveries (merchant_id, created_at, id) WHERE parked;
+CREATE INDEX deliveries_parked ON deliveries (endpoint_id, created_at, id) WHERE parked AND state = 'pending';
 CREATE INDEX deliveries_batch ON deliveries (batch_id) WHERE batch_id IS NOT NULL;
 
 CREATE TABLE batches (

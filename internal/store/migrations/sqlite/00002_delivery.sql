@@ -82,7 +82,7 @@ CREATE INDEX deliveries_unarchived ON deliveries (dead_at) WHERE state = 'dead' 
 CREATE INDEX deliveries_list ON deliveries (merchant_id, created_at DESC, id DESC);
 CREATE INDEX deliveries_waiting ON deliveries (endpoint_id, created_at, id) WHERE state IN ('pending', 'held');
 CREATE INDEX deliveries_age ON deliveries (created_at);
-CREATE INDEX deliveries_parked ON deliveries (merchant_id, created_at, id) WHERE parked;
+CREATE INDEX deliveries_parked ON deliveries (endpoint_id, created_at, id) WHERE parked AND state = 'pending';
 CREATE INDEX deliveries_batch ON deliveries (batch_id) WHERE batch_id IS NOT NULL;
 
 CREATE TABLE batches (
