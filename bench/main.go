@@ -1,0 +1,82 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/ctrip-gateway/ctrip/internal/testkit"
+)
+
+// bench is one thing that can be measured.
+type bench struct {
+	name, what string
+	run        func(r *report, args []string) func(t testkit.TB)
+}
+
+var benches = []bench{
+	{"deliver", "deliveries a second, against raw Asynq, a bare client, and two workers against one", deliver},
+	{"latency", "commit of an event to its receipt, at 500/s and 2,000/s", latency},
+	{"neighbour", "healthy endpoints beside one that hangs", neighbour},
+	{"through", "payments created over REST to payment.created received", through},
+}
+
+// parts are the processes that the bench makes of itself.
+var parts = map[string]func(args []string) error{"_receiver": runReceiver, "_raw": runRaw, "_bare": runBare}
+
+func main() {
+	os.Exit(run(os.Args[1:]))
+}
+
+func run(args []string) int {
+	if len(args) == 0 {
+		return usage()
+	}
+	if part, ok := parts[args[0]]; ok {
+		if err := part(args[1:]); err != nil {
+			fmt.Fprintf(os.Stderr, "bench %s: %v\n", args[0], err)
+			return 1
+		}
+		return 0
+	}
+	for _, b := range benches {
+		if b.name != args[0] {
+			continue
+		}
+		r := newReport(b.name)
+		return testkit.Main(func(t testkit.TB) {
+			b.run(r, args[1:])(t)
+			r.print(os.Stdout)
+		})
+	}
+	return usage()
+}
+
+func usage() int {
+	fmt.Fprintln(os.Stderr, "usage: bench NAME [--json] [flags]; NAME --help lists its flags")
+	for _, b := range benches {
+		fmt.Fprintf(os.Stderr, "  %-10s %s\n", b.name, b.what)
+	}
+	return 2
+}
+
+// flags are the flags that every bench has.
+func (r *report) flags(defaultPairs int) (*flag.FlagSet, *int) {
+	f := flag.NewFlagSet(r.Bench, flag.ExitOnError)
+	f.BoolVar(&r.json, "json", false, "print one JSON object as the last line")
+	return f, f.Int("pairs", defaultPairs, "interleaved repeats, of which the median counts")
+}
+
+// settings is a flag that may be given several times: NAME=value for the processes of the gateway.
+type settings []string
+
+func (s *settings) String() string { return strings.Join(*s, " ") }
+
+func (s *settings) Set(v string) error {
+	if !strings.Contains(v, "=") {
+		return fmt.Errorf("%q is not NAME=value", v)
+	}
+	*s = append(*s, v)
+	return nil
+}

@@ -1,0 +1,293 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/config"
+	"github.com/ctrip-gateway/ctrip/internal/delivery"
+	"github.com/ctrip-gateway/ctrip/internal/egress"
+	"github.com/ctrip-gateway/ctrip/internal/outbox"
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/internal/testkit"
+	"github.com/ctrip-gateway/ctrip/internal/testkit/gateway"
+	"github.com/ctrip-gateway/ctrip/internal/vault"
+	"github.com/ctrip-gateway/ctrip/jobs"
+	"github.com/ctrip-gateway/ctrip/models"
+	"github.com/ctrip-gateway/ctrip/webhook"
+)
+
+const (
+	// pollInterval is what the gateway and raw Asynq poll at alike: WEBHOOK_POLL_INTERVAL and TaskCheckInterval.
+	pollInterval = 10 * time.Millisecond
+	lanes        = 8
+	maxAttempts  = 15
+	// rowsAtOnce is how many rows the bench commits together where the size of a transaction is not what is measured.
+	rowsAtOnce = 500
+)
+
+// world is a gateway without its API: rows are committed through internal/store, and the producer hears of each commit,
+// exactly as in the processes that make events.
+type world struct {
+	*gateway.House
+	t        testkit.TB
+	store    *store.Store
+	service  *delivery.Service
+	tasks    *jobs.Client
+	receiver *receiver
+	onCommit func([]models.Delivery) // told before the producer
+}
+
+// shop is an endpoint and the merchant that has it alone.
+type shop struct {
+	merchant string
+	endpoint models.Endpoint
+}
+
+// must ends the bench when err is not nil.
+func must(t testkit.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func newWorld(t testkit.TB, r *receiver, env ...string) *world {
+	t.Helper()
+	// The endpoints of every benchmark are on one host and answer as one receiver can: its limit is not what is measured.
+	h := gateway.New(t, gateway.Options{Env: append([]string{
+		fmt.Sprintf("WEBHOOK_LANES=%d", lanes), "WEBHOOK_POLL_INTERVAL=" + pollInterval.String(), "WEBHOOK_HOST_MAX_IN_FLIGHT=4096",
+	}, env...)})
+	w := &world{House: h, t: t, receiver: r}
+	var err error
+	w.store, err = store.Open(t.Context(), store.Options{DSN: h.DatabaseURL})
+	must(t, err)
+	t.Cleanup(func() { must(t, w.store.Close()) })
+	id, encoded, _ := strings.Cut(gateway.MasterKeys, ":")
+	key, err := base64.StdEncoding.DecodeString(encoded)
+	must(t, err)
+	v, err := vault.New([]vault.Key{{ID: id, Secret: [32]byte(key)}})
+	must(t, err)
+	allow, err := egress.ParseAllow("127.0.0.0/8")
+	must(t, err)
+	client, err := egress.New(egress.Options{Allow: allow})
+	must(t, err)
+	t.Cleanup(client.Close)
+	log := slog.New(slog.DiscardHandler)
+	w.service, err = delivery.NewService(delivery.ServiceOptions{
+		Store: w.store, Vault: v, CheckURL: client.CheckURL, MaxEndpoints: 20, MaxAttempts: maxAttempts, Overlap: delivery.DefaultOverlap,
+		Now: time.Now, Logger: log,
+	})
+	must(t, err)
+	redis, err := jobs.Connect(config.Redis{Mode: config.RedisSingle, Addrs: []string{h.Redis.Addr}}, 0)
+	must(t, err)
+	t.Cleanup(func() { must(t, redis.Close()) })
+	w.tasks, err = jobs.NewClient(jobs.ClientOptions{Redis: redis, Lanes: lanes, Now: time.Now})
+	must(t, err)
+	producer, err := outbox.NewProducer(outbox.ProducerOptions{Enqueuer: w.tasks, Queue: 1 << 20, Logger: log, Now: time.Now})
+	must(t, err)
+	w.store.OnCommit(func(ds []models.Delivery) {
+		if w.onCommit != nil {
+			w.onCommit(ds)
+		}
+		producer.Offer(ds)
+	})
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- producer.Run(ctx) }()
+	t.Cleanup(func() { cancel(); must(t, <-done) })
+	return w
+}
+
+// shops makes n merchants with one endpoint each, which lead to the receiver and answer after delay.
+func (w *world) shops(n int, delay time.Duration) []shop {
+	w.t.Helper()
+	url := w.receiver.endpoint(delay)
+	var all []shop
+	must(w.t, w.store.InTx(w.t.Context(), func(tx *store.Tx) error {
+		all = nil
+		for range n {
+			now := time.Now().UTC()
+			m := models.Merchant{ID: models.NewID(models.PrefixMerchant, now), Name: "shop", CreatedAt: now, UpdatedAt: now}
+			if err := tx.InsertMerchant(w.t.Context(), m); err != nil {
+				return err
+			}
+			e, _, err := w.service.CreateEndpoint(w.t.Context(), tx, delivery.System, m.ID, delivery.Settings{URL: &url}, nil)
+			if err != nil {
+				return err
+			}
+			all = append(all, shop{m.ID, e})
+		}
+		return nil
+	}))
+	return all
+}
+
+// event makes a payment.created of a merchant.
+func event(merchant string) (models.Event, error) {
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	nonce, err := webhook.NewNonce(nil)
+	if err != nil {
+		return models.Event{}, err
+	}
+	order, checkout := "order-1234567", "https://pay.shop.example/checkout/0123456789abcdef0123456789abcdef"
+	e := models.Event{ID: models.NewID(models.PrefixEvent, now), MerchantID: merchant, Type: string(webhook.PaymentCreated), CreatedAt: now}
+	e.Body, err = webhook.Encode(webhook.Event{
+		ID: e.ID, Type: webhook.PaymentCreated, APIVersion: webhook.APIVersion, CreatedAt: webhook.At(now), Timestamp: now.Unix(), Nonce: nonce, MerchantID: merchant,
+		Data: webhook.Data{Payment: &webhook.Payment{
+			ID: models.NewID("pay", now), Sequence: 1, OrderID: &order, Status: "pending", Chain: "ethereum", ChainID: 1,
+			Address: "0x52908400098527886E0F7030069857D2E4169EE7", DerivationPath: "m/44'/60'/0'/0/1234", Amount: "1000000000000000000", AmountDecimal: "1.0",
+			AmountReceived: "0", AmountConfirmed: "0", RequiredConfirmations: 64, CreatedAt: webhook.At(now), ExpiresAt: webhook.At(now.Add(time.Hour)), CheckoutURL: &checkout,
+		}},
+	})
+	return e, err
+}
+
+// load is what a run delivers: made before the clock runs.
+type load struct {
+	events     []models.Event
+	deliveries []models.Delivery
+	json       []string // the events, rowsAtOnce each, as insertEvents takes them
+}
+
+// bodySize is how many bytes the body of an event has.
+func bodySize(t testkit.TB) int {
+	t.Helper()
+	e, err := event(models.NewID(models.PrefixMerchant, time.Now()))
+	must(t, err)
+	return len(e.Body)
+}
+
+func (w *world) load(shops []shop, n int) *load {
+	w.t.Helper()
+	l := &load{}
+	for i := range n {
+		s := shops[i%len(shops)]
+		e, err := event(s.merchant)
+		must(w.t, err)
+		l.events = append(l.events, e)
+	}
+	type row struct {
+		ID         string    `json:"id"`
+		MerchantID string    `json:"merchant_id"`
+		Type       string    `json:"type"`
+		Body       string    `json:"body"`
+		CreatedAt  time.Time `json:"created_at"`
+	}
+	for from := 0; from < n; from += rowsAtOnce {
+		var rows []row
+		for _, e := range l.events[from:min(from+rowsAtOnce, n)] {
+			rows = append(rows, row{e.ID, e.MerchantID, e.Type, string(e.Body), e.CreatedAt})
+		}
+		b, err := json.Marshal(rows)
+		must(w.t, err)
+		l.json = append(l.json, string(b))
+	}
+	return l
+}
+
+const insertEvents = `INSERT INTO events (id, merchant_id, type, sequence, body, created_at)
+	SELECT id, merchant_id, type, 1, convert_to(body, 'UTF8'), created_at
+	FROM json_to_recordset($1::json) AS r(id text, merchant_id text, type text, body text, created_at timestamptz)`
+
+// commit writes the rows of a load, events and then the deliveries that the producer is told of, rowsAtOnce at a time.
+func (w *world) commit(shops []shop, l *load) {
+	w.t.Helper()
+	for i, rows := range l.json {
+		if _, err := w.DB.ExecContext(w.t.Context(), insertEvents, rows); err != nil {
+			w.t.Fatal(err)
+		}
+		now := time.Now().UTC()
+		var ds []models.Delivery
+		for j := i * rowsAtOnce; j < min((i+1)*rowsAtOnce, len(l.events)); j++ {
+			ds = append(ds, store.NewDelivery(l.events[j], shops[j%len(shops)].endpoint, maxAttempts, now))
+		}
+		l.deliveries = append(l.deliveries, ds...)
+		must(w.t, w.store.InTx(w.t.Context(), func(tx *store.Tx) error { return tx.InsertDeliveries(w.t.Context(), ds) }))
+	}
+}
+
+// waitDelivered returns when nothing is left to do: the receiver has n requests, no delivery is pending, and no task is
+// queued or worked on in Redis.
+func (w *world) waitDelivered(n int) {
+	w.t.Helper()
+	w.receiver.wait(n, 5*time.Minute)
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		var pending bool
+		must(w.t, w.DB.QueryRowContext(w.t.Context(), "SELECT EXISTS (SELECT 1 FROM deliveries WHERE state = 'pending')").Scan(&pending))
+		if !pending {
+			break
+		}
+		if time.Now().After(deadline) {
+			w.t.Fatal("deliveries stay pending")
+		}
+	}
+	waitIdle(w.t, w.Redis)
+}
+
+// check holds the record against the load, after the clock: every event delivered, by one attempt and one request.
+func (w *world) check(l *load) {
+	w.t.Helper()
+	first, last := l.events[0].CreatedAt, l.events[len(l.events)-1].CreatedAt
+	var delivered, attempts int
+	must(w.t, w.DB.QueryRowContext(w.t.Context(), `SELECT count(*), coalesce(sum(attempts), 0) FROM deliveries
+		WHERE state = 'delivered' AND event_id IN (SELECT id FROM events WHERE created_at BETWEEN $1 AND $2)`, first, last).Scan(&delivered, &attempts))
+	seen, requests := w.receiver.sights()
+	for _, e := range l.events {
+		if _, ok := seen[e.ID]; !ok {
+			w.t.Fatalf("%s was never received", e.ID)
+		}
+	}
+	if n := len(l.events); delivered != n || attempts != n || requests != n {
+		w.t.Fatalf("%d events, %d delivered by %d attempts and %d requests", n, delivered, attempts, requests)
+	}
+}
+
+// idle counts what Asynq has queued or in work, over all queues.
+const idle = `local n = 0
+for _, q in ipairs(redis.call('SMEMBERS', 'asynq:queues')) do
+  n = n + redis.call('LLEN', 'asynq:{'..q..'}:pending') + redis.call('LLEN', 'asynq:{'..q..'}:active')
+end
+return n`
+
+// waitIdle waits until Asynq has nothing queued and nothing in work.
+func waitIdle(t testkit.TB, redis *testkit.RedisServer) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		if redis.Do(t, "EVAL", idle, "0") == int64(0) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("tasks stay in Redis")
+		}
+	}
+}
+
+// inParallel calls f for 0…n-1 from so many goroutines.
+func inParallel(t testkit.TB, n, goroutines int, f func(i int) error) {
+	t.Helper()
+	var all sync.WaitGroup
+	errs := make([]error, goroutines)
+	for g := range goroutines {
+		all.Go(func() {
+			for i := g; i < n && errs[g] == nil; i += goroutines {
+				errs[g] = f(i)
+			}
+		})
+	}
+	all.Wait()
+	must(t, errors.Join(errs...))
+}
+
+// workerFor makes a worker have so many first tries in flight: of WEBHOOK_CONCURRENCY, five eighths are theirs.
+func workerFor(inFlight int) string {
+	return "WEBHOOK_CONCURRENCY=" + strconv.Itoa((inFlight*8+4)/5)
+}
