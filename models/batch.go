@@ -3,6 +3,10 @@ package models
 import "time"
 
 // Batch is several events in one signed request. It is formed once; a retry sends the same bytes under the same id.
+//
+// Its carrier is a delivery of its own, of the type [BatchType], without an event; the deliveries whose events it holds,
+// its members, share its fate and have no task. Batch and carrier are never shown to merchants: a member shows the
+// attempts of its carrier.
 type Batch struct {
 	ID         string `gorm:"primaryKey"` // its webhook-id
 	MerchantID string
@@ -10,4 +14,23 @@ type Batch struct {
 	Events     int
 	Body       []byte
 	CreatedAt  time.Time
+}
+
+// BatchType is the event type of a batch's carrier, and the type in its body.
+const BatchType = "batch"
+
+// DefaultBatchWait is how long the first event of a batch waits for company at an endpoint that says nothing about it.
+const DefaultBatchWait = time.Second
+
+// Batching reports whether the endpoint asked for batches, of how many events at most, and how long the first of them
+// waits for the others.
+func (e Endpoint) Batching() (most int, wait time.Duration, yes bool) {
+	if e.BatchMaxEvents == nil || *e.BatchMaxEvents < 2 {
+		return 0, 0, false
+	}
+	wait = DefaultBatchWait
+	if e.BatchMaxWaitMS != nil {
+		wait = time.Duration(*e.BatchMaxWaitMS) * time.Millisecond
+	}
+	return *e.BatchMaxEvents, wait, true
 }

@@ -77,7 +77,9 @@ type Delivery struct {
 	Parked bool
 	// Slow says that the task of the current generation is in the lane of slow endpoints.
 	Slow bool
-	// BatchID names the batch that carries the delivery. A row with a batch and no event is the carrier itself.
+	// BatchID names the batch that carries the delivery, or its endpoint while it waits to be gathered into one. Once the
+	// generation is above 1 the delivery goes alone, and the batch is where it was before. A row with a batch and no event
+	// is the carrier itself.
 	BatchID *string
 	// ArchivedAt is set once the dead delivery's task was put into Asynq's archive, where operators see it.
 	ArchivedAt  *time.Time

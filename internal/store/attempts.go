@@ -166,10 +166,11 @@ func object(s string) string {
 	return s
 }
 
-// Attempts reads the attempts of a merchant's delivery, oldest first.
+// Attempts reads the attempts of a merchant's delivery, oldest first, those of the batch that carried it among them.
 func (q *Queries) Attempts(ctx context.Context, merchantID, deliveryID string) ([]models.Attempt, error) {
 	var rows []models.Attempt
-	err := q.with(ctx).Where("delivery_id = ? AND merchant_id = ?", deliveryID, merchantID).Order("number, started_at, id").Find(&rows).Error
+	err := q.with(ctx).Where(`delivery_id IN (?, (SELECT c.id FROM deliveries m JOIN deliveries c ON c.batch_id = m.batch_id AND c.event_id IS NULL
+		WHERE m.id = ? AND m.event_id IS NOT NULL)) AND merchant_id = ?`, deliveryID, deliveryID, merchantID).Order("number, started_at, id").Find(&rows).Error
 	return rows, wrap("attempts of "+deliveryID, err)
 }
 

@@ -15,8 +15,9 @@ import (
 // Waiting is a delivery as a worker needs it for one attempt: the row, the event's bytes, and what can stop it.
 type Waiting struct {
 	models.Delivery
+	Carrier    bool // of a batch: EventID is then the batch's id, and Body its body
 	Body       []byte
-	OccurredAt time.Time // when the event was created
+	OccurredAt time.Time // when the event was created, of a batch the first one
 	// Of the endpoint, as it is now.
 	EndpointVersion int
 	EndpointStatus  models.EndpointStatus
@@ -28,10 +29,11 @@ type Waiting struct {
 	EndpointSlow    bool
 }
 
-const waitingColumns = `SELECT d.id, d.event_id, d.endpoint_id, d.merchant_id, d.payment_id, d.event_type, d.state, d.generation,
-	d.attempts, d.attempt_base, d.max_attempts, d.next_attempt_at, d.dead_at, e.body, e.created_at,
+const waitingColumns = `SELECT d.id, COALESCE(d.event_id, d.batch_id, ''), d.event_id IS NULL, d.endpoint_id, d.merchant_id, d.payment_id, d.event_type, d.state, d.generation,
+	d.attempts, d.attempt_base, d.max_attempts, d.next_attempt_at, d.dead_at, COALESCE(e.body, b.body), d.created_at, e.created_at,
 	w.version, w.status, w.deleted_at, w.not_before, d.parked, d.slow, w.breaker_state, w.breaker_open_until, w.breaker_probe, w.slow
-	FROM deliveries d JOIN events e ON e.id = d.event_id JOIN webhook_endpoints w ON w.id = d.endpoint_id WHERE d.id `
+	FROM deliveries d JOIN webhook_endpoints w ON w.id = d.endpoint_id LEFT JOIN events e ON e.id = d.event_id
+	LEFT JOIN batches b ON b.id = d.batch_id AND d.event_id IS NULL WHERE d.id `
 
 // LoadWaiting reads deliveries for an attempt in one statement; ids that do not exist are not in the answer.
 func (s *Store) LoadWaiting(ctx context.Context, ids []string) (map[string]*Waiting, error) {
@@ -48,15 +50,18 @@ func (s *Store) LoadWaiting(ctx context.Context, ids []string) (map[string]*Wait
 	found := make(map[string]*Waiting, len(ids))
 	for rows.Next() {
 		var w Waiting
-		var deleted *time.Time
-		err := rows.Scan(&w.ID, &w.EventID, &w.EndpointID, &w.MerchantID, &w.PaymentID, &w.EventType, &w.State, &w.Generation,
-			&w.Attempts, &w.AttemptBase, &w.MaxAttempts, &w.NextAttemptAt, &w.DeadAt, &w.Body, &w.OccurredAt,
+		var deleted, occurred *time.Time
+		err := rows.Scan(&w.ID, &w.EventID, &w.Carrier, &w.EndpointID, &w.MerchantID, &w.PaymentID, &w.EventType, &w.State, &w.Generation,
+			&w.Attempts, &w.AttemptBase, &w.MaxAttempts, &w.NextAttemptAt, &w.DeadAt, &w.Body, &w.OccurredAt, &occurred,
 			&w.EndpointVersion, &w.EndpointStatus, &deleted, &w.NotBefore, &w.Parked, &w.Slow, &w.Breaker, &w.BreakerUntil, &w.BreakerProbe,
 			&w.EndpointSlow)
 		if err != nil {
 			return nil, wrap("load deliveries", err)
 		}
 		w.EndpointDeleted = deleted != nil
+		if occurred != nil {
+			w.OccurredAt = *occurred
+		}
 		found[w.ID] = &w
 	}
 	return found, wrap("load deliveries", rows.Err())
@@ -81,9 +86,9 @@ func (s *Store) loadWaitingPostgres(ctx context.Context, ids []string) (map[stri
 		var payment pgtype.Text
 		var state, status string
 		var generation, attempts, base, most, version int64
-		var dead, deleted, gate, until pgtype.Timestamptz
-		into := []any{&w.ID, &w.EventID, &w.EndpointID, &w.MerchantID, &payment, &w.EventType, &state, &generation, &attempts, &base,
-			&most, &w.NextAttemptAt, &dead, &w.Body, &w.OccurredAt, &version, &status, &deleted, &gate,
+		var dead, deleted, gate, until, occurred pgtype.Timestamptz
+		into := []any{&w.ID, &w.EventID, &w.Carrier, &w.EndpointID, &w.MerchantID, &payment, &w.EventType, &state, &generation, &attempts, &base,
+			&most, &w.NextAttemptAt, &dead, &w.Body, &w.OccurredAt, &occurred, &version, &status, &deleted, &gate,
 			&w.Parked, &w.Slow, &w.Breaker, &until, &w.BreakerProbe, &w.EndpointSlow}
 		for rows.Next() {
 			w.Body = nil // the one before belongs to its row
@@ -98,6 +103,9 @@ func (s *Store) loadWaitingPostgres(ctx context.Context, ids []string) (map[stri
 			row.State, row.EndpointStatus = models.DeliveryState(state), models.EndpointStatus(status)
 			row.Generation, row.Attempts, row.AttemptBase, row.MaxAttempts, row.EndpointVersion = int(generation), int(attempts), int(base), int(most), int(version)
 			row.DeadAt, row.NotBefore, row.BreakerUntil, row.EndpointDeleted = moment(dead), moment(gate), moment(until), deleted.Valid
+			if occurred.Valid {
+				row.OccurredAt = occurred.Time
+			}
 			found[row.ID] = &row
 		}
 		return rows.Err()
@@ -128,14 +136,15 @@ func (s *Store) in(query string, ids []string) (string, []any) {
 // Delivery reads one delivery of a merchant.
 func (q *Queries) Delivery(ctx context.Context, merchantID, id string) (models.Delivery, error) {
 	var d models.Delivery
-	err := q.with(ctx).Where("merchant_id = ? AND id = ?", merchantID, id).Take(&d).Error
+	err := q.with(ctx).Where("merchant_id = ? AND id = ? AND event_id IS NOT NULL", merchantID, id).Take(&d).Error
 	return d, one("delivery "+id, err)
 }
 
-// LockDelivery reads one delivery and locks its row until the transaction ends. An empty merchantID is any merchant.
+// LockDelivery reads one delivery and locks its row until the transaction ends. An empty merchantID is any merchant, and
+// finds the carriers of batches too.
 func (tx *Tx) LockDelivery(ctx context.Context, merchantID, id string) (models.Delivery, error) {
 	var rows []models.Delivery
-	err := tx.with(ctx).Raw("SELECT * FROM deliveries WHERE id = ? AND (merchant_id = ? OR ? = '')"+tx.dialect.forUpdate(), id, merchantID, merchantID).
+	err := tx.with(ctx).Raw("SELECT * FROM deliveries WHERE id = ? AND (merchant_id = ? AND event_id IS NOT NULL OR ? = '')"+tx.dialect.forUpdate(), id, merchantID, merchantID).
 		Scan(&rows).Error
 	if err != nil {
 		return models.Delivery{}, wrap("lock delivery "+id, err)
@@ -158,7 +167,7 @@ type DeliveryFilter struct {
 
 // ListDeliveries reads a page of a merchant's deliveries.
 func (q *Queries) ListDeliveries(ctx context.Context, merchantID string, f DeliveryFilter, p Page) ([]models.Delivery, error) {
-	db := f.Created.narrow(p.apply(q.with(ctx).Where("merchant_id = ?", merchantID)))
+	db := f.Created.narrow(p.apply(q.with(ctx).Where("merchant_id = ? AND event_id IS NOT NULL", merchantID)))
 	for column, value := range map[string]string{"endpoint_id": f.EndpointID, "event_id": f.EventID, "event_type": f.EventType, "state": f.State} {
 		if value != "" {
 			db = db.Where(column+" = ?", value)
@@ -177,7 +186,7 @@ func (q *Queries) ListDeliveries(ctx context.Context, merchantID string, f Deliv
 func (tx *Tx) DueNow(ctx context.Context, d models.Delivery, now time.Time) (models.Delivery, error) {
 	d.Generation++
 	d.NextAttemptAt, d.SweepAfter, d.UpdatedAt, d.Parked = now, now.Add(sweepFresh), now, false
-	err := tx.with(ctx).Exec("UPDATE deliveries SET generation = ?, next_attempt_at = ?, sweep_after = ?, updated_at = ?, parked = ? WHERE id = ? AND state = 'pending'",
+	err := tx.with(ctx).Exec("UPDATE deliveries SET generation = ?, next_attempt_at = ?, sweep_after = ?, updated_at = ?, parked = ?, batch_id = NULLIF(batch_id, endpoint_id) WHERE id = ? AND state = 'pending'",
 		d.Generation, d.NextAttemptAt, d.SweepAfter, d.UpdatedAt, d.Parked, d.ID).Error
 	if err != nil {
 		return d, wrap("make due "+d.ID, err)
@@ -187,16 +196,21 @@ func (tx *Tx) DueNow(ctx context.Context, d models.Delivery, now time.Time) (mod
 }
 
 // SetWaiting moves one pending delivery of a generation to held or canceled, when its endpoint turns out to be paused,
-// disabled or deleted.
+// disabled or deleted, and with a carrier the members of its batch.
 func (q *Queries) SetWaiting(ctx context.Context, id string, generation int, to models.DeliveryState, now time.Time) error {
-	return wrap("set delivery "+id+" "+string(to), q.with(ctx).
-		Exec("UPDATE deliveries SET state = ?, updated_at = ? WHERE id = ? AND generation = ? AND state = 'pending'", to, now, id, generation).Error)
+	err := q.with(ctx).Exec("UPDATE deliveries SET state = ?, updated_at = ? WHERE id = ? AND generation = ? AND state = 'pending'", to, now, id, generation).Error
+	if err == nil {
+		err = q.with(ctx).Exec("UPDATE deliveries SET state = ?, updated_at = ? WHERE state = 'pending' AND "+carried+` AND batch_id =
+			(SELECT c.batch_id FROM deliveries c WHERE c.id = ? AND c.event_id IS NULL AND c.state = ? AND c.generation = ?)`, to, now, id, to, generation).Error
+	}
+	return wrap("set delivery "+id+" "+string(to), err)
 }
 
-// AttemptsMade sums the attempts of every row of an event and an endpoint: where webhook-attempt goes on (ruling 14).
+// AttemptsMade sums the attempts of every row of an event and an endpoint: where webhook-attempt goes on (ruling 14). The
+// first row has a base of its own when it went in a batch before it went alone.
 func (q *Queries) AttemptsMade(ctx context.Context, eventID, endpointID string) (int, error) {
 	var n int
-	err := q.with(ctx).Raw("SELECT COALESCE(SUM(attempts), 0) FROM deliveries WHERE event_id = ? AND endpoint_id = ?", eventID, endpointID).Scan(&n).Error
+	err := q.with(ctx).Raw("SELECT COALESCE(SUM(attempts + CASE WHEN replay_of IS NULL THEN attempt_base ELSE 0 END), 0) FROM deliveries WHERE event_id = ? AND endpoint_id = ?", eventID, endpointID).Scan(&n).Error
 	return n, wrap("attempts made", err)
 }
 

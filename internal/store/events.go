@@ -13,14 +13,15 @@ import (
 const sweepFresh = 10 * time.Second
 
 // Publish writes an event and one delivery for every endpoint of its merchant that asks for its type: pending where
-// the endpoint is enabled, held where it is paused or disabled (ruling 10). maxAttempts is the budget of an endpoint
+// the endpoint is enabled, held where it is paused or disabled (ruling 10); where it asked for batches, a payment's event
+// waits to be gathered into one. maxAttempts is the budget of an endpoint
 // that has none of its own. The endpoint that an endpoint.* event tells about is left out.
 func (tx *Tx) Publish(ctx context.Context, e models.Event, maxAttempts int) ([]models.Delivery, error) {
 	if err := tx.with(ctx).Omit("Seq").Create(&e).Error; err != nil {
 		return nil, wrap("insert event "+e.ID, err)
 	}
 	var endpoints []models.Endpoint
-	err := tx.with(ctx).Select("id", "events", "status", "max_attempts", "breaker_state", "breaker_open_until", "slow").
+	err := tx.with(ctx).Select("id", "events", "status", "max_attempts", "breaker_state", "breaker_open_until", "slow", "batch_max_events", "batch_max_wait_ms").
 		Where("merchant_id = ? AND deleted_at IS NULL", e.MerchantID).Order("id").Find(&endpoints).Error
 	if err != nil {
 		return nil, wrap("endpoints of "+e.MerchantID, err)
@@ -30,7 +31,7 @@ func (tx *Tx) Publish(ctx context.Context, e models.Event, maxAttempts int) ([]m
 		if e.EndpointID != nil && *e.EndpointID == ep.ID || !asksFor(ep.Events, e.Type) {
 			continue
 		}
-		rows = append(rows, NewDelivery(e, ep, maxAttempts, e.CreatedAt))
+		rows = append(rows, gathered(NewDelivery(e, ep, maxAttempts, e.CreatedAt), ep))
 	}
 	return rows, tx.InsertDeliveries(ctx, rows)
 }
@@ -66,7 +67,7 @@ func (tx *Tx) InsertDeliveries(ctx context.Context, rows []models.Delivery) erro
 		return wrap("insert deliveries", err)
 	}
 	for _, d := range rows {
-		if d.State == models.DeliveryPending && !d.Parked {
+		if d.State == models.DeliveryPending && !d.Parked && d.BatchID == nil {
 			tx.written = append(tx.written, d)
 		}
 	}

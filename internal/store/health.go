@@ -87,7 +87,7 @@ func (s *Store) ClaimProbes(ctx context.Context, now time.Time, lease time.Durat
 		err := tx.with(ctx).Raw(`SELECT e.id FROM webhook_endpoints e JOIN merchants m ON m.id = e.merchant_id
 			WHERE e.breaker_state <> 'closed' AND e.breaker_open_until <= ? AND e.status = 'enabled' AND e.deleted_at IS NULL
 			AND m.deliveries_paused_at IS NULL AND NOT EXISTS (SELECT 1 FROM delivery_pause WHERE paused_at IS NOT NULL)
-			AND EXISTS (SELECT 1 FROM deliveries d WHERE d.endpoint_id = e.id AND d.state = 'pending')
+			AND EXISTS (SELECT 1 FROM deliveries d WHERE d.endpoint_id = e.id AND d.state = 'pending' AND NOT (`+carried+`))
 			ORDER BY e.breaker_open_until LIMIT 100`+tx.skipHealth(), now).Scan(&endpoints).Error
 		if err != nil {
 			return err
@@ -115,7 +115,7 @@ func (tx *Tx) skipHealth() string {
 
 func (tx *Tx) probe(ctx context.Context, endpointID string, now, until time.Time) (*models.Delivery, error) {
 	var oldest []models.Delivery
-	err := tx.with(ctx).Raw("SELECT * FROM deliveries WHERE endpoint_id = ? AND state = 'pending' ORDER BY created_at, id LIMIT 1"+tx.dialect.skipLocked(), endpointID).
+	err := tx.with(ctx).Raw("SELECT * FROM deliveries WHERE endpoint_id = ? AND state = 'pending' AND NOT ("+carried+") ORDER BY created_at, id LIMIT 1"+tx.dialect.skipLocked(), endpointID).
 		Scan(&oldest).Error
 	if err != nil || len(oldest) == 0 {
 		return nil, err

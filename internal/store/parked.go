@@ -61,14 +61,14 @@ func (s *Store) postponeSQLite(ctx context.Context, ps []Postponed, now time.Tim
 	})
 }
 
-// parkAll parks what waits for an endpoint, except tests, until at the earliest a moment.
+// parkAll parks what waits for an endpoint, except tests and what waits with or for a batch, until at the earliest a moment.
 func (q *Queries) parkAll(ctx context.Context, endpointID string, until time.Time) error {
 	greatest := "GREATEST"
 	if q.dialect == SQLite {
 		greatest = "max"
 	}
 	return wrap("park deliveries of "+endpointID, q.with(ctx).Exec("UPDATE deliveries SET parked = ?, sweep_after = ?, next_attempt_at = "+greatest+`(next_attempt_at, ?)
-		WHERE endpoint_id = ? AND state = 'pending' AND event_type <> 'webhook.test'`, true, never, until, endpointID).Error)
+		WHERE endpoint_id = ? AND state = 'pending' AND event_type <> 'webhook.test' AND NOT (`+carried+")", true, never, until, endpointID).Error)
 }
 
 // parkedEndpoints jumps from one endpoint to the next in the index, because there may be a million rows in between.

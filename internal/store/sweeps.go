@@ -20,7 +20,7 @@ const (
 	sweepMost  = 180 * time.Second
 )
 
-const queued = "d.id, d.event_id, d.endpoint_id, d.merchant_id, d.event_type, d.state, d.generation, d.attempts, d.slow, d.next_attempt_at, d.created_at"
+const queued = "d.id, COALESCE(d.event_id, ''), d.endpoint_id, d.merchant_id, d.event_type, d.state, d.generation, d.attempts, d.slow, d.next_attempt_at, d.created_at"
 
 func scanQueued(rows *sql.Rows) (models.Delivery, error) {
 	var d models.Delivery
@@ -34,9 +34,10 @@ func (s *Store) ClaimSweep(ctx context.Context, now time.Time, limit int) ([]mod
 		return s.claimSweepSQLite(ctx, now, limit)
 	}
 	rows, err := s.sql.QueryContext(ctx, `UPDATE deliveries d
-		SET sweep_after = GREATEST($1, d.next_attempt_at) + LEAST(GREATEST($1 - d.next_attempt_at, make_interval(secs => $3)), make_interval(secs => $4))
+		SET sweep_after = GREATEST($1, d.next_attempt_at) + CASE WHEN `+batched("d")+` THEN make_interval(secs => $5)
+			ELSE LEAST(GREATEST($1 - d.next_attempt_at, make_interval(secs => $3)), make_interval(secs => $4)) END
 		FROM (SELECT id FROM deliveries WHERE state = 'pending' AND sweep_after <= $1 ORDER BY sweep_after LIMIT $2 FOR UPDATE SKIP LOCKED) due
-		WHERE d.id = due.id RETURNING `+queued, now, limit, sweepLeast.Seconds(), sweepMost.Seconds())
+		WHERE d.id = due.id RETURNING `+queued, now, limit, sweepLeast.Seconds(), sweepMost.Seconds(), sweepBatched.Seconds())
 	claimed, err := scanRows(rows, err, scanQueued)
 	slices.SortFunc(claimed, byAge)
 	return claimed, wrap("claim sweep", err)
@@ -51,6 +52,9 @@ func (s *Store) claimSweepSQLite(ctx context.Context, now time.Time, limit int) 
 		}
 		for _, d := range claimed {
 			next := later(now, d.NextAttemptAt).Add(min(max(now.Sub(d.NextAttemptAt), sweepLeast), sweepMost))
+			if isBatched(d) {
+				next = later(now, d.NextAttemptAt).Add(sweepBatched)
+			}
 			if err := tx.with(ctx).Exec("UPDATE deliveries SET sweep_after = ? WHERE id = ?", next, d.ID).Error; err != nil {
 				return err
 			}
@@ -73,10 +77,10 @@ func later(a, b time.Time) time.Time {
 }
 
 // WalkPending reads up to limit pending deliveries in a fixed order, after the one given; the zero Delivery is the
-// start. It is how everything that waits is looked at after Redis was lost.
+// start. It is how everything that has a task is looked at after Redis was lost.
 func (q *Queries) WalkPending(ctx context.Context, after models.Delivery, limit int) ([]models.Delivery, error) {
 	var rows []models.Delivery
-	err := q.with(ctx).Where("state = 'pending' AND NOT parked AND (endpoint_id, created_at, id) > (?, ?, ?)", after.EndpointID, after.CreatedAt, after.ID).
+	err := q.with(ctx).Where("state = 'pending' AND NOT parked AND NOT ("+carried+") AND (endpoint_id, created_at, id) > (?, ?, ?)", after.EndpointID, after.CreatedAt, after.ID).
 		Order("endpoint_id, created_at, id").Limit(limit).Find(&rows).Error
 	return rows, wrap("walk pending", err)
 }
@@ -95,7 +99,8 @@ func (q *Queries) PendingByID(ctx context.Context, ids []string) ([]models.Deliv
 }
 
 // BumpGeneration gives pending deliveries, as they were read, a new generation under which they can be enqueued again
-// whatever became of the old task. Rows that moved in the meantime are left out of the answer.
+// whatever became of the old task. Rows that moved in the meantime are left out of the answer, and so are the members of
+// a batch as long as its carrier waits; nobody gathers the others any more.
 func (s *Store) BumpGeneration(ctx context.Context, ds []models.Delivery, now time.Time) ([]models.Delivery, error) {
 	if len(ds) == 0 {
 		return nil, nil
@@ -109,9 +114,9 @@ func (s *Store) BumpGeneration(ctx context.Context, ds []models.Delivery, now ti
 		ids[i], generations[i] = d.ID, int32(d.Generation)
 	}
 	rows, err := s.sql.QueryContext(ctx, `UPDATE deliveries d
-		SET generation = d.generation + 1, slow = w.slow, sweep_after = GREATEST($3, d.next_attempt_at) + make_interval(secs => $4), updated_at = $3
+		SET generation = d.generation + 1, slow = w.slow, batch_id = NULLIF(d.batch_id, d.endpoint_id), sweep_after = GREATEST($3, d.next_attempt_at) + make_interval(secs => $4), updated_at = $3
 		FROM unnest($1::text[], $2::int[]) AS v (id, generation), webhook_endpoints w
-		WHERE d.id = v.id AND w.id = d.endpoint_id AND d.generation = v.generation AND d.state = 'pending' RETURNING `+queued, ids, generations, now, sweepFresh.Seconds())
+		WHERE d.id = v.id AND w.id = d.endpoint_id AND d.generation = v.generation AND d.state = 'pending' AND NOT `+underWay("d")+` RETURNING `+queued, ids, generations, now, sweepFresh.Seconds())
 	bumped, err := scanRows(rows, err, scanQueued)
 	slices.SortFunc(bumped, byAge)
 	return bumped, wrap("bump generation", err)
@@ -123,7 +128,8 @@ func (s *Store) bumpSQLite(ctx context.Context, ds []models.Delivery, now time.T
 		bumped = nil
 		for _, d := range ds {
 			res := tx.with(ctx).Exec(`UPDATE deliveries SET generation = generation + 1, slow = (SELECT w.slow FROM webhook_endpoints w WHERE w.id = endpoint_id),
-				sweep_after = ?, updated_at = ? WHERE id = ? AND generation = ? AND state = 'pending'`,
+				batch_id = NULLIF(batch_id, endpoint_id), sweep_after = ?, updated_at = ?
+				WHERE id = ? AND generation = ? AND state = 'pending' AND NOT `+underWay("deliveries"),
 				later(now, d.NextAttemptAt).Add(sweepFresh), now, d.ID, d.Generation)
 			if res.Error != nil {
 				return res.Error
