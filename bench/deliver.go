@@ -101,7 +101,7 @@ func (d *deliverRun) durable(shops []shop, n, inFlight, workers int, name string
 	w.WaitReady(names...)
 	d.receiver.reset()
 	start := time.Now()
-	w.commit(shops, l)
+	w.commit(l)
 	d.r.add(name+"_rows_committed_s", time.Since(start).Seconds())
 	w.waitDelivered(n)
 	took := time.Since(start)

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/config"
@@ -42,8 +43,10 @@ type world struct {
 	store    *store.Store
 	service  *delivery.Service
 	tasks    *jobs.Client
+	producer *outbox.Producer
+	enqueued atomic.Int64 // tasks that the producer has put into Redis
 	receiver *receiver
-	onCommit func([]models.Delivery) // told before the producer
+	onCommit atomic.Value // func([]models.Delivery), told before the producer
 }
 
 // shop is an endpoint and the merchant that has it alone.
@@ -92,19 +95,30 @@ func newWorld(t testkit.TB, r *receiver, env ...string) *world {
 	t.Cleanup(func() { must(t, redis.Close()) })
 	w.tasks, err = jobs.NewClient(jobs.ClientOptions{Redis: redis, Lanes: lanes, Now: time.Now})
 	must(t, err)
-	producer, err := outbox.NewProducer(outbox.ProducerOptions{Enqueuer: w.tasks, Queue: 1 << 20, Logger: log, Now: time.Now})
+	w.producer, err = outbox.NewProducer(outbox.ProducerOptions{Enqueuer: counting{w}, Queue: 1 << 20, Logger: log, Now: time.Now})
 	must(t, err)
 	w.store.OnCommit(func(ds []models.Delivery) {
-		if w.onCommit != nil {
-			w.onCommit(ds)
+		if f, ok := w.onCommit.Load().(func([]models.Delivery)); ok {
+			f(ds)
 		}
-		producer.Offer(ds)
+		w.producer.Offer(ds)
 	})
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
-	go func() { done <- producer.Run(ctx) }()
+	go func() { done <- w.producer.Run(ctx) }()
 	t.Cleanup(func() { cancel(); must(t, <-done) })
 	return w
+}
+
+// counting counts what the producer enqueues.
+type counting struct{ w *world }
+
+func (c counting) Enqueue(ctx context.Context, d models.Delivery, at time.Time) error {
+	err := c.w.tasks.Enqueue(ctx, d, at)
+	if err == nil {
+		c.w.enqueued.Add(1)
+	}
+	return err
 }
 
 // shops makes n merchants with one endpoint each, which lead to the receiver and answer after delay.
@@ -155,7 +169,7 @@ func event(merchant string) (models.Event, error) {
 type load struct {
 	events     []models.Event
 	deliveries []models.Delivery
-	json       []string // the events, rowsAtOnce each, as insertEvents takes them
+	rows       []string // rowsAtOnce each, as insertRows takes them
 }
 
 // bodySize is how many bytes the body of an event has.
@@ -168,50 +182,53 @@ func bodySize(t testkit.TB) int {
 
 func (w *world) load(shops []shop, n int) *load {
 	w.t.Helper()
+	type row struct {
+		ID         string    `json:"id"`
+		Delivery   string    `json:"delivery"`
+		Endpoint   string    `json:"endpoint"`
+		Merchant   string    `json:"merchant"`
+		Type       string    `json:"type"`
+		Body       string    `json:"body"`
+		CreatedAt  time.Time `json:"created_at"`
+		SweepAfter time.Time `json:"sweep_after"`
+	}
 	l := &load{}
+	var rows []row
 	for i := range n {
 		s := shops[i%len(shops)]
 		e, err := event(s.merchant)
 		must(w.t, err)
-		l.events = append(l.events, e)
-	}
-	type row struct {
-		ID         string    `json:"id"`
-		MerchantID string    `json:"merchant_id"`
-		Type       string    `json:"type"`
-		Body       string    `json:"body"`
-		CreatedAt  time.Time `json:"created_at"`
-	}
-	for from := 0; from < n; from += rowsAtOnce {
-		var rows []row
-		for _, e := range l.events[from:min(from+rowsAtOnce, n)] {
-			rows = append(rows, row{e.ID, e.MerchantID, e.Type, string(e.Body), e.CreatedAt})
+		d := store.NewDelivery(e, s.endpoint, maxAttempts, e.CreatedAt)
+		l.events, l.deliveries = append(l.events, e), append(l.deliveries, d)
+		rows = append(rows, row{e.ID, d.ID, d.EndpointID, d.MerchantID, e.Type, string(e.Body), e.CreatedAt, d.SweepAfter})
+		if len(rows) == rowsAtOnce || i == n-1 {
+			b, err := json.Marshal(rows)
+			must(w.t, err)
+			l.rows, rows = append(l.rows, string(b)), nil
 		}
-		b, err := json.Marshal(rows)
-		must(w.t, err)
-		l.json = append(l.json, string(b))
 	}
 	return l
 }
 
-const insertEvents = `INSERT INTO events (id, merchant_id, type, sequence, body, created_at)
-	SELECT id, merchant_id, type, 1, convert_to(body, 'UTF8'), created_at
-	FROM json_to_recordset($1::json) AS r(id text, merchant_id text, type text, body text, created_at timestamptz)`
+// insertRows writes what [store.Tx.Publish] does, for many events at once.
+const insertRows = `WITH r AS (
+	SELECT * FROM json_to_recordset($1::json) AS r(id text, delivery text, endpoint text, merchant text, type text, body text,
+		created_at timestamptz, sweep_after timestamptz)
+), e AS (
+	INSERT INTO events (id, merchant_id, type, sequence, body, created_at)
+	SELECT id, merchant, type, 1, convert_to(body, 'UTF8'), created_at FROM r
+)
+INSERT INTO deliveries (id, event_id, endpoint_id, merchant_id, event_type, state, generation, max_attempts, next_attempt_at, sweep_after, created_at, updated_at)
+SELECT delivery, id, endpoint, merchant, type, 'pending', 1, $2, created_at, sweep_after, created_at, created_at FROM r`
 
-// commit writes the rows of a load, events and then the deliveries that the producer is told of, rowsAtOnce at a time.
-func (w *world) commit(shops []shop, l *load) {
+// commit writes the rows of a load, rowsAtOnce a transaction, and tells the producer after each.
+func (w *world) commit(l *load) {
 	w.t.Helper()
-	for i, rows := range l.json {
-		if _, err := w.DB.ExecContext(w.t.Context(), insertEvents, rows); err != nil {
+	for i, rows := range l.rows {
+		if _, err := w.DB.ExecContext(w.t.Context(), insertRows, rows, maxAttempts); err != nil {
 			w.t.Fatal(err)
 		}
-		now := time.Now().UTC()
-		var ds []models.Delivery
-		for j := i * rowsAtOnce; j < min((i+1)*rowsAtOnce, len(l.events)); j++ {
-			ds = append(ds, store.NewDelivery(l.events[j], shops[j%len(shops)].endpoint, maxAttempts, now))
-		}
-		l.deliveries = append(l.deliveries, ds...)
-		must(w.t, w.store.InTx(w.t.Context(), func(tx *store.Tx) error { return tx.InsertDeliveries(w.t.Context(), ds) }))
+		w.producer.Offer(l.deliveries[i*rowsAtOnce : min((i+1)*rowsAtOnce, len(l.deliveries))])
 	}
 }
 

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/internal/devnet"
+	"github.com/ctrip-gateway/ctrip/internal/testkit"
+	"github.com/ctrip-gateway/ctrip/internal/testkit/gateway"
+)
+
+// throughRun is `bench through`.
+type throughRun struct {
+	t        testkit.TB
+	r        *report
+	receiver *receiver
+	house    *gateway.House
+	client   *http.Client
+	keys     []string
+	next     int // numbers payments over all runs
+
+	n, connections, merchants, rate int
+	seconds                         time.Duration
+}
+
+func through(r *report, args []string) func(testkit.TB) {
+	h := &throughRun{r: r}
+	f, pairs := r.flags(5)
+	f.IntVar(&h.n, "n", 20000, "payments of a run")
+	f.IntVar(&h.connections, "connections", 64, "connections to the API")
+	f.IntVar(&h.merchants, "merchants", 8, "merchants, each with a key and an endpoint")
+	f.IntVar(&h.rate, "rate", 200, "payments a second of the run that times each")
+	f.DurationVar(&h.seconds, "for", 10*time.Second, "how long that rate is offered")
+	size := f.Int("raw", 10000, "deliveries of the run that says what raw Asynq and the bare client do a second")
+	var env settings
+	f.Var(&env, "set", "NAME=value for the processes, may be repeated")
+	_ = f.Parse(args) // exits on error
+	return func(t testkit.TB) {
+		h.t, h.receiver = t, startReceiver(t)
+		h.open(env)
+		for pair := range *pairs {
+			t.Logf("run %d of %d", pair+1, *pairs)
+			h.flood()
+			h.steady()
+		}
+		h.house.StopAll()
+		newRaw(t, h.receiver).rates(r, *size, 64, bodySize(t))
+		r.atLeast("payments created to payment.created received, per second", r.median("through_per_s"), 2000)
+		r.atMost(fmt.Sprintf("request to receipt at %d/s, p99 in ms", h.rate), r.median("through_p99_ms"), 30)
+	}
+}
+
+// open starts api, worker and scanner on a chain of geth's own code, and makes the merchants.
+func (h *throughRun) open(env []string) {
+	t := h.t
+	chain, err := devnet.StartChain(devnet.ChainOptions{Addr: "127.0.0.1:0"})
+	must(t, err)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- chain.Run(ctx) }()
+	t.Cleanup(func() { cancel(); must(t, <-done); must(t, chain.Close()) })
+	h.house = gateway.New(t, gateway.Options{
+		Chain: gateway.Chain{Name: "geth", RPC: chain.URL(), ChainID: devnet.ChainID, Token: strings.ToLower(chain.Token()), PollInterval: "1s"},
+		Env: append([]string{
+			fmt.Sprintf("WEBHOOK_LANES=%d", lanes), "WEBHOOK_POLL_INTERVAL=" + pollInterval.String(),
+			"API_RATE=1000000", "API_BURST=1000000", "MAX_OPEN_PAYMENTS=10000000",
+		}, env...),
+	})
+	for _, name := range []string{"api", "worker", "scanner"} {
+		h.house.Start(name)
+	}
+	h.house.WaitReady("api", "worker")
+	h.house.WaitScanned()
+	for range h.merchants {
+		m := h.house.NewMerchant()
+		h.house.NewEndpoint(m, h.receiver.endpoint(0), nil)
+		h.keys = append(h.keys, m.Key)
+	}
+	h.client = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: h.connections, MaxConnsPerHost: h.connections}}
+}
+
+// create makes payment number i, with an idempotency key, and returns its id.
+func (h *throughRun) create(i int) (string, error) {
+	body := fmt.Appendf(nil, `{"chain":%q,"asset":"native","amount":"1000000000000000000","order_id":"order-%d","metadata":{"cart":"%d"}}`, h.house.Chain, i, i)
+	req, err := http.NewRequestWithContext(h.t.Context(), http.MethodPost, h.house.APIURL+"/api/v1/payments", bytes.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("Authorization", "Bearer "+h.keys[i%len(h.keys)])
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Idempotency-Key", fmt.Sprintf("key-%d", i))
+	res, err := h.client.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		return "", err
+	}
+	if res.StatusCode != http.StatusCreated {
+		return "", fmt.Errorf("create payment %d: %d %s", i, res.StatusCode, b)
+	}
+	var p struct {
+		ID string `json:"id"`
+	}
+	err = json.Unmarshal(b, &p)
+	return p.ID, err
+}
+
+// flood makes n payments as fast as the connections can.
+func (h *throughRun) flood() {
+	h.receiver.reset()
+	base := h.next
+	h.next += h.n
+	start := time.Now()
+	inParallel(h.t, h.n, h.connections, func(i int) error { _, err := h.create(base + i); return err })
+	h.r.add("created_per_s", float64(h.n)/time.Since(start).Seconds())
+	h.receiver.wait(h.n, 5*time.Minute)
+	seen, requests := h.receiver.sights()
+	if len(seen) != h.n || requests != h.n {
+		h.t.Fatalf("%d payments made %d requests with %d ids", h.n, requests, len(seen))
+	}
+	var last time.Time
+	for _, at := range seen {
+		if at.After(last) {
+			last = at
+		}
+	}
+	h.r.add("through_per_s", float64(h.n)/last.Sub(start).Seconds())
+	h.settle()
+}
+
+// steady makes payments at a rate, and times each from the start of its request to the receipt of its event.
+func (h *throughRun) steady() {
+	h.receiver.reset()
+	warm := int(warmUp.Seconds() * float64(h.rate))
+	n := warm + int(h.seconds.Seconds()*float64(h.rate))
+	base := h.next
+	h.next += n
+	asked := newStamps() // by payment
+	pace(h.t, n, h.rate, func(i int) error {
+		start := time.Now()
+		id, err := h.create(base + i)
+		if err == nil && i >= warm {
+			asked.set(id, start)
+		}
+		return err
+	})
+	h.receiver.wait(n, time.Minute)
+	seen, _ := h.receiver.sights()
+	h.settle()
+	events := h.events(asked)
+	millis := events.millis(h.t, seen)
+	h.r.add("through_p50_ms", quantile(millis, 0.5))
+	h.r.add("through_p99_ms", quantile(millis, 0.99))
+}
+
+// events turns moments by payment into moments by the id of the payment's one event.
+func (h *throughRun) events(byPayment *stamps) *stamps {
+	rows, err := h.house.DB.QueryContext(h.t.Context(), "SELECT id, payment_id FROM events WHERE type = 'payment.created'")
+	must(h.t, err)
+	defer rows.Close()
+	byEvent := newStamps()
+	for rows.Next() {
+		var id, payment string
+		must(h.t, rows.Scan(&id, &payment))
+		if at, ok := byPayment.at[payment]; ok {
+			byEvent.set(id, at)
+		}
+	}
+	must(h.t, rows.Err())
+	if len(byEvent.at) != len(byPayment.at) {
+		h.t.Fatalf("%d payments have %d events", len(byPayment.at), len(byEvent.at))
+	}
+	return byEvent
+}
+
+// settle waits until every delivery is recorded and acked.
+func (h *throughRun) settle() {
+	testkit.Eventually(h.t, time.Minute, "every delivery is recorded", func() bool {
+		var pending bool
+		err := h.house.DB.QueryRowContext(h.t.Context(), "SELECT EXISTS (SELECT 1 FROM deliveries WHERE state = 'pending')").Scan(&pending)
+		return err == nil && !pending
+	})
+	waitIdle(h.t, h.house.Redis)
+}
