@@ -46,6 +46,11 @@ func (a *App) buildWorker(context.Context) error {
 		return err
 	}
 	a.part("sweeper", sweeper.Run)
+	batcher, err := delivery.NewBatcher(delivery.BatcherOptions{Store: a.store, MaxAttempts: w.MaxAttempts, Logger: a.log, Now: time.Now})
+	if err != nil {
+		return err
+	}
+	a.part("batcher", batcher.Run)
 	server, err := jobs.NewServer(jobs.ServerOptions{
 		Redis: a.redis, Client: a.jobs, Sender: sender, Concurrency: w.Concurrency, PollInterval: w.PollInterval,
 		RetryPollInterval: w.RetryPollInterval, ShutdownGrace: max(a.cfg.ShutdownGrace-stopMargin, time.Second), Logger: a.log,

@@ -192,6 +192,7 @@ func (s *Sender) send(ctx context.Context, task Task, row *store.Waiting, t *tar
 			return s.Service.disableGone(ctx, tx, row.MerchantID, row.EndpointID)
 		}
 	}
+	also = s.batchVerdict(row, &v, also)
 	recorded, commitErr := s.recorder.commit(v, also)
 	span.End(err)
 	s.health.note(row, verdict.Class, took, now)
@@ -249,6 +250,8 @@ func (s *Sender) after(ctx context.Context, task Task, row *store.Waiting, v sto
 		return Outcome{Do: Ack, Attempted: true}
 	case models.DeliveryDead:
 		return Outcome{Do: Bury, Attempted: true, Reason: v.DeadReason + ": " + v.Class}
+	case models.DeliveryCanceled:
+		return Outcome{Do: Ack, Attempted: true, Reason: "the members of the batch go alone: " + v.Class}
 	}
 	out := Outcome{Do: Again, At: v.NextAttemptAt, Attempted: true, Reason: reason(v)}
 	if v.Moved {

@@ -9,9 +9,9 @@ import (
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
-// Redeliver sends an event to an endpoint once more (ruling 14): a pending delivery becomes due now, a finished one gets
-// a new row with a budget of its own, the same body and the same webhook-id. To a disabled endpoint it is
-// [ErrEndpointDisabled], to a deleted one [models.ErrNotFound]; what is held stays held.
+// Redeliver sends an event to an endpoint once more (ruling 14): a pending delivery becomes due now, with the batch that it
+// is in if it is in one, a finished one gets a new row with a budget of its own, the same body and the same webhook-id. To a
+// disabled endpoint it is [ErrEndpointDisabled], to a deleted one [models.ErrNotFound]; what is held stays held.
 func (s *Service) Redeliver(ctx context.Context, tx *store.Tx, by By, merchantID, deliveryID string) (models.Delivery, error) {
 	d, err := tx.LockDelivery(ctx, merchantID, deliveryID)
 	if err != nil {
@@ -34,7 +34,7 @@ func (s *Service) again(ctx context.Context, tx *store.Tx, by By, d models.Deliv
 	var err error
 	switch d.State {
 	case models.DeliveryPending:
-		if next, err = tx.DueNow(ctx, d, now); err != nil {
+		if next, err = s.dueNow(ctx, tx, d, now); err != nil {
 			return d, err
 		}
 	case models.DeliveryHeld:
@@ -76,12 +76,19 @@ func (s *Service) runDead(ctx context.Context, deliveryID string) error {
 		if err != nil {
 			return err
 		}
-		if _, err := tx.PendingReplay(ctx, d); !errors.Is(err, models.ErrNotFound) {
-			return err
+		if d.EventID == "" {
+			return s.runCarrier(ctx, tx, d, e)
 		}
-		_, err = s.again(ctx, tx, By{Actor: "operator"}, d, e, "delivery.run")
-		return err
+		return s.runOnce(ctx, tx, d, e)
 	})
+}
+
+func (s *Service) runOnce(ctx context.Context, tx *store.Tx, d models.Delivery, e models.Endpoint) error {
+	if _, err := tx.PendingReplay(ctx, d); !errors.Is(err, models.ErrNotFound) {
+		return err
+	}
+	_, err := s.again(ctx, tx, By{Actor: "operator"}, d, e, "delivery.run")
+	return err
 }
 
 // TestEndpoint sends webhook.test to one endpoint, also to a disabled one, signed like any other event.

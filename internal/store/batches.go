@@ -38,7 +38,8 @@ func underWay(d string) string {
 		".batch_id AND c.event_id IS NULL AND c.state IN ('pending', 'held')))"
 }
 
-func isBatched(d models.Delivery) bool {
+// Batched reports whether a delivery is in a batch, which then is what is sent.
+func Batched(d models.Delivery) bool {
 	return d.BatchID != nil && d.EventID != "" && d.Generation == 1 && *d.BatchID != d.EndpointID
 }
 
@@ -187,33 +188,26 @@ func idsOf(members []Gathered) []string {
 	return ids
 }
 
-// Ungather lets deliveries that were gathered go alone, now. After the commit they reach the hook of [Store.OnCommit].
-func (tx *Tx) Ungather(ctx context.Context, ep models.Endpoint, members []Gathered, now time.Time) error {
-	for _, m := range members {
-		d := m.Delivery
-		fresh := NewDelivery(models.Event{Type: d.EventType}, ep, d.MaxAttempts, now) // parked while the breaker is open
-		d.BatchID, d.NextAttemptAt, d.SweepAfter, d.Parked, d.Slow, d.UpdatedAt = nil, fresh.NextAttemptAt, fresh.SweepAfter, fresh.Parked, fresh.Slow, now
-		err := tx.with(ctx).Exec("UPDATE deliveries SET batch_id = NULL, next_attempt_at = ?, sweep_after = ?, parked = ?, slow = ?, updated_at = ? WHERE id = ?",
-			d.NextAttemptAt, d.SweepAfter, d.Parked, d.Slow, now, d.ID).Error
-		if err != nil {
-			return wrap("ungather "+d.ID, err)
-		}
-		if !d.Parked {
-			tx.written = append(tx.written, d)
-		}
+// Ungather lets a delivery that was gathered go alone, now. After the commit it reaches the hook of [Store.OnCommit].
+func (tx *Tx) Ungather(ctx context.Context, ep models.Endpoint, d models.Delivery, now time.Time) error {
+	fresh := NewDelivery(models.Event{Type: d.EventType}, ep, d.MaxAttempts, now) // parked while the breaker is open
+	d.BatchID, d.NextAttemptAt, d.SweepAfter, d.Parked, d.Slow, d.UpdatedAt = nil, fresh.NextAttemptAt, fresh.SweepAfter, fresh.Parked, fresh.Slow, now
+	err := tx.with(ctx).Exec("UPDATE deliveries SET batch_id = NULL, next_attempt_at = ?, sweep_after = ?, parked = ?, slow = ?, updated_at = ? WHERE id = ?",
+		d.NextAttemptAt, d.SweepAfter, d.Parked, d.Slow, now, d.ID).Error
+	if err == nil && !d.Parked {
+		tx.written = append(tx.written, d)
 	}
-	return nil
+	return wrap("ungather "+d.ID, err)
 }
 
-// MoveMembers moves the members of a batch with its carrier, after the verdict of which was recorded in the same
+// MoveMembers moves the members of the batch id with its carrier, after the verdict of which was recorded in the same
 // transaction. A success counts for all that are not delivered yet, also for those that went alone meanwhile. Where the
 // carrier was canceled its members go alone: they are due now under a new generation, no attempt of theirs is spent, and
 // after the commit they reach the hook of [Store.OnCommit].
-func (tx *Tx) MoveMembers(ctx context.Context, carrier models.Delivery, v Verdict) error {
-	id := *carrier.BatchID
+func (tx *Tx) MoveMembers(ctx context.Context, carrierID, id string, v Verdict) error {
 	var made int
-	if err := tx.with(ctx).Raw("SELECT attempts FROM deliveries WHERE id = ?", carrier.ID).Scan(&made).Error; err != nil {
-		return wrap("attempts of "+carrier.ID, err)
+	if err := tx.with(ctx).Raw("SELECT attempts FROM deliveries WHERE id = ?", carrierID).Scan(&made).Error; err != nil {
+		return wrap("attempts of "+carrierID, err)
 	}
 	set := map[string]any{"attempts": made, "last_class": v.Class, "last_status": v.StatusCode, "updated_at": v.At}
 	switch v.State {

@@ -52,7 +52,7 @@ func (s *Store) claimSweepSQLite(ctx context.Context, now time.Time, limit int) 
 		}
 		for _, d := range claimed {
 			next := later(now, d.NextAttemptAt).Add(min(max(now.Sub(d.NextAttemptAt), sweepLeast), sweepMost))
-			if isBatched(d) {
+			if Batched(d) {
 				next = later(now, d.NextAttemptAt).Add(sweepBatched)
 			}
 			if err := tx.with(ctx).Exec("UPDATE deliveries SET sweep_after = ? WHERE id = ?", next, d.ID).Error; err != nil {
