@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -48,11 +49,16 @@ func receiverFor(b *testing.B, n int) (url string, done chan struct{}) {
 
 func measure(b *testing.B, work func()) {
 	var before, after runtime.MemStats
+	var from, to syscall.Rusage
 	runtime.ReadMemStats(&before)
+	check(b, syscall.Getrusage(syscall.RUSAGE_SELF, &from))
 	b.ResetTimer()
 	work()
 	b.StopTimer()
+	check(b, syscall.Getrusage(syscall.RUSAGE_SELF, &to))
 	runtime.ReadMemStats(&after)
+	cpu := time.Duration(to.Utime.Nano() + to.Stime.Nano() - from.Utime.Nano() - from.Stime.Nano())
+	b.ReportMetric(float64(cpu.Microseconds())/float64(b.N), "cpu-µs/delivery")
 	b.ReportMetric(float64(after.Mallocs-before.Mallocs)/float64(b.N), "mallocs/delivery")
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "deliveries/s")
 }
@@ -113,7 +119,7 @@ func benchDurable(b *testing.B) {
 			check(b, client.Enqueue(b.Context(), d, time.Now()))
 		}
 	}
-	sender := w.Sender(func(o *delivery.SenderOptions) { o.MaxInFlight, o.HostInFlight = benchConcurrency, benchConcurrency })
+	sender := w.Sender(func(o *delivery.SenderOptions) { o.MaxInFlight, o.HostInFlight = 1024, 1024 })
 	srv, err := jobs.NewServer(jobs.ServerOptions{Redis: redis, Client: client, Sender: sender, Concurrency: 256 * 4 / 3, Logger: w.Logger})
 	check(b, err)
 	var stop func()

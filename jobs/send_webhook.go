@@ -28,10 +28,15 @@ func (e *retryIn) Error() string { return e.reason }
 type handler struct {
 	client *Client
 	sender *delivery.Sender
+	crew   crew
 }
 
 // ProcessTask makes the attempt that a task asks for. It returns nil only when the record needs the task no more.
 func (h *handler) ProcessTask(ctx context.Context, t *asynq.Task) error {
+	return h.crew.do(func() error { return h.process(ctx, t) })
+}
+
+func (h *handler) process(ctx context.Context, t *asynq.Task) error {
 	var p payload
 	if err := json.Unmarshal(t.Payload(), &p); err != nil || p.DeliveryID == "" || p.Generation < 1 {
 		return fmt.Errorf("not a payload of %s: %w", TypeSendWebhook, asynq.SkipRetry)

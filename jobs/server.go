@@ -108,6 +108,7 @@ func (s *Server) Run(ctx context.Context) error {
 		stopping.Go(srv.Shutdown)
 	}
 	stopping.Wait()
+	h.crew.dismiss()
 	return failed
 }
 

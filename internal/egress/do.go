@@ -53,14 +53,9 @@ type attempt struct {
 	conn      *conn
 	reused    bool
 	firstByte atomic.Int64 // nanoseconds since start
-	body      bodyReader
+	body      bytes.Reader
 	trace     httptrace.ClientTrace
 }
-
-// bodyReader is a request body that costs no allocation of its own.
-type bodyReader struct{ bytes.Reader }
-
-func (*bodyReader) Close() error { return nil }
 
 // Do sends one POST and reads the beginning of its answer, in the time given in all. It follows no redirect and sends
 // nothing twice.
@@ -95,7 +90,7 @@ func (c *Client) Do(ctx context.Context, r Request) (Response, error) {
 
 	a.body.Reset(r.Body)
 	req := target.request.WithContext(ctx)
-	req.Header, req.Body, req.ContentLength = onWire(r.Header), &a.body, int64(len(r.Body))
+	req.Header, req.Body, req.ContentLength = onWire(r.Header), io.NopCloser(&a.body), int64(len(r.Body)) // a body that net/http knows goes out with the headers in one write
 	// Used by net/http only when the receiver cannot have seen anything of the first try.
 	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(r.Body)), nil }
 	if len(r.Body) == 0 {

@@ -144,8 +144,8 @@ func (s *Store) LeaseRate(ctx context.Context, endpointID string, span time.Dura
 	var begin time.Time
 	if s.dialect == Postgres {
 		var until time.Time
-		err := s.sql.QueryRowContext(ctx, `INSERT INTO endpoint_rates (endpoint_id, given_until) VALUES ($1, $2 + make_interval(secs => $3))
-			ON CONFLICT (endpoint_id) DO UPDATE SET given_until = GREATEST(endpoint_rates.given_until, $2) + make_interval(secs => $3)
+		err := s.sql.QueryRowContext(ctx, `INSERT INTO endpoint_rates (endpoint_id, given_until) VALUES ($1, $2::timestamptz + make_interval(secs => $3))
+			ON CONFLICT (endpoint_id) DO UPDATE SET given_until = GREATEST(endpoint_rates.given_until, $2::timestamptz) + make_interval(secs => $3)
 			RETURNING given_until`, endpointID, now, span.Seconds()).Scan(&until)
 		return until.Add(-span), wrap("lease rate of "+endpointID, err)
 	}

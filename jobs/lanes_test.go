@@ -1,0 +1,83 @@
+package jobs_test
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/internal/delivery"
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/internal/testkit"
+	"github.com/ctrip-gateway/ctrip/models"
+)
+
+// TestSlowEndpointGetsALaneOfItsOwn lets an endpoint become slow: what comes then goes through wh:slow, and all of it
+// arrives once.
+func TestSlowEndpointGetsALaneOfItsOwn(t *testing.T) {
+	h := newHouse(t, func(o *delivery.SenderOptions) { o.Breaker.SlowAbove = 20 * time.Millisecond })
+	e, _ := h.Endpoint(h.merchant, h.receiver.URL)
+	h.receiver.Script(func(testkit.Received) testkit.Answer { return testkit.Answer{Delay: 60 * time.Millisecond} })
+	h.produce()
+	h.work()
+	ds := h.Publish(h.merchant, 20)
+	h.receiver.WaitCount(t, len(ds), 20*time.Second)
+	slow := func() bool {
+		got, err := h.Store.EndpointByID(t.Context(), e.ID)
+		check(t, err)
+		return got.Slow
+	}
+	for deadline := time.Now().Add(10 * time.Second); !slow(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the endpoint is not called slow")
+		}
+	}
+	later := h.Publish(h.merchant, 20)
+	for _, d := range later {
+		if !d.Slow || h.client.Queue(d) != "wh:slow" {
+			t.Fatalf("row %+v", d)
+		}
+	}
+	ds = append(ds, later...)
+	h.receiver.WaitCount(t, len(ds), 30*time.Second)
+	h.wantEachOnce(ds)
+}
+
+// TestPausedDeliveriesLeaveRedis turns the incident switch while tasks wait in Redis: they are taken out of it, and go on
+// when it is turned back.
+func TestPausedDeliveriesLeaveRedis(t *testing.T) {
+	h := newHouse(t)
+	h.Endpoint(h.merchant, h.receiver.URL)
+	now := time.Now().UTC()
+	h.InTx(func(tx *store.Tx) error { return tx.PauseDeliveries(t.Context(), &now, "test") })
+	h.produce()
+	h.work()
+	ds := h.Publish(h.merchant, 50)
+	parked := func() (n int) {
+		for _, d := range ds {
+			if h.Get(d).Parked {
+				n++
+			}
+		}
+		return n
+	}
+	for deadline := time.Now().Add(10 * time.Second); parked() < len(ds); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d of %d parked", parked(), len(ds))
+		}
+	}
+	h.sweep()
+	if n := len(h.receiver.All()); n != 0 {
+		t.Fatalf("%d requests while paused", n)
+	}
+	h.InTx(func(tx *store.Tx) error { return tx.PauseDeliveries(t.Context(), nil, "") })
+	var swept atomic.Int64
+	for deadline := time.Now().Add(30 * time.Second); len(h.receiver.All()) < len(ds) && time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		swept.Add(int64(h.sweep()))
+	}
+	h.wantEachOnce(ds)
+	for _, d := range ds {
+		if row := h.Get(d); row.Attempts != 1 || row.State != models.DeliveryDelivered {
+			t.Errorf("row %+v", row)
+		}
+	}
+}
