@@ -14,14 +14,14 @@ const (
 	minWait = time.Second
 	// maxWait bounds how far ahead a place in the queue is given out; who comes back then is given another.
 	maxWait = 5 * time.Minute
-	// quick is how long a request may take on average for it to make sense to wait for its end here.
-	quick = minWait / 2
+	// patience is how long a wait may be expected to be for a task to wait here, where it holds one of its lane's places.
+	patience = 50 * time.Millisecond
 	// maxLimits bounds what a shard remembers of idle keys.
 	maxLimits = 1024
 )
 
-// limits bounds how many requests are in flight per key (an endpoint, a host) in this process. A few of those who find
-// no place wait for one, if places become free quickly. All others are turned away, with a time of their own to come
+// limits bounds how many requests are in flight per key (an endpoint, a host) in this process. Those who find no place
+// wait for one, if one is about to become free. All others are turned away, with a time of their own to come
 // back that is computed from how long requests take, so that a long backlog is turned away about once and not again and
 // again, and costs no worker.
 type limits struct {
@@ -101,9 +101,9 @@ func (l *limits) acquire(ctx context.Context, key string, most int, now time.Tim
 // pace is how long a request takes: on average, or already, when nobody came back for longer than that.
 func (k *limit) pace(now time.Time) time.Duration { return max(k.took, now.Sub(k.left)) }
 
-// crowded reports whether waiting for a place makes no sense.
+// crowded reports whether a place would take too long to become free.
 func (k *limit) crowded(most int, now time.Time) bool {
-	return k.pace(now) > quick || len(k.waiting) >= max(4, most/4)
+	return k.pace(now)*time.Duration(len(k.waiting)+1)/time.Duration(most) > patience
 }
 
 // full is acquire without taking a place: the time to come back, if there is no place and waiting makes no sense.

@@ -18,7 +18,7 @@ const (
 // loader reads deliveries for many attempts in one statement.
 type loader struct {
 	store *store.Store
-	queue *batches[loadRequest]
+	queue *gatherer[loadRequest]
 }
 
 type loadRequest struct {
@@ -32,7 +32,7 @@ type loaded struct {
 }
 
 func newLoader(s *store.Store) *loader {
-	return &loader{store: s, queue: newBatches[loadRequest](loadBatch, linger)}
+	return &loader{store: s, queue: newGatherer[loadRequest](loadBatch, linger)}
 }
 
 // load reads one delivery, together with others. It returns nil for one that does not exist.

@@ -16,7 +16,7 @@ const (
 // postponer takes deliveries out of Redis, many at a time: the row is told when it is due again, and its task is acked.
 type postponer struct {
 	store *store.Store
-	queue *batches[postponement]
+	queue *gatherer[postponement]
 	now   func() time.Time
 }
 
@@ -26,7 +26,7 @@ type postponement struct {
 }
 
 func newPostponer(s *store.Store, now func() time.Time) *postponer {
-	return &postponer{store: s, queue: newBatches[postponement](postponeBatch, postponeWait), now: now}
+	return &postponer{store: s, queue: newGatherer[postponement](postponeBatch, postponeWait), now: now}
 }
 
 // postpone returns when it is on record.

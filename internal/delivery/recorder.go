@@ -24,7 +24,7 @@ const (
 type recorder struct {
 	store *store.Store
 	log   *slog.Logger
-	queue *batches[*verdict]
+	queue *gatherer[*verdict]
 
 	mu      sync.Mutex
 	failing int           // flushers that hold verdicts which they could not commit
@@ -47,7 +47,7 @@ type recorded struct {
 func newRecorder(s *store.Store, most int, wait time.Duration, log *slog.Logger) *recorder {
 	open := make(chan struct{})
 	close(open)
-	return &recorder{store: s, log: log, queue: newBatches[*verdict](most, wait), opened: open}
+	return &recorder{store: s, log: log, queue: newGatherer[*verdict](most, wait), opened: open}
 }
 
 // open returns a channel that is closed once writes succeed.

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// batches turns what many goroutines hand in into batches for a few that write or read them, because a statement costs
+// gatherer turns what many goroutines hand in into batches for a few that write or read them, because a statement costs
 // about the same however many rows it is for. A lone one waits for nobody; while they come fast, a batch waits a moment
 // for company.
-type batches[T any] struct {
+type gatherer[T any] struct {
 	in   chan T
 	most int
 	wait time.Duration
@@ -18,12 +18,12 @@ type batches[T any] struct {
 	last      time.Time  // when the last batch was complete
 }
 
-func newBatches[T any](most int, wait time.Duration) *batches[T] {
-	return &batches[T]{in: make(chan T, most), most: most, wait: wait}
+func newGatherer[T any](most int, wait time.Duration) *gatherer[T] {
+	return &gatherer[T]{in: make(chan T, most), most: most, wait: wait}
 }
 
 // put hands one in.
-func (b *batches[T]) put(ctx context.Context, v T) error {
+func (b *gatherer[T]) put(ctx context.Context, v T) error {
 	select {
 	case b.in <- v:
 		return nil
@@ -33,7 +33,7 @@ func (b *batches[T]) put(ctx context.Context, v T) error {
 }
 
 // next returns the next batch, or none once stop is closed and nothing is left.
-func (b *batches[T]) next(stop <-chan struct{}) []T {
+func (b *gatherer[T]) next(stop <-chan struct{}) []T {
 	b.gathering.Lock()
 	defer b.gathering.Unlock()
 	var batch []T
