@@ -1,10 +1,11 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup test check build generate quickstart env fuzz fuzz-short update-golden clean
+.PHONY: help setup test check build generate quickstart env bench fuzz fuzz-short update-golden clean
 
 SERVICES := go run ./internal/testkit/cmd/services
 # Checks and the shipped binaries are compiled alike, so that they share the build cache.
 STATIC   := CGO_ENABLED=0 GOFLAGS="$(GOFLAGS) -trimpath"
 FUZZTIME ?= 30s
+BENCH    ?= deliver latency neighbour through
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +33,9 @@ quickstart: ## run the whole gateway on a toy chain, with nothing but Go (ARGS=-
 
 env: ## write a .env with fresh secrets for docker compose
 	@scripts/dotenv .env
+
+bench: setup ## measure the gateway against its baselines (BENCH="deliver latency neighbour through", ARGS=--json)
+	@for name in $(BENCH); do go run ./bench $$name $(ARGS) || exit 1; done
 
 fuzz: ## fuzz every target for FUZZTIME each (default 30s)
 	@scripts/fuzz $(FUZZTIME)

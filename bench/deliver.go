@@ -20,6 +20,7 @@ type deliverRun struct {
 	shops, inFlight, wide int
 	delay                 time.Duration
 	only                  string
+	profiles              profiles
 }
 
 func deliver(r *report, args []string) func(testkit.TB) {
@@ -34,6 +35,7 @@ func deliver(r *report, args []string) func(testkit.TB) {
 	f.IntVar(&d.wide, "wide", 1000, "in flight at once where it answers after --delay")
 	f.DurationVar(&d.delay, "delay", 50*time.Millisecond, "how long the slow receiver takes")
 	f.StringVar(&d.only, "only", "", "fast, slow or two: that part alone, for profiling")
+	f.StringVar(&d.profiles.dir, "profile", "", "directory for CPU profiles of the workers")
 	var env settings
 	f.Var(&env, "set", "NAME=value for the workers, may be repeated")
 	_ = f.Parse(args) // exits on error
@@ -80,8 +82,9 @@ func (d *deliverRun) pair(pair int, fast, slow []shop) {
 func (d *deliverRun) baseline(name string, n, inFlight int, delay time.Duration) {
 	best := 0.0
 	for _, servers := range []int{1, 4} {
-		rate := d.raw.drain(n, servers, inFlight, delay, d.body)
+		rate, cpu := d.raw.drain(n, servers, inFlight, delay, d.body)
 		d.r.add(fmt.Sprintf("%s_%d_servers_per_s", name, servers), rate)
+		d.r.add(fmt.Sprintf("%s_%d_servers_cpu_us", name, servers), float64(cpu.Microseconds())/float64(n))
 		best = max(best, rate)
 	}
 	name = map[string]string{"raw": "raw_asynq_per_s", "raw_slow": "raw_asynq_slow_per_s"}[name]
@@ -100,15 +103,20 @@ func (d *deliverRun) durable(shops []shop, n, inFlight, workers int, name string
 	}
 	w.WaitReady(names...)
 	d.receiver.reset()
+	profiled := d.profiles.take(d.t, w.House, names...)
 	start := time.Now()
 	w.commit(l)
 	d.r.add(name+"_rows_committed_s", time.Since(start).Seconds())
 	w.waitDelivered(n)
 	took := time.Since(start)
 	d.r.add(name+"_most_in_flight", float64(d.receiver.counts().MaxInFlight))
+	profiled()
+	var cpu time.Duration
 	for _, name := range names {
 		w.Stop(name)
+		cpu += w.Process(name).CPU()
 	}
+	d.r.add(name+"_worker_cpu_us", float64(cpu.Microseconds())/float64(n))
 	w.check(l)
 	return float64(n) / took.Seconds()
 }

@@ -20,6 +20,7 @@ type latencyRun struct {
 
 	shops, inFlight int
 	seconds         time.Duration
+	warmUp          *time.Duration
 }
 
 // latencyRates are the rates offered, events a second.
@@ -29,6 +30,7 @@ func latency(r *report, args []string) func(testkit.TB) {
 	l := &latencyRun{r: r}
 	f, pairs := r.flags(5)
 	f.DurationVar(&l.seconds, "for", 8*time.Second, "how long each rate is offered")
+	l.warmUp = warmUpFlag(f)
 	f.IntVar(&l.shops, "endpoints", 64, "endpoints, each of a merchant of its own")
 	f.IntVar(&l.inFlight, "in-flight", 64, "in flight at once, at most")
 	n := f.Int("n", 10000, "deliveries of the run that says what raw Asynq and the bare client do a second")
@@ -61,8 +63,8 @@ func (l *latencyRun) baseline(rate int) {
 		p.line()
 		l.receiver.reset()
 		from := newStamps()
-		warm := int(warmUp.Seconds() * float64(rate))
-		n := warm + int(l.seconds.Seconds()*float64(rate))
+		warm := count(*l.warmUp, rate)
+		n := warm + count(l.seconds, rate)
 		pace(l.t, n, rate, func(i int) error {
 			id := models.NewID(models.PrefixEvent, time.Now())
 			if i >= warm {
@@ -92,8 +94,8 @@ func (l *latencyRun) durable(shops []shop, rate int) {
 	w.Start("worker", workerFor(l.inFlight))
 	w.WaitReady("worker")
 	l.receiver.reset()
-	warm := int(warmUp.Seconds() * float64(rate))
-	n := warm + int(l.seconds.Seconds()*float64(rate))
+	warm := count(*l.warmUp, rate)
+	n := warm + count(l.seconds, rate)
 	from, real := w.publish(shops, n, warm, rate)
 	l.receiver.wait(n, time.Minute)
 	w.waitDelivered(n)

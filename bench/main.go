@@ -3,8 +3,10 @@ package main
 import (
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
 )
@@ -44,13 +46,20 @@ func run(args []string) int {
 		if b.name != args[0] {
 			continue
 		}
-		r := newReport(b.name)
-		return testkit.Main(func(t testkit.TB) {
-			b.run(r, args[1:])(t)
-			r.print(os.Stdout)
-		})
+		measure := b.measure(args[1:], os.Stdout)
+		return testkit.Main(measure)
 	}
 	return usage()
+}
+
+// measure reads the flags of a bench and returns what runs it and prints its report.
+func (b bench) measure(args []string, w io.Writer) func(testkit.TB) {
+	r := newReport(b.name)
+	run := b.run(r, args)
+	return func(t testkit.TB) {
+		run(t)
+		r.print(w)
+	}
 }
 
 func usage() int {
@@ -66,6 +75,11 @@ func (r *report) flags(defaultPairs int) (*flag.FlagSet, *int) {
 	f := flag.NewFlagSet(r.Bench, flag.ExitOnError)
 	f.BoolVar(&r.json, "json", false, "print one JSON object as the last line")
 	return f, f.Int("pairs", defaultPairs, "interleaved repeats, of which the median counts")
+}
+
+// warmUpFlag is how long a rate is offered before anything is timed: connections are made and caches filled then.
+func warmUpFlag(f *flag.FlagSet) *time.Duration {
+	return f.Duration("warm-up", time.Second, "how long a rate is offered before anything is timed")
 }
 
 // settings is a flag that may be given several times: NAME=value for the processes of the gateway.

@@ -19,6 +19,7 @@ type neighbourRun struct {
 
 	healthy, rate, queued int
 	seconds               time.Duration
+	warmUp                *time.Duration
 }
 
 func neighbour(r *report, args []string) func(testkit.TB) {
@@ -28,6 +29,7 @@ func neighbour(r *report, args []string) func(testkit.TB) {
 	f.IntVar(&n.rate, "rate", 200, "events a second to all of them")
 	f.IntVar(&n.queued, "queued", 10000, "deliveries queued for the endpoint that hangs")
 	f.DurationVar(&n.seconds, "for", 14*time.Second, "how long the rate is offered; the endpoint that hangs is given up after 10s")
+	n.warmUp = warmUpFlag(f)
 	size := f.Int("n", 10000, "deliveries of the run that says what raw Asynq and the bare client do a second")
 	var env settings
 	f.Var(&env, "set", "NAME=value for the worker, may be repeated")
@@ -66,10 +68,10 @@ func (n *neighbourRun) run(shops []shop, name string, bad []shop) {
 			return w.enqueued.Load() == before+int64(n.queued)
 		})
 	}
-	warm := int(warmUp.Seconds() * float64(n.rate))
-	count := warm + int(n.seconds.Seconds()*float64(n.rate))
-	from, _ := w.publish(shops, count, warm, n.rate)
-	n.receiver.wait(count, time.Minute)
+	warm := count(*n.warmUp, n.rate)
+	all := warm + count(n.seconds, n.rate)
+	from, _ := w.publish(shops, all, warm, n.rate)
+	n.receiver.wait(all, time.Minute)
 	to, _ := n.receiver.sights()
 	n.held(bad)
 	millis := from.millis(n.t, to)

@@ -8,9 +8,6 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
 )
 
-// warmUp is how long a rate is offered before anything is timed: connections are made and caches filled then.
-const warmUp = time.Second
-
 // pace calls f for 0…n-1, each in a goroutine of its own, so many a second whatever became of the earlier ones. It returns
 // when all have returned, and says how many a second they were in fact.
 func pace(t testkit.TB, n, perSecond int, f func(i int) error) float64 {
@@ -39,6 +36,9 @@ func pace(t testkit.TB, n, perSecond int, f func(i int) error) float64 {
 	must(t, failed)
 	return float64(n) / took.Seconds()
 }
+
+// count is how many events a rate makes in d.
+func count(d time.Duration, perSecond int) int { return int(d.Seconds() * float64(perSecond)) }
 
 // stamps are moments by id. It is safe for concurrent use.
 type stamps struct {

@@ -27,6 +27,8 @@ type throughRun struct {
 
 	n, connections, merchants, rate int
 	seconds                         time.Duration
+	warmUp                          *time.Duration
+	profiles                        profiles
 }
 
 func through(r *report, args []string) func(testkit.TB) {
@@ -37,7 +39,9 @@ func through(r *report, args []string) func(testkit.TB) {
 	f.IntVar(&h.merchants, "merchants", 8, "merchants, each with a key and an endpoint")
 	f.IntVar(&h.rate, "rate", 200, "payments a second of the run that times each")
 	f.DurationVar(&h.seconds, "for", 10*time.Second, "how long that rate is offered")
+	h.warmUp = warmUpFlag(f)
 	size := f.Int("raw", 10000, "deliveries of the run that says what raw Asynq and the bare client do a second")
+	f.StringVar(&h.profiles.dir, "profile", "", "directory for CPU profiles of api and worker")
 	var env settings
 	f.Var(&env, "set", "NAME=value for the processes, may be repeated")
 	_ = f.Parse(args) // exits on error
@@ -50,6 +54,9 @@ func through(r *report, args []string) func(testkit.TB) {
 			h.steady()
 		}
 		h.house.StopAll()
+		for _, name := range []string{"api", "worker", "scanner"} {
+			r.add(name+"_cpu_us", float64(h.house.Process(name).CPU().Microseconds())/float64(h.next))
+		}
 		newRaw(t, h.receiver).rates(r, *size, 64, bodySize(t))
 		r.atLeast("payments created to payment.created received, per second", r.median("through_per_s"), 2000)
 		r.atMost(fmt.Sprintf("request to receipt at %d/s, p99 in ms", h.rate), r.median("through_p99_ms"), 30)
@@ -119,6 +126,7 @@ func (h *throughRun) flood() {
 	h.receiver.reset()
 	base := h.next
 	h.next += h.n
+	profiled := h.profiles.take(h.t, h.house, "api", "worker")
 	start := time.Now()
 	inParallel(h.t, h.n, h.connections, func(i int) error { _, err := h.create(base + i); return err })
 	h.r.add("created_per_s", float64(h.n)/time.Since(start).Seconds())
@@ -135,13 +143,14 @@ func (h *throughRun) flood() {
 	}
 	h.r.add("through_per_s", float64(h.n)/last.Sub(start).Seconds())
 	h.settle()
+	profiled()
 }
 
 // steady makes payments at a rate, and times each from the start of its request to the receipt of its event.
 func (h *throughRun) steady() {
 	h.receiver.reset()
-	warm := int(warmUp.Seconds() * float64(h.rate))
-	n := warm + int(h.seconds.Seconds()*float64(h.rate))
+	warm := count(*h.warmUp, h.rate)
+	n := warm + count(h.seconds, h.rate)
 	base := h.next
 	h.next += n
 	asked := newStamps() // by payment
