@@ -32,10 +32,12 @@ func batched(d string) string {
 	return "(" + d + ".batch_id <> " + d + ".endpoint_id AND " + d + ".event_id IS NOT NULL AND " + d + ".generation = 1)"
 }
 
-// underWay is the condition of a row that is in a batch whose carrier still waits. It is never NULL.
-func underWay(d string) string {
-	return "(COALESCE(" + batched(d) + ", FALSE) AND EXISTS (SELECT 1 FROM deliveries c WHERE c.batch_id = " + d +
-		".batch_id AND c.event_id IS NULL AND c.state IN ('pending', 'held')))"
+// loose is the condition of a row that may have a task of its own: it is in no batch, or the carrier of its batch has come
+// to an end without it. It asks for the end, not for a carrier that waits, because an UPDATE that waited for the
+// transaction that formed the batch sees the new batch_id but not yet the carrier.
+func loose(d string) string {
+	return "(COALESCE(NOT " + batched(d) + ", TRUE) OR EXISTS (SELECT 1 FROM deliveries c WHERE c.batch_id = " + d +
+		".batch_id AND c.event_id IS NULL AND c.state NOT IN ('pending', 'held')))"
 }
 
 // Batched reports whether a delivery is in a batch, which then is what is sent.

@@ -116,7 +116,7 @@ func (s *Store) BumpGeneration(ctx context.Context, ds []models.Delivery, now ti
 	rows, err := s.sql.QueryContext(ctx, `UPDATE deliveries d
 		SET generation = d.generation + 1, slow = w.slow, batch_id = NULLIF(d.batch_id, d.endpoint_id), sweep_after = GREATEST($3, d.next_attempt_at) + make_interval(secs => $4), updated_at = $3
 		FROM unnest($1::text[], $2::int[]) AS v (id, generation), webhook_endpoints w
-		WHERE d.id = v.id AND w.id = d.endpoint_id AND d.generation = v.generation AND d.state = 'pending' AND NOT `+underWay("d")+` RETURNING `+queued, ids, generations, now, sweepFresh.Seconds())
+		WHERE d.id = v.id AND w.id = d.endpoint_id AND d.generation = v.generation AND d.state = 'pending' AND `+loose("d")+` RETURNING `+queued, ids, generations, now, sweepFresh.Seconds())
 	bumped, err := scanRows(rows, err, scanQueued)
 	slices.SortFunc(bumped, byAge)
 	return bumped, wrap("bump generation", err)
@@ -129,7 +129,7 @@ func (s *Store) bumpSQLite(ctx context.Context, ds []models.Delivery, now time.T
 		for _, d := range ds {
 			res := tx.with(ctx).Exec(`UPDATE deliveries SET generation = generation + 1, slow = (SELECT w.slow FROM webhook_endpoints w WHERE w.id = endpoint_id),
 				batch_id = NULLIF(batch_id, endpoint_id), sweep_after = ?, updated_at = ?
-				WHERE id = ? AND generation = ? AND state = 'pending' AND NOT `+underWay("deliveries"),
+				WHERE id = ? AND generation = ? AND state = 'pending' AND `+loose("deliveries"),
 				later(now, d.NextAttemptAt).Add(sweepFresh), now, d.ID, d.Generation)
 			if res.Error != nil {
 				return res.Error
