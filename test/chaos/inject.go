@@ -1,0 +1,170 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// trapPatience is how long a trap may wait for its moment, once its load was ordered.
+const trapPatience = 20 * time.Second
+
+// injector lets the faults of a plan strike.
+type injector struct{ *world }
+
+// Do lets one step happen. It returns when the trouble is over, except the receiver's, which goes on into later steps.
+func (i *injector) Do(s Step) {
+	if s.Fault.kills() {
+		i.killAt(s)
+	} else {
+		i.load.Order(s.Payments)
+		i.wait(s.After, nil)
+		i.strikes = append(i.strikes, Strike{Fault: s.Fault, At: time.Now()})
+		i.t.Logf("%-24s %s", s.Fault, s.Variant)
+		strikes[s.Fault](i, s)
+	}
+	i.wait(s.Gap, nil)
+}
+
+var strikes = map[Fault]func(*injector, Step){
+	TermWorker: func(i *injector, s Step) {
+		i.up(s.Victim)
+		i.Stop(s.Victim)
+		i.tasks[s.Victim].Crash()
+		i.down[s.Victim] = time.Now().Add(s.Back)
+	},
+	KillAPI: func(i *injector, s Step) {
+		i.up("api")
+		i.buried("api", s.Back)
+	},
+	FlushRedis: func(i *injector, _ Step) { i.Redis.Flush(i.t) },
+	EmptyRedis: func(i *injector, s Step) {
+		dir, ok := i.Redis.Do(i.t, "CONFIG", "GET", "dir").([]any)
+		if !ok || len(dir) != 2 {
+			i.t.Fatal("Redis does not tell its directory")
+		}
+		i.Redis.Kill(i.t)
+		if err := os.RemoveAll(filepath.Join(dir[1].(string), "appendonlydir")); err != nil {
+			i.t.Fatal(err)
+		}
+		i.wait(s.Lasts, nil)
+		i.Redis.Start(i.t)
+	},
+	KillRedis: func(i *injector, s Step) {
+		i.Redis.Kill(i.t)
+		i.wait(s.Lasts, nil)
+		i.Redis.Start(i.t)
+	},
+	StallRedis: func(i *injector, s Step) {
+		i.Redis.Pause(i.t)
+		i.wait(s.Lasts, nil)
+		i.Redis.Resume(i.t)
+	},
+	FillRedis: func(i *injector, s Step) {
+		i.Redis.Do(i.t, "CONFIG", "SET", "maxmemory", "1") // whatever would need more is refused from now on
+		i.wait(s.Lasts, nil)
+		i.Redis.Do(i.t, "CONFIG", "SET", "maxmemory", "0")
+	},
+	CutRedis: func(i *injector, s Step) { i.cut(i.redis, s) },
+	KillPostgres: func(i *injector, s Step) {
+		i.must(i.Postgres.Kill())
+		i.wait(s.Lasts, nil)
+		i.must(i.Postgres.Start())
+	},
+	RestartPostgres: func(i *injector, s Step) {
+		i.must(i.Postgres.Stop())
+		i.wait(s.Lasts, nil)
+		i.must(i.Postgres.Start())
+	},
+	LosePostgres: func(i *injector, s Step) {
+		switch s.Variant {
+		case "stopped":
+			i.must(i.Postgres.Stop())
+			i.wait(s.Lasts, nil)
+			i.must(i.Postgres.Start())
+		case "unreachable":
+			everywhere(i.postgres, (*proxy).Refuse)
+			i.wait(s.Lasts, nil)
+			everywhere(i.postgres, (*proxy).Accept)
+		default:
+			everywhere(i.postgres, (*proxy).Silence)
+			i.wait(s.Lasts, nil)
+			everywhere(i.postgres, (*proxy).Speak)
+		}
+	},
+	CutPostgres:  func(i *injector, s Step) { i.cut(i.postgres, s) },
+	FlapReceiver: func(i *injector, s Step) { i.upset(flapped, s) },
+	HangReceiver: func(i *injector, s Step) { i.upset(hung, s) },
+	SlowReceiver: func(i *injector, s Step) { i.upset(slow, s) },
+}
+
+func (i *injector) must(err error) {
+	i.t.Helper()
+	if err != nil {
+		i.t.Fatal(err)
+	}
+}
+
+// up waits until a process runs, if it is about to be started again.
+func (i *injector) up(name string) {
+	for {
+		if _, down := i.down[name]; !down || i.t.Context().Err() != nil {
+			return
+		}
+		i.wait(tick, nil)
+	}
+}
+
+// cut ends every connection of all processes a few times while the step lasts.
+func (i *injector) cut(proxies map[string]*proxy, s Step) {
+	for range 3 {
+		everywhere(proxies, (*proxy).Cut)
+		i.wait(s.Lasts/6, nil)
+	}
+}
+
+// upset puts some endpoints into a mood that ends by itself.
+func (i *injector) upset(m mood, s Step) {
+	names := i.some(s.Nth)
+	i.receiver.Feel(m, names...)
+	i.moods.Go(func() {
+		select {
+		case <-time.After(s.Lasts):
+		case <-i.t.Context().Done():
+		}
+		i.receiver.Feel(well, names...)
+	})
+}
+
+// killAt kills a worker at the n-th of the moments that the step names. When the moment does not come because too little
+// is under way, more is ordered than was planned, and the next moment will do.
+func (i *injector) killAt(s Step) {
+	moment, victim := s.Variant, s.Victim
+	i.up(victim)
+	if moment == beforeAnswer || moment == afterAccepted {
+		victim = "" // whoever sent it
+	}
+	var shot string
+	sprung := i.traps.Set(moment, victim, s.Nth, func(whose string) {
+		shot = whose
+		i.shoot(whose)
+	})
+	i.load.Order(s.Payments)
+	if !i.wait(trapPatience, sprung) {
+		i.traps.Clear()
+		i.t.Logf("%s: %d of %q did not come within %s; the next one will do", s.Fault, s.Nth, moment, trapPatience)
+		sprung = i.traps.Set(moment, victim, 1, func(whose string) {
+			shot = whose
+			i.shoot(whose)
+		})
+		i.load.Order(makers)
+		if !i.wait(3*trapPatience, sprung) {
+			i.traps.Clear()
+			i.t.Errorf("%s: %q never came", s.Fault, moment)
+			return
+		}
+	}
+	<-i.Process(shot).Done()
+	i.strikes = append(i.strikes, Strike{Fault: s.Fault, At: time.Now(), Crash: i.buried(shot, s.Back)})
+	i.t.Logf("%-24s %s, %s with %d in work", s.Fault, s.Variant, shot, len(i.strikes[len(i.strikes)-1].Crash.Active))
+}
