@@ -7,7 +7,7 @@ import (
 )
 
 // trapPatience is how long a trap may wait for its moment, once its load was ordered.
-const trapPatience = 20 * time.Second
+const trapPatience = 5 * time.Second
 
 // injector lets the faults of a plan strike.
 type injector struct{ *world }
@@ -19,18 +19,27 @@ func (i *injector) Do(s Step) {
 	} else {
 		i.load.Order(s.Payments)
 		i.wait(s.After, nil)
-		i.strikes = append(i.strikes, Strike{Fault: s.Fault, At: time.Now()})
+		i.struck(s.Fault)
 		i.t.Logf("%-24s %s", s.Fault, s.Variant)
-		strikes[s.Fault](i, s)
+		inject[s.Fault](i, s)
 	}
 	i.wait(s.Gap, nil)
 }
 
-var strikes = map[Fault]func(*injector, Step){
+// struck notes that a fault is about to strike.
+func (i *injector) struck(f Fault) {
+	s := Strike{Fault: f, At: time.Now()}
+	if f.forgets() {
+		s.Forgotten = i.inWork()
+	}
+	i.strikes = append(i.strikes, s)
+}
+
+var inject = map[Fault]func(*injector, Step){
 	TermWorker: func(i *injector, s Step) {
 		i.up(s.Victim)
 		i.Stop(s.Victim)
-		i.tasks[s.Victim].Crash()
+		i.tasks[s.Victim].Close()
 		i.down[s.Victim] = time.Now().Add(s.Back)
 	},
 	KillAPI: func(i *injector, s Step) {
@@ -158,13 +167,14 @@ func (i *injector) killAt(s Step) {
 			i.shoot(whose)
 		})
 		i.load.Order(makers)
-		if !i.wait(3*trapPatience, sprung) {
+		if !i.wait(12*trapPatience, sprung) {
 			i.traps.Clear()
 			i.t.Errorf("%s: %q never came", s.Fault, moment)
 			return
 		}
 	}
 	<-i.Process(shot).Done()
-	i.strikes = append(i.strikes, Strike{Fault: s.Fault, At: time.Now(), Crash: i.buried(shot, s.Back)})
-	i.t.Logf("%-24s %s, %s with %d in work", s.Fault, s.Variant, shot, len(i.strikes[len(i.strikes)-1].Crash.Active))
+	work := i.buried(shot, s.Back)
+	i.strikes = append(i.strikes, Strike{Fault: s.Fault, At: time.Now(), Crashed: work})
+	i.t.Logf("%-24s %s, %s with %d in work", s.Fault, s.Variant, shot, len(work.Active))
 }

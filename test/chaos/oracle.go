@@ -1,11 +1,14 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
 )
+
+// inWork is how long before and after Redis lost its memory the request of a task may have come that was in work just
+// then: the time limit of a request, twice.
+const inWork = 10 * time.Second
 
 // crashSlack is how long after a worker's death a request that it had sent may still be read by the receiver. Nobody else
 // can send the same delivery so soon: its task is leased to the dead worker for half a minute more.
@@ -55,11 +58,10 @@ type Seen struct {
 	Sequence       int
 }
 
-// Crash is a worker that was killed.
-type Crash struct {
-	At time.Time
-	// Held are the ids of the deliveries whose tasks the worker had taken and not acknowledged, as its connection to Redis
-	// showed. Active are those of them that it had not given back either.
+// Work is what workers had in work at a moment, as their connections to Redis showed.
+type Work struct {
+	// Held are the ids of the deliveries whose tasks were taken and not acknowledged. Active are those of them that were not
+	// given back either, to be tried again.
 	Held, Active []string
 }
 
@@ -67,7 +69,10 @@ type Crash struct {
 type Strike struct {
 	Fault Fault
 	At    time.Time
-	Crash *Crash
+	// Crashed is what the worker had in work that was killed, nil when none was.
+	Crashed *Work
+	// Forgotten is what all workers had in work when Redis lost what it knew of that, nil when it did not.
+	Forgotten *Work
 }
 
 // Evidence is everything that a run saw.
@@ -96,7 +101,9 @@ type Verdict struct {
 
 // Row is what one kind of fault did.
 type Row struct {
-	Times, Lost, Duplicates, Allowed, Held int
+	Times, Lost, Duplicates, Allowed int
+	// InWork is how many deliveries workers had in work when the fault struck, of faults for which that matters.
+	InWork int
 	// Recovery are the times from a strike until what was open then came to the receiver again, sorted.
 	Recovery []time.Duration
 }
@@ -308,46 +315,4 @@ func (o *oracle) sequences() {
 			}
 		}
 	}
-}
-
-// allow counts the events that were in flight at the crashes: in a request that the receiver accepted from a worker which
-// was killed before that was on record. Each such request excuses one more acceptance of what it carried.
-func (o *oracle) allow() {
-	excused := make(map[*Request]bool)
-	for _, s := range o.Strikes {
-		if s.Crash == nil {
-			continue
-		}
-		row := o.row(s.Fault)
-		row.Held += len(s.Crash.Held)
-		for _, id := range s.Crash.Held {
-			d := o.byID[id]
-			if d == nil {
-				continue
-			}
-			for _, r := range o.requests[target{d.WebhookID, d.Endpoint}] {
-				if r.Accepted && !o.recorded[r] && !excused[r] && !r.At.After(s.Crash.At.Add(crashSlack)) {
-					excused[r] = true
-					row.Allowed += len(r.Events)
-					o.v.Allowed += len(r.Events)
-				}
-			}
-		}
-	}
-}
-
-// byName sorts the faults of a verdict in the order of [AllFaults]; what happened without one comes last.
-func (v Verdict) byName() []Fault {
-	var names []Fault
-	for f := range v.ByFault {
-		names = append(names, f)
-	}
-	place := func(f Fault) int {
-		if i := slices.Index(AllFaults, f); i >= 0 {
-			return i
-		}
-		return len(AllFaults)
-	}
-	slices.SortFunc(names, func(a, b Fault) int { return cmp.Compare(place(a), place(b)) })
-	return names
 }

@@ -42,17 +42,19 @@ var AllFaults = []Fault{
 
 // variants are the ways in which a fault can strike.
 var variants = map[Fault][]string{
-	KillBeforePost:   {"task taken", "row loaded"},
-	KillBeforeCommit: {"after the 2xx", "before the 2xx", "commit held back"},
-	KillBeforeAck:    {"answer held back", "answer passed on"},
+	KillBeforePost:   {taskTaken, rowLoaded},
+	KillBeforeCommit: {afterAccepted, beforeAnswer, commitSent},
+	KillBeforeAck:    {commitOnWay, commitKnown},
 	LosePostgres:     {"stopped", "unreachable", "silent"},
-	KillRedis:        {"append-only file kept"},
 }
 
-// kills reports whether a fault kills a worker, which is all that may make a duplicate.
+// kills reports whether a fault kills a worker.
 func (f Fault) kills() bool {
 	return f == KillBeforePost || f == KillBeforeCommit || f == KillBeforeAck
 }
+
+// forgets reports whether a fault makes Redis lose what it knows, or some of it.
+func (f Fault) forgets() bool { return f == FlushRedis || f == EmptyRedis || f == KillRedis }
 
 // workers are the processes of which one is the victim.
 var workers = []string{"worker", "worker-2"}
@@ -217,6 +219,10 @@ func share(random *rand.Rand, steps []Step, payments int) {
 	}
 	steps[0].Payments += payments - given
 	for i := range steps { // a moment that the load of its step brings
-		steps[i].Nth = 1 + random.IntN(min(40, 1+steps[i].Payments/4))
+		most := 1 + steps[i].Payments/4
+		if v := steps[i].Variant; v == commitSent || v == commitOnWay || v == commitKnown {
+			most = 1 + steps[i].Payments/16 // many verdicts share a commit
+		}
+		steps[i].Nth = 1 + random.IntN(min(40, most))
 	}
 }

@@ -44,7 +44,6 @@ func newProxy(t testkit.TB, target string, w func() wire) *proxy {
 	close(open)
 	p := &proxy{addr: l.Addr().String(), target: target, wire: w, listener: l, conns: make(map[net.Conn]bool), gate: open}
 	p.all.Go(p.accept)
-	t.Cleanup(p.close)
 	return p
 }
 

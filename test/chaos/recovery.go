@@ -34,11 +34,11 @@ func (o *oracle) recoveries() {
 	}
 	for _, s := range o.Strikes {
 		row := o.row(s.Fault)
-		if s.Crash != nil {
-			for _, id := range s.Crash.Active {
+		if s.Crashed != nil {
+			for _, id := range s.Crashed.Active {
 				if d := o.byID[id]; d != nil && !o.doneBy(d, s.At) {
-					if at, ok := next(target{d.WebhookID, d.Endpoint}, s.Crash.At.Add(crashSlack)); ok {
-						row.Recovery = append(row.Recovery, at.Sub(s.Crash.At))
+					if at, ok := next(target{d.WebhookID, d.Endpoint}, s.At.Add(crashSlack)); ok {
+						row.Recovery = append(row.Recovery, at.Sub(s.At))
 					}
 				}
 			}

@@ -48,21 +48,29 @@ func (t *tasks) Has(id string) bool {
 	return t.held[id]
 }
 
-// Crash empties the books, because the process is dead, and tells what was in them.
-func (t *tasks) Crash() *Crash {
+// Work tells what the process has in work.
+func (t *tasks) Work() *Work {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	c := &Crash{}
+	w := &Work{}
 	for id, active := range t.held {
-		c.Held = append(c.Held, id)
+		w.Held = append(w.Held, id)
 		if active {
-			c.Active = append(c.Active, id)
+			w.Active = append(w.Active, id)
 		}
 	}
+	slices.Sort(w.Held)
+	slices.Sort(w.Active)
+	return w
+}
+
+// Close is Work of a process that is gone, and begins a new book.
+func (t *tasks) Close() *Work {
+	w := t.Work()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.held = make(map[string]bool)
-	slices.Sort(c.Held)
-	slices.Sort(c.Active)
-	return c
+	return w
 }
 
 // redisWire follows one connection of the Redis protocol, RESP2 or RESP3.

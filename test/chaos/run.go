@@ -8,16 +8,16 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
 )
 
-// quietPatience is how long everything may take to be delivered after the last fault.
-const quietPatience = 5 * time.Minute
+// quietPatience is how long the end of a run waits while nothing changes: longer than the minute within which the
+// deliveries of a dead worker are tried again.
+const quietPatience = 100 * time.Second
 
 // Run does what a plan says, prints the report and returns the verdict.
 func Run(t testkit.TB, p Plan, out io.Writer) Verdict {
 	t.Helper()
-	began := time.Now()
 	w := newWorld(t, p)
 	t.Logf("seed %d: %d events, %d strikes", p.Seed, p.Events, len(p.Steps))
-	began = time.Now()
+	began := time.Now()
 	i := &injector{w}
 	for n, s := range p.Steps {
 		i.Do(s)
@@ -54,16 +54,20 @@ func Run(t testkit.TB, p Plan, out io.Writer) Verdict {
 // quiet waits until everything was made and delivered and nothing is left in Redis, or patience is over.
 func (w *world) quiet() {
 	w.t.Helper()
-	said := time.Now()
-	for deadline := time.Now().Add(quietPatience); time.Now().Before(deadline) && w.t.Context().Err() == nil; w.wait(500*time.Millisecond, nil) {
+	var last string
+	for said, moved := time.Now(), time.Now(); time.Since(moved) < quietPatience && w.t.Context().Err() == nil; w.wait(500*time.Millisecond, nil) {
 		waiting, err := w.Waiting()
-		if time.Since(said) > 5*time.Second {
-			said = time.Now()
-			w.t.Logf("%d payments to be made, %d rows wait, %d requests accepted", w.load.Behind(), waiting, w.receiver.Accepted())
-		}
-		if w.load.Behind() == 0 && err == nil && waiting == 0 && len(w.down) == 0 && len(w.Left()) == 0 {
+		left := w.Left()
+		if w.load.Behind() == 0 && err == nil && waiting == 0 && len(w.down) == 0 && len(left) == 0 {
 			w.moods.Wait()
 			return
+		}
+		if now := fmt.Sprint(w.load.Behind(), waiting, w.receiver.Accepted(), len(left)); now != last {
+			last, moved = now, time.Now()
+		}
+		if time.Since(said) > 10*time.Second {
+			said = time.Now()
+			w.t.Logf("%d payments to be made, %d rows wait, %d requests accepted", w.load.Behind(), waiting, w.receiver.Accepted())
 		}
 	}
 }
@@ -87,7 +91,7 @@ func (i *injector) measureFlush(p Plan) *rebuilt {
 	}
 	i.wait(time.Second, nil) // the producer is done
 	r := &rebuilt{Pending: len(i.Tasks())}
-	i.strikes = append(i.strikes, Strike{Fault: FlushRedis, At: time.Now()})
+	i.struck(FlushRedis)
 	i.Redis.Flush(i.t)
 	began := time.Now()
 	for r.Took == 0 && time.Since(began) < 2*time.Minute {
@@ -139,34 +143,3 @@ func (w *world) haveTasks() bool {
 	}
 	return true
 }
-
-// report prints the table of a run.
-func report(out io.Writer, p Plan, v Verdict, revived int, flush *rebuilt, took time.Duration) {
-	fmt.Fprintf(out, "\nseed %d, %d events, %s\n\n", p.Seed, p.Events, took.Round(time.Second))
-	fmt.Fprintf(out, "| fault | times | lost | duplicates | allowed | held at the crashes | recovery p50 | recovery max |\n|---|---|---|---|---|---|---|---|\n")
-	for _, f := range v.byName() {
-		r := v.ByFault[f]
-		name := string(f)
-		if name == "" {
-			name = "(none)"
-		}
-		held := ""
-		if f.kills() {
-			held = fmt.Sprint(r.Held)
-		}
-		fmt.Fprintf(out, "| %s | %d | %d | %d | %d | %s | %s | %s |\n", name, r.Times, r.Lost, r.Duplicates, r.Allowed, held,
-			seconds(quantile(r.Recovery, 0.5)), seconds(quantile(r.Recovery, 1)))
-	}
-	fmt.Fprintln(out)
-	if flush != nil {
-		fmt.Fprintf(out, "FLUSHALL with %d tasks: all re-enqueued after %s\n", flush.Pending, seconds(flush.Took))
-	}
-	if revived > 0 {
-		fmt.Fprintf(out, "processes that ended by themselves and were started again: %d\n", revived)
-	}
-	for _, problem := range v.Problems {
-		fmt.Fprintf(out, "FAULT: %s\n", problem)
-	}
-}
-
-func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }

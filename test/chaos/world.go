@@ -61,6 +61,11 @@ type world struct {
 func newWorld(t testkit.TB, p Plan) *world {
 	t.Helper()
 	w := &world{t: t, redis: make(map[string]*proxy), postgres: make(map[string]*proxy), tasks: make(map[string]*tasks), down: make(map[string]time.Time)}
+	t.Cleanup(func() { // after the processes are stopped
+		for _, proxies := range []map[string]*proxy{w.redis, w.postgres} {
+			everywhere(proxies, (*proxy).close)
+		}
+	})
 	w.receiver = newReceiver(t, p.Seed, &w.traps, w.sender)
 	w.House = gateway.New(t, gateway.Options{Chain: startChain(t), Env: environment})
 	w.Client = &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: makers, MaxConnsPerHost: makers}}
@@ -77,8 +82,6 @@ func newWorld(t testkit.TB, p Plan) *world {
 		database.Host = w.postgres[name].addr
 		w.Start(name, "DATABASE_URL="+database.String(), "REDIS_URL=redis://"+w.redis[name].addr+"/0")
 	}
-	// The processes stop before their proxies go.
-	t.Cleanup(w.StopAll)
 	w.WaitScanned()
 	w.WaitReady(processes...)
 	for range merchants {
@@ -146,13 +149,21 @@ func (w *world) sender(webhookID, endpoint string) string {
 // shoot kills a process without waiting for its end, from whatever goroutine.
 func (w *world) shoot(name string) { _ = w.Process(name).Signal(syscall.SIGKILL) } // it may have ended
 
-// buried ends the books of a process that was shot and starts it again later.
-func (w *world) buried(name string, back time.Duration) *Crash {
+// buried ends the books of a process that was shot, and starts it again later.
+func (w *world) buried(name string, back time.Duration) *Work {
 	w.Kill(name)
-	c := w.tasks[name].Crash()
-	c.At = time.Now()
 	w.down[name] = time.Now().Add(back)
-	return c
+	return w.tasks[name].Close()
+}
+
+// inWork is what all workers have in work.
+func (w *world) inWork() *Work {
+	all := &Work{}
+	for _, name := range workers {
+		one := w.tasks[name].Work()
+		all.Held, all.Active = append(all.Held, one.Held...), append(all.Active, one.Active...)
+	}
+	return all
 }
 
 // wait waits, and meanwhile starts again what is down, whoever ended it.
@@ -188,9 +199,7 @@ func (w *world) keep() {
 		case <-w.Process(name).Done():
 			w.t.Logf("%s ended by itself with %d", name, w.Process(name).ExitCode())
 			w.revived++
-			w.Kill(name)
-			w.tasks[name].Crash()
-			w.down[name] = time.Now().Add(500 * time.Millisecond)
+			w.buried(name, 500*time.Millisecond)
 		default:
 		}
 	}

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+)
+
+// report prints the table of a run.
+func report(out io.Writer, p Plan, v Verdict, revived int, flush *rebuilt, took time.Duration) {
+	fmt.Fprintf(out, "\nseed %d, %d events, %s\n\n", p.Seed, p.Events, took.Round(time.Second))
+	fmt.Fprintf(out, "| fault | times | lost | duplicates | allowed | in work | recovery p50 | recovery max |\n|---|---|---|---|---|---|---|---|\n")
+	for _, f := range v.byName() {
+		r := v.ByFault[f]
+		name := string(f)
+		if name == "" {
+			name = "(none)"
+		}
+		inWork := ""
+		if r.InWork > 0 {
+			inWork = fmt.Sprint(r.InWork)
+		}
+		fmt.Fprintf(out, "| %s | %d | %d | %d | %d | %s | %s | %s |\n", name, r.Times, r.Lost, r.Duplicates, r.Allowed, inWork,
+			seconds(quantile(r.Recovery, 0.5)), seconds(quantile(r.Recovery, 1)))
+	}
+	fmt.Fprintln(out)
+	if flush != nil {
+		fmt.Fprintf(out, "FLUSHALL with %d tasks: all re-enqueued after %s\n", flush.Pending, seconds(flush.Took))
+	}
+	if revived > 0 {
+		fmt.Fprintf(out, "processes that ended by themselves and were started again: %d\n", revived)
+	}
+	for _, problem := range v.Problems {
+		fmt.Fprintf(out, "FAULT: %s\n", problem)
+	}
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
+
+// byName sorts the faults of a verdict in the order of [AllFaults]; what happened without one comes last.
+func (v Verdict) byName() []Fault {
+	var names []Fault
+	for f := range v.ByFault {
+		names = append(names, f)
+	}
+	place := func(f Fault) int {
+		if i := slices.Index(AllFaults, f); i >= 0 {
+			return i
+		}
+		return len(AllFaults)
+	}
+	slices.SortFunc(names, func(a, b Fault) int { return cmp.Compare(place(a), place(b)) })
+	return names
+}
