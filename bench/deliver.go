@@ -30,7 +30,7 @@ func deliver(r *report, args []string) func(testkit.TB) {
 	f.IntVar(&d.slowN, "slow", 20000, "deliveries of a run whose receiver answers after --delay")
 	f.IntVar(&d.twoN, "two", 6000, "deliveries of a run of one worker against two")
 	f.IntVar(&d.bareN, "bare", 40000, "requests of the bare client")
-	f.IntVar(&d.shops, "endpoints", 64, "endpoints, each of a merchant of its own")
+	f.IntVar(&d.shops, "endpoints", 512, "endpoints, each of a merchant of its own")
 	f.IntVar(&d.inFlight, "in-flight", 64, "in flight at once where the receiver answers at once, and in each of two workers")
 	f.IntVar(&d.wide, "wide", 1000, "in flight at once where it answers after --delay")
 	f.DurationVar(&d.delay, "delay", 50*time.Millisecond, "how long the slow receiver takes")
@@ -95,7 +95,7 @@ func (d *deliverRun) baseline(name string, n, inFlight int, delay time.Duration)
 // is acked.
 func (d *deliverRun) durable(shops []shop, n, inFlight, workers int, name string) float64 {
 	w := d.world
-	l := w.load(shops, n)
+	l := w.load(shops, n, together)
 	var names []string
 	for i := range workers {
 		names = append(names, fmt.Sprintf("worker-%d", i+1))
@@ -105,7 +105,7 @@ func (d *deliverRun) durable(shops []shop, n, inFlight, workers int, name string
 	d.receiver.reset()
 	profiled := d.profiles.take(d.t, w.House, names...)
 	start := time.Now()
-	w.commit(l)
+	w.commitAll(l)
 	d.r.add(name+"_rows_committed_s", time.Since(start).Seconds())
 	w.waitDelivered(n)
 	took := time.Since(start)
@@ -117,7 +117,7 @@ func (d *deliverRun) durable(shops []shop, n, inFlight, workers int, name string
 		cpu += w.Process(name).CPU()
 	}
 	d.r.add(name+"_worker_cpu_us", float64(cpu.Microseconds())/float64(n))
-	w.check(l)
+	w.check(l, start)
 	return float64(n) / took.Seconds()
 }
 

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
 	"github.com/ctrip-gateway/ctrip/models"
 )
@@ -31,7 +30,7 @@ func latency(r *report, args []string) func(testkit.TB) {
 	f, pairs := r.flags(5)
 	f.DurationVar(&l.seconds, "for", 8*time.Second, "how long each rate is offered")
 	l.warmUp = warmUpFlag(f)
-	f.IntVar(&l.shops, "endpoints", 64, "endpoints, each of a merchant of its own")
+	f.IntVar(&l.shops, "endpoints", 512, "endpoints, each of a merchant of its own")
 	f.IntVar(&l.inFlight, "in-flight", 64, "in flight at once, at most")
 	n := f.Int("n", 10000, "deliveries of the run that says what raw Asynq and the bare client do a second")
 	var env settings
@@ -91,55 +90,22 @@ func (l *latencyRun) baseline(rate int) {
 // durable is the gateway, from the commit of an event in a transaction of its own to its receipt.
 func (l *latencyRun) durable(shops []shop, rate int) {
 	w := l.world
+	warm := count(*l.warmUp, rate)
+	n := warm + count(l.seconds, rate)
+	events := w.load(shops, n, 1)
 	w.Start("worker", workerFor(l.inFlight))
 	w.WaitReady("worker")
 	l.receiver.reset()
-	warm := count(*l.warmUp, rate)
-	n := warm + count(l.seconds, rate)
-	from, real := w.publish(shops, n, warm, rate)
-	l.receiver.wait(n, time.Minute)
+	start := time.Now()
+	from, real := w.offer(events, warm, rate)
 	w.waitDelivered(n)
-	to, requests := l.receiver.sights()
 	w.Stop("worker")
-	if requests != n {
-		l.t.Fatalf("%d events made %d requests", n, requests)
-	}
+	w.check(events, start)
+	to, _ := l.receiver.sights()
 	millis := from.millis(l.t, to)
 	l.r.add(fmt.Sprintf("durable_%d_offered_per_s", rate), real)
 	l.r.add(fmt.Sprintf("durable_%d_p50_ms", rate), quantile(millis, 0.5))
 	l.r.add(fmt.Sprintf("durable_%d_p99_ms", rate), quantile(millis, 0.99))
-}
-
-// publish commits n events at a rate, each in a transaction of its own, for the shops in turn. It returns when each but the
-// first warm ones was committed, and the rate that came of it.
-func (w *world) publish(shops []shop, n, warm, rate int) (*stamps, float64) {
-	w.t.Helper()
-	events := make([]models.Event, n)
-	timed := make(map[string]bool, n)
-	for i := range events {
-		var err error
-		events[i], err = event(shops[i%len(shops)].merchant)
-		must(w.t, err)
-		timed[events[i].ID] = i >= warm
-	}
-	from := newStamps()
-	w.onCommit.Store(func(ds []models.Delivery) {
-		now := time.Now()
-		for _, d := range ds {
-			if timed[d.EventID] {
-				from.set(d.EventID, now)
-			}
-		}
-	})
-	real := pace(w.t, n, rate, func(i int) error {
-		return w.store.InTx(w.t.Context(), func(tx *store.Tx) error {
-			e := events[i]
-			e.CreatedAt = time.Now().UTC().Truncate(time.Microsecond)
-			_, err := tx.Publish(w.t.Context(), e, maxAttempts)
-			return err
-		})
-	})
-	return from, real
 }
 
 func (l *latencyRun) report() {

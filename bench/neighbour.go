@@ -53,6 +53,9 @@ func neighbour(r *report, args []string) func(testkit.TB) {
 // run times what healthy endpoints get, with a fresh worker, beside the bad one or without it.
 func (n *neighbourRun) run(shops []shop, name string, bad []shop) {
 	w := n.world
+	warm := count(*n.warmUp, n.rate)
+	all := warm + count(n.seconds, n.rate)
+	events := w.load(shops, all, 1)
 	w.Start("worker")
 	w.WaitReady("worker")
 	n.receiver.reset()
@@ -63,14 +66,12 @@ func (n *neighbourRun) run(shops []shop, name string, bad []shop) {
 			inLane[s.merchant] = w.lane(s) == lane
 		}
 		before := w.enqueued.Load()
-		w.commit(w.load(bad, n.queued))
+		w.commitAll(w.load(bad, n.queued, together))
 		testkit.Eventually(n.t, time.Minute, "the deliveries to the endpoint that hangs are queued", func() bool {
 			return w.enqueued.Load() == before+int64(n.queued)
 		})
 	}
-	warm := count(*n.warmUp, n.rate)
-	all := warm + count(n.seconds, n.rate)
-	from, _ := w.publish(shops, all, warm, n.rate)
+	from, _ := w.offer(events, warm, n.rate)
 	n.receiver.wait(all, time.Minute)
 	to, _ := n.receiver.sights()
 	n.held(bad)
@@ -78,7 +79,12 @@ func (n *neighbourRun) run(shops []shop, name string, bad []shop) {
 	n.r.add(name+"_p50_ms", quantile(millis, 0.5))
 	n.r.add(name+"_p99_ms", quantile(millis, 0.99))
 	if bad != nil {
-		shared := w.ofMerchants(from, inLane)
+		shared := newStamps()
+		for _, d := range events.deliveries {
+			if at, ok := from.at[d.EventID]; ok && inLane[d.MerchantID] {
+				shared.set(d.EventID, at)
+			}
+		}
 		n.r.add("beside_same_lane_share", float64(len(shared.at))/float64(len(from.at)))
 		n.r.add("beside_same_lane_p99_ms", quantile(shared.millis(n.t, to), 0.99))
 	}
@@ -102,24 +108,6 @@ func (n *neighbourRun) held(bad []shop) {
 // lane is the queue of an endpoint's first tries.
 func (w *world) lane(s shop) string {
 	return w.tasks.Queue(models.Delivery{EndpointID: s.endpoint.ID, State: models.DeliveryPending})
-}
-
-// ofMerchants picks the events of some merchants.
-func (w *world) ofMerchants(s *stamps, merchants map[string]bool) *stamps {
-	w.t.Helper()
-	rows, err := w.DB.QueryContext(w.t.Context(), "SELECT id, merchant_id FROM events")
-	must(w.t, err)
-	defer rows.Close()
-	some := newStamps()
-	for rows.Next() {
-		var id, merchant string
-		must(w.t, rows.Scan(&id, &merchant))
-		if at, ok := s.at[id]; ok && merchants[merchant] {
-			some.set(id, at)
-		}
-	}
-	must(w.t, rows.Err())
-	return some
 }
 
 // clear throws away what was not delivered, and what is in Redis.

@@ -31,12 +31,12 @@ const (
 	pollInterval = 10 * time.Millisecond
 	lanes        = 8
 	maxAttempts  = 15
-	// rowsAtOnce is how many rows the bench commits together where the size of a transaction is not what is measured.
-	rowsAtOnce = 500
+	// together is how many events the bench commits in a transaction where that is not what is measured.
+	together = 500
 )
 
-// world is a gateway without its API: rows are committed through internal/store, and the producer hears of each commit,
-// exactly as in the processes that make events.
+// world is a gateway without its API: the bench commits the rows of events, and tells the producer of each commit, as the
+// processes that make events do.
 type world struct {
 	*gateway.House
 	t        testkit.TB
@@ -46,7 +46,6 @@ type world struct {
 	producer *outbox.Producer
 	enqueued atomic.Int64 // tasks that the producer has put into Redis
 	receiver *receiver
-	onCommit atomic.Value // func([]models.Delivery), told before the producer
 }
 
 // shop is an endpoint and the merchant that has it alone.
@@ -69,6 +68,8 @@ func newWorld(t testkit.TB, r *receiver, env ...string) *world {
 	h := gateway.New(t, gateway.Options{Env: append([]string{
 		fmt.Sprintf("WEBHOOK_LANES=%d", lanes), "WEBHOOK_POLL_INTERVAL=" + pollInterval.String(), "WEBHOOK_HOST_MAX_IN_FLIGHT=4096",
 	}, env...)})
+	h.DB.SetMaxOpenConns(32)
+	h.DB.SetMaxIdleConns(32)
 	w := &world{House: h, t: t, receiver: r}
 	var err error
 	w.store, err = store.Open(t.Context(), store.Options{DSN: h.DatabaseURL})
@@ -97,12 +98,6 @@ func newWorld(t testkit.TB, r *receiver, env ...string) *world {
 	must(t, err)
 	w.producer, err = outbox.NewProducer(outbox.ProducerOptions{Enqueuer: counting{w}, Queue: 1 << 20, Logger: log, Now: time.Now})
 	must(t, err)
-	w.store.OnCommit(func(ds []models.Delivery) {
-		if f, ok := w.onCommit.Load().(func([]models.Delivery)); ok {
-			f(ds)
-		}
-		w.producer.Offer(ds)
-	})
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
 	go func() { done <- w.producer.Run(ctx) }()
@@ -167,9 +162,9 @@ func event(merchant string) (models.Event, error) {
 
 // load is what a run delivers: made before the clock runs.
 type load struct {
-	events     []models.Event
 	deliveries []models.Delivery
-	rows       []string // rowsAtOnce each, as insertRows takes them
+	together   int      // events of one transaction
+	rows       []string // so many events each, as insertRows takes them
 }
 
 // bodySize is how many bytes the body of an event has.
@@ -180,28 +175,26 @@ func bodySize(t testkit.TB) int {
 	return len(e.Body)
 }
 
-func (w *world) load(shops []shop, n int) *load {
+func (w *world) load(shops []shop, n, together int) *load {
 	w.t.Helper()
 	type row struct {
-		ID         string    `json:"id"`
-		Delivery   string    `json:"delivery"`
-		Endpoint   string    `json:"endpoint"`
-		Merchant   string    `json:"merchant"`
-		Type       string    `json:"type"`
-		Body       string    `json:"body"`
-		CreatedAt  time.Time `json:"created_at"`
-		SweepAfter time.Time `json:"sweep_after"`
+		ID       string `json:"id"`
+		Delivery string `json:"delivery"`
+		Endpoint string `json:"endpoint"`
+		Merchant string `json:"merchant"`
+		Type     string `json:"type"`
+		Body     string `json:"body"`
 	}
-	l := &load{}
+	l := &load{together: together}
 	var rows []row
 	for i := range n {
 		s := shops[i%len(shops)]
 		e, err := event(s.merchant)
 		must(w.t, err)
 		d := store.NewDelivery(e, s.endpoint, maxAttempts, e.CreatedAt)
-		l.events, l.deliveries = append(l.events, e), append(l.deliveries, d)
-		rows = append(rows, row{e.ID, d.ID, d.EndpointID, d.MerchantID, e.Type, string(e.Body), e.CreatedAt, d.SweepAfter})
-		if len(rows) == rowsAtOnce || i == n-1 {
+		l.deliveries = append(l.deliveries, d)
+		rows = append(rows, row{e.ID, d.ID, d.EndpointID, d.MerchantID, e.Type, string(e.Body)})
+		if len(rows) == together || i == n-1 {
 			b, err := json.Marshal(rows)
 			must(w.t, err)
 			l.rows, rows = append(l.rows, string(b)), nil
@@ -210,26 +203,52 @@ func (w *world) load(shops []shop, n int) *load {
 	return l
 }
 
-// insertRows writes what [store.Tx.Publish] does, for many events at once.
+// insertRows writes what [store.Tx.Publish] does, in one statement that is its own transaction, so that the making of events
+// takes little from what is measured.
 const insertRows = `WITH r AS (
-	SELECT * FROM json_to_recordset($1::json) AS r(id text, delivery text, endpoint text, merchant text, type text, body text,
-		created_at timestamptz, sweep_after timestamptz)
+	SELECT * FROM json_to_recordset($1::json) AS r(id text, delivery text, endpoint text, merchant text, type text, body text)
 ), e AS (
 	INSERT INTO events (id, merchant_id, type, sequence, body, created_at)
-	SELECT id, merchant, type, 1, convert_to(body, 'UTF8'), created_at FROM r
+	SELECT id, merchant, type, 1, convert_to(body, 'UTF8'), now() FROM r
 )
 INSERT INTO deliveries (id, event_id, endpoint_id, merchant_id, event_type, state, generation, max_attempts, next_attempt_at, sweep_after, created_at, updated_at)
-SELECT delivery, id, endpoint, merchant, type, 'pending', 1, $2, created_at, sweep_after, created_at, created_at FROM r`
+SELECT delivery, id, endpoint, merchant, type, 'pending', 1, $2, now(), now() + interval '10 s', now(), now() FROM r`
 
-// commit writes the rows of a load, rowsAtOnce a transaction, and tells the producer after each.
-func (w *world) commit(l *load) {
-	w.t.Helper()
-	for i, rows := range l.rows {
-		if _, err := w.DB.ExecContext(w.t.Context(), insertRows, rows, maxAttempts); err != nil {
-			w.t.Fatal(err)
-		}
-		w.producer.Offer(l.deliveries[i*rowsAtOnce : min((i+1)*rowsAtOnce, len(l.deliveries))])
+// commit writes transaction i of a load, tells the producer of it, and returns its deliveries and when it was committed.
+func (w *world) commit(ctx context.Context, l *load, i int) ([]models.Delivery, time.Time, error) {
+	if _, err := w.DB.ExecContext(ctx, insertRows, l.rows[i], maxAttempts); err != nil {
+		return nil, time.Time{}, err
 	}
+	at := time.Now()
+	ds := l.deliveries[i*l.together : min((i+1)*l.together, len(l.deliveries))]
+	w.producer.Offer(ds)
+	return ds, at, nil
+}
+
+// commitAll writes all of a load, one transaction after the other.
+func (w *world) commitAll(l *load) {
+	w.t.Helper()
+	for i := range l.rows {
+		_, _, err := w.commit(w.t.Context(), l, i)
+		must(w.t, err)
+	}
+}
+
+// offer commits a load at so many transactions a second. It returns when each delivery but the first warm ones was
+// committed, by the id of its event, and the rate that came of it.
+func (w *world) offer(l *load, warm, rate int) (*stamps, float64) {
+	w.t.Helper()
+	from := newStamps()
+	real := pace(w.t, len(l.rows), rate, func(i int) error {
+		ds, at, err := w.commit(w.t.Context(), l, i)
+		if i >= warm {
+			for _, d := range ds {
+				from.set(d.EventID, at)
+			}
+		}
+		return err
+	})
+	return from, real
 }
 
 // waitDelivered returns when nothing is left to do: the receiver has n requests, no delivery is pending, and no task is
@@ -250,20 +269,20 @@ func (w *world) waitDelivered(n int) {
 	waitIdle(w.t, w.Redis)
 }
 
-// check holds the record against the load, after the clock: every event delivered, by one attempt and one request.
-func (w *world) check(l *load) {
+// check holds the record against a load that was committed after start, when the clock has stopped: every event delivered,
+// by one attempt and one request.
+func (w *world) check(l *load, start time.Time) {
 	w.t.Helper()
-	first, last := l.events[0].CreatedAt, l.events[len(l.events)-1].CreatedAt
 	var delivered, attempts int
-	must(w.t, w.DB.QueryRowContext(w.t.Context(), `SELECT count(*), coalesce(sum(attempts), 0) FROM deliveries
-		WHERE state = 'delivered' AND event_id IN (SELECT id FROM events WHERE created_at BETWEEN $1 AND $2)`, first, last).Scan(&delivered, &attempts))
+	must(w.t, w.DB.QueryRowContext(w.t.Context(), "SELECT count(*), coalesce(sum(attempts), 0) FROM deliveries WHERE state = 'delivered' AND created_at >= $1",
+		start).Scan(&delivered, &attempts))
 	seen, requests := w.receiver.sights()
-	for _, e := range l.events {
-		if _, ok := seen[e.ID]; !ok {
-			w.t.Fatalf("%s was never received", e.ID)
+	for _, d := range l.deliveries {
+		if _, ok := seen[d.EventID]; !ok {
+			w.t.Fatalf("%s was never received", d.EventID)
 		}
 	}
-	if n := len(l.events); delivered != n || attempts != n || requests != n {
+	if n := len(l.deliveries); delivered != n || attempts != n || requests != n {
 		w.t.Fatalf("%d events, %d delivered by %d attempts and %d requests", n, delivered, attempts, requests)
 	}
 }

@@ -77,7 +77,7 @@ type Webhook struct {
 	SweepInterval     time.Duration `env:"WEBHOOK_SWEEP_INTERVAL" envDefault:"2s" desc:"How often the sweeper looks for due deliveries without a task."`
 	SweepBatch        int           `env:"WEBHOOK_SWEEP_BATCH" envDefault:"500" desc:"Deliveries that one sweep takes at a time."`
 	CommitBatch       int           `env:"WEBHOOK_COMMIT_BATCH" envDefault:"256" desc:"Most verdicts that are committed together."`
-	CommitWait        time.Duration `env:"WEBHOOK_COMMIT_WAIT" envDefault:"5ms" desc:"How long a verdict waits for others to be committed with."`
+	CommitWait        time.Duration `env:"WEBHOOK_COMMIT_WAIT" envDefault:"5ms" desc:"How long a verdict waits for others to be committed with; up to 12ms when many are under way."`
 	BreakerWindow     time.Duration `env:"WEBHOOK_BREAKER_WINDOW" envDefault:"5m" desc:"Over how long the attempts on an endpoint are counted for its circuit breaker."`
 	BreakerAttempts   int           `env:"WEBHOOK_BREAKER_ATTEMPTS" envDefault:"10" desc:"Attempts in that window before the breaker may open."`
 	BreakerRatio      float64       `env:"WEBHOOK_BREAKER_RATIO" envDefault:"0.7" desc:"Share of them that must have failed, above 0 to 1."`

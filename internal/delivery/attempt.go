@@ -28,7 +28,7 @@ func (s *Sender) Attempt(ctx context.Context, task Task) Outcome {
 	if !s.enter() {
 		return Outcome{Do: Again, At: s.now().Add(pause), Reason: "the worker is stopping"}
 	}
-	defer s.active.Done()
+	defer s.leave()
 	select {
 	case <-s.recorder.open():
 	default:

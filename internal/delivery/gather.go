@@ -12,13 +12,13 @@ import (
 type gatherer[T any] struct {
 	in   chan T
 	most int
-	wait time.Duration
+	wait func() time.Duration
 
 	gathering sync.Mutex // one gathers while the others work
 	last      time.Time  // when the last batch was complete
 }
 
-func newGatherer[T any](most int, wait time.Duration) *gatherer[T] {
+func newGatherer[T any](most int, wait func() time.Duration) *gatherer[T] {
 	return &gatherer[T]{in: make(chan T, most), most: most, wait: wait}
 }
 
@@ -50,8 +50,8 @@ func (b *gatherer[T]) next(stop <-chan struct{}) []T {
 	}
 	defer func() { b.last = time.Now() }()
 	var enough <-chan time.Time
-	if b.wait > 0 && time.Since(b.last) < 2*b.wait {
-		timer := time.NewTimer(b.wait)
+	if wait := b.wait(); wait > 0 && time.Since(b.last) < 2*wait {
+		timer := time.NewTimer(wait)
 		defer timer.Stop()
 		enough = timer.C
 	}

@@ -11,8 +11,6 @@ const (
 	loadBatch   = 256
 	loadTimeout = 5 * time.Second
 	loaders     = 2
-	// linger is how long a batch waits for company while attempts come faster than that anyway.
-	linger = time.Millisecond
 )
 
 // loader reads deliveries for many attempts in one statement.
@@ -31,8 +29,8 @@ type loaded struct {
 	err error
 }
 
-func newLoader(s *store.Store) *loader {
-	return &loader{store: s, queue: newGatherer[loadRequest](loadBatch, linger)}
+func newLoader(s *store.Store, wait func() time.Duration) *loader {
+	return &loader{store: s, queue: newGatherer[loadRequest](loadBatch, wait)}
 }
 
 // load reads one delivery, together with others. It returns nil for one that does not exist.

@@ -26,7 +26,7 @@ type postponement struct {
 }
 
 func newPostponer(s *store.Store, now func() time.Time) *postponer {
-	return &postponer{store: s, queue: newGatherer[postponement](postponeBatch, postponeWait), now: now}
+	return &postponer{store: s, queue: newGatherer[postponement](postponeBatch, func() time.Duration { return postponeWait }), now: now}
 }
 
 // postpone returns when it is on record.

@@ -44,7 +44,7 @@ type recorded struct {
 	err error
 }
 
-func newRecorder(s *store.Store, most int, wait time.Duration, log *slog.Logger) *recorder {
+func newRecorder(s *store.Store, most int, wait func() time.Duration, log *slog.Logger) *recorder {
 	open := make(chan struct{})
 	close(open)
 	return &recorder{store: s, log: log, queue: newGatherer[*verdict](most, wait), opened: open}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/egress"
@@ -89,9 +90,10 @@ type Sender struct {
 	hosts     *limits
 	rates     *rates
 
-	mu      sync.Mutex
-	stopped bool
-	active  sync.WaitGroup
+	mu       sync.Mutex
+	stopped  bool
+	active   sync.WaitGroup
+	underWay atomic.Int64
 }
 
 // NewSender checks the options and returns a Sender.
@@ -115,14 +117,32 @@ func NewSender(o SenderOptions) (*Sender, error) {
 	}
 	o.Metrics.DeclareClasses(classes...)
 	s := &Sender{
-		SenderOptions: o, loader: newLoader(o.Store), recorder: newRecorder(o.Store, o.CommitBatch, o.CommitWait, o.Logger),
-		targets:   &targets{store: o.Store, service: o.Service, open: make(map[string]*target)},
-		endpoints: newLimits(), hosts: newLimits(), rates: newRates(o.Store), switches: &switches{store: o.Store, log: o.Logger},
+		SenderOptions: o,
+		targets:       &targets{store: o.Store, service: o.Service, open: make(map[string]*target)},
+		endpoints:     newLimits(), hosts: newLimits(), rates: newRates(o.Store), switches: &switches{store: o.Store, log: o.Logger},
 	}
+	s.loader = newLoader(o.Store, s.linger)
+	s.recorder = newRecorder(o.Store, o.CommitBatch, s.commitLinger, o.Logger)
 	s.postponer = newPostponer(o.Store, s.now)
 	s.health = newHealth(o.Store, o.Service, o.Breaker, o.Logger, s.now)
 	return s, nil
 }
+
+const (
+	// lingerEach is how much longer a batch waits for company for every attempt that is under way: few attempts are carried
+	// out at once, many share their statements.
+	lingerEach  = 40 * time.Microsecond
+	lingerLeast = time.Millisecond
+	lingerMost  = 12 * time.Millisecond
+)
+
+// linger is how long a batch waits for company.
+func (s *Sender) linger() time.Duration {
+	return min(max(time.Duration(s.underWay.Load())*lingerEach, lingerLeast), lingerMost)
+}
+
+// commitLinger is linger for verdicts, nobody waits for whom but their tasks.
+func (s *Sender) commitLinger() time.Duration { return max(s.linger(), s.CommitWait) }
 
 // Run reads and commits for the attempts until ctx ends, and returns when those that are under way then have their
 // verdicts in the record. Whoever gives tasks to the Sender is stopped first; an attempt before Run waits for it.
@@ -168,8 +188,14 @@ func (s *Sender) enter() bool {
 	defer s.mu.Unlock()
 	if !s.stopped {
 		s.active.Add(1)
+		s.underWay.Add(1)
 	}
 	return !s.stopped
+}
+
+func (s *Sender) leave() {
+	s.underWay.Add(-1)
+	s.active.Done()
 }
 
 // now is the time to the microsecond, which is what both databases keep.
