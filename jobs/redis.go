@@ -70,7 +70,7 @@ func client(o config.Redis, pool int, timeout time.Duration) (redis.UniversalCli
 		MasterName: o.MasterName, IsClusterMode: o.Mode == config.RedisCluster,
 		PoolSize: pool, PoolTimeout: timeout, DialTimeout: 3 * time.Second, ReadTimeout: timeout, WriteTimeout: timeout,
 		ContextTimeoutEnabled: true, DisableIdentity: true,
-		Protocol: 2, // the third looks for push messages before every answer, and there are none
+		Protocol:                 2, // the third looks for push messages before every answer, and there are none
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}
 	if o.TLS {

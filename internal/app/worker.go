@@ -40,7 +40,8 @@ func (a *App) buildWorker(context.Context) error {
 	}
 	a.part("sender", sender.Run)
 	sweeper, err := outbox.NewSweeper(outbox.SweeperOptions{
-		Store: a.store, Tasks: a.jobs, Interval: w.SweepInterval, Batch: w.SweepBatch, Ramp: delivery.Ramp, Metrics: a.metrics, Logger: a.log, Now: time.Now,
+		Store: a.store, Tasks: a.jobs, Interval: w.SweepInterval, Batch: w.SweepBatch, Ramp: delivery.Ramp, Timeout: w.Timeout,
+		Metrics: a.metrics, Logger: a.log, Now: time.Now,
 	})
 	if err != nil {
 		return err

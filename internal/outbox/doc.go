@@ -10,7 +10,8 @@
 //   - A row's sweep_after has come (10 s after a first try was due, 180 s after a retry was): its task is looked up; a
 //     live one moves sweep_after on, anything else is enqueued again.
 //   - The epoch of Redis is another one than before (emptied, replaced, restarted): every pending row is looked up at
-//     once, in the next pass.
+//     once, in the next pass. What has no task there is enqueued for when the requests that are under way now have ended:
+//     their workers are alive, and a loss of Redis makes no duplicates.
 //   - The lease of a task ran out, which means that its worker is dead: Asynq leases a task for 30 s and renews that
 //     every 5 s; 10 s after the end of the lease the row is enqueued again. So what a killed worker held is tried again
 //     within 45 s, without a heartbeat of our own and without a write per attempt. Asynq's own recovery needs up to

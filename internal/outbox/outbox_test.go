@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/internal/delivery"
 	"github.com/ctrip-gateway/ctrip/internal/delivery/deliverytest"
 	"github.com/ctrip-gateway/ctrip/internal/outbox"
 	"github.com/ctrip-gateway/ctrip/internal/store"
@@ -23,17 +24,20 @@ type tasks struct {
 	epoch    string
 	have     map[string]bool // "<delivery>:<generation>"
 	order    []string
+	due      map[string]time.Time // by delivery, of the last time it was enqueued
 	stranded []string
 	archived []string
 	err      error
 	block    chan struct{}
 }
 
-func newTasks() *tasks { return &tasks{epoch: "1", have: make(map[string]bool)} }
+func newTasks() *tasks {
+	return &tasks{epoch: "1", have: make(map[string]bool), due: make(map[string]time.Time)}
+}
 
 func name(d models.Delivery) string { return fmt.Sprintf("%s:%d", d.ID, d.Generation) }
 
-func (q *tasks) Enqueue(ctx context.Context, d models.Delivery, _ time.Time) error {
+func (q *tasks) Enqueue(ctx context.Context, d models.Delivery, at time.Time) error {
 	if q.block != nil {
 		select {
 		case <-q.block:
@@ -48,6 +52,7 @@ func (q *tasks) Enqueue(ctx context.Context, d models.Delivery, _ time.Time) err
 	}
 	q.have[name(d)] = true
 	q.order = append(q.order, d.ID)
+	q.due[d.ID] = at
 	return nil
 }
 
@@ -137,6 +142,39 @@ func TestSweep(t *testing.T) {
 		}
 		q.err = nil
 		sweep(t, sw, 20)
+	})
+}
+
+// TestRebuildWaitsForWhatIsUnderWay: when Redis lost everything, a request may be under way for any delivery, and is never
+// overtaken by a second one.
+func TestRebuildWaitsForWhatIsUnderWay(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		w := deliverytest.New(t, s)
+		m := w.Merchant()
+		w.Endpoint(m, "https://shop.example/")
+		timeout := new(30_000)
+		patient, _ := w.Endpoint(m, "https://patient.example/", func(set *delivery.Settings) { set.TimeoutMS = &timeout })
+		q := newTasks()
+		now := time.Now().UTC().Add(time.Second).Truncate(time.Microsecond)
+		sw := sweeper(t, s, q, func() time.Time { return now })
+		ds := w.Publish(m, 3)
+		sweep(t, sw, 6)
+		for _, d := range ds {
+			if q.due[d.ID].After(now) {
+				t.Errorf("the first Redis of a database: due %v", q.due[d.ID].Sub(now))
+			}
+		}
+		q.flush()
+		sweep(t, sw, 6)
+		for _, d := range ds {
+			wait := 11 * time.Second
+			if d.EndpointID == patient.ID {
+				wait = 31 * time.Second
+			}
+			if got := q.due[d.ID].Sub(now); got != wait {
+				t.Errorf("after a loss: due in %v, want %v", got, wait)
+			}
+		}
 	})
 }
 

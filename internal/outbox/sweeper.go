@@ -36,7 +36,9 @@ type SweeperOptions struct {
 	Batch int
 	// Ramp is when the n-th delivery that waited for an endpoint is due after it may have them again, n counting from 0;
 	// nil is at once.
-	Ramp    func(n int) time.Duration
+	Ramp func(n int) time.Duration
+	// Timeout is how long a request may take at an endpoint that sets nothing else; 0 means 10 s.
+	Timeout time.Duration
 	Metrics *telemetry.Metrics
 	Logger  *slog.Logger
 	Now     func() time.Time
@@ -52,6 +54,8 @@ const (
 	probeLease = time.Minute
 	// releaseMost is how many parked deliveries of one endpoint are let go in a pass.
 	releaseMost = 10_000
+	// settleSlack is how long after its timeout the verdict of a request is certainly on record.
+	settleSlack = time.Second
 )
 
 // Sweeper finds deliveries without a live task and enqueues them again.
@@ -70,6 +74,9 @@ func NewSweeper(o SweeperOptions) (*Sweeper, error) {
 	}
 	if o.Batch == 0 {
 		o.Batch = 500
+	}
+	if o.Timeout == 0 {
+		o.Timeout = 10 * time.Second
 	}
 	if o.Ramp == nil {
 		o.Ramp = func(int) time.Duration { return 0 }
@@ -130,7 +137,7 @@ func (s *Sweeper) Sweep(ctx context.Context) (int, error) {
 		if err != nil {
 			return total, err
 		}
-		n, err := s.requeue(ctx, due)
+		n, err := s.requeue(ctx, due, atOnce)
 		total += n
 		if err != nil {
 			return total, err
@@ -145,10 +152,16 @@ func (s *Sweeper) Sweep(ctx context.Context) (int, error) {
 	return total, s.measure(ctx)
 }
 
-// rebuild looks at everything that waits when Redis is not the one that it was.
+// rebuild looks at everything that waits when Redis is not the one that it was. The workers are alive, and what they have
+// under way has no task any more either: so nothing is due again before a request that is under way has its verdict on
+// record, and a loss of Redis makes no duplicates.
 func (s *Sweeper) rebuild(ctx context.Context, epoch string) (int, error) {
 	known, err := s.Store.QueueEpoch(ctx)
 	if err != nil || known == epoch {
+		return 0, err
+	}
+	settled, err := s.settled(ctx, known)
+	if err != nil {
 		return 0, err
 	}
 	total := 0
@@ -158,7 +171,7 @@ func (s *Sweeper) rebuild(ctx context.Context, epoch string) (int, error) {
 		if err != nil {
 			return total, err
 		}
-		n, err := s.requeue(ctx, rows)
+		n, err := s.requeue(ctx, rows, settled)
 		total += n
 		if err != nil {
 			return total, err
@@ -174,6 +187,27 @@ func (s *Sweeper) rebuild(ctx context.Context, epoch string) (int, error) {
 	return total, s.Store.SetQueueEpoch(ctx, epoch, s.now())
 }
 
+// settled tells for a delivery when a request that is under way now has its verdict on record.
+func (s *Sweeper) settled(ctx context.Context, known string) (func(models.Delivery) time.Time, error) {
+	if known == "" { // the first Redis of this database
+		return atOnce, nil
+	}
+	own, err := s.Store.EndpointTimeouts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now := s.now()
+	return func(d models.Delivery) time.Time {
+		timeout, ok := own[d.EndpointID]
+		if !ok {
+			timeout = s.Timeout
+		}
+		return now.Add(timeout + settleSlack)
+	}, nil
+}
+
+func atOnce(models.Delivery) time.Time { return time.Time{} }
+
 // rescue enqueues what a dead worker held.
 func (s *Sweeper) rescue(ctx context.Context) (int, error) {
 	ids, err := s.Tasks.Stranded(ctx)
@@ -184,7 +218,7 @@ func (s *Sweeper) rescue(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return s.requeue(ctx, rows)
+	return s.requeue(ctx, rows, atOnce)
 }
 
 // probe lets one delivery through every breaker that was open for long enough.
@@ -193,7 +227,7 @@ func (s *Sweeper) probe(ctx context.Context) (int, error) {
 	if err != nil || len(probes) == 0 {
 		return 0, err
 	}
-	failed, err := s.enqueue(ctx, probes)
+	failed, err := s.enqueue(ctx, probes, atOnce)
 	return len(probes) - len(failed), errors.Join(err, s.Store.SweepAt(ctx, failed, s.now()))
 }
 
@@ -207,8 +241,9 @@ func (s *Sweeper) release(ctx context.Context) (int, error) {
 	return 0, err
 }
 
-// requeue gives those of the rows that have no live task a new generation and enqueues them.
-func (s *Sweeper) requeue(ctx context.Context, rows []models.Delivery) (int, error) {
+// requeue gives those of the rows that have no live task a new generation and enqueues them, each for when it is due and
+// not before a moment that notBefore tells.
+func (s *Sweeper) requeue(ctx context.Context, rows []models.Delivery, notBefore func(models.Delivery) time.Time) (int, error) {
 	if len(rows) == 0 {
 		return 0, nil
 	}
@@ -226,7 +261,7 @@ func (s *Sweeper) requeue(ctx context.Context, rows []models.Delivery) (int, err
 	if err != nil {
 		return 0, err
 	}
-	failed, err := s.enqueue(ctx, bumped)
+	failed, err := s.enqueue(ctx, bumped, notBefore)
 	if err != nil {
 		return len(bumped) - len(failed), errors.Join(err, s.Store.SweepAt(ctx, failed, s.now()))
 	}
@@ -234,14 +269,18 @@ func (s *Sweeper) requeue(ctx context.Context, rows []models.Delivery) (int, err
 }
 
 // enqueue enqueues many, the oldest first, and returns the ids of those that failed and one of the errors.
-func (s *Sweeper) enqueue(ctx context.Context, rows []models.Delivery) (failed []string, err error) {
+func (s *Sweeper) enqueue(ctx context.Context, rows []models.Delivery, notBefore func(models.Delivery) time.Time) (failed []string, err error) {
 	next := make(chan models.Delivery)
 	var mu sync.Mutex
 	var workers sync.WaitGroup
 	for range min(sweepWorkers, len(rows)) {
 		workers.Go(func() {
 			for d := range next {
-				if e := s.Tasks.Enqueue(ctx, d, d.NextAttemptAt); e != nil {
+				at := d.NextAttemptAt
+				if earliest := notBefore(d); earliest.After(at) {
+					at = earliest
+				}
+				if e := s.Tasks.Enqueue(ctx, d, at); e != nil {
 					mu.Lock()
 					failed, err = append(failed, d.ID), e
 					mu.Unlock()

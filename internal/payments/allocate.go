@@ -27,8 +27,8 @@ type place struct {
 }
 
 // allocator hands out addresses. The counter lives in the database; requests that wait at the same time share one move
-// of it, so that payments of one merchant do not queue behind one row. An address that is not used after all is handed
-// out again by this process; only a crash leaves a hole.
+// of it, so that payments of one merchant do not queue behind one row. An address of which it is certain that no
+// payment uses it is handed out again by this process; a crash and a COMMIT without an answer leave a hole.
 type allocator struct {
 	store *store.Store
 	used  func(context.Context, uint64, []string) (map[string]bool, error)
@@ -94,7 +94,7 @@ func (a *allocator) take(ctx context.Context, keyID, merchantID string, chainID 
 	}
 }
 
-// giveBack returns an address that no committed payment uses.
+// giveBack returns an address that certainly no payment uses.
 func (a *allocator) giveBack(keyID string, p place) {
 	a.mu.Lock()
 	k := a.keys[keyID]

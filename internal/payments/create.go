@@ -79,17 +79,23 @@ func (s *Service) Create(ctx context.Context, r Request, also func(*store.Tx, mo
 		return models.Payment{}, err
 	}
 	p.AccountKeyID, p.AddressIndex, p.Address, p.DerivationPath = *m.AccountKeyID, place.index, place.address, place.path
+	committing := false
 	err = s.store.InTx(ctx, func(tx *store.Tx) error {
+		committing = false
 		if err := tx.InsertPayment(ctx, p); err != nil {
 			return err
 		}
 		if err := s.publish(ctx, tx, Announcement{Type: webhook.PaymentCreated, Payment: p}, nil, nil); err != nil {
 			return err
 		}
-		return also(tx, p)
+		err := also(tx, p)
+		committing = err == nil
+		return err
 	})
 	if err != nil {
-		s.allocator.giveBack(*m.AccountKeyID, place)
+		if !committing { // a COMMIT that failed may have been carried out: its address is never handed out again
+			s.allocator.giveBack(*m.AccountKeyID, place)
+		}
 		var taken *store.OrderTakenError
 		if errors.As(err, &taken) {
 			return models.Payment{}, s.orderTaken(ctx, r.MerchantID, taken.OrderID, err)

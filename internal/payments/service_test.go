@@ -372,6 +372,33 @@ func TestConcurrentCreation(t *testing.T) {
 	})
 }
 
+// TestAnAddressIsHandedOutOnce: a payment that is refused gives its address back; one whose COMMIT has no answer may
+// exist, and keeps it.
+func TestAnAddressIsHandedOutOnce(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		h := newHouse(t, s, nil)
+		refusal := errors.New("refused")
+		create := func(ctx context.Context, also func() error) (models.Payment, error) {
+			r := Request{MerchantID: h.merchant.ID, Chain: "ethereum", Asset: "USDC", AmountDecimal: "1.5"}
+			return h.Create(ctx, r, func(*store.Tx, models.Payment) error { return also() })
+		}
+		fine := func() error { return nil }
+		if _, err := create(t.Context(), func() error { return refusal }); !errors.Is(err, refusal) {
+			t.Fatal(err)
+		}
+		if p, err := create(t.Context(), fine); err != nil || p.AddressIndex != 0 {
+			t.Fatalf("after a refusal: index %d, %v", p.AddressIndex, err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		if _, err := create(ctx, func() error { cancel(); return nil }); err == nil {
+			t.Fatal("the COMMIT had an answer")
+		}
+		if p, err := create(t.Context(), fine); err != nil || p.AddressIndex != 2 {
+			t.Fatalf("after a COMMIT without an answer: index %d, %v", p.AddressIndex, err)
+		}
+	})
+}
+
 func TestAUsedAddressIsSkipped(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		h := newHouse(t, s, func(o *Options) {

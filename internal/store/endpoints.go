@@ -99,6 +99,19 @@ func (q *Queries) GateEndpoint(ctx context.Context, id string, until time.Time) 
 		Where("id = ? AND (not_before IS NULL OR not_before < ?)", id, until).UpdateColumn("not_before", until).Error)
 }
 
+// EndpointTimeouts tells how long a request may take, by the id of the endpoint, where one sets that for itself.
+func (q *Queries) EndpointTimeouts(ctx context.Context) (map[string]time.Duration, error) {
+	var rows []models.Endpoint
+	if err := q.with(ctx).Select("id, timeout_ms").Where("timeout_ms IS NOT NULL").Find(&rows).Error; err != nil {
+		return nil, wrap("timeouts of endpoints", err)
+	}
+	timeouts := make(map[string]time.Duration, len(rows))
+	for _, e := range rows {
+		timeouts[e.ID] = time.Duration(*e.TimeoutMS) * time.Millisecond
+	}
+	return timeouts, nil
+}
+
 // HoldDeliveries holds every pending delivery of an endpoint, except tests, and returns how many.
 func (tx *Tx) HoldDeliveries(ctx context.Context, endpointID string, now time.Time) (int64, error) {
 	res := tx.with(ctx).Exec("UPDATE deliveries SET state = 'held', parked = FALSE, updated_at = ? WHERE endpoint_id = ? AND state = 'pending' AND event_type <> 'webhook.test'",
