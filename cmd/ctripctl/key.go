@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -12,7 +14,9 @@ import (
 )
 
 func (sh *shell) key() *cobra.Command {
-	return sh.group("key", "Create, list and revoke API keys", sh.keyCreate(), sh.keyList(), sh.keyRevoke())
+	g := sh.group("key", "Create, list and revoke API keys; re-encrypt what the master keys sealed", sh.keyCreate(), sh.keyList(), sh.keyRevoke(), sh.keyReencrypt())
+	g.Aliases = []string{"keys"}
+	return g
 }
 
 func scopeNames(scopes []models.Scope) string {
@@ -96,6 +100,32 @@ func (sh *shell) keyRevoke() *cobra.Command {
 			}{k}, func() error {
 				return sh.facts("", "id", k.ID, "merchant", k.MerchantID, "name", k.Name, "revoked", when(k.RevokedAt))
 			})
+		}),
+	}
+}
+
+func (sh *shell) keyReencrypt() *cobra.Command {
+	return &cobra.Command{
+		Use: "reencrypt", Short: "Seal every stored secret under the first of MASTER_KEYS", Args: cobra.NoArgs,
+		Long: `Seal every stored secret that lies under an older master key again under the first of MASTER_KEYS: signing secrets, custom
+headers, client keys and kept answers. Beside live processes, and as often as you like: it goes on where it was.
+
+To rotate: put the new key in front of the old ones and restart every process; run this; when it says that nothing is left,
+remove the old keys and restart again. Exits with 1 while a value is left that no key opens.`,
+		Example: "  ctripctl keys reencrypt",
+		RunE: sh.atDesk(func(ctx context.Context, d *ops.Desk, _ []string) error {
+			r, err := d.Reencrypt(ctx, func(r ops.Reencryption) { sh.progress("re-encrypted", r.Checked, r.Total) })
+			if err != nil {
+				return err
+			}
+			err = sh.answer(r, func() error {
+				note := "Nothing lies under another key."
+				if len(r.Unreadable) > 0 {
+					note = "Some values were not readable; they are as they were."
+				}
+				return sh.facts(note, "key", r.Key, "values", fmt.Sprint(r.Checked), "re-encrypted", fmt.Sprint(r.Reencrypted), "unreadable", fmt.Sprint(len(r.Unreadable)))
+			})
+			return errors.Join(err, r.Err())
 		}),
 	}
 }

@@ -53,7 +53,7 @@ func (h *handlers) idempotent(ctx context.Context, key *string, run func(keep fu
 		if err != nil {
 			return err
 		}
-		sealed, err := h.vault.Seal(plain, recordPlace(x, *key))
+		sealed, err := h.vault.Seal(plain, models.AnswerPlace(x.merchant.ID, x.method, x.path, *key))
 		if err != nil {
 			return err
 		}
@@ -89,7 +89,7 @@ func (h *handlers) replay(ctx context.Context, key string) (*kept, error) {
 	if r.RequestHash != x.bodyHash {
 		return nil, NewProblem(CodeIdempotencyKeyReused, "The key was first used with another body. Use a new key for a new request.")
 	}
-	plain, err := h.vault.Open(r.Answer, recordPlace(x, key))
+	plain, err := h.vault.Open(r.Answer, models.AnswerPlace(x.merchant.ID, x.method, x.path, key))
 	if err != nil {
 		return nil, err
 	}
@@ -103,10 +103,6 @@ func (h *handlers) replay(ctx context.Context, key string) (*kept, error) {
 	}
 	header.Set("Idempotency-Replayed", "true")
 	return &kept{status: a.Status, header: header, body: a.Body}, nil
-}
-
-func recordPlace(x exchange, key string) string {
-	return "idempotency_keys/" + x.merchant.ID + " " + x.method + " " + x.path + " " + key + "/answer"
 }
 
 func orEmpty(a *kept) kept {

@@ -88,8 +88,3 @@ func (s *Service) audit(ctx context.Context, tx *store.Tx, by By, action string,
 		At: s.now(), Actor: by.Actor, IP: by.IP, Action: action, Subject: e.ID, Merchant: e.MerchantID, Detail: detail,
 	})
 }
-
-// Places in the vault's book: what a sealed value is bound to.
-func secretPlace(id string) string  { return "endpoint_secrets/" + id + "/secret" }
-func headersPlace(id string) string { return "webhook_endpoints/" + id + "/headers" }
-func keyPlace(id string) string     { return "webhook_endpoints/" + id + "/client_key" }

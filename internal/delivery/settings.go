@@ -133,7 +133,7 @@ func (s *Service) applyHeaders(e *models.Endpoint, custom map[string]string, bad
 	}
 	plain, err := json.Marshal(custom)
 	if err == nil {
-		e.HeadersSealed, err = s.Vault.Seal(plain, headersPlace(e.ID))
+		e.HeadersSealed, err = s.Vault.Seal(plain, models.HeadersPlace(e.ID))
 	}
 	if err != nil {
 		bad("headers", "", "could not be encrypted: %v", err)
@@ -150,7 +150,7 @@ func (s *Service) applyClientCert(e *models.Endpoint, c ClientCert, bad func(fie
 		bad("client_cert", "", "must be a certificate chain and its unencrypted private key in PEM")
 		return
 	}
-	sealed, err := s.Vault.Seal([]byte(c.KeyPEM), keyPlace(e.ID))
+	sealed, err := s.Vault.Seal([]byte(c.KeyPEM), models.ClientKeyPlace(e.ID))
 	if err != nil {
 		bad("client_cert", "", "could not be encrypted: %v", err)
 		return

@@ -120,7 +120,7 @@ func (s *Service) open(ctx context.Context, id string, now time.Time) (*target, 
 		}
 	}
 	if len(e.HeadersSealed) > 0 {
-		plain, err := s.Vault.Open(e.HeadersSealed, headersPlace(id))
+		plain, err := s.Vault.Open(e.HeadersSealed, models.HeadersPlace(id))
 		if err != nil {
 			return nil, fmt.Errorf("delivery: open headers of %s: %w", id, err)
 		}
@@ -130,7 +130,7 @@ func (s *Service) open(ctx context.Context, id string, now time.Time) (*target, 
 	}
 	t.tls = egress.TLSSettings{CAPEM: e.CAPEM, SPKIPins: e.SPKIPins, ClientCertPEM: e.ClientCertPEM}
 	if len(e.ClientKeySealed) > 0 {
-		key, err := s.Vault.Open(e.ClientKeySealed, keyPlace(id))
+		key, err := s.Vault.Open(e.ClientKeySealed, models.ClientKeyPlace(id))
 		if err != nil {
 			return nil, fmt.Errorf("delivery: open client key of %s: %w", id, err)
 		}
@@ -141,7 +141,7 @@ func (s *Service) open(ctx context.Context, id string, now time.Time) (*target, 
 
 // openSecret decrypts one secret of an endpoint.
 func (s *Service) openSecret(row models.EndpointSecret) (webhook.Secret, error) {
-	plain, err := s.Vault.Open(row.Sealed, secretPlace(row.ID))
+	plain, err := s.Vault.Open(row.Sealed, models.SecretPlace(row.ID))
 	if err != nil {
 		return webhook.Secret{}, fmt.Errorf("delivery: open secret %s: %w", row.ID, err)
 	}

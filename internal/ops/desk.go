@@ -100,8 +100,8 @@ func missing(err error, kind, id string) error {
 	return err
 }
 
-// endpoints makes the room of endpoints, which needs the master keys and the rules for outgoing requests.
-func (d *Desk) endpoints() (*delivery.Service, error) {
+// vault opens what the master keys sealed.
+func (d *Desk) vault() (*vault.Vault, error) {
 	if err := d.cfg.Need("MASTER_KEYS"); err != nil {
 		return nil, err
 	}
@@ -109,7 +109,12 @@ func (d *Desk) endpoints() (*delivery.Service, error) {
 	for _, k := range d.cfg.MasterKeys {
 		keys = append(keys, vault.Key{ID: k.ID, Secret: k.Key})
 	}
-	safe, err := vault.New(keys)
+	return vault.New(keys)
+}
+
+// endpoints makes the room of endpoints, which needs the master keys and the rules for outgoing requests.
+func (d *Desk) endpoints() (*delivery.Service, error) {
+	safe, err := d.vault()
 	if err != nil {
 		return nil, err
 	}
