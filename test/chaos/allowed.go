@@ -6,10 +6,9 @@ package main
 // excuses one more acceptance of what it carried. When Redis lost its memory, nobody but a worker itself could know what
 // that had in work: each such request excuses one more acceptance too, whether or not it came to be on record.
 func (o *oracle) allow() {
-	excused := make(map[*Request]bool)
-	excuse := func(row *Row, r *Request) {
-		excused[r] = true
-		row.Allowed += len(r.Events)
+	excuse := func(f Fault, r *Request) {
+		o.excused[r] = f
+		o.row(f).Allowed += len(r.Events)
 		o.v.Allowed += len(r.Events)
 	}
 	for _, s := range o.Strikes {
@@ -18,8 +17,8 @@ func (o *oracle) allow() {
 			row.InWork += len(s.Crashed.Active)
 			for _, id := range s.Crashed.Held {
 				for _, r := range o.of(id) {
-					if r.Accepted && !o.recorded[r] && !excused[r] && !r.At.After(s.At.Add(crashSlack)) {
-						excuse(row, r)
+					if r.Accepted && !o.recorded[r] && !o.inFlight(r) && !r.At.After(s.At.Add(crashSlack)) {
+						excuse(s.Fault, r)
 					}
 				}
 			}
@@ -28,8 +27,8 @@ func (o *oracle) allow() {
 			row.InWork += len(s.Forgotten.Active)
 			for _, id := range s.Forgotten.Active {
 				for _, r := range o.of(id) {
-					if r.Accepted && !excused[r] && r.At.After(s.At.Add(-inWork)) && r.At.Before(s.At.Add(inWork)) {
-						excuse(row, r)
+					if r.Accepted && !o.inFlight(r) && r.At.After(s.At.Add(-inWork)) && r.At.Before(s.At.Add(inWork)) {
+						excuse(s.Fault, r)
 						break
 					}
 				}
@@ -45,4 +44,10 @@ func (o *oracle) of(id string) []*Request {
 		return nil
 	}
 	return o.requests[target{d.WebhookID, d.Endpoint}]
+}
+
+// inFlight reports whether a request is counted as in flight at a crash already.
+func (o *oracle) inFlight(r *Request) bool {
+	_, ok := o.excused[r]
+	return ok
 }

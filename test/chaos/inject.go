@@ -20,7 +20,7 @@ func (i *injector) Do(s Step) {
 		i.load.Order(s.Payments)
 		i.wait(s.After, nil)
 		i.struck(s.Fault)
-		i.t.Logf("%-24s %s", s.Fault, s.Variant)
+		i.t.Logf("%s %s %s", time.Now().Format(time.TimeOnly), s.Fault, s.Variant)
 		inject[s.Fault](i, s)
 	}
 	i.wait(s.Gap, nil)
@@ -176,5 +176,5 @@ func (i *injector) killAt(s Step) {
 	<-i.Process(shot).Done()
 	work := i.buried(shot, s.Back)
 	i.strikes = append(i.strikes, Strike{Fault: s.Fault, At: time.Now(), Crashed: work})
-	i.t.Logf("%-24s %s, %s with %d in work", s.Fault, s.Variant, shot, len(work.Active))
+	i.t.Logf("%s %s %s, %s with %d in work", time.Now().Format(time.TimeOnly), s.Fault, s.Variant, shot, len(work.Active))
 }

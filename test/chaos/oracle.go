@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -138,6 +139,7 @@ type oracle struct {
 	requests map[target][]*Request // by webhook-id and endpoint
 	accepted map[target][]*Request // by event and endpoint
 	recorded map[*Request]bool     // acceptances of which the record knows
+	excused  map[*Request]Fault    // acceptances that were in flight at a crash
 }
 
 // Judge says what the evidence proves.
@@ -147,6 +149,7 @@ func Judge(e Evidence) Verdict {
 	o := &oracle{
 		Evidence: e, v: Verdict{ByFault: make(map[Fault]*Row)}, rows: make(map[target]*Delivery), byID: make(map[string]*Delivery),
 		requests: make(map[target][]*Request), accepted: make(map[target][]*Request), recorded: make(map[*Request]bool),
+		excused: make(map[*Request]Fault),
 	}
 	for _, s := range e.Strikes {
 		o.row(s.Fault).Times++
@@ -154,9 +157,9 @@ func Judge(e Evidence) Verdict {
 	o.readRows()
 	o.readRequests()
 	o.match()
+	o.allow()
 	o.count()
 	o.sequences()
-	o.allow()
 	o.recoveries()
 	for _, left := range e.Left {
 		o.v.problem("left over: %s", left)
@@ -265,15 +268,38 @@ func (o *oracle) count() {
 		} else {
 			o.v.problem("%s (%s) was accepted at %s and its state is %s", t.webhookID, d.ID, t.endpoint, d.State)
 		}
+		o.duplicates(t, got)
 		for _, r := range got[1:] {
-			o.v.Duplicates++
-			o.row(o.strikeAfter(got[0].At.Add(-crashSlack))).Duplicates++
 			if r.WebhookID != got[0].WebhookID {
 				o.v.Foreign++
 				o.v.problem("%s came to %s under two ids: %s and %s", t.webhookID, t.endpoint, got[0].WebhookID, r.WebhookID)
 			}
 		}
 	}
+}
+
+// duplicates counts the acceptances after the first one, and holds that for each of them another was in flight at a crash.
+func (o *oracle) duplicates(t target, got []*Request) {
+	extra := len(got) - 1
+	o.v.Duplicates += extra
+	for _, r := range got {
+		if f, ok := o.excused[r]; ok && extra > 0 {
+			extra--
+			o.row(f).Duplicates++
+		}
+	}
+	if extra > 0 {
+		o.row(o.strikeAfter(got[0].At.Add(-crashSlack))).Duplicates += extra
+		o.v.problem("%s came to %s %d times more than crashes excuse: at %s", t.webhookID, t.endpoint, extra, times(got))
+	}
+}
+
+func times(rs []*Request) string {
+	var all []string
+	for _, r := range rs {
+		all = append(all, r.At.Format("15:04:05.000"))
+	}
+	return strings.Join(all, ", ")
 }
 
 // strikeAfter is the first fault that struck from a moment on, "" when none did.

@@ -66,7 +66,7 @@ func TestJudge(t *testing.T) {
 		"nobody asked": {func(e *Evidence) { e.Wanted = e.Wanted[1:] },
 			"events=12 delivered=12 lost=0 duplicates=0 foreign=0 allowed=0", "nobody asked for it"},
 		"a duplicate without a crash": {func(e *Evidence) { again(e, 40) },
-			"events=12 delivered=12 lost=0 duplicates=1 foreign=0 allowed=0", "1 duplicates, and only 0"},
+			"events=12 delivered=12 lost=0 duplicates=1 foreign=0 allowed=0", "1 duplicates, and only 0 were"},
 		"a duplicate after a crash": {func(e *Evidence) { again(e, 40); killed(e, 0.1) },
 			"events=12 delivered=12 lost=0 duplicates=1 foreign=0 allowed=1", ""},
 		"two duplicates after one crash": {func(e *Evidence) { again(e, 40); again(e, 50); killed(e, 0.1) },
@@ -84,6 +84,10 @@ func TestJudge(t *testing.T) {
 			again(e, 2)
 			e.Strikes = append(e.Strikes, Strike{Fault: FlushRedis, At: sec(0.1), Forgotten: &Work{Active: []string{e.Deliveries[0].ID}}})
 		}, "events=12 delivered=12 lost=0 duplicates=1 foreign=0 allowed=1", ""},
+		"excused for another": {func(e *Evidence) {
+			again(e, 40)
+			e.Strikes = append(e.Strikes, Strike{Fault: FlushRedis, At: sec(0.1), Forgotten: &Work{Active: []string{"dlv_evt_0_1b"}}})
+		}, "events=12 delivered=12 lost=0 duplicates=1 foreign=0 allowed=1", "evt_0_1 came to a 1 times more than crashes excuse"},
 		"a duplicate of what was not in work then": {func(e *Evidence) {
 			again(e, 2)
 			e.Strikes = append(e.Strikes, Strike{Fault: FlushRedis, At: sec(0.1), Forgotten: &Work{Held: []string{e.Deliveries[0].ID}}})

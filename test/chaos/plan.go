@@ -56,6 +56,9 @@ func (f Fault) kills() bool {
 // forgets reports whether a fault makes Redis lose what it knows, or some of it.
 func (f Fault) forgets() bool { return f == FlushRedis || f == EmptyRedis || f == KillRedis }
 
+// upsets reports whether a fault is one of the receiver.
+func (f Fault) upsets() bool { return f == FlapReceiver || f == HangReceiver || f == SlowReceiver }
+
 // workers are the processes of which one is the victim.
 var workers = []string{"worker", "worker-2"}
 

@@ -5,51 +5,27 @@ import (
 	"time"
 )
 
-// recoveries measures how long what a strike held up was held up. After the death of a worker that is what it had in
-// work, after anything else everything that was open.
+// life is what became of one delivery.
+type life struct {
+	row       *Delivery
+	requests  []*Request
+	done      time.Time // of the first acceptance that is on record, zero when there is none
+	refused   []time.Time
+	abandoned []time.Time // when a worker died that had it in work
+}
+
+// recoveries measures how long what a strike held up was held up.
+//
+// After the death of a worker that is everything that it had in work and not yet on record, until it comes to the receiver
+// again. After trouble of the receiver it is what that refused, until it is accepted. After anything else it is what was
+// open, until it is accepted, without what waited for another reason: refused by the receiver, or in work at a death.
 func (o *oracle) recoveries() {
-	next := func(t target, after time.Time) (time.Time, bool) {
-		for _, r := range o.requests[t] {
-			if r.At.After(after) {
-				return r.At, true
-			}
-		}
-		return time.Time{}, false
-	}
-	type life struct {
-		t             target
-		created, done time.Time
-	}
-	var lives []life
-	for _, d := range o.byID {
-		t := target{d.WebhookID, d.Endpoint}
-		l := life{t: t, created: d.CreatedAt}
-		for _, r := range o.requests[t] {
-			if r.Accepted && o.recorded[r] {
-				l.done = r.At
-				break
-			}
-		}
-		lives = append(lives, l)
-	}
+	lives := o.lives()
 	for _, s := range o.Strikes {
 		row := o.row(s.Fault)
-		if s.Crashed != nil {
-			for _, id := range s.Crashed.Active {
-				if d := o.byID[id]; d != nil && !o.doneBy(d, s.At) {
-					if at, ok := next(target{d.WebhookID, d.Endpoint}, s.At.Add(crashSlack)); ok {
-						row.Recovery = append(row.Recovery, at.Sub(s.At))
-					}
-				}
-			}
-			continue
-		}
 		for _, l := range lives {
-			if l.created.After(s.At) || l.done.IsZero() || !l.done.After(s.At) {
-				continue
-			}
-			if at, ok := next(l.t, s.At); ok {
-				row.Recovery = append(row.Recovery, at.Sub(s.At))
+			if until, ok := l.heldUp(s); ok {
+				row.Recovery = append(row.Recovery, until.Sub(s.At))
 			}
 		}
 	}
@@ -58,17 +34,53 @@ func (o *oracle) recoveries() {
 	}
 }
 
-// doneBy reports whether an acceptance that is on record came before a moment.
-func (o *oracle) doneBy(d *Delivery, t time.Time) bool {
-	return slices.ContainsFunc(o.requests[target{d.WebhookID, d.Endpoint}], func(r *Request) bool {
-		return r.Accepted && o.recorded[r] && !r.At.After(t.Add(crashSlack))
-	})
+func (o *oracle) lives() []*life {
+	var all []*life
+	byID := make(map[string]*life)
+	for id, d := range o.byID {
+		l := &life{row: d, requests: o.of(id)}
+		for _, r := range l.requests {
+			if r.Accepted && o.recorded[r] && l.done.IsZero() {
+				l.done = r.At
+			}
+			if !r.Accepted {
+				l.refused = append(l.refused, r.At)
+			}
+		}
+		all, byID[id] = append(all, l), l
+	}
+	for _, s := range o.Strikes {
+		if s.Crashed == nil {
+			continue
+		}
+		for _, id := range s.Crashed.Active {
+			if l := byID[id]; l != nil {
+				l.abandoned = append(l.abandoned, s.At)
+			}
+		}
+	}
+	return all
 }
 
-// quantile is the p-th part of sorted durations, 0 of none.
-func quantile(sorted []time.Duration, p float64) time.Duration {
-	if len(sorted) == 0 {
-		return 0
+// heldUp tells until when a strike held a delivery up, if it did.
+func (l *life) heldUp(s Strike) (time.Time, bool) {
+	if l.done.IsZero() {
+		return time.Time{}, false
 	}
-	return sorted[min(len(sorted)-1, int(p*float64(len(sorted))))]
+	between := func(t time.Time) bool { return t.After(s.At) && t.Before(l.done) }
+	switch {
+	case s.Crashed != nil:
+		if !slices.ContainsFunc(l.abandoned, s.At.Equal) {
+			return time.Time{}, false
+		}
+		i := slices.IndexFunc(l.requests, func(r *Request) bool { return r.At.After(s.At.Add(crashSlack)) })
+		if i < 0 || !l.done.After(s.At.Add(crashSlack)) {
+			return time.Time{}, false
+		}
+		return l.requests[i].At, true
+	case s.Fault.upsets():
+		return l.done, slices.ContainsFunc(l.refused, between) && !slices.ContainsFunc(l.abandoned, between)
+	}
+	before := func(t time.Time) bool { return t.Before(l.done) }
+	return l.done, !l.row.CreatedAt.After(s.At) && l.done.After(s.At) && !slices.ContainsFunc(l.refused, before) && !slices.ContainsFunc(l.abandoned, before)
 }

@@ -23,7 +23,7 @@ func report(out io.Writer, p Plan, v Verdict, revived int, flush *rebuilt, took 
 			inWork = fmt.Sprint(r.InWork)
 		}
 		fmt.Fprintf(out, "| %s | %d | %d | %d | %d | %s | %s | %s |\n", name, r.Times, r.Lost, r.Duplicates, r.Allowed, inWork,
-			seconds(quantile(r.Recovery, 0.5)), seconds(quantile(r.Recovery, 1)))
+			recovery(r.Recovery, 0.5), recovery(r.Recovery, 1))
 	}
 	fmt.Fprintln(out)
 	if flush != nil {
@@ -53,4 +53,19 @@ func (v Verdict) byName() []Fault {
 	}
 	slices.SortFunc(names, func(a, b Fault) int { return cmp.Compare(place(a), place(b)) })
 	return names
+}
+
+// quantile is the p-th part of sorted durations, 0 of none.
+func quantile(sorted []time.Duration, p float64) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[min(len(sorted)-1, int(p*float64(len(sorted))))]
+}
+
+func recovery(sorted []time.Duration, p float64) string {
+	if len(sorted) == 0 {
+		return ""
+	}
+	return seconds(quantile(sorted, p))
 }

@@ -1,0 +1,311 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func command(args ...string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "*%d\r\n", len(args))
+	for _, a := range args {
+		fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(a), a)
+	}
+	return b.String()
+}
+
+func bulk(s string) string { return fmt.Sprintf("$%d\r\n%s\r\n", len(s), s) }
+
+// through reads messages until the text ends, and returns what would be passed on.
+func through(t *testing.T, next func(*bufio.Reader) ([]byte, func(), error), text string) (passed string, afters []func(), err error) {
+	t.Helper()
+	r := bufio.NewReader(strings.NewReader(text))
+	var all bytes.Buffer
+	for {
+		message, after, err := next(r)
+		all.Write(message)
+		if after != nil {
+			afters = append(afters, after)
+		}
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			return all.String(), afters, err
+		}
+	}
+}
+
+const queue = "asynq:{wh:0}:"
+
+var (
+	dequeue = command("evalsha", "sha", "4", queue+"pending", queue+"paused", queue+"active", queue+"lease", "1", queue+"t:")
+	done    = func(id string) string {
+		return command("EVALSHA", "sha", "3", queue+"active", queue+"lease", queue+"t:"+id, id)
+	}
+	retry = func(id string) string {
+		return command("EVALSHA", "sha", "4", queue+"t:"+id, queue+"active", queue+"lease", queue+"retry", id)
+	}
+	message = func(id string) string {
+		return bulk("\x0a\x0csend_webhook\x12{\"delivery_id\":\"x\"}\x1a\x10" + id + "\x22")
+	}
+)
+
+func TestRedisWire(t *testing.T) {
+	var traps traps
+	books := newTasks()
+	w := newRedisWire(&traps, books, "worker")
+	var caught []string
+	sprung := traps.Set(taskTaken, "worker", 2, func(whose string) { caught = append(caught, whose) })
+
+	sent := command("HELLO", "3") + dequeue + dequeue + dequeue + command("PING")
+	if passed, _, err := through(t, w.up, sent); err != nil || passed != sent {
+		t.Fatalf("%q, %v", passed, err)
+	}
+	answers := "%1\r\n+proto\r\n:3\r\n" + "_\r\n" + message("dlv_a:1") + "-NOSCRIPT No matching script.\r\n" + "+PONG\r\n"
+	if passed, _, err := through(t, w.down, answers); err != nil || passed != answers {
+		t.Fatalf("%q, %v", passed, err)
+	}
+	if !books.Has("dlv_a") || len(caught) != 0 {
+		t.Fatalf("one task taken: %v, caught %v", books.Work(), caught)
+	}
+	through(t, w.up, dequeue)
+	through(t, w.down, message("dlv_b:7"))
+	<-sprung
+	if !slices.Equal(caught, []string{"worker"}) {
+		t.Errorf("caught %v", caught)
+	}
+	through(t, w.up, retry("dlv_b:7")+command("EVALSHA", "sha", "2", queue+"t:dlv_c:1", queue+"pending", "x")+command("DEL", queue+"t:dlv_a:1"))
+	if work := books.Work(); !slices.Equal(work.Held, []string{"dlv_a", "dlv_b"}) || !slices.Equal(work.Active, []string{"dlv_a"}) {
+		t.Errorf("after a retry: %+v", work)
+	}
+	through(t, w.up, done("dlv_a:1"))
+	if work := books.Close(); !slices.Equal(work.Held, []string{"dlv_b"}) || len(work.Active) != 0 {
+		t.Errorf("after an ack: %+v", work)
+	}
+	if work := books.Work(); len(work.Held) != 0 {
+		t.Errorf("after its end: %+v", work)
+	}
+}
+
+func TestRedisWireOfASubscriber(t *testing.T) {
+	w := newRedisWire(&traps{}, newTasks(), "worker")
+	through(t, w.up, command("SUBSCRIBE", "asynq:cancel"))
+	pushed := ">3\r\n$9\r\nsubscribe\r\n$12\r\nasynq:cancel\r\n:1\r\n" + "*2\r\n$-1\r\n*0\r\n" + "|1\r\n+k\r\n+v\r\n#t\r\n"
+	if passed, _, err := through(t, w.down, pushed); err != nil || passed != pushed {
+		t.Errorf("%q, %v", passed, err)
+	}
+}
+
+func TestRedisWireRefusesNonsense(t *testing.T) {
+	for _, text := range []string{"GET k\r\n", "*0\r\n", "*1\r\n+PING\r\n", "*1\r\n$x\r\n", "\r\n"} {
+		if _, _, err := through(t, newRedisWire(&traps{}, newTasks(), "").up, text); !errors.Is(err, errNotRedis) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	for _, text := range []string{"?\r\n", "*x\r\n", "\r\n", "$99999999999999\r\n"} {
+		if _, _, err := through(t, newRedisWire(&traps{}, newTasks(), "").down, text); !errors.Is(err, errNotRedis) {
+			t.Errorf("answer %q: %v", text, err)
+		}
+	}
+}
+
+func pg(kind byte, body string) string {
+	b := binary.BigEndian.AppendUint32([]byte{kind}, uint32(len(body)+4))
+	return string(b) + body
+}
+
+func startup() string { return pg('x', "\x00\x03\x00\x00user\x00me\x00\x00")[1:] }
+
+const (
+	loadSQL   = "SELECT d.id FROM deliveries d JOIN webhook_endpoints w ON w.id = d.endpoint_id"
+	recordSQL = "WITH v AS (SELECT 1), made AS (INSERT INTO attempts (id) SELECT 1) UPDATE deliveries d SET state = v.state"
+)
+
+func prepare(name, sql string) string { return pg('P', name+"\x00"+sql+"\x00\x00\x00") + pg('S', "") }
+func execute(name string) string {
+	return pg('B', "\x00"+name+"\x00\x00\x00\x00\x00\x00\x00") + pg('E', "\x00\x00\x00\x00\x00") + pg('S', "")
+}
+
+var (
+	ready    = pg('Z', "I")
+	answered = pg('2', "") + pg('C', "UPDATE 1\x00") + ready
+	refused  = pg('E', "SERROR\x00\x00") + ready
+)
+
+func TestPostgresWire(t *testing.T) {
+	tests := map[string]struct {
+		moment   string
+		nth      int
+		up, down string
+		sprung   bool
+		dropped  bool
+	}{
+		"a row was read":                {rowLoaded, 1, execute("load"), answered, true, false},
+		"the second of two":             {rowLoaded, 2, execute("load") + execute("load"), answered + answered, true, false},
+		"only one of two":               {rowLoaded, 2, execute("load"), answered, false, false},
+		"another statement":             {rowLoaded, 1, execute("other"), answered, false, false},
+		"a commit on its way back":      {commitOnWay, 1, execute("other") + execute("record"), answered + answered, true, false},
+		"not yet answered":              {commitOnWay, 1, execute("other") + execute("record"), answered, false, false},
+		"a commit that failed":          {commitOnWay, 1, execute("record"), refused, false, false},
+		"a failure before it":           {commitOnWay, 1, execute("other") + execute("record"), refused + answered, true, false},
+		"a simple query":                {commitOnWay, 1, pg('Q', recordSQL+"\x00"), answered, true, false},
+		"a commit about to be sent":     {commitSent, 1, execute("record"), "", true, true},
+		"another one about to be sent":  {commitSent, 1, execute("load"), "", false, false},
+		"the worker of another process": {"none of these", 1, execute("record"), answered, false, false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			var traps traps
+			w := newPostgresWire(&traps, "worker")
+			hello := startup() + prepare("load", loadSQL) + prepare("record", recordSQL) + prepare("other", "SELECT 1")
+			if passed, _, err := through(t, w.up, hello); err != nil || passed != hello {
+				t.Fatalf("%q, %v", passed, err)
+			}
+			through(t, w.down, pg('R', "\x00\x00\x00\x00")+ready+pg('1', "")+ready+pg('1', "")+ready+pg('1', "")+ready)
+			sprung := traps.Set(tt.moment, "worker", tt.nth, func(string) {})
+			passed, _, err := through(t, w.up, tt.up)
+			if tt.dropped != errors.Is(err, errDropped) || !tt.dropped && passed != tt.up || tt.dropped && strings.HasSuffix(passed, pg('S', "")) {
+				t.Errorf("passed on %q, %v", passed, err)
+			}
+			if passed, _, err := through(t, w.down, tt.down); err != nil || passed != tt.down {
+				t.Errorf("passed back %q, %v", passed, err)
+			}
+			select {
+			case <-sprung:
+				if !tt.sprung {
+					t.Error("the trap sprang")
+				}
+			default:
+				if tt.sprung {
+					t.Error("the trap did not spring")
+				}
+			}
+		})
+	}
+}
+
+func TestPostgresWireAfterwards(t *testing.T) {
+	var traps traps
+	w := newPostgresWire(&traps, "worker")
+	through(t, w.up, startup()+pg('Q', recordSQL+"\x00"))
+	through(t, w.down, ready)
+	sprung := traps.Set(commitKnown, "", 1, func(string) {})
+	passed, afters, err := through(t, w.down, answered)
+	if err != nil || passed != answered || len(afters) != 1 {
+		t.Fatalf("%q, %d, %v", passed, len(afters), err)
+	}
+	select {
+	case <-sprung:
+		t.Fatal("the trap sprang before the answer was passed on")
+	default:
+	}
+	afters[0]()
+	<-sprung
+	if _, _, err := through(t, w.down, "Z\x00\x00\x00\x01"); err == nil {
+		t.Error("a message of no length is none")
+	}
+}
+
+// echoWire passes bytes on as they come.
+type echoWire struct{}
+
+func (echoWire) up(r *bufio.Reader) ([]byte, func(), error) {
+	b, err := r.ReadByte()
+	if err != nil {
+		return nil, nil, err
+	}
+	return []byte{b}, nil, nil
+}
+
+func (e echoWire) down(r *bufio.Reader) ([]byte, func(), error) { return e.up(r) }
+
+func TestProxy(t *testing.T) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				_, _ = io.Copy(c, c)
+			}()
+		}
+	}()
+	p := newProxy(t, l.Addr().String(), func() wire { return echoWire{} })
+	t.Cleanup(p.close)
+	dial := func() net.Conn {
+		c, err := net.Dial("tcp4", p.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	say := func(c net.Conn) error {
+		if _, err := c.Write([]byte("hello")); err != nil {
+			return err
+		}
+		return hear(c)
+	}
+	first := dial()
+	if err := say(first); err != nil {
+		t.Fatal(err)
+	}
+	p.Silence()
+	_, _ = first.Write([]byte("hello"))
+	_ = first.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+	if _, err := first.Read(make([]byte, 1)); err == nil {
+		t.Error("a silent proxy passes on")
+	}
+	_ = first.SetReadDeadline(time.Time{})
+	second := dial()
+	p.Speak()
+	if err := hear(first); err != nil {
+		t.Errorf("what was said in silence: %v", err)
+	}
+	if err := say(second); err != nil {
+		t.Errorf("who came in silence: %v", err)
+	}
+	p.Cut()
+	if err := say(first); err == nil {
+		t.Error("a connection that was cut still works")
+	}
+	if err := say(dial()); err != nil {
+		t.Errorf("after the cut: %v", err)
+	}
+	p.Refuse()
+	if err := say(dial()); err == nil {
+		t.Error("a connection was not refused")
+	}
+	p.Accept()
+	if err := say(dial()); err != nil {
+		t.Errorf("after the refusal: %v", err)
+	}
+}
+
+func hear(c net.Conn) error {
+	b := make([]byte, 5)
+	if _, err := io.ReadFull(c, b); err != nil {
+		return err
+	}
+	if string(b) != "hello" {
+		return fmt.Errorf("heard %q", b)
+	}
+	return nil
+}
