@@ -11,7 +11,6 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
 	"github.com/ctrip-gateway/ctrip/models"
-	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
 // TestBatchVerdicts has one row for every way in which a batch can be answered.
