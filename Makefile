@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup test check build generate quickstart env bench fuzz fuzz-short update-golden clean
+.PHONY: help setup test check build generate quickstart env bench chaos fuzz fuzz-short update-golden clean
 
 SERVICES := go run ./internal/testkit/cmd/services
 # Checks and the shipped binaries are compiled alike, so that they share the build cache.
@@ -36,6 +36,9 @@ env: ## write a .env with fresh secrets for docker compose
 
 bench: setup ## measure the gateway against its baselines (BENCH="deliver latency neighbour through", ARGS=--json)
 	@for name in $(BENCH); do go run ./bench $$name $(ARGS) || exit 1; done
+
+chaos: setup ## deliver 20,000 events through every fault (CHAOS_EVENTS, CHAOS_SEED, CHAOS_FAULTS)
+	@go run ./test/chaos
 
 fuzz: ## fuzz every target for FUZZTIME each (default 30s)
 	@scripts/fuzz $(FUZZTIME)

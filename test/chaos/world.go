@@ -76,8 +76,9 @@ func newWorld(t testkit.TB, p Plan) *world {
 	}
 	server := database.Host
 	for _, name := range processes {
-		w.tasks[name] = newTasks()
-		w.redis[name] = newProxy(t, w.Redis.Addr, func() wire { return newRedisWire(&w.traps, w.tasks[name], name) })
+		taken := newTasks()
+		w.tasks[name] = taken
+		w.redis[name] = newProxy(t, w.Redis.Addr, func() wire { return newRedisWire(&w.traps, taken, name) })
 		w.postgres[name] = newProxy(t, server, func() wire { return newPostgresWire(&w.traps, name) })
 		database.Host = w.postgres[name].addr
 		w.Start(name, "DATABASE_URL="+database.String(), "REDIS_URL=redis://"+w.redis[name].addr+"/0")
