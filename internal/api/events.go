@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 
@@ -70,8 +71,10 @@ func (h *handlers) eventsAfter(ctx context.Context, x exchange, f store.EventFil
 	case after == "" || after == "0":
 	case models.IsID(models.PrefixEvent, after):
 		m, err := h.store.MarkOf(ctx, x.merchant.ID, after)
-		if err != nil {
-			return nil, h.orNotFound(err, "event")
+		if errors.Is(err, models.ErrNotFound) {
+			return nil, Invalid(FieldError{Field: "after", Message: "names no event that you have: it is not yours, or its retention ended. after=0 begins with the oldest"})
+		} else if err != nil {
+			return nil, err
 		}
 		mark = m
 	default:

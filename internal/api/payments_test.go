@@ -37,7 +37,7 @@ type counter struct {
 	access *access.Service
 }
 
-func newCounter(t testing.TB, s *store.Store) *counter {
+func newCounter(t testing.TB, s *store.Store, change ...func(*Options)) *counter {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	chains := []config.Chain{
@@ -66,10 +66,14 @@ func newCounter(t testing.TB, s *store.Store) *counter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := New(Options{
+	o := Options{
 		Logger: log, Now: testNow, Store: s, Payments: pays, Deliveries: deliveries, Access: keys, Vault: v, Chains: chains,
 		Limits: config.API{Rate: 1000, Burst: 1000, MaxEndpoints: 20, MaxKeys: 20, MaxOpenPayments: 1000},
-	})
+	}
+	for _, f := range change {
+		f(&o)
+	}
+	server, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
