@@ -52,6 +52,11 @@ func (a *App) buildWorker(context.Context) error {
 		return err
 	}
 	a.part("batcher", batcher.Run)
+	replayer, err := delivery.NewReplayer(delivery.ReplayerOptions{Service: a.deliveries, Logger: a.log})
+	if err != nil {
+		return err
+	}
+	a.part("replayer", replayer.Run)
 	server, err := jobs.NewServer(jobs.ServerOptions{
 		Redis: a.redis, Client: a.jobs, Sender: sender, Concurrency: w.Concurrency, PollInterval: w.PollInterval,
 		RetryPollInterval: w.RetryPollInterval, ShutdownGrace: max(a.cfg.ShutdownGrace-stopMargin, time.Second), Logger: a.log,

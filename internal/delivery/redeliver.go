@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
@@ -40,16 +41,7 @@ func (s *Service) again(ctx context.Context, tx *store.Tx, by By, d models.Deliv
 	case models.DeliveryHeld:
 		return d, nil
 	default:
-		ev, err := tx.EventByID(ctx, d.EventID)
-		if err != nil {
-			return d, err
-		}
-		next = store.NewDelivery(ev, e, s.MaxAttempts, now)
-		next.ReplayOf = &d.ID
-		if d.EventType == string(webhook.WebhookTest) {
-			next.State = models.DeliveryPending
-		}
-		if next.AttemptBase, err = tx.AttemptsMade(ctx, d.EventID, d.EndpointID); err != nil {
+		if next, err = s.repeat(ctx, tx, d, e, now); err != nil {
 			return d, err
 		}
 		if err := tx.InsertDeliveries(ctx, []models.Delivery{next}); err != nil {
@@ -60,6 +52,21 @@ func (s *Service) again(ctx context.Context, tx *store.Tx, by By, d models.Deliv
 		At: now, Actor: by.Actor, IP: by.IP, Action: action, Subject: d.ID, Merchant: d.MerchantID,
 		Detail: map[string]string{"as": next.ID, "event_id": d.EventID, "endpoint_id": d.EndpointID},
 	})
+}
+
+// repeat is the row that sends the event of a finished delivery once more: a budget of its own, and attempts count on.
+func (s *Service) repeat(ctx context.Context, tx *store.Tx, d models.Delivery, e models.Endpoint, now time.Time) (models.Delivery, error) {
+	ev, err := tx.EventByID(ctx, d.EventID)
+	if err != nil {
+		return d, err
+	}
+	next := store.NewDelivery(ev, e, s.MaxAttempts, now)
+	next.ReplayOf = &d.ID
+	if d.EventType == string(webhook.WebhookTest) {
+		next.State = models.DeliveryPending
+	}
+	next.AttemptBase, err = tx.AttemptsMade(ctx, d.EventID, d.EndpointID)
+	return next, err
 }
 
 // runDead answers an operator who pressed Run on the task of a dead delivery, once however often the task comes.
