@@ -33,6 +33,8 @@ func (k kept) VisitEnableWebhookEndpointResponse(w http.ResponseWriter) error { 
 func (k kept) VisitDisableWebhookEndpointResponse(w http.ResponseWriter) error {
 	return k.write(w)
 }
-func (k kept) VisitTestWebhookEndpointResponse(w http.ResponseWriter) error { return k.write(w) }
-func (k kept) VisitRedeliverResponse(w http.ResponseWriter) error           { return k.write(w) }
-func (k kept) VisitCreateAPIKeyResponse(w http.ResponseWriter) error        { return k.write(w) }
+func (k kept) VisitTestWebhookEndpointResponse(w http.ResponseWriter) error   { return k.write(w) }
+func (k kept) VisitReplayWebhookEndpointResponse(w http.ResponseWriter) error { return k.write(w) }
+func (k kept) VisitCancelReplayResponse(w http.ResponseWriter) error          { return k.write(w) }
+func (k kept) VisitRedeliverResponse(w http.ResponseWriter) error             { return k.write(w) }
+func (k kept) VisitCreateAPIKeyResponse(w http.ResponseWriter) error          { return k.write(w) }

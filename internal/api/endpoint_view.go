@@ -26,8 +26,12 @@ func (h *handlers) endpointView(ctx context.Context, q reader, e models.Endpoint
 		Breaker: Breaker{State: e.BreakerState, OpenUntil: webhook.AtPtr(e.BreakerOpenUntil)}, CAPEM: orNull(e.CAPEM), ClientCertPEM: orNull(e.ClientCertPEM),
 		SPKIPins: append([]string{}, e.SPKIPins...), Events: []EventPattern{}, Headers: map[string]string{}, Secrets: []SecretInfo{},
 		MaxAttempts: e.MaxAttempts, MaxInFlight: e.MaxInFlight, Timeout: seconds(e.TimeoutMS),
-		RetryBase: seconds(e.RetryBaseMS), RetryMax: seconds(e.RetryMaxMS),
+		RetryBase: seconds(e.RetryBaseMS), RetryMax: seconds(e.RetryMaxMS), RateLimit: e.RateLimit, BatchMaxEvents: e.BatchMaxEvents,
 		LastSuccessAt: webhook.AtPtr(e.LastSuccessAt), CreatedAt: webhook.At(e.CreatedAt), UpdatedAt: webhook.At(e.UpdatedAt),
+	}
+	if e.BatchMaxWaitMS != nil {
+		wait := float64(*e.BatchMaxWaitMS) / 1000
+		v.BatchMaxWait = &wait
 	}
 	for _, p := range e.Events {
 		v.Events = append(v.Events, EventPattern(p))

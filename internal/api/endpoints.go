@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"time"
 
@@ -41,7 +42,8 @@ func (h *handlers) CreateWebhookEndpoint(ctx context.Context, r CreateWebhookEnd
 	set := delivery.Settings{
 		URL: &b.URL, Description: b.Description, Headers: deref(b.Headers), CAPEM: b.CAPEM, SPKIPins: b.SPKIPins, Events: patterns(b.Events),
 		TimeoutMS: millisOf(b.Timeout), MaxInFlight: asGiven(b.MaxInFlight), MaxAttempts: asGiven(b.MaxAttempts),
-		RetryBaseMS: millisOf(b.RetryBase), RetryMaxMS: millisOf(b.RetryMax),
+		RetryBaseMS: millisOf(b.RetryBase), RetryMaxMS: millisOf(b.RetryMax), RateLimit: asGiven(b.RateLimit),
+		BatchMaxEvents: asGiven(b.BatchMaxEvents), BatchMaxWaitMS: millisOfFraction(b.BatchMaxWait),
 	}
 	if b.ClientCert != nil {
 		set.ClientCert = &delivery.ClientCert{CertPEM: b.ClientCert.CertPEM, KeyPEM: b.ClientCert.KeyPEM}
@@ -74,7 +76,13 @@ func (h *handlers) UpdateWebhookEndpoint(ctx context.Context, r UpdateWebhookEnd
 	set := delivery.Settings{
 		URL: b.URL, Description: b.Description, Headers: deref(b.Headers), SPKIPins: b.SPKIPins, Events: patterns(b.Events),
 		TimeoutMS: millisOr(b.Timeout), MaxInFlight: intOr(b.MaxInFlight), MaxAttempts: intOr(b.MaxAttempts),
-		RetryBaseMS: millisOr(b.RetryBase), RetryMaxMS: millisOr(b.RetryMax),
+		RetryBaseMS: millisOr(b.RetryBase), RetryMaxMS: millisOr(b.RetryMax), RateLimit: intOr(b.RateLimit),
+		BatchMaxEvents: intOr(b.BatchMaxEvents),
+	}
+	if b.BatchMaxWait.Set {
+		if set.BatchMaxWaitMS = millisOfFraction(b.BatchMaxWait.Value); set.BatchMaxWaitMS == nil {
+			set.BatchMaxWaitMS = new((*int)(nil))
+		}
 	}
 	if b.CAPEM.Set {
 		pem := deref(b.CAPEM.Value)
@@ -287,6 +295,15 @@ func millisOf(seconds *int) **int {
 		return nil
 	}
 	ms := *seconds * 1000
+	p := &ms
+	return &p
+}
+
+func millisOfFraction(seconds *float64) **int {
+	if seconds == nil {
+		return nil
+	}
+	ms := int(math.Round(*seconds * 1000))
 	p := &ms
 	return &p
 }

@@ -119,7 +119,8 @@ func TestEveryRouteKeepsItsDoor(t *testing.T) {
 	payment := decoded[Payment](t, c.ask(theirs, "POST", "/api/v1/payments", `{"chain":"ethereum","asset":"native","amount":"1"}`), http.StatusCreated)
 	delivery := decoded[DeliveryList](t, c.ask(theirs, "GET", "/api/v1/deliveries", ""), http.StatusOK).Data[0]
 	apiKey := decoded[APIKeyList](t, c.ask(theirs, "GET", "/api/v1/api_keys", ""), http.StatusOK).Data[0]
-	ids := map[string]string{"payments": payment.ID, "events": delivery.EventID, "webhook_endpoints": endpoint.ID, "deliveries": delivery.ID, "api_keys": apiKey.ID}
+	replay := decoded[Replay](t, c.ask(theirs, "POST", "/api/v1/webhook_endpoints/"+endpoint.ID+"/replay", ""), http.StatusAccepted)
+	ids := map[string]string{"replays": *replay.ID, "payments": payment.ID, "events": delivery.EventID, "webhook_endpoints": endpoint.ID, "deliveries": delivery.ID, "api_keys": apiKey.ID}
 	lacking := make(map[string]string) // a key that has every scope but one
 	for i, scope := range models.Scopes {
 		rest := append(append([]models.Scope{}, models.Scopes[:i]...), models.Scopes[i+1:]...)

@@ -39,6 +39,7 @@ const (
 	CodeEndpointPaused        Code = "endpoint_paused"
 	CodeEndpointReadOnly      Code = "endpoint_read_only"
 	CodeLimitReached          Code = "limit_reached"
+	CodeReplayRunning         Code = "replay_running"
 	CodeNoAccountKey          Code = "no_account_key"
 	CodeVersionMismatch       Code = "version_mismatch"
 	CodeBodyTooLarge          Code = "body_too_large"
@@ -72,6 +73,7 @@ var kinds = []struct {
 	{CodeEndpointPaused, http.StatusConflict, "The endpoint was paused by the operator"},
 	{CodeEndpointReadOnly, http.StatusConflict, "The endpoint belongs to the deployment"},
 	{CodeLimitReached, http.StatusConflict, "A limit of the merchant is reached"},
+	{CodeReplayRunning, http.StatusConflict, "A replay to the endpoint is running"},
 	{CodeNoAccountKey, http.StatusConflict, "The merchant has no account key yet"},
 	{CodeVersionMismatch, http.StatusPreconditionFailed, "The resource has changed"},
 	{CodeBodyTooLarge, http.StatusRequestEntityTooLarge, "The body is too large"},
@@ -202,6 +204,7 @@ func problemOf(err error) *Problem {
 	var he *echo.HTTPError
 	var faults models.Faults
 	var taken *payments.OrderTakenError
+	var running *delivery.ReplayRunningError
 	switch {
 	case errors.As(err, &p):
 		return p
@@ -211,6 +214,8 @@ func problemOf(err error) *Problem {
 		return Unprocessable(fieldErrors(faults)...)
 	case errors.As(err, &taken):
 		return NewProblem(CodeOrderIDTaken, fmt.Sprintf("The order_id belongs to payment %s.", taken.PaymentID))
+	case errors.As(err, &running):
+		return NewProblem(CodeReplayRunning, fmt.Sprintf("Replay %s is still running: wait for its end or cancel it.", running.ID))
 	case errors.Is(err, payments.ErrChainUnavailable):
 		return NewProblem(CodeChainUnavailable, "No new block of this chain has been recorded for a while, so a payment on it could not be watched.").RetryAfter(30 * time.Second).Because(err)
 	case errors.Is(err, payments.ErrNotCancelable):

@@ -57,7 +57,8 @@ func (f *fuzzedCounter) things(t testing.TB, key, mark string) map[string]string
 	p := decoded[Payment](t, f.ask(key, "POST", "/api/v1/payments", `{"chain":"ethereum","asset":"native","amount":"1","order_id":"`+mark+`"}`), http.StatusCreated)
 	d := decoded[DeliveryList](t, f.ask(key, "GET", "/api/v1/deliveries", ""), http.StatusOK).Data[0]
 	k := decoded[APIKeyList](t, f.ask(key, "GET", "/api/v1/api_keys", ""), http.StatusOK).Data[0]
-	return map[string]string{"payments": p.ID, "events": d.EventID, "webhook_endpoints": e.ID, "deliveries": d.ID, "api_keys": k.ID}
+	r := decoded[Replay](t, f.ask(key, "POST", "/api/v1/webhook_endpoints/"+e.ID+"/replay", ""), http.StatusAccepted)
+	return map[string]string{"replays": *r.ID, "payments": p.ID, "events": d.EventID, "webhook_endpoints": e.ID, "deliveries": d.ID, "api_keys": k.ID}
 }
 
 // dice make choices: as the fuzzer's bytes say, and at random, but always alike, when these are used up.

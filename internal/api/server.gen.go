@@ -60,6 +60,12 @@ type ServerInterface interface {
 	// CancelPayment Cancel a payment
 	// (POST /api/v1/payments/{id}/cancel)
 	CancelPayment(ctx echo.Context, id PaymentID, params CancelPaymentParams) error
+	// GetReplay Get a replay
+	// (GET /api/v1/replays/{id})
+	GetReplay(ctx echo.Context, id ReplayID) error
+	// CancelReplay Cancel a replay
+	// (POST /api/v1/replays/{id}/cancel)
+	CancelReplay(ctx echo.Context, id ReplayID, params CancelReplayParams) error
 	// ListWebhookEndpoints List webhook endpoints
 	// (GET /api/v1/webhook_endpoints)
 	ListWebhookEndpoints(ctx echo.Context, params ListWebhookEndpointsParams) error
@@ -81,9 +87,15 @@ type ServerInterface interface {
 	// EnableWebhookEndpoint Enable a webhook endpoint
 	// (POST /api/v1/webhook_endpoints/{id}/enable)
 	EnableWebhookEndpoint(ctx echo.Context, id EndpointID, params EnableWebhookEndpointParams) error
+	// ReplayWebhookEndpoint Send again what matches
+	// (POST /api/v1/webhook_endpoints/{id}/replay)
+	ReplayWebhookEndpoint(ctx echo.Context, id EndpointID, params ReplayWebhookEndpointParams) error
 	// RotateWebhookSecret Rotate the signing secret
 	// (POST /api/v1/webhook_endpoints/{id}/rotate_secret)
 	RotateWebhookSecret(ctx echo.Context, id EndpointID, params RotateWebhookSecretParams) error
+	// GetWebhookEndpointStats How an endpoint does
+	// (GET /api/v1/webhook_endpoints/{id}/stats)
+	GetWebhookEndpointStats(ctx echo.Context, id EndpointID) error
 	// TestWebhookEndpoint Send a test event
 	// (POST /api/v1/webhook_endpoints/{id}/test)
 	TestWebhookEndpoint(ctx echo.Context, id EndpointID, params TestWebhookEndpointParams) error
@@ -504,6 +516,58 @@ func (w *ServerInterfaceWrapper) CancelPayment(ctx echo.Context) error {
 	return err
 }
 
+// GetReplay converts echo context to params.
+func (w *ServerInterfaceWrapper) GetReplay(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ReplayID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetReplay(ctx, id)
+	return err
+}
+
+// CancelReplay converts echo context to params.
+func (w *ServerInterfaceWrapper) CancelReplay(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ReplayID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CancelReplayParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CancelReplay(ctx, id, params)
+	return err
+}
+
 // ListWebhookEndpoints converts echo context to params.
 func (w *ServerInterfaceWrapper) ListWebhookEndpoints(ctx echo.Context) error {
 	var err error
@@ -718,6 +782,42 @@ func (w *ServerInterfaceWrapper) EnableWebhookEndpoint(ctx echo.Context) error {
 	return err
 }
 
+// ReplayWebhookEndpoint converts echo context to params.
+func (w *ServerInterfaceWrapper) ReplayWebhookEndpoint(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id EndpointID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReplayWebhookEndpointParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReplayWebhookEndpoint(ctx, id, params)
+	return err
+}
+
 // RotateWebhookSecret converts echo context to params.
 func (w *ServerInterfaceWrapper) RotateWebhookSecret(ctx echo.Context) error {
 	var err error
@@ -751,6 +851,22 @@ func (w *ServerInterfaceWrapper) RotateWebhookSecret(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.RotateWebhookSecret(ctx, id, params)
+	return err
+}
+
+// GetWebhookEndpointStats converts echo context to params.
+func (w *ServerInterfaceWrapper) GetWebhookEndpointStats(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id EndpointID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetWebhookEndpointStats(ctx, id)
 	return err
 }
 
@@ -851,6 +967,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api/v1/payments", wrapper.CreatePayment, options.OperationMiddlewares["createPayment"]...)
 	router.GET(options.BaseURL+"/api/v1/payments/:id", wrapper.GetPayment, options.OperationMiddlewares["getPayment"]...)
 	router.POST(options.BaseURL+"/api/v1/payments/:id/cancel", wrapper.CancelPayment, options.OperationMiddlewares["cancelPayment"]...)
+	router.GET(options.BaseURL+"/api/v1/replays/:id", wrapper.GetReplay, options.OperationMiddlewares["getReplay"]...)
+	router.POST(options.BaseURL+"/api/v1/replays/:id/cancel", wrapper.CancelReplay, options.OperationMiddlewares["cancelReplay"]...)
 	router.GET(options.BaseURL+"/api/v1/webhook_endpoints", wrapper.ListWebhookEndpoints, options.OperationMiddlewares["listWebhookEndpoints"]...)
 	router.POST(options.BaseURL+"/api/v1/webhook_endpoints", wrapper.CreateWebhookEndpoint, options.OperationMiddlewares["createWebhookEndpoint"]...)
 	router.DELETE(options.BaseURL+"/api/v1/webhook_endpoints/:id", wrapper.DeleteWebhookEndpoint, options.OperationMiddlewares["deleteWebhookEndpoint"]...)
@@ -858,7 +976,9 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.PATCH(options.BaseURL+"/api/v1/webhook_endpoints/:id", wrapper.UpdateWebhookEndpoint, options.OperationMiddlewares["updateWebhookEndpoint"]...)
 	router.POST(options.BaseURL+"/api/v1/webhook_endpoints/:id/disable", wrapper.DisableWebhookEndpoint, options.OperationMiddlewares["disableWebhookEndpoint"]...)
 	router.POST(options.BaseURL+"/api/v1/webhook_endpoints/:id/enable", wrapper.EnableWebhookEndpoint, options.OperationMiddlewares["enableWebhookEndpoint"]...)
+	router.POST(options.BaseURL+"/api/v1/webhook_endpoints/:id/replay", wrapper.ReplayWebhookEndpoint, options.OperationMiddlewares["replayWebhookEndpoint"]...)
 	router.POST(options.BaseURL+"/api/v1/webhook_endpoints/:id/rotate_secret", wrapper.RotateWebhookSecret, options.OperationMiddlewares["rotateWebhookSecret"]...)
+	router.GET(options.BaseURL+"/api/v1/webhook_endpoints/:id/stats", wrapper.GetWebhookEndpointStats, options.OperationMiddlewares["getWebhookEndpointStats"]...)
 	router.POST(options.BaseURL+"/api/v1/webhook_endpoints/:id/test", wrapper.TestWebhookEndpoint, options.OperationMiddlewares["testWebhookEndpoint"]...)
 
 }
@@ -1219,6 +1339,62 @@ func (response CancelPayment200JSONResponse) VisitCancelPaymentResponse(w http.R
 	return err
 }
 
+type GetReplayRequestObject struct {
+	ID ReplayID `json:"id"`
+}
+
+type GetReplayResponseObject interface {
+	VisitGetReplayResponse(w http.ResponseWriter) error
+}
+
+type GetReplay200JSONResponse Replay
+
+func (response GetReplay200JSONResponse) VisitGetReplayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelReplayRequestObject struct {
+	ID     ReplayID `json:"id"`
+	Params CancelReplayParams
+	Body   *CancelReplayJSONRequestBody
+}
+
+type CancelReplayResponseObject interface {
+	VisitCancelReplayResponse(w http.ResponseWriter) error
+}
+
+type CancelReplay200ResponseHeaders struct {
+	IdempotencyReplayed *string
+}
+
+type CancelReplay200JSONResponse struct {
+	Body    Replay
+	Headers CancelReplay200ResponseHeaders
+}
+
+func (response CancelReplay200JSONResponse) VisitCancelReplayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListWebhookEndpointsRequestObject struct {
 	Params ListWebhookEndpointsParams
 }
@@ -1413,6 +1589,64 @@ func (response EnableWebhookEndpoint200JSONResponse) VisitEnableWebhookEndpointR
 	return err
 }
 
+type ReplayWebhookEndpointRequestObject struct {
+	ID     EndpointID `json:"id"`
+	Params ReplayWebhookEndpointParams
+	Body   *ReplayWebhookEndpointJSONRequestBody
+}
+
+type ReplayWebhookEndpointResponseObject interface {
+	VisitReplayWebhookEndpointResponse(w http.ResponseWriter) error
+}
+
+type ReplayWebhookEndpoint200ResponseHeaders struct {
+	IdempotencyReplayed *string
+}
+
+type ReplayWebhookEndpoint200JSONResponse struct {
+	Body    Replay
+	Headers ReplayWebhookEndpoint200ResponseHeaders
+}
+
+func (response ReplayWebhookEndpoint200JSONResponse) VisitReplayWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplayWebhookEndpoint202ResponseHeaders struct {
+	IdempotencyReplayed *string
+}
+
+type ReplayWebhookEndpoint202JSONResponse struct {
+	Body    Replay
+	Headers ReplayWebhookEndpoint202ResponseHeaders
+}
+
+func (response ReplayWebhookEndpoint202JSONResponse) VisitReplayWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RotateWebhookSecretRequestObject struct {
 	ID     EndpointID `json:"id"`
 	Params RotateWebhookSecretParams
@@ -1438,6 +1672,28 @@ func (response RotateWebhookSecret200JSONResponse) VisitRotateWebhookSecretRespo
 	if response.Headers.IdempotencyReplayed != nil {
 		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
 	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetWebhookEndpointStatsRequestObject struct {
+	ID EndpointID `json:"id"`
+}
+
+type GetWebhookEndpointStatsResponseObject interface {
+	VisitGetWebhookEndpointStatsResponse(w http.ResponseWriter) error
+}
+
+type GetWebhookEndpointStats200JSONResponse EndpointStats
+
+func (response GetWebhookEndpointStats200JSONResponse) VisitGetWebhookEndpointStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -1521,6 +1777,12 @@ type StrictServerInterface interface {
 	// CancelPayment Cancel a payment
 	// (POST /api/v1/payments/{id}/cancel)
 	CancelPayment(ctx context.Context, request CancelPaymentRequestObject) (CancelPaymentResponseObject, error)
+	// GetReplay Get a replay
+	// (GET /api/v1/replays/{id})
+	GetReplay(ctx context.Context, request GetReplayRequestObject) (GetReplayResponseObject, error)
+	// CancelReplay Cancel a replay
+	// (POST /api/v1/replays/{id}/cancel)
+	CancelReplay(ctx context.Context, request CancelReplayRequestObject) (CancelReplayResponseObject, error)
 	// ListWebhookEndpoints List webhook endpoints
 	// (GET /api/v1/webhook_endpoints)
 	ListWebhookEndpoints(ctx context.Context, request ListWebhookEndpointsRequestObject) (ListWebhookEndpointsResponseObject, error)
@@ -1542,9 +1804,15 @@ type StrictServerInterface interface {
 	// EnableWebhookEndpoint Enable a webhook endpoint
 	// (POST /api/v1/webhook_endpoints/{id}/enable)
 	EnableWebhookEndpoint(ctx context.Context, request EnableWebhookEndpointRequestObject) (EnableWebhookEndpointResponseObject, error)
+	// ReplayWebhookEndpoint Send again what matches
+	// (POST /api/v1/webhook_endpoints/{id}/replay)
+	ReplayWebhookEndpoint(ctx context.Context, request ReplayWebhookEndpointRequestObject) (ReplayWebhookEndpointResponseObject, error)
 	// RotateWebhookSecret Rotate the signing secret
 	// (POST /api/v1/webhook_endpoints/{id}/rotate_secret)
 	RotateWebhookSecret(ctx context.Context, request RotateWebhookSecretRequestObject) (RotateWebhookSecretResponseObject, error)
+	// GetWebhookEndpointStats How an endpoint does
+	// (GET /api/v1/webhook_endpoints/{id}/stats)
+	GetWebhookEndpointStats(ctx context.Context, request GetWebhookEndpointStatsRequestObject) (GetWebhookEndpointStatsResponseObject, error)
 	// TestWebhookEndpoint Send a test event
 	// (POST /api/v1/webhook_endpoints/{id}/test)
 	TestWebhookEndpoint(ctx context.Context, request TestWebhookEndpointRequestObject) (TestWebhookEndpointResponseObject, error)
@@ -2008,6 +2276,83 @@ func (sh *strictHandler) CancelPayment(ctx echo.Context, id PaymentID, params Ca
 	return nil
 }
 
+// GetReplay operation middleware
+func (sh *strictHandler) GetReplay(ctx echo.Context, id ReplayID) error {
+	var request GetReplayRequestObject
+
+	request.ID = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetReplay(ctx.Request().Context(), request.(GetReplayRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetReplay")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetReplayResponseObject); ok {
+		return validResponse.VisitGetReplayResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CancelReplay operation middleware
+func (sh *strictHandler) CancelReplay(ctx echo.Context, id ReplayID, params CancelReplayParams) error {
+	var request CancelReplayRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	var body CancelReplayJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelReplay(ctx.Request().Context(), request.(CancelReplayRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelReplay")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CancelReplayResponseObject); ok {
+		return validResponse.VisitCancelReplayResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ListWebhookEndpoints operation middleware
 func (sh *strictHandler) ListWebhookEndpoints(ctx echo.Context, params ListWebhookEndpointsParams) error {
 	var request ListWebhookEndpointsRequestObject
@@ -2285,6 +2630,58 @@ func (sh *strictHandler) EnableWebhookEndpoint(ctx echo.Context, id EndpointID, 
 	return nil
 }
 
+// ReplayWebhookEndpoint operation middleware
+func (sh *strictHandler) ReplayWebhookEndpoint(ctx echo.Context, id EndpointID, params ReplayWebhookEndpointParams) error {
+	var request ReplayWebhookEndpointRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	var body ReplayWebhookEndpointJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ReplayWebhookEndpoint(ctx.Request().Context(), request.(ReplayWebhookEndpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReplayWebhookEndpoint")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ReplayWebhookEndpointResponseObject); ok {
+		return validResponse.VisitReplayWebhookEndpointResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // RotateWebhookSecret operation middleware
 func (sh *strictHandler) RotateWebhookSecret(ctx echo.Context, id EndpointID, params RotateWebhookSecretParams) error {
 	var request RotateWebhookSecretRequestObject
@@ -2331,6 +2728,31 @@ func (sh *strictHandler) RotateWebhookSecret(ctx echo.Context, id EndpointID, pa
 		return err
 	} else if validResponse, ok := response.(RotateWebhookSecretResponseObject); ok {
 		return validResponse.VisitRotateWebhookSecretResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetWebhookEndpointStats operation middleware
+func (sh *strictHandler) GetWebhookEndpointStats(ctx echo.Context, id EndpointID) error {
+	var request GetWebhookEndpointStatsRequestObject
+
+	request.ID = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetWebhookEndpointStats(ctx.Request().Context(), request.(GetWebhookEndpointStatsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetWebhookEndpointStats")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetWebhookEndpointStatsResponseObject); ok {
+		return validResponse.VisitGetWebhookEndpointStatsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -357,6 +357,57 @@ type DeliveryList struct {
 // Example: delivered
 type DeliveryState = models.DeliveryState
 
+// EndpointStats Example: {"attempts":812,"breaker":{"open_until":null,"state":"closed"},"dead":1,"endpoint_id":"we_0k3mzp7t4n9v5w2x8y6b3c1d0e","held":0,"oldest_pending_at":"2026-11-23T09:59:12.000Z","p50_ms":41.2,"p95_ms":180.4,"pending":3,"since":"2026-11-22T10:00:00.000Z","succeeded":806,"success_rate":0.9926}
+type EndpointStats struct {
+	// Attempts Example: 812
+	Attempts int `json:"attempts"`
+
+	// Breaker The circuit breaker. While it is open, deliveries wait and lose no attempt.
+	//
+	// Example: {"open_until":null,"state":"closed"}
+	Breaker Breaker `json:"breaker"`
+
+	// Dead In the last 24 hours.
+	//
+	// Example: 1
+	Dead int `json:"dead"`
+
+	// EndpointID Example: we_0k3mzp7t4n9v5w2x8y6b3c1d0e
+	EndpointID string `json:"endpoint_id"`
+
+	// Held Example: 0
+	Held int `json:"held"`
+
+	// OldestPendingAt When the longest waiting delivery was made.
+	//
+	// Example: 2026-11-23T09:59:12.000Z
+	OldestPendingAt *webhook.Time `json:"oldest_pending_at"`
+
+	// P50Ms Of whole requests, in milliseconds.
+	//
+	// Example: 41.2
+	P50Ms *float64 `json:"p50_ms"`
+
+	// P95Ms Example: 180.4
+	P95Ms *float64 `json:"p95_ms"`
+
+	// Pending Example: 3
+	Pending int `json:"pending"`
+
+	// Since From when attempts are counted.
+	//
+	// Example: 2026-11-22T10:00:00.000Z
+	Since webhook.Time `json:"since"`
+
+	// Succeeded Example: 806
+	Succeeded int `json:"succeeded"`
+
+	// SuccessRate Null without attempts.
+	//
+	// Example: 0.9926
+	SuccessRate *float64 `json:"success_rate"`
+}
+
 // EndpointStatus Only `enabled` endpoints are sent to. `paused` is the operator's doing.
 //
 // Example: enabled
@@ -569,6 +620,94 @@ type PaymentList struct {
 // PaymentStatus Example: confirmed
 type PaymentStatus = models.PaymentStatus
 
+// Replay Example: {"created_after":"2026-11-22T00:00:00.000Z","created_at":"2026-11-23T10:00:00.000Z","created_before":"2026-11-23T10:00:00.000Z","endpoint_id":"we_0k3mzp7t4n9v5w2x8y6b3c1d0e","event_type":null,"id":"rep_0k3mzq8r7b5c4d3e2f1g0h9j8k","matched":1200,"rate":50,"replayed":350,"skipped":2,"state":"dead","status":"running","updated_at":"2026-11-23T10:00:07.000Z"}
+type Replay struct {
+	// CreatedAfter Example: 2026-11-22T00:00:00.000Z
+	CreatedAfter *webhook.Time `json:"created_after"`
+
+	// CreatedAt Example: 2026-11-23T10:00:00.000Z
+	CreatedAt webhook.Time `json:"created_at"`
+
+	// CreatedBefore Example: 2026-11-23T10:00:00.000Z
+	CreatedBefore webhook.Time `json:"created_before"`
+
+	// EndpointID Example: we_0k3mzp7t4n9v5w2x8y6b3c1d0e
+	EndpointID string `json:"endpoint_id"`
+
+	// EventType Example: payment.confirmed
+	EventType *string `json:"event_type"`
+
+	// ID Null for a dry run.
+	//
+	// Example: rep_0k3mzq8r7b5c4d3e2f1g0h9j8k
+	ID *string `json:"id"`
+
+	// Matched Deliveries that matched when it was made.
+	//
+	// Example: 1200
+	Matched int `json:"matched"`
+
+	// Rate Example: 50
+	Rate int `json:"rate"`
+
+	// Replayed New deliveries up to now.
+	//
+	// Example: 350
+	Replayed int `json:"replayed"`
+
+	// Skipped Looked at and not sent: they wait to be sent anyway, or are gone.
+	//
+	// Example: 2
+	Skipped int `json:"skipped"`
+
+	// State Example: dead
+	State *string `json:"state"`
+
+	// Status Example: running
+	Status string `json:"status"`
+
+	// UpdatedAt Example: 2026-11-23T10:00:07.000Z
+	UpdatedAt webhook.Time `json:"updated_at"`
+}
+
+// ReplayCreate Fields that are left out match everything.
+//
+// Example: {"created_after":"2026-11-22T00:00:00Z","rate":50,"state":"dead"}
+type ReplayCreate struct {
+	// CreatedAfter Only deliveries made at this time or later.
+	//
+	// Example: 2026-11-22T00:00:00Z
+	CreatedAfter *time.Time `json:"created_after,omitempty"`
+
+	// CreatedBefore Only deliveries made before this time.
+	//
+	// Example: 2026-11-23T00:00:00Z
+	CreatedBefore *time.Time `json:"created_before,omitempty"`
+
+	// DryRun Count and send nothing.
+	//
+	// Example: true
+	DryRun *bool `json:"dry_run,omitempty"`
+
+	// EventType Example: payment.confirmed
+	EventType *EventType `json:"event_type,omitempty"`
+
+	// Rate Deliveries a second.
+	//
+	// Example: 50
+	Rate *int `json:"rate,omitempty"`
+
+	// State The state of the newest delivery of an event.
+	//
+	// Example: dead
+	State *ReplayedState `json:"state,omitempty"`
+}
+
+// ReplayedState The state of the newest delivery of an event.
+//
+// Example: dead
+type ReplayedState = string
+
 // Scope Example: payments:read
 type Scope = models.Scope
 
@@ -634,8 +773,18 @@ type Transfer = webhook.Transfer
 
 // WebhookEndpoint Settings that are null follow the deployment's default.
 //
-// Example: {"breaker":{"open_until":null,"state":"closed"},"ca_pem":null,"client_cert_pem":null,"created_at":"2026-11-23T09:00:00.000Z","default":false,"description":"Order system","disabled_reason":null,"events":["payment.*"],"headers":{"X-Route":"[redacted]"},"id":"we_0k3mzp7t4n9v5w2x8y6b3c1d0e","last_success_at":"2026-11-23T10:03:12.600Z","max_attempts":null,"max_in_flight":null,"retry_base":null,"retry_max":null,"secrets":[{"active_from":"2026-11-23T09:00:00.000Z","created_at":"2026-11-23T09:00:00.000Z","expires_at":null,"role":"current"}],"spki_pins":[],"status":"enabled","timeout":10,"updated_at":"2026-11-23T09:00:00.000Z","url":"https://shop.example/webhooks"}
+// Example: {"batch_max_events":null,"batch_max_wait":null,"breaker":{"open_until":null,"state":"closed"},"ca_pem":null,"client_cert_pem":null,"created_at":"2026-11-23T09:00:00.000Z","default":false,"description":"Order system","disabled_reason":null,"events":["payment.*"],"headers":{"X-Route":"[redacted]"},"id":"we_0k3mzp7t4n9v5w2x8y6b3c1d0e","last_success_at":"2026-11-23T10:03:12.600Z","max_attempts":null,"max_in_flight":null,"rate_limit":null,"retry_base":null,"retry_max":null,"secrets":[{"active_from":"2026-11-23T09:00:00.000Z","created_at":"2026-11-23T09:00:00.000Z","expires_at":null,"role":"current"}],"spki_pins":[],"status":"enabled","timeout":10,"updated_at":"2026-11-23T09:00:00.000Z","url":"https://shop.example/webhooks"}
 type WebhookEndpoint struct {
+	// BatchMaxEvents Null: every event goes alone.
+	//
+	// Example: 50
+	BatchMaxEvents *int `json:"batch_max_events"`
+
+	// BatchMaxWait Seconds.
+	//
+	// Example: 2
+	BatchMaxWait *float64 `json:"batch_max_wait"`
+
 	// Breaker The circuit breaker. While it is open, deliveries wait and lose no attempt.
 	//
 	// Example: {"open_until":null,"state":"closed"}
@@ -685,6 +834,11 @@ type WebhookEndpoint struct {
 	// MaxInFlight Example: 10
 	MaxInFlight *int `json:"max_in_flight"`
 
+	// RateLimit Requests a second.
+	//
+	// Example: 20
+	RateLimit *int `json:"rate_limit"`
+
 	// RetryBase Example: 5
 	RetryBase *int `json:"retry_base"`
 
@@ -717,6 +871,16 @@ type WebhookEndpoint struct {
 
 // WebhookEndpointCreate Example: {"description":"Order system","events":["payment.*"],"url":"https://shop.example/webhooks"}
 type WebhookEndpointCreate struct {
+	// BatchMaxEvents Events in one request at most; with this, several are sent together.
+	//
+	// Example: 50
+	BatchMaxEvents *int `json:"batch_max_events,omitempty"`
+
+	// BatchMaxWait Seconds that an event waits for others at most. Default 1.
+	//
+	// Example: 2
+	BatchMaxWait *float64 `json:"batch_max_wait,omitempty"`
+
 	// CAPEM Trust these authorities instead of the system's, in PEM.
 	//
 	// Example: -----BEGIN CERTIFICATE-----
@@ -749,6 +913,11 @@ type WebhookEndpointCreate struct {
 	//
 	// Example: 10
 	MaxInFlight *int `json:"max_in_flight,omitempty"`
+
+	// RateLimit Requests a second at most.
+	//
+	// Example: 20
+	RateLimit *int `json:"rate_limit,omitempty"`
 
 	// RetryBase Seconds before the first retry; each one waits three times longer.
 	//
@@ -789,7 +958,7 @@ type WebhookEndpointDisable struct {
 	Reason *string `json:"reason,omitempty"`
 }
 
-// WebhookEndpointList Example: {"data":[{"breaker":{"open_until":null,"state":"closed"},"ca_pem":null,"client_cert_pem":null,"created_at":"2026-11-23T09:00:00.000Z","default":false,"description":"Order system","disabled_reason":null,"events":["payment.*"],"headers":{"X-Route":"[redacted]"},"id":"we_0k3mzp7t4n9v5w2x8y6b3c1d0e","last_success_at":"2026-11-23T10:03:12.600Z","max_attempts":null,"max_in_flight":null,"retry_base":null,"retry_max":null,"secrets":[{"active_from":"2026-11-23T09:00:00.000Z","created_at":"2026-11-23T09:00:00.000Z","expires_at":null,"role":"current"}],"spki_pins":[],"status":"enabled","timeout":10,"updated_at":"2026-11-23T09:00:00.000Z","url":"https://shop.example/webhooks"}],"next_cursor":null}
+// WebhookEndpointList Example: {"data":[{"batch_max_events":null,"batch_max_wait":null,"breaker":{"open_until":null,"state":"closed"},"ca_pem":null,"client_cert_pem":null,"created_at":"2026-11-23T09:00:00.000Z","default":false,"description":"Order system","disabled_reason":null,"events":["payment.*"],"headers":{"X-Route":"[redacted]"},"id":"we_0k3mzp7t4n9v5w2x8y6b3c1d0e","last_success_at":"2026-11-23T10:03:12.600Z","max_attempts":null,"max_in_flight":null,"rate_limit":null,"retry_base":null,"retry_max":null,"secrets":[{"active_from":"2026-11-23T09:00:00.000Z","created_at":"2026-11-23T09:00:00.000Z","expires_at":null,"role":"current"}],"spki_pins":[],"status":"enabled","timeout":10,"updated_at":"2026-11-23T09:00:00.000Z","url":"https://shop.example/webhooks"}],"next_cursor":null}
 type WebhookEndpointList struct {
 	Data []WebhookEndpoint `json:"data"`
 
@@ -801,6 +970,12 @@ type WebhookEndpointList struct {
 
 // WebhookEndpointUpdate Example: {"events":["payment.confirmed","payment.reorged"],"max_in_flight":null}
 type WebhookEndpointUpdate struct {
+	// BatchMaxEvents Example: 50
+	BatchMaxEvents Optional[int] `json:"batch_max_events,omitempty"`
+
+	// BatchMaxWait Example: 2
+	BatchMaxWait Optional[float64] `json:"batch_max_wait,omitempty"`
+
 	// CAPEM Example: -----BEGIN CERTIFICATE-----
 	// MIIB…
 	// -----END CERTIFICATE-----
@@ -825,6 +1000,9 @@ type WebhookEndpointUpdate struct {
 
 	// MaxInFlight Example: 10
 	MaxInFlight Optional[int] `json:"max_in_flight,omitempty"`
+
+	// RateLimit Example: 20
+	RateLimit Optional[int] `json:"rate_limit,omitempty"`
 
 	// RetryBase Example: 5
 	RetryBase Optional[int] `json:"retry_base,omitempty"`
@@ -876,6 +1054,9 @@ type Limit = int
 
 // PaymentID Example: pay_0k3mzq8r5v7w2x9y4b6c1d0efg
 type PaymentID = string
+
+// ReplayID Example: rep_0k3mzq8r7b5c4d3e2f1g0h9j8k
+type ReplayID = string
 
 // ListAPIKeysParams defines parameters for ListAPIKeys.
 type ListAPIKeysParams struct {
@@ -979,6 +1160,12 @@ type CancelPaymentParams struct {
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// CancelReplayParams defines parameters for CancelReplay.
+type CancelReplayParams struct {
+	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // ListWebhookEndpointsParams defines parameters for ListWebhookEndpoints.
 type ListWebhookEndpointsParams struct {
 	// Limit How many to return at most.
@@ -1018,6 +1205,12 @@ type EnableWebhookEndpointParams struct {
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// ReplayWebhookEndpointParams defines parameters for ReplayWebhookEndpoint.
+type ReplayWebhookEndpointParams struct {
+	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // RotateWebhookSecretParams defines parameters for RotateWebhookSecret.
 type RotateWebhookSecretParams struct {
 	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours.
@@ -1042,6 +1235,9 @@ type CreatePaymentJSONRequestBody = PaymentCreate
 // CancelPaymentJSONRequestBody defines body for CancelPayment for application/json ContentType.
 type CancelPaymentJSONRequestBody = Nothing
 
+// CancelReplayJSONRequestBody defines body for CancelReplay for application/json ContentType.
+type CancelReplayJSONRequestBody = Nothing
+
 // CreateWebhookEndpointJSONRequestBody defines body for CreateWebhookEndpoint for application/json ContentType.
 type CreateWebhookEndpointJSONRequestBody = WebhookEndpointCreate
 
@@ -1053,6 +1249,9 @@ type DisableWebhookEndpointJSONRequestBody = WebhookEndpointDisable
 
 // EnableWebhookEndpointJSONRequestBody defines body for EnableWebhookEndpoint for application/json ContentType.
 type EnableWebhookEndpointJSONRequestBody = Nothing
+
+// ReplayWebhookEndpointJSONRequestBody defines body for ReplayWebhookEndpoint for application/json ContentType.
+type ReplayWebhookEndpointJSONRequestBody = ReplayCreate
 
 // RotateWebhookSecretJSONRequestBody defines body for RotateWebhookSecret for application/json ContentType.
 type RotateWebhookSecretJSONRequestBody = SecretRotation

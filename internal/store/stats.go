@@ -1,0 +1,77 @@
+package store
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/models"
+)
+
+// statsMost bounds how many attempts the statistics of an endpoint read.
+const statsMost = 10_000
+
+// EndpointStats are what became of the newest attempts on an endpoint, and what waits for it.
+type EndpointStats struct {
+	Attempts, Succeeded  int
+	P50Micros, P95Micros int64
+	Pending, Held, Dead  int
+	OldestPending        *time.Time
+}
+
+// EndpointStats counts the attempts on an endpoint since a moment, at most the newest 10,000, and what waits for it now.
+func (q *Queries) EndpointStats(ctx context.Context, e models.Endpoint, since time.Time) (EndpointStats, error) {
+	var s EndpointStats
+	var rows []struct {
+		TotalMicros int64
+		Class       string
+	}
+	recent := q.with(ctx).Table("deliveries").Select("id").Where("merchant_id = ? AND endpoint_id = ? AND created_at >= ? AND attempts > 0", e.MerchantID, e.ID, since).
+		Order("created_at DESC, id DESC").Limit(statsMost)
+	err := q.with(ctx).Table("attempts").Select("total_us AS total_micros, class").Where("delivery_id IN (?) AND started_at >= ?", recent, since).
+		Order("started_at DESC").Limit(statsMost).Find(&rows).Error
+	if err != nil {
+		return s, wrap("attempts on "+e.ID, err)
+	}
+	took := make([]int64, len(rows))
+	for i, r := range rows {
+		took[i] = r.TotalMicros
+		if r.Class == string(models.DeliveryDelivered) {
+			s.Succeeded++
+		}
+	}
+	slices.Sort(took)
+	if s.Attempts = len(took); s.Attempts > 0 {
+		s.P50Micros, s.P95Micros = took[(len(took)-1)/2], took[(len(took)-1)*95/100]
+	}
+	var counts []struct {
+		State models.DeliveryState
+		N     int
+	}
+	waiting := "endpoint_id = ? AND state IN ('pending', 'held') AND event_id IS NOT NULL"
+	if err := q.with(ctx).Table("deliveries").Select("state, COUNT(*) AS n").Where(waiting, e.ID).Group("state").Find(&counts).Error; err != nil {
+		return s, wrap("backlog of "+e.ID, err)
+	}
+	for _, c := range counts {
+		if c.State == models.DeliveryHeld {
+			s.Held = c.N
+		} else {
+			s.Pending = c.N
+		}
+	}
+	if s.Pending > 0 {
+		var oldest []time.Time
+		if err := q.with(ctx).Table("deliveries").Where("endpoint_id = ? AND state = 'pending' AND event_id IS NOT NULL", e.ID).
+			Order("created_at").Limit(1).Pluck("created_at", &oldest).Error; err != nil {
+			return s, wrap("backlog of "+e.ID, err)
+		}
+		if len(oldest) > 0 {
+			at := oldest[0].UTC()
+			s.OldestPending = &at
+		}
+	}
+	var dead int64
+	err = q.with(ctx).Table("deliveries").Where("merchant_id = ? AND endpoint_id = ? AND state = 'dead' AND created_at >= ?", e.MerchantID, e.ID, since).Count(&dead).Error
+	s.Dead = int(dead)
+	return s, wrap("dead deliveries of "+e.ID, err)
+}
