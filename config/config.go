@@ -13,23 +13,24 @@ const (
 // (envDefault), what it means (desc), whether it is secret, what .env.example shows (example) and who needs it (required:
 // "always", or "services" for everything but ctripctl). Printing a Config in any way shows no secret.
 type Config struct {
-	Env           string        `env:"ENV" envDefault:"development" example:"development" desc:"development, test or production. Only development reads a .env file; production refuses weak secrets and plain http."`
-	PublicURL     string        `env:"PUBLIC_URL" envDefault:"http://127.0.0.1:8080" example:"http://127.0.0.1:8080" desc:"Where payers and merchants reach the API, without a trailing slash. Checkout links begin with it. Production needs https."`
-	MasterKeys    MasterKeys    `env:"MASTER_KEYS" secret:"true" required:"services" example:"changeme:Y2hhbmdlbWUtY2hhbmdlbWUtY2hhbmdlbWUtY2hhbmc=" desc:"Keys that encrypt stored secrets: id:base64 of 32 bytes, comma-separated. The first encrypts, all decrypt."`
-	OperatorToken Secret        `env:"OPERATOR_TOKEN" secret:"true" required:"services" example:"changeme-operator-token-of-32-characters" desc:"Opens the operator routes and the guarded ops pages. At least 32 characters in production."`
-	APIAddr       string        `env:"API_ADDR" envDefault:"127.0.0.1:8080" desc:"Where cmd/api listens, host:port."`
-	OpsAddr       string        `env:"OPS_ADDR" desc:"Where health, metrics and pprof are served, host:port. Default 127.0.0.1:9090 for the API and the quickstart, 127.0.0.1:9091 for the worker, 127.0.0.1:9092 for the scanner."`
-	LogLevel      string        `env:"LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error."`
-	LogFormat     string        `env:"LOG_FORMAT" envDefault:"json" desc:"json or text."`
-	ShutdownGrace time.Duration `env:"SHUTDOWN_GRACE" envDefault:"45s" desc:"How long a stopping process may finish what is in flight. Production needs 35s or more: the largest endpoint timeout and a commit."`
-	MaxClockSkew  time.Duration `env:"MAX_CLOCK_SKEW" envDefault:"30s" desc:"A process whose clock differs from the database's by more is not ready."`
-	Database      Database      `group:"Database"`
-	Redis         RedisPool     `group:"Redis"`
-	Payments      Payments      `group:"Payments and chains"`
-	Webhook       Webhook       `group:"Webhooks"`
-	Egress        Egress        `group:"Outgoing connections"`
-	API           API           `group:"API limits"`
-	Tracing       Tracing       `group:"Tracing"`
+	Env               string        `env:"ENV" envDefault:"development" example:"development" desc:"development, test or production. Only development reads a .env file; production refuses weak secrets and plain http."`
+	PublicURL         string        `env:"PUBLIC_URL" envDefault:"http://127.0.0.1:8080" example:"http://127.0.0.1:8080" desc:"Where payers and merchants reach the API, without a trailing slash. Checkout links begin with it. Production needs https."`
+	MasterKeys        MasterKeys    `env:"MASTER_KEYS" secret:"true" required:"services" example:"changeme:Y2hhbmdlbWUtY2hhbmdlbWUtY2hhbmdlbWUtY2hhbmc=" desc:"Keys that encrypt stored secrets: id:base64 of 32 bytes, comma-separated. The first encrypts, all decrypt."`
+	OperatorToken     Secret        `env:"OPERATOR_TOKEN" secret:"true" required:"services" example:"changeme-operator-token-of-32-characters" desc:"Opens the operator routes and the guarded ops pages. At least 32 characters in production."`
+	OperatorReadToken Secret        `env:"OPERATOR_READ_TOKEN" secret:"true" desc:"Opens those of the operator routes that change nothing. At least 32 characters in production. Empty opens nothing."`
+	APIAddr           string        `env:"API_ADDR" envDefault:"127.0.0.1:8080" desc:"Where cmd/api listens, host:port."`
+	OpsAddr           string        `env:"OPS_ADDR" desc:"Where health, metrics and pprof are served, host:port. Default 127.0.0.1:9090 for the API and the quickstart, 127.0.0.1:9091 for the worker, 127.0.0.1:9092 for the scanner."`
+	LogLevel          string        `env:"LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error."`
+	LogFormat         string        `env:"LOG_FORMAT" envDefault:"json" desc:"json or text."`
+	ShutdownGrace     time.Duration `env:"SHUTDOWN_GRACE" envDefault:"45s" desc:"How long a stopping process may finish what is in flight. Production needs 35s or more: the largest endpoint timeout and a commit."`
+	MaxClockSkew      time.Duration `env:"MAX_CLOCK_SKEW" envDefault:"30s" desc:"A process whose clock differs from the database's by more is not ready."`
+	Database          Database      `group:"Database"`
+	Redis             RedisPool     `group:"Redis"`
+	Payments          Payments      `group:"Payments and chains"`
+	Webhook           Webhook       `group:"Webhooks"`
+	Egress            Egress        `group:"Outgoing connections"`
+	API               API           `group:"API limits"`
+	Tracing           Tracing       `group:"Tracing"`
 
 	// Chains is what CHAINS_FILE says, checked.
 	Chains []Chain `env:"-"`

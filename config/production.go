@@ -22,8 +22,10 @@ func (c *Config) validateProduction(faults *Faults) {
 	if c.ShutdownGrace < 35*time.Second && !faults.Has("SHUTDOWN_GRACE") {
 		faults.add("SHUTDOWN_GRACE", "must be 35s or more in production: the largest endpoint timeout and a commit")
 	}
-	if token := c.OperatorToken; token != "" && len(token) < 32 {
-		faults.add("OPERATOR_TOKEN", "has fewer than 32 characters")
+	for name, token := range map[string]Secret{"OPERATOR_TOKEN": c.OperatorToken, "OPERATOR_READ_TOKEN": c.OperatorReadToken} {
+		if token != "" && len(token) < 32 {
+			faults.add(name, "has fewer than 32 characters")
+		}
 	}
 	c.refuseWeak(faults)
 }
@@ -38,6 +40,7 @@ type secretInUse struct {
 func (c *Config) secrets() []secretInUse {
 	list := []secretInUse{
 		{"OPERATOR_TOKEN", string(c.OperatorToken), true},
+		{"OPERATOR_READ_TOKEN", string(c.OperatorReadToken), true},
 		{"WEBHOOK_SECRET", string(c.Webhook.Secret.bytes()), true},
 		{"DATABASE_URL", passwordOf(c.Database.URL), false},
 		{"REDIS_URL", string(c.Redis.Server.Password), false},

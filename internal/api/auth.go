@@ -39,6 +39,9 @@ func (x exchange) by() delivery.By { return delivery.By{Actor: "key:" + x.key.ID
 
 // admit stands before every operation: a live key, its scopes, and its rate.
 func (h *handlers) admit(scopes []string) []echo.MiddlewareFunc {
+	if forOperator(scopes) {
+		return []echo.MiddlewareFunc{h.admitOperator(scopes)}
+	}
 	return []echo.MiddlewareFunc{func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			r := c.Request()

@@ -28,6 +28,7 @@ type handlers struct {
 	chains     []config.Chain
 	limits     config.API
 	limiter    *limiter
+	operators  operators
 	metrics    *telemetry.Metrics
 	now        func() time.Time
 	log        *slog.Logger

@@ -25,8 +25,10 @@ import (
 )
 
 const (
-	usdc   = "0xa0b86991c6218b36c1d19d4a2e9eb0ce3606eb48"
-	max256 = "115792089237316195423570985008687907853269984665640564039457584007913129639935"
+	usdc              = "0xa0b86991c6218b36c1d19d4a2e9eb0ce3606eb48"
+	operatorToken     = "operator-token-of-the-counter"
+	operatorReadToken = "operator-read-token-of-the-counter"
+	max256            = "115792089237316195423570985008687907853269984665640564039457584007913129639935"
 )
 
 // counter is the real server on a store, with merchants that have keys, and two chains that move.
@@ -68,6 +70,7 @@ func newCounter(t testing.TB, s *store.Store, change ...func(*Options)) *counter
 	}
 	o := Options{
 		Logger: log, Now: testNow, Store: s, Payments: pays, Deliveries: deliveries, Access: keys, Vault: v, Chains: chains,
+		OperatorToken: operatorToken, OperatorReadToken: operatorReadToken,
 		Limits: config.API{Rate: 1000, Burst: 1000, MaxEndpoints: 20, MaxKeys: 20, MaxOpenPayments: 1000},
 	}
 	for _, f := range change {

@@ -18,6 +18,36 @@ import (
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// ListAudit The audit log
+	// (GET /admin/v1/audit)
+	ListAudit(ctx echo.Context, params ListAuditParams) error
+	// ListMerchants Merchants
+	// (GET /admin/v1/merchants)
+	ListMerchants(ctx echo.Context) error
+	// AdminGetMerchant A merchant
+	// (GET /admin/v1/merchants/{id})
+	AdminGetMerchant(ctx echo.Context, id MerchantID) error
+	// PauseMerchant Send nothing to a merchant
+	// (POST /admin/v1/merchants/{id}/pause)
+	PauseMerchant(ctx echo.Context, id MerchantID) error
+	// ResumeMerchant Send to a merchant again
+	// (POST /admin/v1/merchants/{id}/resume)
+	ResumeMerchant(ctx echo.Context, id MerchantID) error
+	// PauseAll Send nothing to anybody
+	// (POST /admin/v1/pause)
+	PauseAll(ctx echo.Context) error
+	// ListPauses What is paused
+	// (GET /admin/v1/pauses)
+	ListPauses(ctx echo.Context) error
+	// ResumeAll Send again
+	// (POST /admin/v1/resume)
+	ResumeAll(ctx echo.Context) error
+	// PauseEndpoint Send nothing to an endpoint
+	// (POST /admin/v1/webhook_endpoints/{id}/pause)
+	PauseEndpoint(ctx echo.Context, id EndpointID) error
+	// ResumeEndpoint Send to an endpoint again
+	// (POST /admin/v1/webhook_endpoints/{id}/resume)
+	ResumeEndpoint(ctx echo.Context, id EndpointID) error
 	// ListAPIKeys List API keys
 	// (GET /api/v1/api_keys)
 	ListAPIKeys(ctx echo.Context, params ListAPIKeysParams) error
@@ -104,6 +134,147 @@ type ServerInterface interface {
 // ServerInterfaceWrapper converts echo contexts to parameters.
 type ServerInterfaceWrapper struct {
 	Handler ServerInterface
+}
+
+// ListAudit converts echo context to params.
+func (w *ServerInterfaceWrapper) ListAudit(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAuditParams
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListAudit(ctx, params)
+	return err
+}
+
+// ListMerchants converts echo context to params.
+func (w *ServerInterfaceWrapper) ListMerchants(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListMerchants(ctx)
+	return err
+}
+
+// AdminGetMerchant converts echo context to params.
+func (w *ServerInterfaceWrapper) AdminGetMerchant(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id MerchantID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AdminGetMerchant(ctx, id)
+	return err
+}
+
+// PauseMerchant converts echo context to params.
+func (w *ServerInterfaceWrapper) PauseMerchant(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id MerchantID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PauseMerchant(ctx, id)
+	return err
+}
+
+// ResumeMerchant converts echo context to params.
+func (w *ServerInterfaceWrapper) ResumeMerchant(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id MerchantID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ResumeMerchant(ctx, id)
+	return err
+}
+
+// PauseAll converts echo context to params.
+func (w *ServerInterfaceWrapper) PauseAll(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PauseAll(ctx)
+	return err
+}
+
+// ListPauses converts echo context to params.
+func (w *ServerInterfaceWrapper) ListPauses(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListPauses(ctx)
+	return err
+}
+
+// ResumeAll converts echo context to params.
+func (w *ServerInterfaceWrapper) ResumeAll(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ResumeAll(ctx)
+	return err
+}
+
+// PauseEndpoint converts echo context to params.
+func (w *ServerInterfaceWrapper) PauseEndpoint(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id EndpointID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PauseEndpoint(ctx, id)
+	return err
+}
+
+// ResumeEndpoint converts echo context to params.
+func (w *ServerInterfaceWrapper) ResumeEndpoint(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id EndpointID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ResumeEndpoint(ctx, id)
+	return err
 }
 
 // ListAPIKeys converts echo context to params.
@@ -953,6 +1124,16 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 		Handler: si,
 	}
 
+	router.GET(options.BaseURL+"/admin/v1/audit", wrapper.ListAudit, options.OperationMiddlewares["listAudit"]...)
+	router.GET(options.BaseURL+"/admin/v1/merchants", wrapper.ListMerchants, options.OperationMiddlewares["listMerchants"]...)
+	router.GET(options.BaseURL+"/admin/v1/merchants/:id", wrapper.AdminGetMerchant, options.OperationMiddlewares["adminGetMerchant"]...)
+	router.POST(options.BaseURL+"/admin/v1/merchants/:id/pause", wrapper.PauseMerchant, options.OperationMiddlewares["pauseMerchant"]...)
+	router.POST(options.BaseURL+"/admin/v1/merchants/:id/resume", wrapper.ResumeMerchant, options.OperationMiddlewares["resumeMerchant"]...)
+	router.POST(options.BaseURL+"/admin/v1/pause", wrapper.PauseAll, options.OperationMiddlewares["pauseAll"]...)
+	router.GET(options.BaseURL+"/admin/v1/pauses", wrapper.ListPauses, options.OperationMiddlewares["listPauses"]...)
+	router.POST(options.BaseURL+"/admin/v1/resume", wrapper.ResumeAll, options.OperationMiddlewares["resumeAll"]...)
+	router.POST(options.BaseURL+"/admin/v1/webhook_endpoints/:id/pause", wrapper.PauseEndpoint, options.OperationMiddlewares["pauseEndpoint"]...)
+	router.POST(options.BaseURL+"/admin/v1/webhook_endpoints/:id/resume", wrapper.ResumeEndpoint, options.OperationMiddlewares["resumeEndpoint"]...)
 	router.GET(options.BaseURL+"/api/v1/api_keys", wrapper.ListAPIKeys, options.OperationMiddlewares["listApiKeys"]...)
 	router.POST(options.BaseURL+"/api/v1/api_keys", wrapper.CreateAPIKey, options.OperationMiddlewares["createApiKey"]...)
 	router.DELETE(options.BaseURL+"/api/v1/api_keys/:id", wrapper.RevokeAPIKey, options.OperationMiddlewares["revokeApiKey"]...)
@@ -991,6 +1172,228 @@ type WebhookEndpointJSONResponse struct {
 	Body WebhookEndpoint
 
 	Headers WebhookEndpointResponseHeaders
+}
+
+type ListAuditRequestObject struct {
+	Params ListAuditParams
+}
+
+type ListAuditResponseObject interface {
+	VisitListAuditResponse(w http.ResponseWriter) error
+}
+
+type ListAudit200JSONResponse AuditPage
+
+func (response ListAudit200JSONResponse) VisitListAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListMerchantsRequestObject struct {
+}
+
+type ListMerchantsResponseObject interface {
+	VisitListMerchantsResponse(w http.ResponseWriter) error
+}
+
+type ListMerchants200JSONResponse MerchantList
+
+func (response ListMerchants200JSONResponse) VisitListMerchantsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AdminGetMerchantRequestObject struct {
+	ID MerchantID `json:"id"`
+}
+
+type AdminGetMerchantResponseObject interface {
+	VisitAdminGetMerchantResponse(w http.ResponseWriter) error
+}
+
+type AdminGetMerchant200JSONResponse OperatedMerchant
+
+func (response AdminGetMerchant200JSONResponse) VisitAdminGetMerchantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseMerchantRequestObject struct {
+	ID   MerchantID `json:"id"`
+	Body *PauseMerchantJSONRequestBody
+}
+
+type PauseMerchantResponseObject interface {
+	VisitPauseMerchantResponse(w http.ResponseWriter) error
+}
+
+type PauseMerchant200JSONResponse Pauses
+
+func (response PauseMerchant200JSONResponse) VisitPauseMerchantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeMerchantRequestObject struct {
+	ID   MerchantID `json:"id"`
+	Body *ResumeMerchantJSONRequestBody
+}
+
+type ResumeMerchantResponseObject interface {
+	VisitResumeMerchantResponse(w http.ResponseWriter) error
+}
+
+type ResumeMerchant200JSONResponse Pauses
+
+func (response ResumeMerchant200JSONResponse) VisitResumeMerchantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseAllRequestObject struct {
+	Body *PauseAllJSONRequestBody
+}
+
+type PauseAllResponseObject interface {
+	VisitPauseAllResponse(w http.ResponseWriter) error
+}
+
+type PauseAll200JSONResponse Pauses
+
+func (response PauseAll200JSONResponse) VisitPauseAllResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPausesRequestObject struct {
+}
+
+type ListPausesResponseObject interface {
+	VisitListPausesResponse(w http.ResponseWriter) error
+}
+
+type ListPauses200JSONResponse Pauses
+
+func (response ListPauses200JSONResponse) VisitListPausesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeAllRequestObject struct {
+	Body *ResumeAllJSONRequestBody
+}
+
+type ResumeAllResponseObject interface {
+	VisitResumeAllResponse(w http.ResponseWriter) error
+}
+
+type ResumeAll200JSONResponse Pauses
+
+func (response ResumeAll200JSONResponse) VisitResumeAllResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseEndpointRequestObject struct {
+	ID   EndpointID `json:"id"`
+	Body *PauseEndpointJSONRequestBody
+}
+
+type PauseEndpointResponseObject interface {
+	VisitPauseEndpointResponse(w http.ResponseWriter) error
+}
+
+type PauseEndpoint200JSONResponse Pauses
+
+func (response PauseEndpoint200JSONResponse) VisitPauseEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeEndpointRequestObject struct {
+	ID   EndpointID `json:"id"`
+	Body *ResumeEndpointJSONRequestBody
+}
+
+type ResumeEndpointResponseObject interface {
+	VisitResumeEndpointResponse(w http.ResponseWriter) error
+}
+
+type ResumeEndpoint200JSONResponse Pauses
+
+func (response ResumeEndpoint200JSONResponse) VisitResumeEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type ListAPIKeysRequestObject struct {
@@ -1735,6 +2138,36 @@ func (response TestWebhookEndpoint200JSONResponse) VisitTestWebhookEndpointRespo
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// ListAudit The audit log
+	// (GET /admin/v1/audit)
+	ListAudit(ctx context.Context, request ListAuditRequestObject) (ListAuditResponseObject, error)
+	// ListMerchants Merchants
+	// (GET /admin/v1/merchants)
+	ListMerchants(ctx context.Context, request ListMerchantsRequestObject) (ListMerchantsResponseObject, error)
+	// AdminGetMerchant A merchant
+	// (GET /admin/v1/merchants/{id})
+	AdminGetMerchant(ctx context.Context, request AdminGetMerchantRequestObject) (AdminGetMerchantResponseObject, error)
+	// PauseMerchant Send nothing to a merchant
+	// (POST /admin/v1/merchants/{id}/pause)
+	PauseMerchant(ctx context.Context, request PauseMerchantRequestObject) (PauseMerchantResponseObject, error)
+	// ResumeMerchant Send to a merchant again
+	// (POST /admin/v1/merchants/{id}/resume)
+	ResumeMerchant(ctx context.Context, request ResumeMerchantRequestObject) (ResumeMerchantResponseObject, error)
+	// PauseAll Send nothing to anybody
+	// (POST /admin/v1/pause)
+	PauseAll(ctx context.Context, request PauseAllRequestObject) (PauseAllResponseObject, error)
+	// ListPauses What is paused
+	// (GET /admin/v1/pauses)
+	ListPauses(ctx context.Context, request ListPausesRequestObject) (ListPausesResponseObject, error)
+	// ResumeAll Send again
+	// (POST /admin/v1/resume)
+	ResumeAll(ctx context.Context, request ResumeAllRequestObject) (ResumeAllResponseObject, error)
+	// PauseEndpoint Send nothing to an endpoint
+	// (POST /admin/v1/webhook_endpoints/{id}/pause)
+	PauseEndpoint(ctx context.Context, request PauseEndpointRequestObject) (PauseEndpointResponseObject, error)
+	// ResumeEndpoint Send to an endpoint again
+	// (POST /admin/v1/webhook_endpoints/{id}/resume)
+	ResumeEndpoint(ctx context.Context, request ResumeEndpointRequestObject) (ResumeEndpointResponseObject, error)
 	// ListAPIKeys List API keys
 	// (GET /api/v1/api_keys)
 	ListAPIKeys(ctx context.Context, request ListAPIKeysRequestObject) (ListAPIKeysResponseObject, error)
@@ -1828,6 +2261,395 @@ func NewStrictHandler(ssi StrictServerInterface, middlewares []StrictMiddlewareF
 type strictHandler struct {
 	ssi         StrictServerInterface
 	middlewares []StrictMiddlewareFunc
+}
+
+// ListAudit operation middleware
+func (sh *strictHandler) ListAudit(ctx echo.Context, params ListAuditParams) error {
+	var request ListAuditRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAudit(ctx.Request().Context(), request.(ListAuditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAudit")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListAuditResponseObject); ok {
+		return validResponse.VisitListAuditResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListMerchants operation middleware
+func (sh *strictHandler) ListMerchants(ctx echo.Context) error {
+	var request ListMerchantsRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListMerchants(ctx.Request().Context(), request.(ListMerchantsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListMerchants")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListMerchantsResponseObject); ok {
+		return validResponse.VisitListMerchantsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// AdminGetMerchant operation middleware
+func (sh *strictHandler) AdminGetMerchant(ctx echo.Context, id MerchantID) error {
+	var request AdminGetMerchantRequestObject
+
+	request.ID = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AdminGetMerchant(ctx.Request().Context(), request.(AdminGetMerchantRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AdminGetMerchant")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AdminGetMerchantResponseObject); ok {
+		return validResponse.VisitAdminGetMerchantResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// PauseMerchant operation middleware
+func (sh *strictHandler) PauseMerchant(ctx echo.Context, id MerchantID) error {
+	var request PauseMerchantRequestObject
+
+	request.ID = id
+
+	var body PauseMerchantJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PauseMerchant(ctx.Request().Context(), request.(PauseMerchantRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PauseMerchant")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PauseMerchantResponseObject); ok {
+		return validResponse.VisitPauseMerchantResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ResumeMerchant operation middleware
+func (sh *strictHandler) ResumeMerchant(ctx echo.Context, id MerchantID) error {
+	var request ResumeMerchantRequestObject
+
+	request.ID = id
+
+	var body ResumeMerchantJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ResumeMerchant(ctx.Request().Context(), request.(ResumeMerchantRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResumeMerchant")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ResumeMerchantResponseObject); ok {
+		return validResponse.VisitResumeMerchantResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// PauseAll operation middleware
+func (sh *strictHandler) PauseAll(ctx echo.Context) error {
+	var request PauseAllRequestObject
+
+	var body PauseAllJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PauseAll(ctx.Request().Context(), request.(PauseAllRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PauseAll")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PauseAllResponseObject); ok {
+		return validResponse.VisitPauseAllResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListPauses operation middleware
+func (sh *strictHandler) ListPauses(ctx echo.Context) error {
+	var request ListPausesRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListPauses(ctx.Request().Context(), request.(ListPausesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListPauses")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListPausesResponseObject); ok {
+		return validResponse.VisitListPausesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ResumeAll operation middleware
+func (sh *strictHandler) ResumeAll(ctx echo.Context) error {
+	var request ResumeAllRequestObject
+
+	var body ResumeAllJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ResumeAll(ctx.Request().Context(), request.(ResumeAllRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResumeAll")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ResumeAllResponseObject); ok {
+		return validResponse.VisitResumeAllResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// PauseEndpoint operation middleware
+func (sh *strictHandler) PauseEndpoint(ctx echo.Context, id EndpointID) error {
+	var request PauseEndpointRequestObject
+
+	request.ID = id
+
+	var body PauseEndpointJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PauseEndpoint(ctx.Request().Context(), request.(PauseEndpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PauseEndpoint")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PauseEndpointResponseObject); ok {
+		return validResponse.VisitPauseEndpointResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ResumeEndpoint operation middleware
+func (sh *strictHandler) ResumeEndpoint(ctx echo.Context, id EndpointID) error {
+	var request ResumeEndpointRequestObject
+
+	request.ID = id
+
+	var body ResumeEndpointJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ResumeEndpoint(ctx.Request().Context(), request.(ResumeEndpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResumeEndpoint")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ResumeEndpointResponseObject); ok {
+		return validResponse.VisitResumeEndpointResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
 }
 
 // ListAPIKeys operation middleware

@@ -32,6 +32,9 @@ type Options struct {
 	Chains     []config.Chain
 	Limits     config.API
 	Metrics    *telemetry.Metrics
+	// OperatorToken opens the operator's routes, OperatorReadToken those of them that change nothing. An empty one opens
+	// nothing.
+	OperatorToken, OperatorReadToken string
 }
 
 // Server answers merchants.
@@ -67,6 +70,7 @@ func New(o Options) (*Server, error) {
 	h := &handlers{
 		store: o.Store, payments: o.Payments, deliveries: o.Deliveries, access: o.Access, vault: o.Vault, chains: o.Chains,
 		limits: o.Limits, limiter: newLimiter(o.Limits.Rate, o.Limits.Burst, o.Now), metrics: o.Metrics, now: o.Now, log: o.Logger,
+		operators: operators{operate: o.OperatorToken, read: o.OperatorReadToken},
 	}
 	RegisterHandlersWithOptions(s.echo, NewStrictHandler(h, nil), RegisterHandlersOptions{OperationMiddlewares: s.guards(h.admit)})
 	return s, nil

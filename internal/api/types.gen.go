@@ -187,6 +187,52 @@ type Attempt struct {
 	TimingsMs Timings `json:"timings_ms"`
 }
 
+// AuditLine Example: {"action":"deliveries.paused","actor":"operator","at":"2026-11-23T10:00:00.000Z","detail":{"reason":"secret of the order system leaked"},"hash":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","ip":"203.0.113.7","merchant_id":"","seq":17,"subject":"everybody"}
+type AuditLine struct {
+	// Action Example: deliveries.paused
+	Action string `json:"action"`
+
+	// Actor `operator`, `operator:` and a name, `key:` and an id, or `system`.
+	//
+	// Example: operator
+	Actor string `json:"actor"`
+
+	// At Example: 2026-11-23T10:00:00.000Z
+	At webhook.Time `json:"at"`
+
+	// Detail Example: {"reason":"secret of the order system leaked"}
+	Detail map[string]string `json:"detail"`
+
+	// Hash Hex SHA-256 over this line and the hash of the one before.
+	//
+	// Example: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+	Hash string `json:"hash"`
+
+	// IP Example: 203.0.113.7
+	IP string `json:"ip"`
+
+	// MerchantID Empty when it is about no merchant.
+	//
+	// Example:
+	MerchantID string `json:"merchant_id"`
+
+	// Seq Example: 17
+	Seq int64 `json:"seq"`
+
+	// Subject Example: everybody
+	Subject string `json:"subject"`
+}
+
+// AuditPage Example: {"data":[{"action":"deliveries.paused","actor":"operator","at":"2026-11-23T10:00:00.000Z","detail":{"reason":"secret of the order system leaked"},"hash":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","ip":"203.0.113.7","merchant_id":"","seq":17,"subject":"everybody"}],"next_from":null}
+type AuditPage struct {
+	Data []AuditLine `json:"data"`
+
+	// NextFrom The `from` of the next lines; null after the last one.
+	//
+	// Example: 101
+	NextFrom *int64 `json:"next_from"`
+}
+
 // Breaker The circuit breaker. While it is open, deliveries wait and lose no attempt.
 //
 // Example: {"open_until":null,"state":"closed"}
@@ -527,6 +573,11 @@ type Merchant struct {
 	Paused bool `json:"paused"`
 }
 
+// MerchantList Example: {"data":[{"created_at":"2026-11-23T09:00:00.000Z","deliveries_paused_at":null,"id":"mer_0k3mzn2p5q8r1s4t7v0w3x6y9z","name":"Shop","paused_at":null}]}
+type MerchantList struct {
+	Data []OperatedMerchant `json:"data"`
+}
+
 // Misdirected A transfer of an asset, or on a chain, that the payment did not ask for.
 //
 // Example: {"asset":{"contract":"0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913","decimals":6,"symbol":"USDC"},"chain":"base","chain_id":8453,"transfer":{"amount":"1500000","block_hash":"0x1b2c3d4e5f60718293a4b5c6d7e8f9001a2b3c4d5e6f708192a3b4c5d6e7f809","block_number":19000000,"block_timestamp":"2026-11-23T10:00:47.000Z","confirmations":12,"from":"0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359","log_index":3,"source":"chain","status":"confirmed","tx_hash":"0x2f3a4b5c6d7e8f901a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f7081"}}
@@ -550,6 +601,74 @@ type Misdirected struct {
 //
 // Example: {}
 type Nothing = map[string]interface{}
+
+// OperatedMerchant Example: {"created_at":"2026-11-23T09:00:00.000Z","deliveries_paused_at":null,"id":"mer_0k3mzn2p5q8r1s4t7v0w3x6y9z","name":"Shop","paused_at":null}
+type OperatedMerchant struct {
+	// CreatedAt Example: 2026-11-23T09:00:00.000Z
+	CreatedAt webhook.Time `json:"created_at"`
+
+	// DeliveriesPausedAt Since when nothing is sent to it.
+	//
+	// Example: 2026-11-23T10:00:00.000Z
+	DeliveriesPausedAt *webhook.Time `json:"deliveries_paused_at"`
+
+	// ID Example: mer_0k3mzn2p5q8r1s4t7v0w3x6y9z
+	ID string `json:"id"`
+
+	// Name Example: Shop
+	Name string `json:"name"`
+
+	// PausedAt Since when it can make no payments.
+	//
+	// Example: 2026-11-23T10:00:00.000Z
+	PausedAt *webhook.Time `json:"paused_at"`
+}
+
+// Pause Example: {"reason":"secret of the order system leaked"}
+type Pause struct {
+	// Reason For the audit log.
+	//
+	// Example: secret of the order system leaked
+	Reason string `json:"reason"`
+}
+
+// PausedAll Example: {"reason":"secret of the order system leaked","since":"2026-11-23T10:00:00.000Z"}
+type PausedAll struct {
+	// Reason Example: secret of the order system leaked
+	Reason string `json:"reason"`
+
+	// Since Example: 2026-11-23T10:00:00.000Z
+	Since webhook.Time `json:"since"`
+}
+
+// PausedEndpoint Example: {"id":"we_0k3mzp7t4n9v5w2x8y6b3c1d0e","merchant_id":"mer_0k3mzn2p5q8r1s4t7v0w3x6y9z","reason":"floods a shared host"}
+type PausedEndpoint struct {
+	// ID Example: we_0k3mzp7t4n9v5w2x8y6b3c1d0e
+	ID string `json:"id"`
+
+	// MerchantID Example: mer_0k3mzn2p5q8r1s4t7v0w3x6y9z
+	MerchantID string `json:"merchant_id"`
+
+	// Reason Example: floods a shared host
+	Reason string `json:"reason"`
+}
+
+// PausedMerchant Example: {"id":"mer_0k3mzn2p5q8r1s4t7v0w3x6y9z","since":"2026-11-23T10:00:00.000Z"}
+type PausedMerchant struct {
+	// ID Example: mer_0k3mzn2p5q8r1s4t7v0w3x6y9z
+	ID string `json:"id"`
+
+	// Since Example: 2026-11-23T10:00:00.000Z
+	Since webhook.Time `json:"since"`
+}
+
+// Pauses Example: {"all":null,"merchants":[{"id":"mer_0k3mzn2p5q8r1s4t7v0w3x6y9z","since":"2026-11-23T10:00:00.000Z"}],"webhook_endpoints":[]}
+type Pauses struct {
+	// All Null while the switch for everybody is off.
+	All              *PausedAll       `json:"all"`
+	Merchants        []PausedMerchant `json:"merchants"`
+	WebhookEndpoints []PausedEndpoint `json:"webhook_endpoints"`
+}
 
 // Payment A payment, in events and answers alike.
 //
@@ -1052,11 +1171,23 @@ type IfMatch = string
 // Limit Example: 20
 type Limit = int
 
+// MerchantID Example: mer_0k3mzn2p5q8r1s4t7v0w3x6y9z
+type MerchantID = string
+
 // PaymentID Example: pay_0k3mzq8r5v7w2x9y4b6c1d0efg
 type PaymentID = string
 
 // ReplayID Example: rep_0k3mzq8r7b5c4d3e2f1g0h9j8k
 type ReplayID = string
+
+// ListAuditParams defines parameters for ListAudit.
+type ListAuditParams struct {
+	// From The number of the first line.
+	From *int64 `form:"from,omitempty" json:"from,omitempty"`
+
+	// Limit How many to return at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
 
 // ListAPIKeysParams defines parameters for ListAPIKeys.
 type ListAPIKeysParams struct {
@@ -1222,6 +1353,24 @@ type TestWebhookEndpointParams struct {
 	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
+
+// PauseMerchantJSONRequestBody defines body for PauseMerchant for application/json ContentType.
+type PauseMerchantJSONRequestBody = Pause
+
+// ResumeMerchantJSONRequestBody defines body for ResumeMerchant for application/json ContentType.
+type ResumeMerchantJSONRequestBody = Nothing
+
+// PauseAllJSONRequestBody defines body for PauseAll for application/json ContentType.
+type PauseAllJSONRequestBody = Pause
+
+// ResumeAllJSONRequestBody defines body for ResumeAll for application/json ContentType.
+type ResumeAllJSONRequestBody = Nothing
+
+// PauseEndpointJSONRequestBody defines body for PauseEndpoint for application/json ContentType.
+type PauseEndpointJSONRequestBody = Pause
+
+// ResumeEndpointJSONRequestBody defines body for ResumeEndpoint for application/json ContentType.
+type ResumeEndpointJSONRequestBody = Nothing
 
 // CreateAPIKeyJSONRequestBody defines body for CreateAPIKey for application/json ContentType.
 type CreateAPIKeyJSONRequestBody = APIKeyCreate

@@ -23,6 +23,7 @@ func (a *App) buildAPI(context.Context) error {
 	server, err := api.New(api.Options{
 		Logger: a.log, Now: time.Now, HTTPS: strings.HasPrefix(a.cfg.PublicURL, "https://"), Store: a.store, Payments: a.payments,
 		Deliveries: a.deliveries, Access: keys, Vault: a.vault, Chains: a.cfg.Chains, Limits: a.cfg.API, Metrics: a.metrics,
+		OperatorToken: a.cfg.OperatorToken.Reveal(), OperatorReadToken: a.cfg.OperatorReadToken.Reveal(),
 	})
 	if err != nil {
 		return err

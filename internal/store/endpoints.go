@@ -99,6 +99,20 @@ func (q *Queries) GateEndpoint(ctx context.Context, id string, until time.Time) 
 		Where("id = ? AND (not_before IS NULL OR not_before < ?)", id, until).UpdateColumn("not_before", until).Error)
 }
 
+// MerchantOfEndpoint is whom an endpoint belongs to.
+func (q *Queries) MerchantOfEndpoint(ctx context.Context, id string) (string, error) {
+	var e models.Endpoint
+	err := q.with(ctx).Select("merchant_id").Where("id = ? AND deleted_at IS NULL", id).Take(&e).Error
+	return e.MerchantID, one("endpoint "+id, err)
+}
+
+// PausedEndpoints are those that an operator paused.
+func (q *Queries) PausedEndpoints(ctx context.Context) ([]models.Endpoint, error) {
+	var rows []models.Endpoint
+	err := q.with(ctx).Where("status = 'paused' AND deleted_at IS NULL").Order("id").Find(&rows).Error
+	return rows, wrap("paused endpoints", err)
+}
+
 // EndpointTimeouts tells how long a request may take, by the id of the endpoint, where one sets that for itself.
 func (q *Queries) EndpointTimeouts(ctx context.Context) (map[string]time.Duration, error) {
 	var rows []models.Endpoint

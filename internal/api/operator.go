@@ -1,0 +1,219 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/ctrip-gateway/ctrip/internal/delivery"
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/models"
+	"github.com/ctrip-gateway/ctrip/webhook"
+)
+
+// Scopes of the operator's routes. They belong to tokens of the deployment, never to an API key.
+const (
+	operatorRead    = "operator:read"
+	operatorOperate = "operator:operate"
+)
+
+// operators knows the tokens of the deployment by their hashes; an empty token opens nothing.
+type operators struct{ operate, read string }
+
+// scopes are what a token may do, compared in constant time.
+func (o operators) scopes(token string) []string {
+	same := func(with string) bool {
+		a, b := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(with))
+		return subtle.ConstantTimeCompare(a[:], b[:]) == 1 && with != ""
+	}
+	operate, read := same(o.operate), same(o.read)
+	switch {
+	case operate:
+		return []string{operatorRead, operatorOperate}
+	case read:
+		return []string{operatorRead}
+	}
+	return nil
+}
+
+// forOperator reports whether an operation is one of the operator's.
+func forOperator(scopes []string) bool {
+	return slices.ContainsFunc(scopes, func(s string) bool { return strings.HasPrefix(s, "operator:") })
+}
+
+// admitOperator stands before the operator's routes: a token of the deployment that may do it.
+func (h *handlers) admitOperator(needed []string) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			token, _ := strings.CutPrefix(c.Request().Header.Get("Authorization"), "Bearer ")
+			has := h.operators.scopes(strings.TrimSpace(token))
+			if has == nil {
+				h.metrics.AuthFailure()
+				return NewProblem(CodeUnauthorized, "Send the operator token as `Authorization: Bearer …`.")
+			}
+			for _, s := range needed {
+				if !slices.Contains(has, s) {
+					return NewProblem(CodeInsufficientScope, "This token may only look.")
+				}
+			}
+			r := c.Request()
+			x := exchange{ip: c.RealIP(), method: r.Method, path: r.URL.Path}
+			c.SetRequest(r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
+			return next(c)
+		}
+	}
+}
+
+// byOperator is the operator, for the audit log.
+func byOperator(ctx context.Context) delivery.By {
+	return delivery.By{Actor: "operator", IP: callerOf(ctx).ip}
+}
+
+// ListPauses shows everything to which nothing is sent by order of an operator.
+func (h *handlers) ListPauses(ctx context.Context, _ ListPausesRequestObject) (ListPausesResponseObject, error) {
+	v, err := h.pauses(ctx, &h.store.Queries)
+	return ListPauses200JSONResponse(v), err
+}
+
+// PauseAll turns the incident switch for everybody.
+func (h *handlers) PauseAll(ctx context.Context, r PauseAllRequestObject) (PauseAllResponseObject, error) {
+	v, err := h.turn(ctx, "", func(tx *store.Tx) error { return h.deliveries.PauseAll(ctx, tx, byOperator(ctx), r.Body.Reason) })
+	return PauseAll200JSONResponse(v), err
+}
+
+// ResumeAll turns it back.
+func (h *handlers) ResumeAll(ctx context.Context, _ ResumeAllRequestObject) (ResumeAllResponseObject, error) {
+	v, err := h.turn(ctx, "", func(tx *store.Tx) error { return h.deliveries.ResumeAll(ctx, tx, byOperator(ctx)) })
+	return ResumeAll200JSONResponse(v), err
+}
+
+// PauseMerchant turns the incident switch for one merchant.
+func (h *handlers) PauseMerchant(ctx context.Context, r PauseMerchantRequestObject) (PauseMerchantResponseObject, error) {
+	v, err := h.turn(ctx, "merchant", func(tx *store.Tx) error {
+		return h.deliveries.PauseMerchant(ctx, tx, byOperator(ctx), r.ID, r.Body.Reason)
+	})
+	return PauseMerchant200JSONResponse(v), err
+}
+
+// ResumeMerchant turns it back.
+func (h *handlers) ResumeMerchant(ctx context.Context, r ResumeMerchantRequestObject) (ResumeMerchantResponseObject, error) {
+	v, err := h.turn(ctx, "merchant", func(tx *store.Tx) error { return h.deliveries.ResumeMerchant(ctx, tx, byOperator(ctx), r.ID) })
+	return ResumeMerchant200JSONResponse(v), err
+}
+
+// PauseEndpoint holds the deliveries of one endpoint until the operator resumes it.
+func (h *handlers) PauseEndpoint(ctx context.Context, r PauseEndpointRequestObject) (PauseEndpointResponseObject, error) {
+	v, err := h.turn(ctx, "webhook endpoint", func(tx *store.Tx) error {
+		merchantID, err := tx.MerchantOfEndpoint(ctx, r.ID)
+		if err == nil {
+			_, err = h.deliveries.PauseEndpoint(ctx, tx, byOperator(ctx), merchantID, r.ID, r.Body.Reason)
+		}
+		return err
+	})
+	return PauseEndpoint200JSONResponse(v), err
+}
+
+// ResumeEndpoint lets it have its deliveries again.
+func (h *handlers) ResumeEndpoint(ctx context.Context, r ResumeEndpointRequestObject) (ResumeEndpointResponseObject, error) {
+	v, err := h.turn(ctx, "webhook endpoint", func(tx *store.Tx) error {
+		merchantID, err := tx.MerchantOfEndpoint(ctx, r.ID)
+		if err == nil {
+			_, err = h.deliveries.ResumeEndpoint(ctx, tx, byOperator(ctx), merchantID, r.ID)
+		}
+		return err
+	})
+	return ResumeEndpoint200JSONResponse(v), err
+}
+
+// turn does something to the incident switch and shows what is paused afterwards.
+func (h *handlers) turn(ctx context.Context, what string, deed func(*store.Tx) error) (Pauses, error) {
+	if err := h.store.InTx(ctx, deed); errors.Is(err, models.ErrNotFound) {
+		return Pauses{}, NewProblem(CodeNotFound, "There is no "+what+" with this id.").Because(err)
+	} else if err != nil {
+		return Pauses{}, err
+	}
+	return h.pauses(ctx, &h.store.Queries)
+}
+
+func (h *handlers) pauses(ctx context.Context, q *store.Queries) (Pauses, error) {
+	v := Pauses{Merchants: []PausedMerchant{}, WebhookEndpoints: []PausedEndpoint{}}
+	p, err := q.Pauses(ctx)
+	if err != nil {
+		return v, err
+	}
+	if p.All != nil {
+		v.All = &PausedAll{Since: webhook.At(*p.All), Reason: p.Reason}
+	}
+	merchants, err := q.Merchants(ctx)
+	if err != nil {
+		return v, err
+	}
+	for _, m := range merchants {
+		if m.DeliveriesPausedAt != nil {
+			v.Merchants = append(v.Merchants, PausedMerchant{ID: m.ID, Since: webhook.At(*m.DeliveriesPausedAt)})
+		}
+	}
+	endpoints, err := q.PausedEndpoints(ctx)
+	for _, e := range endpoints {
+		v.WebhookEndpoints = append(v.WebhookEndpoints, PausedEndpoint{ID: e.ID, MerchantID: e.MerchantID, Reason: e.DisabledReason})
+	}
+	return v, err
+}
+
+// ListMerchants shows every merchant, newest first.
+func (h *handlers) ListMerchants(ctx context.Context, _ ListMerchantsRequestObject) (ListMerchantsResponseObject, error) {
+	rows, err := h.store.Merchants(ctx)
+	list := ListMerchants200JSONResponse{Data: []OperatedMerchant{}}
+	for _, m := range rows {
+		list.Data = append(list.Data, operatedView(m))
+	}
+	return list, err
+}
+
+// AdminGetMerchant shows one.
+func (h *handlers) AdminGetMerchant(ctx context.Context, r AdminGetMerchantRequestObject) (AdminGetMerchantResponseObject, error) {
+	m, err := h.store.Merchant(ctx, r.ID)
+	if errors.Is(err, models.ErrNotFound) {
+		return nil, NewProblem(CodeNotFound, "There is no merchant with this id.").Because(err)
+	}
+	return AdminGetMerchant200JSONResponse(operatedView(m)), err
+}
+
+func operatedView(m models.Merchant) OperatedMerchant {
+	return OperatedMerchant{
+		ID: m.ID, Name: m.Name, PausedAt: webhook.AtPtr(m.PausedAt), DeliveriesPausedAt: webhook.AtPtr(m.DeliveriesPausedAt), CreatedAt: webhook.At(m.CreatedAt),
+	}
+}
+
+// ListAudit shows lines of the audit log, oldest first.
+func (h *handlers) ListAudit(ctx context.Context, r ListAuditRequestObject) (ListAuditResponseObject, error) {
+	page, err := pageOf(r.Params.Limit, nil)
+	if err != nil {
+		return nil, err
+	}
+	from := int64(1)
+	if r.Params.From != nil {
+		from = *r.Params.From
+	}
+	lines, err := h.store.AuditLog(ctx, from, page.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	v := ListAudit200JSONResponse{Data: []AuditLine{}}
+	if len(lines) > page.Limit {
+		v.NextFrom = &lines[page.Limit].Seq
+		lines = lines[:page.Limit]
+	}
+	for _, e := range lines {
+		v.Data = append(v.Data, AuditLine{
+			Seq: e.Seq, At: webhook.At(e.At), Actor: e.Actor, Action: e.Action, Subject: e.Subject, MerchantID: e.Merchant,
+			Detail: orEmptyMap(e.Detail), IP: e.IP, Hash: e.Hash,
+		})
+	}
+	return v, nil
+}
