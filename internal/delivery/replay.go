@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/store"
@@ -16,6 +17,9 @@ const (
 	// DefaultReplayRate is what it gets when it asks for nothing.
 	DefaultReplayRate = 50
 )
+
+// replayable are the states of deliveries that a job can be narrowed to: what is over.
+var replayable = []models.DeliveryState{models.DeliveryDelivered, models.DeliveryDead, models.DeliveryCanceled}
 
 // ReplayRunningError says that a job sends to the endpoint again already.
 type ReplayRunningError struct{ ID string }
@@ -62,6 +66,9 @@ func (s *Service) PlanReplay(ctx context.Context, q *store.Queries, merchantID, 
 	var faults Faults
 	if job.Rate < 1 || job.Rate > MaxReplayRate {
 		faults = append(faults, Fault{Field: "rate", Message: fmt.Sprintf("must be 1 to %d deliveries a second", MaxReplayRate), Example: fmt.Sprint(DefaultReplayRate)})
+	}
+	if r.State != "" && !slices.Contains(replayable, models.DeliveryState(r.State)) {
+		faults = append(faults, Fault{Field: "state", Message: "must be delivered, dead or canceled", Example: "dead"})
 	}
 	if job.CreatedAfter != nil && !job.CreatedAfter.Before(job.CreatedBefore) {
 		faults = append(faults, Fault{Field: "created_after", Message: "must be earlier than created_before and than now", Example: now.Add(-time.Hour).Format(time.RFC3339)})

@@ -21,6 +21,13 @@ func (q *Queries) Replay(ctx context.Context, merchantID, id string) (models.Rep
 	return r, one("replay "+id, err)
 }
 
+// ReplayByID reads a job whoever it belongs to.
+func (q *Queries) ReplayByID(ctx context.Context, id string) (models.Replay, error) {
+	var r models.Replay
+	err := q.with(ctx).Where("id = ?", id).Take(&r).Error
+	return r, one("replay "+id, err)
+}
+
 // LockReplay reads one job of a merchant and keeps everybody else from changing it until the transaction ends.
 func (tx *Tx) LockReplay(ctx context.Context, merchantID, id string) (models.Replay, error) {
 	var rows []models.Replay
