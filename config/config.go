@@ -29,6 +29,7 @@ type Config struct {
 	Payments          Payments      `group:"Payments and chains"`
 	Webhook           Webhook       `group:"Webhooks"`
 	Egress            Egress        `group:"Outgoing connections"`
+	Retention         Retention     `group:"Retention"`
 	API               API           `group:"API limits"`
 	Tracing           Tracing       `group:"Tracing"`
 
@@ -95,6 +96,12 @@ type Webhook struct {
 type Egress struct {
 	Proxy URL      `env:"EGRESS_PROXY" secret:"true" desc:"Forward proxy for webhook requests, http:// or https://. HTTP_PROXY and its kin are never read."`
 	IPs   []string `env:"EGRESS_IPS" desc:"The addresses that our requests come from, comma-separated; shown to merchants for their firewalls."`
+}
+
+// Retention is how long what is over is kept. Payments and the audit log are kept for good.
+type Retention struct {
+	Deliveries time.Duration `env:"RETENTION_DELIVERIES" envDefault:"30d" desc:"How long deliveries that are over are kept with their attempts, and how long held ones wait for their endpoint before they are canceled; 1d or more, 0 for good."`
+	Events     time.Duration `env:"RETENTION_EVENTS" envDefault:"90d" desc:"How long events are kept; at least as long as deliveries, 0 for good."`
 }
 
 // API is what bounds a caller.

@@ -87,6 +87,10 @@ func (c *Config) validate(o Options, faults *Faults) {
 		check("EGRESS_IPS", addrErr == nil || prefixErr == nil, "lists something that is neither an IP address nor a CIDR")
 	}
 
+	r := c.Retention
+	check("RETENTION_DELIVERIES", r.Deliveries == 0 || r.Deliveries >= day && r.Deliveries <= 3650*day, "is neither 0 nor 1d to 3650d")
+	check("RETENTION_EVENTS", r.Events == 0 || r.Deliveries != 0 && r.Events >= r.Deliveries && r.Events <= 3650*day, "is neither 0 nor between RETENTION_DELIVERIES and 3650d")
+
 	number("API_RATE", c.API.Rate, 0.1, 1_000_000)
 	number("API_BURST", float64(c.API.Burst), 1, 1_000_000)
 	between("API_TIMEOUT", c.API.Timeout, time.Second, 10*time.Minute)

@@ -33,12 +33,23 @@ var idEncoding = base32.NewEncoding(idAlphabet).WithPadding(base32.NoPadding)
 // NewID returns prefix, an underscore and 26 characters: 48 bits of Unix milliseconds, then 80 random bits, in
 // Crockford's base32 in lower case. Ids of one kind therefore sort by the time they were made, to the millisecond.
 func NewID(prefix string, now time.Time) string {
-	var raw [idTimestampBytes + idRandomBytes]byte
-	var ms [8]byte
-	binary.BigEndian.PutUint64(ms[:], uint64(now.UnixMilli()))
-	copy(raw[:], ms[8-idTimestampBytes:])
+	raw := timed(now)
 	rand.Read(raw[idTimestampBytes:])
 	return prefix + "_" + idEncoding.EncodeToString(raw[:])
+}
+
+// FirstID is where the ids of a kind begin that were made at a time or later: all earlier ones sort before it.
+func FirstID(prefix string, at time.Time) string {
+	raw := timed(at)
+	return prefix + "_" + idEncoding.EncodeToString(raw[:])
+}
+
+// timed begins with a time.
+func timed(at time.Time) (raw [idTimestampBytes + idRandomBytes]byte) {
+	var ms [8]byte
+	binary.BigEndian.PutUint64(ms[:], uint64(at.UnixMilli()))
+	copy(raw[:], ms[8-idTimestampBytes:])
+	return raw
 }
 
 // NewToken returns prefix, an underscore and 160 random bits that nobody can guess, for links that open without a key.

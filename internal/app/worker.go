@@ -14,9 +14,6 @@ const (
 	stopMargin = 5 * time.Second
 	// defaultsEvery is how often merchants without an endpoint are looked for while there is a default WEBHOOK_URL.
 	defaultsEvery = 30 * time.Second
-	// answersEvery is how often answers kept for idempotency keys are dropped after their day, answersBatch how many at once.
-	answersEvery = 10 * time.Minute
-	answersBatch = 1000
 )
 
 // buildWorker makes what delivers: the sender, the Asynq servers that feed it, and the sweeper.
@@ -65,7 +62,13 @@ func (a *App) buildWorker(context.Context) error {
 		return err
 	}
 	a.part("asynq", server.Run)
-	a.part("idempotency records", a.dropAnswers)
+	retention, err := delivery.NewRetention(delivery.RetentionOptions{
+		Store: a.store, Deliveries: a.cfg.Retention.Deliveries, Events: a.cfg.Retention.Events, Logger: a.log, Now: time.Now,
+	})
+	if err != nil {
+		return err
+	}
+	a.part("retention", retention.Run)
 	if w.URL.Reveal() != "" {
 		a.part("default endpoints", a.keepDefaults)
 	}
@@ -87,25 +90,6 @@ func (a *App) keepDefaults(ctx context.Context) error {
 		}
 		if err != nil && ctx.Err() == nil {
 			a.log.WarnContext(ctx, "default_endpoints.failed", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
-}
-
-// dropAnswers deletes the answers of idempotency keys that have expired, in small batches.
-func (a *App) dropAnswers(ctx context.Context) error {
-	tick := time.NewTicker(answersEvery)
-	defer tick.Stop()
-	for {
-		for n := int64(answersBatch); n == answersBatch; {
-			var err error
-			if n, err = a.store.DropExpiredAnswers(ctx, time.Now(), answersBatch); err != nil && ctx.Err() == nil {
-				a.log.WarnContext(ctx, "idempotency_records.not_dropped", "error", err)
-			}
 		}
 		select {
 		case <-ctx.Done():
