@@ -17,7 +17,7 @@ type deliverRun struct {
 	body     int
 
 	n, slowN, twoN, bareN int
-	shops, inFlight, wide int
+	shops, fast, inFlight, wide int
 	delay                 time.Duration
 	only                  string
 	profiles              profiles
@@ -31,7 +31,8 @@ func deliver(r *report, args []string) func(testkit.TB) {
 	f.IntVar(&d.twoN, "two", 6000, "deliveries of a run of one worker against two")
 	f.IntVar(&d.bareN, "bare", 40000, "requests of the bare client")
 	f.IntVar(&d.shops, "endpoints", 512, "endpoints, each of a merchant of its own")
-	f.IntVar(&d.inFlight, "in-flight", 64, "in flight at once where the receiver answers at once, and in each of two workers")
+	f.IntVar(&d.fast, "fast", 256, "in flight at once where the receiver answers at once")
+	f.IntVar(&d.inFlight, "in-flight", 64, "in flight at once in each of two workers")
 	f.IntVar(&d.wide, "wide", 1000, "in flight at once where it answers after --delay")
 	f.DurationVar(&d.delay, "delay", 50*time.Millisecond, "how long the slow receiver takes")
 	f.StringVar(&d.only, "only", "", "fast, slow or two: that part alone, for profiling")
@@ -56,8 +57,8 @@ func (d *deliverRun) pair(pair int, fast, slow []shop) {
 	runs := []func(){}
 	if d.only == "" || d.only == "fast" {
 		runs = append(runs,
-			func() { d.baseline("raw", d.n, d.inFlight, 0) },
-			func() { d.r.add("durable_per_s", d.durable(fast, d.n, d.inFlight, 1, "durable")) },
+			func() { d.baseline("raw", d.n, d.fast, 0) },
+			func() { d.r.add("durable_per_s", d.durable(fast, d.n, d.fast, 1, "durable")) },
 			func() { d.r.add("bare_per_s", bare(d.t, d.receiver, d.bareN, 64, d.body)) })
 	}
 	if d.only == "" || d.only == "slow" {
