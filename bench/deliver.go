@@ -16,11 +16,11 @@ type deliverRun struct {
 	raw      *raw
 	body     int
 
-	n, slowN, twoN, bareN int
+	n, slowN, twoN, bareN       int
 	shops, fast, inFlight, wide int
-	delay                 time.Duration
-	only                  string
-	profiles              profiles
+	delay                       time.Duration
+	only                        string
+	profiles                    profiles
 }
 
 func deliver(r *report, args []string) func(testkit.TB) {

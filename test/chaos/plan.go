@@ -116,7 +116,7 @@ func readSettings(get func(string) string) (Settings, error) {
 		}
 	}
 	if slices.Contains(s.Faults, FlushRedis) {
-		s.Backlog = min(10_000, s.Events/2)
+		s.Backlog = min(12_500, s.Events*5/8) // some of it is delivered before Redis is emptied
 	}
 	return s, nil
 }

@@ -23,7 +23,7 @@ func setting(pairs ...string) func(string) string {
 
 func TestReadSettings(t *testing.T) {
 	s, err := readSettings(setting())
-	if err != nil || s.Events != 20_000 || s.Min != 5 || s.Away != time.Minute || s.Backlog != 10_000 || len(s.Faults) != len(AllFaults) {
+	if err != nil || s.Events != 20_000 || s.Min != 5 || s.Away != time.Minute || s.Backlog != 12_500 || len(s.Faults) != len(AllFaults) {
 		t.Errorf("by default: %+v, %v", s, err)
 	}
 	s, err = readSettings(setting("CHAOS_EVENTS", "100", "CHAOS_SEED", "7", "CHAOS_FAULTS", "redis-cut, api-kill,redis-cut", "CHAOS_MIN", "2", "CHAOS_AWAY", "5s"))

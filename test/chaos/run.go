@@ -12,6 +12,9 @@ import (
 // deliveries of a dead worker are tried again.
 const quietPatience = 100 * time.Second
 
+// rebuildPromise is within which time Redis is filled again after FLUSHALL.
+const rebuildPromise = 15 * time.Second
+
 // Run does what a plan says, prints the report and returns the verdict.
 func Run(t testkit.TB, p Plan, out io.Writer) Verdict {
 	t.Helper()
@@ -46,6 +49,9 @@ func Run(t testkit.TB, p Plan, out io.Writer) Verdict {
 	v := Judge(e)
 	if len(e.Wanted) != 0 && w.load.Behind() > 0 {
 		v.problem("%d payments were never made", w.load.Behind())
+	}
+	if flush != nil && (flush.Took == 0 || flush.Took > rebuildPromise) {
+		v.problem("after FLUSHALL not everything was enqueued again within %s", rebuildPromise)
 	}
 	report(out, p, v, w.revived, flush, time.Since(began))
 	return v
