@@ -49,6 +49,7 @@ func TestPausedDeliveriesLeaveRedis(t *testing.T) {
 	h.Endpoint(h.merchant, h.receiver.URL)
 	now := time.Now().UTC()
 	h.InTx(func(tx *store.Tx) error { return tx.PauseDeliveries(t.Context(), &now, "test") })
+	time.Sleep(1500 * time.Millisecond) // a worker looks at the switch once a second
 	h.produce()
 	h.work()
 	ds := h.Publish(h.merchant, 50)
@@ -80,4 +81,32 @@ func TestPausedDeliveriesLeaveRedis(t *testing.T) {
 			t.Errorf("row %+v", row)
 		}
 	}
+}
+
+// TestFloodStaysOutOfTheLane queues a thousand deliveries for one endpoint: all but its share of the lane wait in wh:slow, where
+// the sweeper finds them alive, and all of them arrive once.
+func TestFloodStaysOutOfTheLane(t *testing.T) {
+	h := newHouse(t)
+	e, _ := h.Endpoint(h.merchant, h.receiver.URL)
+	h.sweep()
+	stop := h.produce()
+	ds := h.Publish(h.merchant, 1000)
+	stop()
+	length := func(queue string) int64 {
+		n, ok := h.server.Do(t, "LLEN", "asynq:{"+queue+"}:pending").(int64)
+		if !ok {
+			t.Fatalf("length of %s", queue)
+		}
+		return n
+	}
+	if lane, slow := length(h.queueOf(e.ID)), length("wh:slow"); lane > 300 || lane < 64 || lane+slow != 1000 {
+		t.Errorf("%d wait in the lane, %d in wh:slow", lane, slow)
+	}
+	h.ahead = 11 * time.Second
+	if n := h.sweep(); n != 0 {
+		t.Errorf("%d live tasks were enqueued again", n)
+	}
+	h.work()
+	h.receiver.WaitCount(t, len(ds), 30*time.Second)
+	h.wantEachOnce(ds)
 }

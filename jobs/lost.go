@@ -44,7 +44,7 @@ func (c *Client) Lost(ctx context.Context, ds []models.Delivery) ([]bool, error)
 	for i, d := range ds {
 		places[i] = &place{queue: c.lanes.queue(d), id: taskID(d)}
 	}
-	if err := c.states(ctx, places); err != nil {
+	if err := c.find(ctx, places); err != nil {
 		return nil, err
 	}
 	if err := c.verify(ctx, places); err != nil {
@@ -73,6 +73,35 @@ func (c *Client) Lost(ctx context.Context, ds []models.Delivery) ([]bool, error)
 		}
 	}
 	return lost, nil
+}
+
+// find looks for tasks where their deliveries say that they are, and for those that are not there in the lane of slow
+// endpoints, to which what is too much for a lane goes.
+func (c *Client) find(ctx context.Context, places []*place) error {
+	if err := c.states(ctx, places); err != nil {
+		return err
+	}
+	var elsewhere []*place
+	for _, p := range places {
+		if p.state == "" && p.queue != slowQueue {
+			elsewhere = append(elsewhere, &place{queue: slowQueue, id: p.id})
+		}
+	}
+	if len(elsewhere) == 0 {
+		return nil
+	}
+	if err := c.states(ctx, elsewhere); err != nil {
+		return err
+	}
+	for _, p := range places {
+		if p.state == "" && p.queue != slowQueue {
+			if found := elsewhere[0]; found.state != "" {
+				*p = *found
+			}
+			elsewhere = elsewhere[1:]
+		}
+	}
+	return nil
 }
 
 // states reads what the hashes of tasks say.

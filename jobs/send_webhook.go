@@ -15,6 +15,9 @@ import (
 // handoverPause is how long a task waits whose successor could not be enqueued.
 const handoverPause = 5 * time.Second
 
+// slowPace is how long a task of the slow lane that came to nothing keeps its place.
+const slowPace = 200 * time.Millisecond
+
 // retryIn is the error of a task that comes again. Its text is seen in the dashboard.
 type retryIn struct {
 	at     time.Time
@@ -41,7 +44,7 @@ func (h *handler) process(ctx context.Context, t *asynq.Task) error {
 	if err := json.Unmarshal(t.Payload(), &p); err != nil || p.DeliveryID == "" || p.Generation < 1 {
 		return fmt.Errorf("not a payload of %s: %w", TypeSendWebhook, asynq.SkipRetry)
 	}
-	out := h.sender.Attempt(ctx, delivery.Task{DeliveryID: p.DeliveryID, Generation: p.Generation, EndpointID: p.EndpointID, MerchantID: p.MerchantID})
+	out := h.attempt(ctx, delivery.Task{DeliveryID: p.DeliveryID, Generation: p.Generation, EndpointID: p.EndpointID, MerchantID: p.MerchantID})
 	switch out.Do {
 	case delivery.Ack:
 		return nil
@@ -56,6 +59,19 @@ func (h *handler) process(ctx context.Context, t *asynq.Task) error {
 		return fmt.Errorf("%s: %w", out.Reason, asynq.SkipRetry)
 	}
 	return &retryIn{at: out.At, failed: out.Attempted, reason: out.Reason}
+}
+
+// attempt makes one. In the lane of slow endpoints, where a backlog is turned away, that goes slowly: it is nobody's turn,
+// and those whose turn it is elsewhere need the processor and the database.
+func (h *handler) attempt(ctx context.Context, t delivery.Task) delivery.Outcome {
+	out := h.sender.Attempt(ctx, t)
+	if queue, _ := asynq.GetQueueName(ctx); queue == slowQueue && !out.Attempted {
+		select {
+		case <-ctx.Done():
+		case <-time.After(slowPace):
+		}
+	}
+	return out
 }
 
 // isFailure tells Asynq's statistics which errors were failed attempts. Limits, leases, shutdowns and panics were not.

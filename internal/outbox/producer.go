@@ -41,6 +41,7 @@ type Producer struct {
 	ProducerOptions
 	queue   chan models.Delivery
 	dropped atomic.Int64
+	surge   surge
 	downAt  atomic.Int64 // Unix nanoseconds of the last failure, 0 while Redis answers
 }
 
@@ -60,7 +61,9 @@ func NewProducer(o ProducerOptions) (*Producer, error) {
 
 // Offer takes deliveries whose rows were just committed. It never blocks and never fails.
 func (p *Producer) Offer(ds []models.Delivery) {
+	now := p.Now()
 	for _, d := range ds {
+		d.Slow = d.Slow || p.surge.over(d.EndpointID, now)
 		select {
 		case p.queue <- d:
 		default:

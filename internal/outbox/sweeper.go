@@ -56,12 +56,16 @@ const (
 	releaseMost = 10_000
 	// settleSlack is how long after its timeout the verdict of a request is certainly on record.
 	settleSlack = time.Second
+	// secretsEvery is how often the age of secrets is measured.
+	secretsEvery = 5 * time.Minute
 )
 
 // Sweeper finds deliveries without a live task and enqueues them again.
 type Sweeper struct {
 	SweeperOptions
-	away bool // Redis did not answer in the last pass
+	away        bool      // Redis did not answer in the last pass
+	secretsSeen time.Time // when the age of secrets was last measured
+	surge       surge
 }
 
 // NewSweeper checks the options and returns a Sweeper.
@@ -288,7 +292,9 @@ func (s *Sweeper) enqueue(ctx context.Context, rows []models.Delivery, notBefore
 			}
 		})
 	}
+	now := s.now()
 	for _, d := range rows {
+		d.Slow = d.Slow || s.surge.over(d.EndpointID, now)
 		next <- d
 	}
 	close(next)
@@ -324,10 +330,29 @@ func (s *Sweeper) measure(ctx context.Context) error {
 	}
 	s.Metrics.OldestDue(age)
 	open, err := s.Store.OpenBreakers(ctx)
-	if err == nil {
-		s.Metrics.BreakersOpen(int(open))
+	if err != nil {
+		return err
 	}
-	return err
+	s.Metrics.BreakersOpen(int(open))
+	return s.measureSecrets(ctx, now)
+}
+
+// measureSecrets tells now and then how old the oldest secret is.
+func (s *Sweeper) measureSecrets(ctx context.Context, now time.Time) error {
+	if now.Sub(s.secretsSeen) < secretsEvery {
+		return nil
+	}
+	since, err := s.Store.OldestSecret(ctx)
+	if err != nil {
+		return err
+	}
+	s.secretsSeen = now
+	age := time.Duration(0)
+	if !since.IsZero() {
+		age = now.Sub(since)
+	}
+	s.Metrics.SecretAge(age)
+	return nil
 }
 
 func (s *Sweeper) now() time.Time { return s.Now().UTC().Truncate(time.Microsecond) }
