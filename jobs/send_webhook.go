@@ -15,8 +15,8 @@ import (
 // handoverPause is how long a task waits whose successor could not be enqueued.
 const handoverPause = 5 * time.Second
 
-// slowPace is how long a task of the slow lane that came to nothing keeps its place.
-const slowPace = 200 * time.Millisecond
+// turnedAway is how many tasks a second the slow lane turns away at most.
+const turnedAway = 640
 
 // retryIn is the error of a task that comes again. Its text is seen in the dashboard.
 type retryIn struct {
@@ -32,6 +32,8 @@ type handler struct {
 	client *Client
 	sender *delivery.Sender
 	crew   crew
+	// slowPace is how long a task of the slow lane that came to nothing keeps its place.
+	slowPace time.Duration
 }
 
 // ProcessTask makes the attempt that a task asks for. It returns nil only when the record needs the task no more.
@@ -68,7 +70,7 @@ func (h *handler) attempt(ctx context.Context, t delivery.Task) delivery.Outcome
 	if queue, _ := asynq.GetQueueName(ctx); queue == slowQueue && !out.Attempted {
 		select {
 		case <-ctx.Done():
-		case <-time.After(slowPace):
+		case <-time.After(h.slowPace):
 		}
 	}
 	return out

@@ -42,7 +42,8 @@ const (
 // up nobody else.
 type Server struct {
 	ServerOptions
-	servers map[string]*asynq.Server
+	servers  map[string]*asynq.Server
+	slowPace time.Duration
 }
 
 // NewServer checks the options and returns a Server. Nothing is dialed.
@@ -71,6 +72,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 			concurrency, poll = max(o.Concurrency/4, minConcurrency), max(o.PollInterval, o.RetryPollInterval/5)
 		case slowQueue:
 			concurrency, poll = max(o.Concurrency/8, minConcurrency), max(o.PollInterval, o.RetryPollInterval/5)
+			s.slowPace = time.Duration(concurrency) * time.Second / turnedAway
 		}
 		s.servers[queue] = asynq.NewServerFromRedisClient(o.Redis.workers, asynq.Config{
 			Concurrency: concurrency, Queues: map[string]int{queue: 1}, TaskCheckInterval: poll,
@@ -85,7 +87,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 // Run works on tasks until ctx ends, and returns when what was in flight then is finished or handed back. A Redis that is
 // away is waited for.
 func (s *Server) Run(ctx context.Context) error {
-	h := &handler{client: s.Client, sender: s.Sender}
+	h := &handler{client: s.Client, sender: s.Sender, slowPace: s.slowPace}
 	mux := asynq.NewServeMux()
 	mux.Handle(TypeSendWebhook, h)
 	var started []*asynq.Server
