@@ -106,11 +106,13 @@ func (s *Store) ReleaseParked(ctx context.Context, now time.Time, most int, dela
 	return total, nil
 }
 
+// release gives what it lets go a new generation: the task of the old one may be about to be acked, and is not to be taken for
+// a live one.
 func (tx *Tx) release(ctx context.Context, rows []models.Delivery, now time.Time, delay func(n int) time.Duration) error {
 	if tx.dialect == SQLite {
 		for n, d := range rows {
 			due := later(d.NextAttemptAt, now.Add(delay(n)))
-			if err := tx.with(ctx).Exec("UPDATE deliveries SET parked = ?, next_attempt_at = ?, sweep_after = ? WHERE id = ?", false, due, due, d.ID).Error; err != nil {
+			if err := tx.with(ctx).Exec("UPDATE deliveries SET parked = ?, generation = generation + 1, next_attempt_at = ?, sweep_after = ? WHERE id = ?", false, due, due, d.ID).Error; err != nil {
 				return err
 			}
 		}
@@ -120,7 +122,7 @@ func (tx *Tx) release(ctx context.Context, rows []models.Delivery, now time.Time
 	for n, d := range rows {
 		ids[n], dues[n] = d.ID, later(d.NextAttemptAt, now.Add(delay(n)))
 	}
-	_, err := tx.db.Statement.ConnPool.ExecContext(ctx, `UPDATE deliveries d SET parked = FALSE, next_attempt_at = v.due, sweep_after = v.due
+	_, err := tx.db.Statement.ConnPool.ExecContext(ctx, `UPDATE deliveries d SET parked = FALSE, generation = d.generation + 1, next_attempt_at = v.due, sweep_after = v.due
 		FROM unnest($1::text[], $2::timestamptz[]) AS v (id, due) WHERE d.id = v.id`, ids, dues)
 	return err
 }
