@@ -20,7 +20,6 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/payments"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
-	"github.com/ctrip-gateway/ctrip/internal/testkit"
 	"github.com/ctrip-gateway/ctrip/internal/vault"
 	"github.com/ctrip-gateway/ctrip/models"
 )
@@ -195,7 +194,7 @@ func TestBadPayments(t *testing.T) {
 func TestPaymentOverREST(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		c := newCounter(t, s)
-		_, key := c.merchant(t, "a", false)
+		merchantID, key := c.merchant(t, "a", false)
 		made := decoded[Payment](t, c.ask(key, "POST", "/api/v1/payments", `{"chain":"ethereum","asset":"USDC","amount_decimal":"1.5","order_id":"A-17","metadata":{"cart":"<9>"}}`), http.StatusCreated)
 		if made.Amount != "1500000" || made.AmountDecimal != "1.5" || made.Status != "pending" || made.Sequence != 1 || made.Asset.Contract == nil {
 			t.Fatalf("%+v", made)
@@ -236,14 +235,9 @@ func TestPaymentOverREST(t *testing.T) {
 			Data       []map[string]any `json:"data"`
 			NextCursor *string          `json:"next_cursor"`
 		}
-		var list *httptest.ResponseRecorder
-		var events eventPage
-		// What an older transaction of this server, in whatever database, could still come before is not shown yet.
-		testkit.Eventually(t, 20*time.Second, "all events are shown", func() bool {
-			list = c.ask(key, "GET", "/api/v1/events?after=", "")
-			events = decoded[eventPage](t, list, http.StatusOK)
-			return len(events.Data) >= 6
-		})
+		storetest.Shown(t, s, merchantID, 6)
+		list := c.ask(key, "GET", "/api/v1/events?after=", "")
+		events := decoded[eventPage](t, list, http.StatusOK)
 		if len(events.Data) != 6 || events.NextCursor == nil || events.Data[5]["type"] != "payment.canceled" {
 			t.Fatalf("%s", list.Body)
 		}
@@ -319,6 +313,7 @@ func TestTestKeysSeeOnlyTestMoney(t *testing.T) {
 		decoded[map[string]any](t, c.ask(live, "POST", "/api/v1/webhook_endpoints", `{"url":"https://shop.example/hooks"}`), http.StatusCreated)
 		hidden := decoded[Payment](t, c.ask(live, "POST", "/api/v1/payments", `{"chain":"ethereum","asset":"native","amount":"1"}`), http.StatusCreated)
 		shown := decoded[Payment](t, c.ask(test, "POST", "/api/v1/payments", `{"chain":"sepolia","asset":"native","amount":"1"}`), http.StatusCreated)
+		storetest.Shown(t, s, id, 2)
 		for _, list := range []string{"payments", "events", "events?after=", "deliveries"} {
 			body := c.ask(test, "GET", "/api/v1/"+list, "").Body.String()
 			if strings.Contains(body, hidden.ID) || !strings.Contains(body, shown.ID) {

@@ -3,6 +3,7 @@ package storetest
 import (
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/sqlite"
@@ -28,6 +29,19 @@ func SQLite(t testing.TB) *store.Store {
 	t.Helper()
 	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "ctrip.db"), nil)
 	return migrated(t, s, err)
+}
+
+// Shown waits until a merchant's first n events are shown to those who catch up. Transactions of other tests on the same
+// server, in whatever database, count as older ones that could still come before them (ruling 25).
+func Shown(t testing.TB, s *store.Store, merchantID string, n int) {
+	t.Helper()
+	testkit.Eventually(t, 30*time.Second, "all events are shown", func() bool {
+		events, _, err := s.EventsAfter(t.Context(), merchantID, store.EventFilter{}, store.Mark{}, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(events) == n
+	})
 }
 
 func migrated(t testing.TB, s *store.Store, err error) *store.Store {
