@@ -89,6 +89,7 @@ type Webhook struct {
 	DisableAfter      time.Duration `env:"WEBHOOK_DISABLE_AFTER" envDefault:"120h" desc:"An endpoint without a success for this long, and with 20 failed attempts in it, is disabled."`
 	SlowAbove         time.Duration `env:"WEBHOOK_SLOW_ABOVE" envDefault:"2s" desc:"An endpoint that answers slower than this on average uses the lane of slow endpoints."`
 	SecretOverlap     time.Duration `env:"WEBHOOK_SECRET_OVERLAP" envDefault:"24h" desc:"How long a rotated secret still signs when the request does not say; 0s to 7d."`
+	SecretMaxAge      time.Duration `env:"SECRET_MAX_AGE" envDefault:"180d" desc:"How old a signing secret may become. Its merchant is told 14 days before, by endpoint.secret_expiring; at that age the endpoint cannot be changed until the secret is rotated. 0 for no limit, else 1d or more."`
 	Allow             string        `env:"WEBHOOK_ALLOW" desc:"Addresses that the deny table would refuse, comma-separated CIDR[:ports], each freeing only itself. For development and intranets."`
 }
 

@@ -88,6 +88,7 @@ func (c *Config) validate(o Options, faults *Faults) {
 	}
 
 	r := c.Retention
+	check("SECRET_MAX_AGE", c.Webhook.SecretMaxAge == 0 || c.Webhook.SecretMaxAge >= day && c.Webhook.SecretMaxAge <= 3650*day, "is neither 0 nor 1d to 3650d")
 	check("RETENTION_DELIVERIES", r.Deliveries == 0 || r.Deliveries >= day && r.Deliveries <= 3650*day, "is neither 0 nor 1d to 3650d")
 	check("RETENTION_EVENTS", r.Events == 0 || r.Deliveries != 0 && r.Events >= r.Deliveries && r.Events <= 3650*day, "is neither 0 nor between RETENTION_DELIVERIES and 3650d")
 

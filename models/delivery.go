@@ -73,6 +73,8 @@ type Delivery struct {
 	DeadReason string
 	ReplayOf   *string
 	ReplayID   *string // the replay job that ordered it
+	// SignWith, of a test, is the role of the one secret that signs it: current, next or previous. "" is all of them.
+	SignWith string
 	// Parked rows have no task and get none until the pause that took them out of Redis is over.
 	Parked bool
 	// Slow says that the task of the current generation is in the lane of slow endpoints.

@@ -35,6 +35,7 @@ type Endpoint struct {
 	SPKIPins        []string `gorm:"column:spki_pins;serializer:json"`
 	ClientCertPEM   string   `gorm:"column:client_cert_pem"`
 	ClientKeySealed []byte
+	Ed25519         bool `gorm:"column:ed25519"` // signed with the gateway's own key too
 
 	// Overrides; nil means the deployment's default.
 	TimeoutMS      *int `gorm:"column:timeout_ms"`
@@ -74,5 +75,6 @@ type EndpointSecret struct {
 	Sealed     []byte // by the vault, bound to this row
 	ActiveFrom time.Time
 	ExpiresAt  *time.Time // nil for the newest
+	WarnedAt   *time.Time // when the merchant was told that it should be rotated
 	CreatedAt  time.Time
 }

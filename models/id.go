@@ -22,6 +22,7 @@ const (
 	PrefixCheckout   = "co"
 	PrefixBatch      = "bat"
 	PrefixReplay     = "rep"
+	PrefixSigningKey = "sgk"
 	idBodyLength     = 26
 	idAlphabet       = "0123456789abcdefghjkmnpqrstvwxyz"
 	idRandomBytes    = 10

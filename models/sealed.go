@@ -5,6 +5,9 @@ package models
 // SecretPlace is that of an endpoint's signing secret.
 func SecretPlace(secretID string) string { return "endpoint_secrets/" + secretID + "/secret" }
 
+// SigningKeyPlace is that of a signing key of the gateway.
+func SigningKeyPlace(keyID string) string { return "signing_keys/" + keyID + "/key" }
+
 // HeadersPlace is that of an endpoint's custom headers.
 func HeadersPlace(endpointID string) string { return "webhook_endpoints/" + endpointID + "/headers" }
 

@@ -17,11 +17,15 @@ import (
 // DefaultRetryAfter is what a sender is asked to wait while another request of the same event is being handled.
 const DefaultRetryAfter = 2 * time.Second
 
-// Options configure [Handler]. One of Secrets and Lookup is required; zero values of the others mean the defaults.
+// Options configure [Handler]. One of Secrets, Lookup and PublicKeys is required; zero values of the others mean the defaults.
 type Options struct {
 	Secrets []Secret // every live secret of the endpoint
 	// Lookup finds the secrets at each request instead, for rotation without a restart or several endpoints.
 	Lookup func(*http.Request) ([]Secret, error)
+	// PublicKeys are the gateway's, of which a v1a signature is then accepted for the events of MerchantID: see
+	// [WithPublicKeys].
+	PublicKeys []PublicKey
+	MerchantID string
 
 	Tolerance  time.Duration // of webhook-timestamp, either way; DefaultTolerance
 	MaxBody    int64         // bytes; MaxBatchBytes
@@ -61,9 +65,12 @@ func Handler(next http.Handler, o Options) (http.Handler, error) {
 	if next == nil {
 		return nil, errors.New("webhook: handler: next is nil")
 	}
+	if len(o.PublicKeys) > 0 && o.MerchantID == "" {
+		return nil, errors.New("webhook: handler: PublicKeys need a MerchantID, for they sign the events of every merchant")
+	}
 	if o.Lookup == nil {
 		secrets, err := usable(o.Secrets)
-		if err != nil {
+		if err != nil && len(o.PublicKeys) == 0 {
 			return nil, err
 		}
 		o.Lookup = func(*http.Request) ([]Secret, error) { return secrets, nil }
@@ -183,7 +190,7 @@ func (rc *receiver) verify(w http.ResponseWriter, r *http.Request) (Message, boo
 		return Message{}, false
 	}
 	secrets, err := rc.Lookup(r)
-	if err == nil {
+	if err == nil && len(rc.PublicKeys) == 0 {
 		_, err = usable(secrets)
 	}
 	if err != nil {
@@ -191,7 +198,7 @@ func (rc *receiver) verify(w http.ResponseWriter, r *http.Request) (Message, boo
 		http.Error(w, "secrets unavailable", http.StatusInternalServerError)
 		return Message{}, false
 	}
-	m, err := VerifyMessage(r.Header, body, secrets, WithTolerance(rc.Tolerance), WithNow(rc.Now))
+	m, err := VerifyMessage(r.Header, body, secrets, WithTolerance(rc.Tolerance), WithNow(rc.Now), WithPublicKeys(rc.MerchantID, rc.PublicKeys...))
 	switch {
 	case err == nil:
 		return m, true

@@ -18,7 +18,7 @@ const (
 	HeaderSignatureNext     = "X-Webhook-Signature-Next"     // the same under the secret that will become current
 	HeaderID                = "webhook-id"                   // evt_… or bat_…, the same on every attempt and replay
 	HeaderTimestamp         = "webhook-timestamp"            // Unix seconds of this attempt
-	HeaderStandardSignature = "webhook-signature"            // v1,<base64>, several separated by one space
+	HeaderStandardSignature = "webhook-signature"            // v1,<base64>, several separated by one space; then v1a,<base64>
 	HeaderAttempt           = "webhook-attempt"              // 1…n
 )
 
@@ -49,8 +49,7 @@ func Sign(secret Secret, id string, timestamp time.Time, body []byte) string {
 		return ""
 	}
 	mac := hmac.New(sha256.New, (*secret.keys).key)
-	mac.Write([]byte(id + "." + unixSeconds(timestamp) + "."))
-	mac.Write(body)
+	mac.Write(signedBytes(id, timestamp, body))
 	return standardVersion + "," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
@@ -59,6 +58,8 @@ type Secrets struct {
 	Current  Secret
 	Previous []Secret // older ones within their overlap, the newest first
 	Next     *Secret  // will become current; receivers may have it already
+	// SigningKeys sign beside the secrets, for an endpoint that asked for it; the newest first.
+	SigningKeys []SigningKey
 }
 
 // All returns every live secret in the order in which they sign: current, next, then the older ones.
@@ -78,7 +79,7 @@ func (s Secrets) All() []Secret {
 	return all
 }
 
-// SetHeaders signs body under every live secret and sets all webhook headers of one attempt, in place of any that were
+// SetHeaders signs body under every live secret and signing key and sets all webhook headers of one attempt, in place of any that were
 // there. id is that of the event or batch, timestamp the moment of this attempt, attempt counts from 1. Without a
 // current secret no signature header is set.
 func (s Secrets) SetHeaders(h http.Header, id string, timestamp time.Time, attempt int, body []byte) {
@@ -95,6 +96,9 @@ func (s Secrets) SetHeaders(h http.Header, id string, timestamp time.Time, attem
 	for _, secret := range s.All() {
 		standard = append(standard, Sign(secret, id, timestamp, body))
 	}
+	for _, key := range s.SigningKeys {
+		standard = append(standard, key.Sign(id, timestamp, body))
+	}
 	h.Set(HeaderStandardSignature, strings.Join(standard, " "))
 	h.Set(HeaderSignature, SignBody(s.Current, body))
 	if len(s.Previous) > 0 && !s.Previous[0].IsZero() {
@@ -103,6 +107,16 @@ func (s Secrets) SetHeaders(h http.Header, id string, timestamp time.Time, attem
 	if s.Next != nil && !s.Next.IsZero() {
 		h.Set(HeaderSignatureNext, SignBody(*s.Next, body))
 	}
+}
+
+// signedBytes are what the Standard Webhooks schemes sign.
+func signedBytes(id string, timestamp time.Time, body []byte) []byte {
+	signed := make([]byte, 0, len(id)+len(body)+16)
+	signed = append(signed, id...)
+	signed = append(signed, '.')
+	signed = strconv.AppendInt(signed, timestamp.Unix(), 10)
+	signed = append(signed, '.')
+	return append(signed, body...)
 }
 
 func unixSeconds(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }

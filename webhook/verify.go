@@ -22,6 +22,7 @@ var (
 	ErrTimestamp    = errors.New("webhook: webhook-timestamp is outside the tolerance")
 	ErrIDMismatch   = errors.New("webhook: webhook-id is not the id of the body")
 	ErrMalformed    = errors.New("webhook: malformed request")
+	ErrMerchant     = errors.New("webhook: the event is another merchant's")
 	ErrBatch        = errors.New("webhook: the body is a batch: use VerifyMessage")
 )
 
@@ -45,6 +46,8 @@ type Option func(*settings)
 type settings struct {
 	tolerance time.Duration
 	now       func() time.Time
+	merchant  string
+	keys      []PublicKey
 }
 
 // WithTolerance replaces [DefaultTolerance]. It counts whole seconds; zero or less accepts the current second only.
@@ -52,6 +55,13 @@ func WithTolerance(d time.Duration) Option { return func(s *settings) { s.tolera
 
 // WithNow replaces time.Now.
 func WithNow(now func() time.Time) Option { return func(s *settings) { s.now = now } }
+
+// WithPublicKeys also accepts a v1a signature of one of keys, which are those of the gateway, for events of this merchant
+// alone: the same keys sign for every merchant, and another one could pass on what was sent to it. With no secrets, v1a is
+// the only signature accepted, and a leaked secret forges nothing.
+func WithPublicKeys(merchantID string, keys ...PublicKey) Option {
+	return func(s *settings) { s.merchant, s.keys = merchantID, keys }
+}
 
 // Verify checks the request that carried one event and returns it. body must be the raw bytes as received. The standard
 // scheme must be there and fit one of secrets ([ErrNoSignature], [ErrBadSignature]), webhook-timestamp must lie within
@@ -71,13 +81,19 @@ func Verify(h http.Header, body []byte, secrets []Secret, opts ...Option) (Event
 
 // VerifyMessage is [Verify] for requests that carry an event or a batch. The webhook-id of a batch begins with bat_.
 func VerifyMessage(h http.Header, body []byte, secrets []Secret, opts ...Option) (Message, error) {
-	id, timestamp, err := verifyStandard(h, body, secrets, opts)
+	s := newSettings(opts)
+	id, timestamp, fit, err := s.verify(h, body, secrets)
 	if err != nil {
 		return Message{}, err
 	}
 	m, err := parseMessage(body)
 	if err != nil {
 		return Message{}, err
+	}
+	for _, e := range m.Events {
+		if fit == asymmetricVersion && e.MerchantID != s.merchant {
+			return Message{}, ErrMerchant
+		}
 	}
 	if m.Batch && !strings.HasPrefix(id, batchPrefix) || !m.Batch && m.ID != id {
 		return Message{}, ErrIDMismatch
@@ -87,9 +103,9 @@ func VerifyMessage(h http.Header, body []byte, secrets []Secret, opts ...Option)
 }
 
 // VerifySignature checks only the Standard Webhooks headers, whatever the body is: signature, then timestamp. Use
-// [Verify] unless the body is not an event of this gateway.
+// [Verify] unless the body is not an event of this gateway: nothing here looks whose event it is.
 func VerifySignature(h http.Header, body []byte, secrets []Secret, opts ...Option) error {
-	_, _, err := verifyStandard(h, body, secrets, opts)
+	_, _, _, err := newSettings(opts).verify(h, body, secrets)
 	return err
 }
 
@@ -120,57 +136,78 @@ func VerifyBody(h http.Header, body []byte, secrets []Secret) (Message, error) {
 	return parseMessage(body)
 }
 
-// verifyStandard judges the signature before the time, so that ErrTimestamp always speaks of a genuine request.
-func verifyStandard(h http.Header, body []byte, secrets []Secret, opts []Option) (id string, timestamp time.Time, err error) {
+func newSettings(opts []Option) settings {
 	s := settings{tolerance: DefaultTolerance, now: time.Now}
 	for _, o := range opts {
 		o(&s)
 	}
-	if secrets, err = usable(secrets); err != nil {
-		return "", time.Time{}, err
+	return s
+}
+
+// verify judges the signature before the time, so that ErrTimestamp always speaks of a genuine request. fit is the version
+// of the signature that fits: v1 where one of both versions does.
+func (s settings) verify(h http.Header, body []byte, secrets []Secret) (id string, timestamp time.Time, fit string, err error) {
+	fail := func(err error) (string, time.Time, string, error) { return "", time.Time{}, "", err }
+	if secrets, err = usable(secrets); err != nil && len(s.keys) == 0 {
+		return fail(err)
 	}
 	if id, err = single(h, HeaderID); err != nil {
-		return "", time.Time{}, err
+		return fail(err)
 	}
 	seconds, err := single(h, HeaderTimestamp)
 	if err != nil {
-		return "", time.Time{}, err
+		return fail(err)
 	}
 	headers := values(h, HeaderStandardSignature)
 	if strings.Join(headers, "") == "" {
-		return "", time.Time{}, fmt.Errorf("%w: %s", ErrNoSignature, HeaderStandardSignature)
+		return fail(fmt.Errorf("%w: %s", ErrNoSignature, HeaderStandardSignature))
 	}
 	if strings.Contains(id, ".") { // the dot separates what is signed
-		return "", time.Time{}, fmt.Errorf("%w: %s holds a dot", ErrMalformed, HeaderID)
+		return fail(fmt.Errorf("%w: %s holds a dot", ErrMalformed, HeaderID))
 	}
 	if timestamp, err = parseSeconds(seconds); err != nil {
-		return "", time.Time{}, err
+		return fail(err)
 	}
-	offered := standardSignatures(headers)
-	fits := false
+	offered := standardSignatures(headers, standardVersion)
 	for _, secret := range secrets {
-		fits = anyEqual(offered, Sign(secret, id, timestamp, body)) || fits
+		if anyEqual(offered, Sign(secret, id, timestamp, body)) {
+			fit = standardVersion
+		}
 	}
-	if !fits {
-		return "", time.Time{}, ErrBadSignature
+	if fit == "" && s.anyVerifies(standardSignatures(headers, asymmetricVersion), id, timestamp, body) {
+		fit = asymmetricVersion
+	}
+	if fit == "" {
+		return fail(ErrBadSignature)
 	}
 	off := s.now().Unix() - timestamp.Unix()
 	if limit := int64(max(s.tolerance, 0) / time.Second); off > limit || off < -limit {
-		return "", time.Time{}, fmt.Errorf("%w: %d seconds behind the clock", ErrTimestamp, off)
+		return fail(fmt.Errorf("%w: %d seconds behind the clock", ErrTimestamp, off))
 	}
-	return id, timestamp, nil
+	return id, timestamp, fit, nil
 }
 
-// standardSignatures picks the v1 entries out of webhook-signature. Entries are separated by spaces, and by commas where
-// a proxy merged two headers; whatever is not "v1,<something>" is skipped, so that nothing can hide a good entry.
-func standardSignatures(headers []string) []string {
+func (s settings) anyVerifies(offered []string, id string, timestamp time.Time, body []byte) bool {
+	for _, entry := range offered[:min(len(offered), maxAsymmetric)] {
+		for _, key := range s.keys {
+			if key.Verify(entry, id, timestamp, body) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// standardSignatures picks the entries of a version out of webhook-signature. Entries are separated by spaces, and by commas
+// where a proxy merged two headers; whatever is not "<version>,<something>" is skipped, so that nothing can hide a good entry.
+func standardSignatures(headers []string, version string) []string {
 	var found []string
 	for _, h := range headers {
 		for _, field := range strings.Split(h, " ") {
 			parts := strings.Split(field, ",")
 			for i := 0; i+1 < len(parts); i++ {
-				if parts[i] == standardVersion && parts[i+1] != "" {
-					found = append(found, standardVersion+","+parts[i+1])
+				if parts[i] == version && parts[i+1] != "" {
+					found = append(found, version+","+parts[i+1])
 				}
 			}
 		}

@@ -11,7 +11,9 @@ import (
 )
 
 func (sh *shell) endpoint() *cobra.Command {
-	return sh.group("endpoint", "Create webhook endpoints and rotate their secrets", sh.endpointCreate(), sh.endpointList(), sh.endpointRotate())
+	g := sh.group("endpoint", "Create and check webhook endpoints, rotate their secrets", sh.endpointCreate(), sh.endpointList(), sh.endpointRotate(), sh.endpointCheck())
+	g.Aliases = []string{"endpoints"}
+	return g
 }
 
 const secretFileUsage = "file with a secret of your own, at least 24 bytes, - for standard input (default a new one)"
@@ -109,5 +111,48 @@ Needs MASTER_KEYS, the same as the gateway's.`,
 	c.Flags().Var(&overlap, "overlap", "how long the old secret signs on, 0s to 7d (default WEBHOOK_SECRET_OVERLAP)")
 	c.Flags().Var(&activateIn, "activate-in", "when the new secret becomes current, up to 7d (default at once)")
 	c.Flags().StringVar(&file, "secret-file", "", secretFileUsage)
+	return c
+}
+
+func (sh *shell) endpointCheck() *cobra.Command {
+	var merchant string
+	c := &cobra.Command{
+		Use: "check [ENDPOINT]", Short: "Connect to endpoints as a worker would, and check TLS and port 80", Args: cobra.MaximumNArgs(1),
+		Long: `Connect to the host of an endpoint, of all of a merchant's, or of everybody's, as a worker would: with its authorities, pins and
+client certificate, and never to an address that is denied. No event is sent. Found at fault are TLS that does not work, a
+certificate that ends within 14 days, and a port 80 that answers without TLS other than by pointing to https. Exits with 1
+when something is.
+
+Needs MASTER_KEYS, the same as the gateway's.`,
+		RunE: sh.atDesk(func(ctx context.Context, d *ops.Desk, args []string) error {
+			of := ops.Scope{MerchantID: merchant}
+			if len(args) > 0 {
+				if merchant != "" {
+					return misused("give an endpoint or --merchant, not both")
+				}
+				of.EndpointID = args[0]
+			}
+			found, err := d.CheckEndpoints(ctx, of)
+			if err != nil {
+				return err
+			}
+			err = sh.answer(found, func() error {
+				var rows [][]string
+				for _, e := range found.Data {
+					verdict := "ok"
+					if len(e.Problems) > 0 {
+						verdict = strings.Join(e.Problems, "; ")
+					}
+					rows = append(rows, []string{e.ID, e.URL, e.TLS, when(e.NotAfter), string(e.Port80), verdict})
+				}
+				return sh.table("ID URL TLS ENDS PORT_80 VERDICT", "There are no webhook endpoints.", rows)
+			})
+			if err == nil && !found.OK() {
+				err = errSaid
+			}
+			return err
+		}),
+	}
+	c.Flags().StringVar(&merchant, "merchant", "", "all endpoints of this merchant")
 	return c
 }

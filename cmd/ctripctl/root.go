@@ -62,7 +62,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 
 func (sh *shell) root() *cobra.Command {
 	root := sh.group("ctripctl", "Operate a cTrip gateway",
-		sh.migrate(), sh.merchant(), sh.key(), sh.endpoint(), sh.webhook(), sh.pause(), sh.resume(), sh.pauses(), sh.replay(), sh.chain(), sh.audit(), sh.addresses(), sh.config(), sh.doctor(), sh.version())
+		sh.migrate(), sh.merchant(), sh.key(), sh.endpoint(), sh.signingKey(), sh.delivery(), sh.webhook(), sh.pause(), sh.resume(), sh.pauses(), sh.replay(), sh.chain(), sh.audit(), sh.addresses(), sh.config(), sh.doctor(), sh.version())
 	root.Long = `Operate a cTrip gateway.
 
 Settings are those of the gateway, from the environment or, in development, from .env: see ` + "`ctripctl config reference`" + `.

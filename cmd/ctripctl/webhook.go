@@ -18,7 +18,7 @@ import (
 )
 
 func (sh *shell) webhook() *cobra.Command {
-	return sh.group("webhook", "Verify and sign webhook requests, offline", sh.webhookVerify(), sh.webhookSign())
+	return sh.group("webhook", "Verify and sign webhook requests, and try receivers", sh.webhookVerify(), sh.webhookSign(), sh.webhookReplayTest())
 }
 
 // moment is a flag for a time: RFC 3339 or Unix seconds.
@@ -85,7 +85,7 @@ func onlyOneStdin(paths ...string) error {
 
 func (sh *shell) webhookVerify() *cobra.Command {
 	var secretFiles, secretVars []string
-	var request, headers, body string
+	var request, headers, body, keySet, merchant, rpc string
 	var at moment
 	tolerance := duration(webhook.DefaultTolerance)
 	c := &cobra.Command{
@@ -93,11 +93,16 @@ func (sh *shell) webhookVerify() *cobra.Command {
 		Long: `Judge a saved webhook request as its receiver would, and say which signature fits and which does not.
 
 A saved request is header lines, an empty line and the raw body, as in an HTTP message; or two files. Exits with 1 when a
-receiver must refuse the request. Needs no settings and no network.`,
+receiver must refuse the request. Needs no settings and no network.
+
+With --rpc every transfer in the request is then held against a node of your choice: that the transaction succeeded, in this
+block, that the node still has this block, and that this amount of this asset went to the payment's address. Exits with 1 when
+the node contradicts.`,
 		Example: `  ctripctl webhook verify --secret-file secret.txt --request saved.http
-  ctripctl webhook verify --secret-file old.txt --secret-file new.txt --headers headers.txt --body body.json --at 2026-11-23T10:00:05Z`,
-		RunE: sh.do(func(context.Context, []string) error {
-			if err := onlyOneStdin(append(secretFiles, request, headers, body)...); err != nil {
+  ctripctl webhook verify --secret-file old.txt --secret-file new.txt --headers headers.txt --body body.json --at 2026-11-23T10:00:05Z
+  ctripctl webhook verify --secret-file secret.txt --request saved.http --rpc https://ethereum.example`,
+		RunE: sh.do(func(ctx context.Context, _ []string) error {
+			if err := onlyOneStdin(append(secretFiles, request, headers, body, keySet)...); err != nil {
 				return err
 			}
 			var secrets []webhook.Secret
@@ -119,11 +124,24 @@ receiver must refuse the request. Needs no settings and no network.`,
 			if err != nil {
 				return err
 			}
-			return sh.sayVerdict(ops.Verify(h, raw, secrets, at.orNow(), time.Duration(tolerance)))
+			keys, err := sh.publicKeys(keySet)
+			if err != nil {
+				return err
+			}
+			v := ops.Verify(h, raw, secrets, at.orNow(), time.Duration(tolerance), webhook.WithPublicKeys(merchant, keys...))
+			if rpc != "" && v.Verified {
+				if err := v.Prove(ctx, rpc); err != nil {
+					return err
+				}
+			}
+			return sh.sayVerdict(v)
 		}),
 	}
 	c.Flags().StringArrayVar(&secretFiles, "secret-file", nil, "file with a secret of the endpoint, - for standard input; may be repeated")
 	c.Flags().StringArrayVar(&secretVars, "secret-env", nil, "name of an environment variable with a secret of the endpoint; may be repeated")
+	c.Flags().StringVar(&keySet, "keys-file", "", "file with the JSON of /.well-known/webhook-keys.json, to go by Ed25519 signatures; needs --merchant")
+	c.Flags().StringVar(&merchant, "merchant", "", "id of the merchant whose events are expected")
+	c.Flags().StringVar(&rpc, "rpc", "", "URL of a node to hold the transfers against")
 	c.Flags().StringVar(&request, "request", "", "file with the saved request, - for standard input")
 	c.Flags().StringVar(&headers, "headers", "", "file with the headers alone")
 	c.Flags().StringVar(&body, "body", "", "file with the raw body alone")
@@ -132,8 +150,25 @@ receiver must refuse the request. Needs no settings and no network.`,
 	c.MarkFlagsRequiredTogether("headers", "body")
 	c.MarkFlagsMutuallyExclusive("request", "headers")
 	c.MarkFlagsOneRequired("request", "headers")
-	c.MarkFlagsOneRequired("secret-file", "secret-env")
+	c.MarkFlagsRequiredTogether("keys-file", "merchant")
+	c.MarkFlagsOneRequired("secret-file", "secret-env", "keys-file")
 	return c
+}
+
+// publicKeys reads a key set, if a file was named.
+func (sh *shell) publicKeys(path string) ([]webhook.PublicKey, error) {
+	if path == "" {
+		return nil, nil
+	}
+	document, err := sh.read(path)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := webhook.ParseKeySet(document)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return keys, nil
 }
 
 func (sh *shell) readRequest(request, headers, body string) (http.Header, []byte, error) {
@@ -170,9 +205,12 @@ func (sh *shell) sayVerdict(v ops.Verdict) error {
 		for _, e := range v.Events {
 			pairs = append(pairs, "event", e.Type+" "+e.ID)
 		}
+		for _, t := range v.Transfers {
+			pairs = append(pairs, "transfer", strings.TrimSpace(fmt.Sprintf("%s: %s of %s in %s %s", t.Finding, t.Amount, t.Asset, t.TxHash, t.Reason)))
+		}
 		return sh.facts(v.Hint, pairs...)
 	})
-	if err == nil && !v.Verified {
+	if err == nil && (!v.Verified || v.Refuted()) {
 		err = errSaid
 	}
 	return err

@@ -32,7 +32,7 @@ func (h *handlers) ListDeliveries(ctx context.Context, r ListDeliveriesRequestOb
 	return list, nil
 }
 
-// GetDelivery shows a delivery with every attempt.
+// GetDelivery shows a delivery with every attempt. Who looked is audited: answers of receivers are in it.
 func (h *handlers) GetDelivery(ctx context.Context, r GetDeliveryRequestObject) (GetDeliveryResponseObject, error) {
 	x := callerOf(ctx)
 	d, err := h.ownDelivery(ctx, x, r.ID)
@@ -42,6 +42,11 @@ func (h *handlers) GetDelivery(ctx context.Context, r GetDeliveryRequestObject) 
 	attempts, err := h.store.Attempts(ctx, x.merchant.ID, d.ID)
 	if err != nil {
 		return nil, err
+	}
+	if len(attempts) > 0 {
+		if err := h.store.InTx(ctx, func(tx *store.Tx) error { return h.deliveries.AuditRead(ctx, tx, x.by(), d) }); err != nil {
+			return nil, err
+		}
 	}
 	v, err := detailView(d, attempts)
 	return GetDelivery200JSONResponse(v), err

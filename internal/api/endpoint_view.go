@@ -25,7 +25,7 @@ func (h *handlers) endpointView(ctx context.Context, q reader, e models.Endpoint
 		ID: e.ID, URL: e.URL, Description: e.Description, Status: e.Status, DisabledReason: orNull(e.DisabledReason), Default: e.IsDefault,
 		Breaker: Breaker{State: e.BreakerState, OpenUntil: webhook.AtPtr(e.BreakerOpenUntil)}, CAPEM: orNull(e.CAPEM), ClientCertPEM: orNull(e.ClientCertPEM),
 		SPKIPins: append([]string{}, e.SPKIPins...), Events: []EventPattern{}, Headers: map[string]string{}, Secrets: []SecretInfo{},
-		MaxAttempts: e.MaxAttempts, MaxInFlight: e.MaxInFlight, Timeout: seconds(e.TimeoutMS),
+		Ed25519: e.Ed25519, MaxAttempts: e.MaxAttempts, MaxInFlight: e.MaxInFlight, Timeout: seconds(e.TimeoutMS),
 		RetryBase: seconds(e.RetryBaseMS), RetryMax: seconds(e.RetryMaxMS), RateLimit: e.RateLimit, BatchMaxEvents: e.BatchMaxEvents,
 		LastSuccessAt: webhook.AtPtr(e.LastSuccessAt), CreatedAt: webhook.At(e.CreatedAt), UpdatedAt: webhook.At(e.UpdatedAt),
 	}

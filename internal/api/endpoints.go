@@ -40,7 +40,7 @@ func (h *handlers) ListWebhookEndpoints(ctx context.Context, r ListWebhookEndpoi
 func (h *handlers) CreateWebhookEndpoint(ctx context.Context, r CreateWebhookEndpointRequestObject) (CreateWebhookEndpointResponseObject, error) {
 	x, b := callerOf(ctx), r.Body
 	set := delivery.Settings{
-		URL: &b.URL, Description: b.Description, Headers: deref(b.Headers), CAPEM: b.CAPEM, SPKIPins: b.SPKIPins, Events: patterns(b.Events),
+		URL: &b.URL, Description: b.Description, Headers: deref(b.Headers), CAPEM: b.CAPEM, SPKIPins: b.SPKIPins, Ed25519: b.Ed25519, Events: patterns(b.Events),
 		TimeoutMS: millisOf(b.Timeout), MaxInFlight: asGiven(b.MaxInFlight), MaxAttempts: asGiven(b.MaxAttempts),
 		RetryBaseMS: millisOf(b.RetryBase), RetryMaxMS: millisOf(b.RetryMax), RateLimit: asGiven(b.RateLimit),
 		BatchMaxEvents: asGiven(b.BatchMaxEvents), BatchMaxWaitMS: millisOfFraction(b.BatchMaxWait),
@@ -74,7 +74,7 @@ func (h *handlers) GetWebhookEndpoint(ctx context.Context, r GetWebhookEndpointR
 func (h *handlers) UpdateWebhookEndpoint(ctx context.Context, r UpdateWebhookEndpointRequestObject) (UpdateWebhookEndpointResponseObject, error) {
 	x, b := callerOf(ctx), r.Body
 	set := delivery.Settings{
-		URL: b.URL, Description: b.Description, Headers: deref(b.Headers), SPKIPins: b.SPKIPins, Events: patterns(b.Events),
+		URL: b.URL, Description: b.Description, Headers: deref(b.Headers), SPKIPins: b.SPKIPins, Ed25519: b.Ed25519, Events: patterns(b.Events),
 		TimeoutMS: millisOr(b.Timeout), MaxInFlight: intOr(b.MaxInFlight), MaxAttempts: intOr(b.MaxAttempts),
 		RetryBaseMS: millisOr(b.RetryBase), RetryMaxMS: millisOr(b.RetryMax), RateLimit: intOr(b.RateLimit),
 		BatchMaxEvents: intOr(b.BatchMaxEvents),
@@ -182,7 +182,7 @@ const (
 	testPatience = 3 * time.Second
 )
 
-// TestWebhookEndpoint sends a real signed webhook.test and waits for the verdict; when the endpoint takes longer than its
+// TestWebhookEndpoint sends a real signed event and waits for the verdict; when the endpoint takes longer than its
 // timeout allows, the delivery is still pending in the answer.
 func (h *handlers) TestWebhookEndpoint(ctx context.Context, r TestWebhookEndpointRequestObject) (TestWebhookEndpointResponseObject, error) {
 	x := callerOf(ctx)
@@ -190,9 +190,13 @@ func (h *handlers) TestWebhookEndpoint(ctx context.Context, r TestWebhookEndpoin
 	if err != nil {
 		return nil, err
 	}
+	var test delivery.Test
+	if b := r.Body; b != nil {
+		test = delivery.Test{EventType: webhook.EventType(deref(b.EventType)), SignWith: deref(b.SignWith)}
+	}
 	var d models.Delivery
 	a, err := h.once(ctx, r.Params.IdempotencyKey, func(tx *store.Tx) (kept, error) {
-		if d, err = h.deliveries.TestEndpoint(ctx, tx, x.by(), x.merchant.ID, e.ID); err != nil {
+		if d, err = h.deliveries.TestEndpoint(ctx, tx, x.by(), x.merchant.ID, e.ID, test); err != nil {
 			return kept{}, err
 		}
 		v, err := detailView(d, nil)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
@@ -66,6 +67,41 @@ func TestEndpointOverREST(t *testing.T) {
 		}
 		if w := c.ask(key, "GET", path, ""); w.Code != http.StatusNotFound {
 			t.Fatalf("a deleted endpoint: %d", w.Code)
+		}
+	})
+}
+
+// TestPublicDocuments: schemas and public keys are there for everybody, and hold nothing else.
+func TestPublicDocuments(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		c := newCounter(t, s)
+		_, key := c.merchant(t, "a", false)
+		var index struct{ Schemas []string }
+		if err := json.Unmarshal(ask(c, "GET", "/schemas", "").Body.Bytes(), &index); err != nil || len(index.Schemas) != len(webhook.EventTypes()) {
+			t.Fatalf("%+v, %v", index, err)
+		}
+		for _, name := range index.Schemas {
+			w := ask(c, "GET", "/schemas/"+name, "")
+			if w.Code != http.StatusOK || !json.Valid(w.Body.Bytes()) || w.Header().Get("Content-Type") != "application/schema+json" {
+				t.Errorf("%s: %d %s", name, w.Code, w.Header())
+			}
+		}
+		if w := ask(c, "GET", "/schemas/payment.exploded.json", ""); w.Code != http.StatusNotFound {
+			t.Errorf("an unknown schema: %d", w.Code)
+		}
+		if w := ask(c, "GET", "/.well-known/webhook-keys.json", ""); w.Code != http.StatusOK || strings.TrimSpace(w.Body.String()) != `{"keys":[]}` {
+			t.Errorf("no keys: %d %s", w.Code, w.Body)
+		}
+		e := decoded[WebhookEndpoint](t, c.ask(key, "POST", "/api/v1/webhook_endpoints", `{"url":"https://shop.example/hooks"}`), http.StatusCreated)
+		if e.Ed25519 {
+			t.Error("nobody asked for Ed25519")
+		}
+		if e = decoded[WebhookEndpoint](t, c.ask(key, "PATCH", "/api/v1/webhook_endpoints/"+e.ID, `{"ed25519":true}`), http.StatusOK); !e.Ed25519 {
+			t.Error("Ed25519 is not on")
+		}
+		w := ask(c, "GET", "/.well-known/webhook-keys.json", "")
+		if keys, err := webhook.ParseKeySet(w.Body.Bytes()); err != nil || len(keys) != 1 || strings.Contains(w.Body.String(), "whsk_") {
+			t.Errorf("%s, %v", w.Body, err)
 		}
 	})
 }

@@ -40,6 +40,7 @@ const (
 	CodeEndpointReadOnly      Code = "endpoint_read_only"
 	CodeLimitReached          Code = "limit_reached"
 	CodeReplayRunning         Code = "replay_running"
+	CodeSecretTooOld          Code = "secret_too_old"
 	CodeNoAccountKey          Code = "no_account_key"
 	CodeVersionMismatch       Code = "version_mismatch"
 	CodeBodyTooLarge          Code = "body_too_large"
@@ -74,6 +75,7 @@ var kinds = []struct {
 	{CodeEndpointReadOnly, http.StatusConflict, "The endpoint belongs to the deployment"},
 	{CodeLimitReached, http.StatusConflict, "A limit of the merchant is reached"},
 	{CodeReplayRunning, http.StatusConflict, "A replay to the endpoint is running"},
+	{CodeSecretTooOld, http.StatusConflict, "The endpoint's secret is too old"},
 	{CodeNoAccountKey, http.StatusConflict, "The merchant has no account key yet"},
 	{CodeVersionMismatch, http.StatusPreconditionFailed, "The resource has changed"},
 	{CodeBodyTooLarge, http.StatusRequestEntityTooLarge, "The body is too large"},
@@ -232,6 +234,8 @@ func problemOf(err error) *Problem {
 		return NewProblem(CodeEndpointPaused, "Only the operator of this gateway can resume it.")
 	case errors.Is(err, delivery.ErrDefaultEndpoint):
 		return NewProblem(CodeEndpointReadOnly, "Make an endpoint of your own, and this one goes.")
+	case errors.Is(err, delivery.ErrSecretTooOld):
+		return NewProblem(CodeSecretTooOld, "Rotate it; then the endpoint can be changed again.")
 	case errors.Is(err, delivery.ErrEndpointLimit), errors.Is(err, access.ErrKeyLimit):
 		return NewProblem(CodeLimitReached, "The merchant has as many of these as it may have.")
 	case errors.Is(err, models.ErrConflict):

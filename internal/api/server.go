@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/telemetry"
 	"github.com/ctrip-gateway/ctrip/internal/vault"
+	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
 // Options are what a Server needs.
@@ -67,6 +69,10 @@ func New(o Options) (*Server, error) {
 	s.echo.GET("/openapi.yaml", static("application/yaml", "", openAPI))
 	s.echo.GET("/docs", static("text/html; charset=utf-8", pagePolicy, page))
 	s.echo.GET("/docs/reference.css", static("text/css; charset=utf-8", "", referenceCSS))
+	if err := s.serveSchemas(); err != nil {
+		return nil, err
+	}
+	s.echo.GET("/.well-known/webhook-keys.json", keySet(o.Deliveries))
 	h := &handlers{
 		store: o.Store, payments: o.Payments, deliveries: o.Deliveries, access: o.Access, vault: o.Vault, chains: o.Chains,
 		limits: o.Limits, limiter: newLimiter(o.Limits.Rate, o.Limits.Burst, o.Now), metrics: o.Metrics, now: o.Now, log: o.Logger,
@@ -94,6 +100,31 @@ func static(contentType, policy string, body []byte) echo.HandlerFunc {
 			h.Set("Content-Security-Policy", policy)
 		}
 		return c.Blob(http.StatusOK, contentType, body)
+	}
+}
+
+// serveSchemas publishes the JSON Schema of each event type, self-contained, under the name that it has in webhook.SchemaFS.
+func (s *Server) serveSchemas() error {
+	var names []string
+	for _, t := range webhook.EventTypes() {
+		name := string(t) + ".json"
+		names = append(names, name)
+		s.echo.GET("/schemas/"+name, static("application/schema+json", "", webhook.Schema(t)))
+	}
+	index, err := json.Marshal(map[string][]string{"schemas": names})
+	s.echo.GET("/schemas", static("application/json", "", index))
+	return err
+}
+
+// keySet tells everybody the public keys of the gateway's Ed25519 signatures.
+func keySet(deliveries *delivery.Service) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		set, err := deliveries.KeySet(c.Request().Context())
+		if err != nil {
+			return err
+		}
+		c.Response().Header().Set("Cache-Control", "public, max-age=300")
+		return c.JSON(http.StatusOK, set)
 	}
 }
 

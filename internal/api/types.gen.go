@@ -892,7 +892,7 @@ type Transfer = webhook.Transfer
 
 // WebhookEndpoint Settings that are null follow the deployment's default.
 //
-// Example: {"batch_max_events":null,"batch_max_wait":null,"breaker":{"open_until":null,"state":"closed"},"ca_pem":null,"client_cert_pem":null,"created_at":"2026-11-23T09:00:00.000Z","default":false,"description":"Order system","disabled_reason":null,"events":["payment.*"],"headers":{"X-Route":"[redacted]"},"id":"we_0k3mzp7t4n9v5w2x8y6b3c1d0e","last_success_at":"2026-11-23T10:03:12.600Z","max_attempts":null,"max_in_flight":null,"rate_limit":null,"retry_base":null,"retry_max":null,"secrets":[{"active_from":"2026-11-23T09:00:00.000Z","created_at":"2026-11-23T09:00:00.000Z","expires_at":null,"role":"current"}],"spki_pins":[],"status":"enabled","timeout":10,"updated_at":"2026-11-23T09:00:00.000Z","url":"https://shop.example/webhooks"}
+// Example: {"batch_max_events":null,"batch_max_wait":null,"breaker":{"open_until":null,"state":"closed"},"ca_pem":null,"client_cert_pem":null,"created_at":"2026-11-23T09:00:00.000Z","default":false,"description":"Order system","disabled_reason":null,"ed25519":false,"events":["payment.*"],"headers":{"X-Route":"[redacted]"},"id":"we_0k3mzp7t4n9v5w2x8y6b3c1d0e","last_success_at":"2026-11-23T10:03:12.600Z","max_attempts":null,"max_in_flight":null,"rate_limit":null,"retry_base":null,"retry_max":null,"secrets":[{"active_from":"2026-11-23T09:00:00.000Z","created_at":"2026-11-23T09:00:00.000Z","expires_at":null,"role":"current"}],"spki_pins":[],"status":"enabled","timeout":10,"updated_at":"2026-11-23T09:00:00.000Z","url":"https://shop.example/webhooks"}
 type WebhookEndpoint struct {
 	// BatchMaxEvents Null: every event goes alone.
 	//
@@ -933,8 +933,13 @@ type WebhookEndpoint struct {
 	Description string `json:"description"`
 
 	// DisabledReason Example: the endpoint answered 410 Gone
-	DisabledReason *string        `json:"disabled_reason"`
-	Events         []EventPattern `json:"events"`
+	DisabledReason *string `json:"disabled_reason"`
+
+	// Ed25519 Signed with the gateway's own Ed25519 key too.
+	//
+	// Example: false
+	Ed25519 bool           `json:"ed25519"`
+	Events  []EventPattern `json:"events"`
 
 	// Headers The names of the custom headers.
 	//
@@ -1015,6 +1020,11 @@ type WebhookEndpointCreate struct {
 	// Description Example: Order system
 	Description *string `json:"description,omitempty"`
 
+	// Ed25519 Sign with the gateway's own Ed25519 key too: a `v1a` entry in `webhook-signature`, which nobody can forge who knows the secret. The public keys are at `/.well-known/webhook-keys.json`.
+	//
+	// Example: true
+	Ed25519 *bool `json:"ed25519,omitempty"`
+
 	// Events Which events it wants; all, when left out.
 	//
 	// Example: ["payment.*"]
@@ -1077,7 +1087,7 @@ type WebhookEndpointDisable struct {
 	Reason *string `json:"reason,omitempty"`
 }
 
-// WebhookEndpointList Example: {"data":[{"batch_max_events":null,"batch_max_wait":null,"breaker":{"open_until":null,"state":"closed"},"ca_pem":null,"client_cert_pem":null,"created_at":"2026-11-23T09:00:00.000Z","default":false,"description":"Order system","disabled_reason":null,"events":["payment.*"],"headers":{"X-Route":"[redacted]"},"id":"we_0k3mzp7t4n9v5w2x8y6b3c1d0e","last_success_at":"2026-11-23T10:03:12.600Z","max_attempts":null,"max_in_flight":null,"rate_limit":null,"retry_base":null,"retry_max":null,"secrets":[{"active_from":"2026-11-23T09:00:00.000Z","created_at":"2026-11-23T09:00:00.000Z","expires_at":null,"role":"current"}],"spki_pins":[],"status":"enabled","timeout":10,"updated_at":"2026-11-23T09:00:00.000Z","url":"https://shop.example/webhooks"}],"next_cursor":null}
+// WebhookEndpointList Example: {"data":[{"batch_max_events":null,"batch_max_wait":null,"breaker":{"open_until":null,"state":"closed"},"ca_pem":null,"client_cert_pem":null,"created_at":"2026-11-23T09:00:00.000Z","default":false,"description":"Order system","disabled_reason":null,"ed25519":false,"events":["payment.*"],"headers":{"X-Route":"[redacted]"},"id":"we_0k3mzp7t4n9v5w2x8y6b3c1d0e","last_success_at":"2026-11-23T10:03:12.600Z","max_attempts":null,"max_in_flight":null,"rate_limit":null,"retry_base":null,"retry_max":null,"secrets":[{"active_from":"2026-11-23T09:00:00.000Z","created_at":"2026-11-23T09:00:00.000Z","expires_at":null,"role":"current"}],"spki_pins":[],"status":"enabled","timeout":10,"updated_at":"2026-11-23T09:00:00.000Z","url":"https://shop.example/webhooks"}],"next_cursor":null}
 type WebhookEndpointList struct {
 	Data []WebhookEndpoint `json:"data"`
 
@@ -1085,6 +1095,17 @@ type WebhookEndpointList struct {
 	//
 	// Example: MTc5NTQyODAwMDAwMA
 	NextCursor *string `json:"next_cursor"`
+}
+
+// WebhookEndpointTest Example: {"event_type":"payment.confirmed","sign_with":"next"}
+type WebhookEndpointTest struct {
+	// EventType Example: payment.confirmed
+	EventType *EventType `json:"event_type,omitempty"`
+
+	// SignWith Sign with this one secret alone, to try a receiver before or after a rotation. All that live sign when left out.
+	//
+	// Example: next
+	SignWith *string `json:"sign_with,omitempty"`
 }
 
 // WebhookEndpointUpdate Example: {"events":["payment.confirmed","payment.reorged"],"max_in_flight":null}
@@ -1105,6 +1126,11 @@ type WebhookEndpointUpdate struct {
 
 	// Description Example: Order system
 	Description *string `json:"description,omitempty"`
+
+	// Ed25519 Sign with the gateway's own Ed25519 key too.
+	//
+	// Example: true
+	Ed25519 *bool `json:"ed25519,omitempty"`
 
 	// Events Example: ["payment.confirmed","payment.reorged"]
 	Events *[]EventPattern `json:"events,omitempty"`
@@ -1406,4 +1432,4 @@ type ReplayWebhookEndpointJSONRequestBody = ReplayCreate
 type RotateWebhookSecretJSONRequestBody = SecretRotation
 
 // TestWebhookEndpointJSONRequestBody defines body for TestWebhookEndpoint for application/json ContentType.
-type TestWebhookEndpointJSONRequestBody = Nothing
+type TestWebhookEndpointJSONRequestBody = WebhookEndpointTest

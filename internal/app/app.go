@@ -223,7 +223,7 @@ func (a *App) openRooms(context.Context) error {
 	}
 	if a.deliveries, err = delivery.NewService(delivery.ServiceOptions{
 		Store: a.store, Vault: a.vault, CheckURL: a.egress.CheckURL, MaxEndpoints: cfg.API.MaxEndpoints, MaxAttempts: cfg.Webhook.MaxAttempts,
-		Overlap: cfg.Webhook.SecretOverlap, DefaultURL: cfg.Webhook.URL.Reveal(), DefaultSecret: secret, Now: time.Now, Logger: a.log,
+		Overlap: cfg.Webhook.SecretOverlap, SecretMaxAge: cfg.Webhook.SecretMaxAge, DefaultURL: cfg.Webhook.URL.Reveal(), DefaultSecret: secret, Now: time.Now, Logger: a.log,
 	}); err != nil {
 		return err
 	}
@@ -272,7 +272,7 @@ func (a *App) buildOps(context.Context) error {
 		}
 	}
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		opsHandler(a.cfg.OperatorToken.Reveal(), a.checks, a.metrics.Handler(), queues).ServeHTTP(w, r)
+		opsHandler(operatorTokens{a.cfg.OperatorToken.Reveal(), a.cfg.OperatorReadToken.Reveal()}, a.checks, a.metrics.Handler(), queues).ServeHTTP(w, r)
 	})
 	return a.serve("ops listener", a.o.OpsListener, a.cfg.OpsAddr, handler)
 }

@@ -38,9 +38,14 @@ type checkResult struct {
 	Micros   int64  `json:"duration_us"`
 }
 
+// operatorTokens open the operator's pages: operate all of them, read those of the dashboard that change nothing. An empty
+// one opens nothing.
+type operatorTokens struct{ operate, read string }
+
 // opsHandler serves what operators look at: /healthz, /readyz and /metrics for everybody who reaches the listener, and
-// behind the operator token pprof and, where queues is given, asynqmon.
-func opsHandler(token string, checks []check, metrics, queues http.Handler) http.Handler {
+// behind a token pprof and, where queues is given, asynqmon. A profile may hold what is in memory, so pprof is not for the
+// one who may only look.
+func opsHandler(tokens operatorTokens, checks []check, metrics, queues http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
@@ -54,7 +59,7 @@ func opsHandler(token string, checks []check, metrics, queues http.Handler) http
 		writeJSON(w, status, res)
 	})
 	mux.Handle("GET /metrics", metrics)
-	guarded := func(h http.Handler) http.Handler { return operatorOnly(token, h) }
+	guarded := func(h http.Handler) http.Handler { return operatorOnly(operatorTokens{operate: tokens.operate}, h) }
 	mux.Handle("/debug/pprof/", guarded(http.HandlerFunc(pprof.Index)))
 	mux.Handle("/debug/pprof/cmdline", guarded(http.HandlerFunc(pprof.Cmdline)))
 	mux.Handle("/debug/pprof/profile", guarded(http.HandlerFunc(pprof.Profile)))
@@ -62,8 +67,8 @@ func opsHandler(token string, checks []check, metrics, queues http.Handler) http
 	mux.Handle("/debug/pprof/trace", guarded(http.HandlerFunc(pprof.Trace)))
 	paths := []string{"/healthz", "/readyz", "/metrics", "/debug/pprof/"}
 	if queues != nil {
-		mux.Handle("/queues", guarded(queues))
-		mux.Handle("/queues/", guarded(queues))
+		mux.Handle("/queues", operatorOnly(tokens, queues))
+		mux.Handle("/queues/", operatorOnly(tokens, queues))
 		paths = append(paths, "/queues")
 	}
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
@@ -104,23 +109,35 @@ func ready(ctx context.Context, checks []check) readiness {
 	return res
 }
 
-// operatorOnly asks for the operator token: as a bearer token, or as the password of HTTP Basic with any user name, so
-// that a browser can ask a person for it. Comparison takes the same time wherever the tokens differ.
-func operatorOnly(token string, next http.Handler) http.Handler {
-	want := sha256.Sum256([]byte(token))
+// operatorOnly asks for a token: as a bearer token, or as the password of HTTP Basic with any user name, so that a browser
+// can ask a person for it. Comparison takes the same time wherever the tokens differ.
+func operatorOnly(tokens operatorTokens, next http.Handler) http.Handler {
+	operate, read := fits(tokens.operate), fits(tokens.read)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		given, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		if _, password, basic := r.BasicAuth(); basic {
-			given, ok = password, true
+			given = password
 		}
-		got := sha256.Sum256([]byte(given))
-		if !ok || token == "" || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+		mayOperate, mayRead := operate(given), read(given)
+		switch {
+		case !mayOperate && !mayRead:
 			w.Header().Set("WWW-Authenticate", `Basic realm="cTrip operator", charset="UTF-8"`)
 			http.Error(w, "the operator token is needed: as a bearer token, or as the password of HTTP Basic", http.StatusUnauthorized)
-			return
+		case !mayOperate && r.Method != http.MethodGet && r.Method != http.MethodHead:
+			http.Error(w, "this token may look, and change nothing", http.StatusForbidden)
+		default:
+			next.ServeHTTP(w, r)
 		}
-		next.ServeHTTP(w, r)
 	})
+}
+
+// fits compares with a token; nothing fits the empty one.
+func fits(token string) func(given string) bool {
+	want := sha256.Sum256([]byte(token))
+	return func(given string) bool {
+		got := sha256.Sum256([]byte(given))
+		return subtle.ConstantTimeCompare(got[:], want[:]) == 1 && token != ""
+	}
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

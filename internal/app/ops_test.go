@@ -19,7 +19,7 @@ func TestOpsListener(t *testing.T) {
 		{"redis", false, func(context.Context) error { return sick }},
 	}
 	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
-	h := opsHandler("operator-token", checks, page, page)
+	h := opsHandler(operatorTokens{"operator-token", "reader-token"}, checks, page, page)
 	get := func(path string, auth func(*http.Request)) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(http.MethodGet, path, nil)
 		if auth != nil {
@@ -61,8 +61,18 @@ func TestOpsListener(t *testing.T) {
 			}
 		}
 	}
+	for _, c := range []struct {
+		method, path string
+		want         int
+	}{{"GET", "/queues", 200}, {"GET", "/queues/api/queues", 200}, {"POST", "/queues/api/queues/wh:0:pause", 403}, {"DELETE", "/queues/api/queues/wh:0", 403}, {"GET", "/debug/pprof/heap", 401}} {
+		r, w := httptest.NewRequest(c.method, c.path, nil), httptest.NewRecorder()
+		bearer("reader-token")(r)
+		if h.ServeHTTP(w, r); w.Code != c.want {
+			t.Errorf("the token that may look: %s %s is answered %d, want %d", c.method, c.path, w.Code, c.want)
+		}
+	}
 	if w := httptest.NewRecorder(); true {
-		opsHandler("", nil, page, page).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/queues", nil))
+		opsHandler(operatorTokens{}, nil, page, page).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/queues", nil))
 		if w.Code != http.StatusUnauthorized {
 			t.Errorf("without a token set, the queues are open: %d", w.Code)
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/telemetry"
 	"github.com/ctrip-gateway/ctrip/models"
+	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
 const (
@@ -115,6 +116,13 @@ func (s *Sender) attempt(ctx context.Context, task Task) Outcome {
 		s.Logger.ErrorContext(ctx, "delivery.endpoint_failed", "endpoint_id", row.EndpointID, "error", err)
 		return Outcome{Do: Again, At: now.Add(time.Minute), Reason: "the endpoint could not be read"}
 	}
+	var keys []webhook.SigningKey
+	if t.endpoint.Ed25519 {
+		if keys, err = s.signers.live(ctx, now); err != nil {
+			s.Logger.ErrorContext(ctx, "delivery.signing_keys_failed", "endpoint_id", row.EndpointID, "error", err)
+			return Outcome{Do: Again, At: now.Add(time.Minute), Reason: "the signing keys could not be read"}
+		}
+	}
 	if at := s.endpoints.acquire(ctx, row.EndpointID, s.maxInFlight(t.endpoint), now); !at.IsZero() {
 		return s.comeBack(ctx, task, at, endpointFull)
 	}
@@ -133,7 +141,7 @@ func (s *Sender) attempt(ctx context.Context, task Task) Outcome {
 			return s.comeBack(ctx, task, at, rateFull)
 		}
 	}
-	return s.send(context.WithoutCancel(ctx), task, row, t)
+	return s.send(context.WithoutCancel(ctx), task, row, t, keys)
 }
 
 // post makes the request and gives the places at the endpoint and its host back, which a commit does not need.
@@ -152,12 +160,12 @@ func (s *Sender) post(ctx context.Context, row *store.Waiting, t *target, header
 }
 
 // send makes the request, judges the answer and commits the verdict.
-func (s *Sender) send(ctx context.Context, task Task, row *store.Waiting, t *target) Outcome {
+func (s *Sender) send(ctx context.Context, task Task, row *store.Waiting, t *target, keys []webhook.SigningKey) Outcome {
 	ctx, span := s.Tracing.Start(ctx, "webhook.attempt")
 	started := s.now()
 	number := row.AttemptBase + row.Attempts + 1
 	header := Call{
-		ID: row.EventID, Body: row.Body, Attempt: number, At: started, Secrets: t.live(started), Custom: t.custom,
+		ID: row.EventID, Body: row.Body, Attempt: number, At: started, Secrets: t.signing(row.SignWith, started, keys), Custom: t.custom,
 		Traceparent: telemetry.Traceparent(ctx),
 	}.Header()
 	request := recordRequest(header, t.custom)

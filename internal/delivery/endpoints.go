@@ -48,6 +48,9 @@ func (s *Service) CreateEndpoint(ctx context.Context, tx *store.Tx, by By, merch
 	if err := s.dropDefault(ctx, tx, merchantID); err != nil {
 		return e, key, err
 	}
+	if err := s.keyFor(ctx, tx, e); err != nil {
+		return e, key, err
+	}
 	if err := tx.InsertEndpoint(ctx, e); err != nil {
 		return e, key, err
 	}
@@ -57,10 +60,14 @@ func (s *Service) CreateEndpoint(ctx context.Context, tx *store.Tx, by By, merch
 	return e, key, s.audit(ctx, tx, by, "endpoint.created", e, map[string]string{"url": e.URL, "events": strings.Join(e.Events, " ")})
 }
 
-// UpdateEndpoint changes settings of an endpoint. It returns [Faults] or [ErrDefaultEndpoint] when it cannot.
+// UpdateEndpoint changes settings of an endpoint. It returns [Faults], [ErrDefaultEndpoint] or [ErrSecretTooOld] when it
+// cannot.
 func (s *Service) UpdateEndpoint(ctx context.Context, tx *store.Tx, by By, merchantID, id string, set Settings) (models.Endpoint, error) {
 	e, err := s.own(ctx, tx, merchantID, id)
 	if err != nil {
+		return e, err
+	}
+	if err := s.secretInTime(ctx, tx, e); err != nil {
 		return e, err
 	}
 	before := e
@@ -69,6 +76,9 @@ func (s *Service) UpdateEndpoint(ctx context.Context, tx *store.Tx, by By, merch
 	}
 	if e.URL != before.URL { // what failed was another receiver
 		e = closeBreaker(e)
+	}
+	if err := s.keyFor(ctx, tx, e); err != nil {
+		return e, err
 	}
 	e.UpdatedAt = s.now()
 	if e, err = tx.SaveEndpoint(ctx, e); err != nil {

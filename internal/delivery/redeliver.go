@@ -3,8 +3,10 @@ package delivery
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/internal/events"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
 	"github.com/ctrip-gateway/ctrip/webhook"
@@ -98,13 +100,34 @@ func (s *Service) runOnce(ctx context.Context, tx *store.Tx, d models.Delivery, 
 	return err
 }
 
-// TestEndpoint sends webhook.test to one endpoint, also to a disabled one, signed like any other event.
-func (s *Service) TestEndpoint(ctx context.Context, tx *store.Tx, by By, merchantID, id string) (models.Delivery, error) {
+// The secrets of an endpoint that a test may ask for. Only one of them signs it then, so that a receiver can be tried with
+// a secret before that becomes current, or after.
+const (
+	SignWithCurrent  = "current"
+	SignWithNext     = "next"
+	SignWithPrevious = "previous"
+)
+
+// Test is what a test sends.
+type Test struct {
+	EventType webhook.EventType // "" is webhook.test
+	SignWith  string            // the role of a secret; "" is every live one, as for any other event
+}
+
+// TestEndpoint sends an event with sample data to one endpoint, also to a disabled one. It returns [Faults] for a type or a
+// role that there is not.
+func (s *Service) TestEndpoint(ctx context.Context, tx *store.Tx, by By, merchantID, id string, test Test) (models.Delivery, error) {
 	e, err := tx.Endpoint(ctx, merchantID, id)
 	if err != nil {
 		return models.Delivery{}, err
 	}
-	ev, err := s.endpointEvent(ctx, tx, webhook.WebhookTest, e)
+	if test.EventType == "" {
+		test.EventType = webhook.WebhookTest
+	}
+	if err := s.checkTest(ctx, tx, e, test); err != nil {
+		return models.Delivery{}, err
+	}
+	ev, err := s.endpointEvent(ctx, tx, test.EventType, e)
 	if err != nil {
 		return models.Delivery{}, err
 	}
@@ -112,14 +135,34 @@ func (s *Service) TestEndpoint(ctx context.Context, tx *store.Tx, by By, merchan
 		return models.Delivery{}, err
 	}
 	d := store.NewDelivery(ev, e, s.MaxAttempts, ev.CreatedAt)
-	d.State = models.DeliveryPending
+	d.State, d.SignWith = models.DeliveryPending, test.SignWith
 	if err := tx.InsertDeliveries(ctx, []models.Delivery{d}); err != nil {
 		return d, err
 	}
-	return d, s.audit(ctx, tx, by, "endpoint.tested", e, map[string]string{"delivery_id": d.ID})
+	return d, s.audit(ctx, tx, by, "endpoint.tested", e, map[string]string{"delivery_id": d.ID, "event_type": ev.Type, "sign_with": test.SignWith})
 }
 
-// endpointEvent builds an event that tells about an endpoint.
+func (s *Service) checkTest(ctx context.Context, tx *store.Tx, e models.Endpoint, test Test) error {
+	var faults Faults
+	if !slices.Contains(webhook.EventTypes(), test.EventType) {
+		faults = append(faults, Fault{Field: "event_type", Message: "is no event type", Example: string(webhook.PaymentConfirmed)})
+	}
+	secrets, err := tx.Secrets(ctx, e.ID, s.now())
+	if err != nil {
+		return err
+	}
+	live := LiveSecrets(secrets, s.now())
+	there := map[string]bool{"": true, SignWithCurrent: live.Current != nil, SignWithNext: live.Next != nil, SignWithPrevious: len(live.Previous) > 0}
+	if !there[test.SignWith] {
+		faults = append(faults, Fault{Field: "sign_with", Message: "must name a live secret of the endpoint: current, next or previous", Example: SignWithCurrent})
+	}
+	if len(faults) > 0 {
+		return faults
+	}
+	return nil
+}
+
+// endpointEvent builds an event that tells about an endpoint; of a payment type, for a test, about a made-up payment.
 func (s *Service) endpointEvent(ctx context.Context, tx *store.Tx, t webhook.EventType, e models.Endpoint) (models.Event, error) {
 	now := s.now()
 	secrets, err := tx.Secrets(ctx, e.ID, now)
@@ -132,6 +175,14 @@ func (s *Service) endpointEvent(ctx context.Context, tx *store.Tx, t webhook.Eve
 	}
 	if live := LiveSecrets(secrets, now); live.Current != nil {
 		view.SecretCreatedAt = webhook.AtPtr(&live.Current.CreatedAt)
+		if s.SecretMaxAge > 0 {
+			end := live.Current.ActiveFrom.Add(s.SecretMaxAge)
+			view.SecretExpiresAt = webhook.AtPtr(&end)
+		}
+	}
+	data := webhook.Data{Endpoint: view}
+	if t.IsPayment() {
+		data = events.Sample(t, now)
 	}
 	nonce, err := webhook.NewNonce(nil)
 	if err != nil {
@@ -140,7 +191,7 @@ func (s *Service) endpointEvent(ctx context.Context, tx *store.Tx, t webhook.Eve
 	ev := models.Event{ID: models.NewID(models.PrefixEvent, now), MerchantID: e.MerchantID, EndpointID: &e.ID, Type: string(t), CreatedAt: now}
 	ev.Body, err = s.encoder.Encode(webhook.Event{
 		ID: ev.ID, Type: t, APIVersion: webhook.APIVersion, CreatedAt: webhook.At(now), Timestamp: now.Unix(), Nonce: nonce,
-		MerchantID: e.MerchantID, Data: webhook.Data{Endpoint: view},
+		MerchantID: e.MerchantID, Data: data,
 	})
 	return ev, err
 }

@@ -85,6 +85,7 @@ type Sender struct {
 	postponer *postponer
 	health    *health
 	switches  *switches
+	signers   *signers
 	targets   *targets
 	endpoints *limits
 	hosts     *limits
@@ -118,6 +119,7 @@ func NewSender(o SenderOptions) (*Sender, error) {
 	o.Metrics.DeclareClasses(classes...)
 	s := &Sender{
 		SenderOptions: o,
+		signers:       &signers{service: o.Service},
 		targets:       &targets{store: o.Store, service: o.Service, open: make(map[string]*target)},
 		endpoints:     newLimits(), hosts: newLimits(), rates: newRates(o.Store), switches: &switches{store: o.Store, log: o.Logger},
 	}

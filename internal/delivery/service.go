@@ -20,6 +20,7 @@ var (
 	ErrEndpointLimit    = fmt.Errorf("the merchant has as many webhook endpoints as it may have: %w", models.ErrConflict)
 	ErrEndpointDisabled = fmt.Errorf("the endpoint is disabled: enable it first: %w", models.ErrConflict)
 	ErrEndpointPaused   = fmt.Errorf("the endpoint was paused by the operator, who alone can resume it: %w", models.ErrConflict)
+	ErrSecretTooOld     = fmt.Errorf("the endpoint's secret is too old: rotate it first: %w", models.ErrConflict)
 	ErrDefaultEndpoint  = fmt.Errorf("the default endpoint belongs to the deployment and is read-only: %w", models.ErrConflict)
 )
 
@@ -50,6 +51,8 @@ type ServiceOptions struct {
 	MaxAttempts int
 	// Overlap is how long a rotated secret signs on when the request does not say.
 	Overlap time.Duration
+	// SecretMaxAge is the age at which a secret blocks edits of its endpoint until it is rotated; 0 is never.
+	SecretMaxAge time.Duration
 	// DefaultURL and DefaultSecret are the endpoint of every merchant that made none (ruling 17); an empty URL is none,
 	// the zero Secret sends unsigned.
 	DefaultURL    string
@@ -70,7 +73,7 @@ func NewService(o ServiceOptions) (*Service, error) {
 	if o.Store == nil || o.Vault == nil || o.CheckURL == nil || o.Now == nil || o.Logger == nil {
 		return nil, errors.New("delivery: Store, Vault, CheckURL, Now and Logger are needed")
 	}
-	if o.MaxEndpoints <= 0 || o.MaxAttempts <= 0 || o.Overlap < 0 || o.Overlap > MaxOverlap {
+	if o.MaxEndpoints <= 0 || o.MaxAttempts <= 0 || o.Overlap < 0 || o.Overlap > MaxOverlap || o.SecretMaxAge < 0 {
 		return nil, errors.New("delivery: MaxEndpoints, MaxAttempts or Overlap out of range")
 	}
 	encoder, err := events.New()
@@ -82,6 +85,11 @@ func NewService(o ServiceOptions) (*Service, error) {
 
 // now is the time to the microsecond, which is what both databases keep.
 func (s *Service) now() time.Time { return s.Now().UTC().Truncate(time.Microsecond) }
+
+// AuditRead records that somebody read the attempts of a delivery.
+func (s *Service) AuditRead(ctx context.Context, tx *store.Tx, by By, d models.Delivery) error {
+	return tx.Audit(ctx, models.AuditEntry{At: s.now(), Actor: by.Actor, IP: by.IP, Action: "attempts.read", Subject: d.ID, Merchant: d.MerchantID})
+}
 
 func (s *Service) audit(ctx context.Context, tx *store.Tx, by By, action string, e models.Endpoint, detail map[string]string) error {
 	return tx.Audit(ctx, models.AuditEntry{

@@ -214,7 +214,7 @@ func TestTestEventGoesToADisabledEndpoint(t *testing.T) {
 		if _, err = w.Service.DisableEndpoint(t.Context(), tx, delivery.System, m, e.ID, "x"); err != nil {
 			return err
 		}
-		d, err = w.Service.TestEndpoint(t.Context(), tx, delivery.System, m, e.ID)
+		d, err = w.Service.TestEndpoint(t.Context(), tx, delivery.System, m, e.ID, delivery.Test{})
 		return err
 	})
 	if out := w.Sender().Attempt(t.Context(), task(d)); out.Do != delivery.Ack {

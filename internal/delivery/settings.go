@@ -25,6 +25,7 @@ type Settings struct {
 	SPKIPins    *[]string // base64 of the SHA-256 of a certificate's public key info
 	// ClientCert is a certificate chain and its private key in PEM; an empty certificate removes both.
 	ClientCert *ClientCert
+	Ed25519    *bool // sign with the gateway's own key too
 
 	TimeoutMS, RateLimit, MaxInFlight, MaxAttempts, RetryBaseMS, RetryMaxMS, BatchMaxEvents, BatchMaxWaitMS **int
 }
@@ -44,7 +45,7 @@ const (
 func (set Settings) names() []string {
 	given := map[string]bool{
 		"url": set.URL != nil, "description": set.Description != nil, "events": set.Events != nil, "headers": set.Headers != nil,
-		"ca_pem": set.CAPEM != nil, "spki_pins": set.SPKIPins != nil, "client_cert": set.ClientCert != nil, "timeout": set.TimeoutMS != nil,
+		"ed25519": set.Ed25519 != nil, "ca_pem": set.CAPEM != nil, "spki_pins": set.SPKIPins != nil, "client_cert": set.ClientCert != nil, "timeout": set.TimeoutMS != nil,
 		"rate_limit": set.RateLimit != nil, "max_in_flight": set.MaxInFlight != nil, "max_attempts": set.MaxAttempts != nil,
 		"retry_base": set.RetryBaseMS != nil, "retry_max": set.RetryMaxMS != nil, "batch_max_events": set.BatchMaxEvents != nil,
 		"batch_max_wait": set.BatchMaxWaitMS != nil,
@@ -100,6 +101,9 @@ func (s *Service) apply(e *models.Endpoint, set Settings) Faults {
 	}
 	if set.ClientCert != nil {
 		s.applyClientCert(e, *set.ClientCert, bad)
+	}
+	if set.Ed25519 != nil {
+		e.Ed25519 = *set.Ed25519
 	}
 	number := func(field string, to **int, given **int, least, most int) {
 		if given == nil {

@@ -29,6 +29,22 @@ type target struct {
 	secretsFor time.Time // until when they are the live ones; zero before the first use
 }
 
+// signing is what signs a delivery at now: every live secret, or the one that a test asks for while there is one, and the
+// gateway's own keys where the endpoint wants them.
+func (t *target) signing(signWith string, now time.Time, keys []webhook.SigningKey) webhook.Secrets {
+	live := t.live(now)
+	switch {
+	case signWith == SignWithNext && live.Next != nil:
+		live = webhook.Secrets{Current: *live.Next}
+	case signWith == SignWithPrevious && len(live.Previous) > 0:
+		live = webhook.Secrets{Current: live.Previous[0]}
+	case signWith != "":
+		live = webhook.Secrets{Current: live.Current}
+	}
+	live.SigningKeys = keys
+	return live
+}
+
 // live is which secrets sign at now.
 func (t *target) live(now time.Time) webhook.Secrets {
 	t.mu.Lock()
@@ -128,15 +144,21 @@ func (s *Service) open(ctx context.Context, id string, now time.Time) (*target, 
 			return nil, fmt.Errorf("delivery: headers of %s are no JSON object", id)
 		}
 	}
-	t.tls = egress.TLSSettings{CAPEM: e.CAPEM, SPKIPins: e.SPKIPins, ClientCertPEM: e.ClientCertPEM}
+	t.tls, err = s.TLSOf(e)
+	return t, err
+}
+
+// TLSOf returns the settings with which an endpoint is connected to, the private key of its client certificate opened.
+func (s *Service) TLSOf(e models.Endpoint) (egress.TLSSettings, error) {
+	settings := egress.TLSSettings{CAPEM: e.CAPEM, SPKIPins: e.SPKIPins, ClientCertPEM: e.ClientCertPEM}
 	if len(e.ClientKeySealed) > 0 {
-		key, err := s.Vault.Open(e.ClientKeySealed, models.ClientKeyPlace(id))
+		key, err := s.Vault.Open(e.ClientKeySealed, models.ClientKeyPlace(e.ID))
 		if err != nil {
-			return nil, fmt.Errorf("delivery: open client key of %s: %w", id, err)
+			return settings, fmt.Errorf("delivery: open client key of %s: %w", e.ID, err)
 		}
-		t.tls.ClientKeyPEM = string(key)
+		settings.ClientKeyPEM = string(key)
 	}
-	return t, nil
+	return settings, nil
 }
 
 // openSecret decrypts one secret of an endpoint.

@@ -30,6 +30,18 @@ type wireLog struct {
 	Removed   bool            `json:"removed"`
 }
 
+// transfer decodes a log that has address, transaction and index, if it is an ERC-20 transfer.
+func (l wireLog) transfer() (chain.Log, bool) {
+	if len(l.Topics) != 3 || l.Topics[0] != transferTopic || len(l.Data) != 32 || *l.Index > math.MaxInt32 {
+		return chain.Log{}, false
+	}
+	return chain.Log{
+		TxHash: chain.Hash(*l.TxHash), LogIndex: int(*l.Index), Contract: chain.Address(*l.Address),
+		From: chain.Address(common.BytesToAddress(l.Topics[1].Bytes())), To: chain.Address(common.BytesToAddress(l.Topics[2].Bytes())),
+		Value: new(big.Int).SetBytes(l.Data),
+	}, true
+}
+
 // addLogs reads the transfers of the listed tokens in some blocks, in one request. A header's bloom filter says for certain
 // when there are none; when it says that there may be some and the node has none, the receipts decide: a node that lags or
 // has pruned answers with an empty list.
@@ -163,14 +175,9 @@ func (p *Pool) transfers(b *readBlock, wire []wireLog) ([]chain.Log, error) {
 			return nil, fmt.Errorf("%w: a log of %s, which the block's bloom filter excludes", ErrInconsistent, l.Address.Hex())
 		}
 		seen[uint64(*l.Index)] = true
-		if len(l.Topics) != 3 || len(l.Data) != 32 {
-			continue
+		if transfer, ok := l.transfer(); ok {
+			logs = append(logs, transfer)
 		}
-		logs = append(logs, chain.Log{
-			TxHash: chain.Hash(*l.TxHash), LogIndex: int(*l.Index), Contract: chain.Address(*l.Address),
-			From: chain.Address(common.BytesToAddress(l.Topics[1].Bytes())), To: chain.Address(common.BytesToAddress(l.Topics[2].Bytes())),
-			Value: new(big.Int).SetBytes(l.Data),
-		})
 	}
 	slices.SortFunc(logs, func(a, b chain.Log) int { return cmp.Compare(a.LogIndex, b.LogIndex) })
 	return logs, nil

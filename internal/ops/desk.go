@@ -118,7 +118,7 @@ func (d *Desk) endpoints() (*delivery.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	check, err := d.urlRules()
+	client, err := d.egress()
 	if err != nil {
 		return nil, err
 	}
@@ -129,13 +129,13 @@ func (d *Desk) endpoints() (*delivery.Service, error) {
 		}
 	}
 	return delivery.NewService(delivery.ServiceOptions{
-		Store: d.store, Vault: safe, CheckURL: check, MaxEndpoints: d.cfg.API.MaxEndpoints, MaxAttempts: d.cfg.Webhook.MaxAttempts,
-		Overlap: d.cfg.Webhook.SecretOverlap, DefaultURL: d.cfg.Webhook.URL.Reveal(), DefaultSecret: secret, Now: d.now, Logger: d.log,
+		Store: d.store, Vault: safe, CheckURL: client.CheckURL, MaxEndpoints: d.cfg.API.MaxEndpoints, MaxAttempts: d.cfg.Webhook.MaxAttempts,
+		Overlap: d.cfg.Webhook.SecretOverlap, SecretMaxAge: d.cfg.Webhook.SecretMaxAge, DefaultURL: d.cfg.Webhook.URL.Reveal(), DefaultSecret: secret, Now: d.now, Logger: d.log,
 	})
 }
 
-// urlRules are the rules of the processes that send: what they would refuse, an operator cannot create either.
-func (d *Desk) urlRules() (func(egress.Party, string) (string, error), error) {
+// egress is the client of the processes that send: what they would refuse, an operator cannot create or reach either.
+func (d *Desk) egress() (*egress.Client, error) {
 	rules, err := egress.ParseAllow(d.cfg.Webhook.Allow)
 	if err != nil {
 		return nil, fmt.Errorf("WEBHOOK_ALLOW: %w", err)
@@ -149,11 +149,7 @@ func (d *Desk) urlRules() (func(egress.Party, string) (string, error), error) {
 			return nil, errors.New("EGRESS_PROXY is not a URL") // the value may hold a password
 		}
 	}
-	client, err := egress.New(o)
-	if err != nil {
-		return nil, err
-	}
-	return client.CheckURL, nil
+	return egress.New(o)
 }
 
 func (d *Desk) by() delivery.By { return delivery.By{Actor: d.actor} }

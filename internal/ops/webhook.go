@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/internal/proof"
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
@@ -22,7 +23,11 @@ type Verdict struct {
 	ID        string          `json:"id,omitempty"` // webhook-id of a verified request
 	Timestamp *time.Time      `json:"timestamp,omitempty"`
 	Events    []EventSeen     `json:"events,omitempty"`
-	Hint      string          `json:"hint,omitempty"`
+	// Transfers is what a node says, after [Verdict.Prove].
+	Transfers []proof.TransferVerdict `json:"transfers,omitempty"`
+	Hint      string                  `json:"hint,omitempty"`
+
+	events []webhook.Event
 }
 
 // SchemeVerdict is about one signature scheme.
@@ -38,13 +43,13 @@ type EventSeen struct {
 	Type string `json:"type"`
 }
 
-// Verify judges a saved request as a receiver with the given secrets would have judged it at the moment at. Tolerance 0 is
-// [webhook.DefaultTolerance].
-func Verify(h http.Header, body []byte, secrets []webhook.Secret, at time.Time, tolerance time.Duration) Verdict {
+// Verify judges a saved request as a receiver with the given secrets would have judged it at the moment at, and with the
+// public keys that an option may give. Tolerance 0 is [webhook.DefaultTolerance].
+func Verify(h http.Header, body []byte, secrets []webhook.Secret, at time.Time, tolerance time.Duration, keys ...webhook.Option) Verdict {
 	if tolerance == 0 {
 		tolerance = webhook.DefaultTolerance
 	}
-	clock := []webhook.Option{webhook.WithNow(func() time.Time { return at }), webhook.WithTolerance(tolerance)}
+	clock := append(keys, webhook.WithNow(func() time.Time { return at }), webhook.WithTolerance(tolerance))
 	m, err := webhook.VerifyMessage(h, body, secrets, clock...)
 	_, old := webhook.VerifyBody(h, body, secrets)
 	v := Verdict{Verified: err == nil, Schemes: []SchemeVerdict{
@@ -54,7 +59,7 @@ func Verify(h http.Header, body []byte, secrets []webhook.Secret, at time.Time, 
 		v.Hint = hint(h, body, secrets, err, clock)
 		return v
 	}
-	v.ID, v.Timestamp = m.ID, &m.Timestamp
+	v.ID, v.Timestamp, v.events = m.ID, &m.Timestamp, m.Events
 	for _, e := range m.Events {
 		v.Events = append(v.Events, EventSeen{e.ID, string(e.Type)})
 	}

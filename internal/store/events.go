@@ -28,7 +28,7 @@ func (tx *Tx) Publish(ctx context.Context, e models.Event, maxAttempts int) ([]m
 	}
 	var rows []models.Delivery
 	for _, ep := range endpoints {
-		if e.EndpointID != nil && *e.EndpointID == ep.ID || !asksFor(ep.Events, e.Type) {
+		if e.Type == string(webhook.EndpointDisabled) && *e.EndpointID == ep.ID || !asksFor(ep.Events, e.Type) {
 			continue
 		}
 		rows = append(rows, gathered(NewDelivery(e, ep, maxAttempts, e.CreatedAt), ep))

@@ -35,3 +35,20 @@ func (q *Queries) OldestSecret(ctx context.Context) (time.Time, error) {
 	}
 	return since[0].UTC(), nil
 }
+
+// AgingSecrets reads the secrets without a successor that have signed since before a time and of which nobody was told,
+// oldest first. Those of default endpoints belong to the deployment and are left out.
+func (q *Queries) AgingSecrets(ctx context.Context, before time.Time, limit int) ([]models.EndpointSecret, error) {
+	var rows []models.EndpointSecret
+	err := q.with(ctx).Table("endpoint_secrets AS s").Select("s.*").
+		Joins("JOIN webhook_endpoints w ON w.id = s.endpoint_id AND w.deleted_at IS NULL AND NOT w.is_default").
+		Where("s.expires_at IS NULL AND s.warned_at IS NULL AND s.active_from <= ?", before).
+		Order("s.active_from, s.id").Limit(limit).Find(&rows).Error
+	return rows, wrap("aging secrets", err)
+}
+
+// MarkWarned records that a merchant is told about the age of a secret, and reports whether nobody did so before.
+func (tx *Tx) MarkWarned(ctx context.Context, id string, at time.Time) (bool, error) {
+	res := tx.with(ctx).Model(&models.EndpointSecret{}).Where("id = ? AND warned_at IS NULL AND expires_at IS NULL", id).UpdateColumn("warned_at", at)
+	return res.RowsAffected == 1, wrap("mark secret "+id, res.Error)
+}

@@ -1,0 +1,111 @@
+// A shop that takes webhooks, in Node.js 18 or newer and nothing else. It verifies signature and time, remembers ids, orders
+// the events of a payment by their sequence, and answers 2xx only when what it did is on disk.
+//
+//   WEBHOOK_SECRET=whsec_… PORT=8000 STATE=shop.log node receiver.mjs
+//
+// WEBHOOK_SECRET may hold several secrets, separated by spaces, during a rotation. The state is a file to which lines are
+// appended; in a real shop it is your database, with the event's id under a unique key in the transaction that moves the order.
+
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import { existsSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { createServer } from 'node:http';
+
+const TOLERANCE = 5 * 60; // seconds, either way
+const MAX_BODY = 256 * 1024; // bytes; a batch has no more
+const KNOWN = new Set(['payment.created', 'payment.detected', 'payment.confirmed', 'payment.expired', 'payment.canceled', 'payment.reorged']);
+
+const secrets = (process.env.WEBHOOK_SECRET ?? '').split(/\s+/).filter(Boolean).map(keyOf);
+if (secrets.length === 0) throw new Error('WEBHOOK_SECRET is needed');
+
+const orders = new Map(); // payment id → { order, sequence, status }
+const seen = new Set(); // ids of the events that were handled
+const stateFile = process.env.STATE ?? 'shop.log';
+if (existsSync(stateFile)) {
+  for (const line of readFileSync(stateFile, 'utf8').split('\n').filter(Boolean)) apply(JSON.parse(line));
+}
+const journal = openSync(stateFile, 'a');
+
+// keyOf is the key of the Standard Webhooks scheme: what the base64 after whsec_ says, or all bytes of a secret of your own.
+function keyOf(secret) {
+  return secret.startsWith('whsec_') ? Buffer.from(secret.slice('whsec_'.length), 'base64') : Buffer.from(secret, 'utf8');
+}
+
+class Refused extends Error {}
+
+// verify returns the events of a request, or throws. body is the raw bytes as they came.
+function verify(headers, body) {
+  const id = headers['webhook-id'];
+  const timestamp = headers['webhook-timestamp'];
+  const signatures = headers['webhook-signature'];
+  if (!id || !timestamp || !signatures) throw new Refused('a webhook header is missing');
+  if (!/^[1-9][0-9]{0,11}$/.test(timestamp) || id.includes('.')) throw new Refused('malformed header');
+  const offered = signatures.split(' ').filter((s) => s.startsWith('v1,')).map((s) => Buffer.from(s.slice(3), 'utf8'));
+  let fits = false;
+  for (const key of secrets) {
+    const want = Buffer.from(createHmac('sha256', key).update(`${id}.${timestamp}.`).update(body).digest('base64'), 'utf8');
+    for (const given of offered) {
+      if (given.length === want.length && timingSafeEqual(given, want)) fits = true;
+    }
+  }
+  if (!fits) throw new Refused('no signature fits');
+  if (Math.abs(Math.floor(Date.now() / 1000) - Number(timestamp)) > TOLERANCE) throw new Refused('too old, or of the future');
+  const message = JSON.parse(body.toString('utf8'));
+  if (message.type === 'batch') return message.events;
+  if (message.id !== id) throw new Refused('webhook-id is not the id of the body');
+  return [message];
+}
+
+// apply has the effect of an event, once: the newest sequence of a payment wins, and unknown types pass. Amounts are strings
+// of base units: use BigInt, never Number.
+function apply(event) {
+  if (seen.has(event.id)) return;
+  seen.add(event.id);
+  const payment = event.data?.payment;
+  if (!KNOWN.has(event.type) || !payment?.order_id) return;
+  if (orders.get(payment.id)?.sequence >= payment.sequence) return;
+  orders.set(payment.id, { order: payment.order_id, sequence: payment.sequence, status: payment.status });
+}
+
+// handle writes an event down before it has its effect, so that a crash in between loses nothing.
+function handle(event) {
+  if (seen.has(event.id)) return;
+  writeSync(journal, JSON.stringify(event) + '\n');
+  fsyncSync(journal);
+  apply(event);
+}
+
+const server = createServer((req, res) => {
+  const answer = (status, text, type = 'text/plain') => res.writeHead(status, { 'Content-Type': type }).end(text);
+  if (req.method === 'GET' && req.url === '/orders') {
+    return answer(200, JSON.stringify(Object.fromEntries([...orders].map(([id, o]) => [id, o.status]).sort())), 'application/json');
+  }
+  if (req.method !== 'POST' || req.url !== '/hooks') return answer(404, 'not here');
+  const chunks = [];
+  let size = 0;
+  req.on('data', (chunk) => {
+    size += chunk.length;
+    if (size > MAX_BODY) {
+      answer(413, 'too large');
+      req.destroy();
+    } else {
+      chunks.push(chunk);
+    }
+  });
+  req.on('end', () => {
+    let events;
+    try {
+      events = verify(req.headers, Buffer.concat(chunks));
+    } catch (err) {
+      return answer(err instanceof Refused ? 401 : 400, err instanceof Refused ? err.message : 'malformed');
+    }
+    try {
+      events.forEach(handle);
+    } catch (err) {
+      console.error(err);
+      return answer(503, 'try again later'); // and the gateway does
+    }
+    answer(200, 'ok');
+  });
+});
+server.requestTimeout = 10_000;
+server.listen(Number(process.env.PORT ?? 8000), '127.0.0.1', () => console.log(`listening on http://127.0.0.1:${server.address().port}`));

@@ -1,0 +1,256 @@
+package receivertest
+
+import (
+	"bytes"
+	"encoding/hex"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/internal/events"
+	"github.com/ctrip-gateway/ctrip/models"
+	"github.com/ctrip-gateway/ctrip/webhook"
+)
+
+// want is what a receiver should make of a request.
+type want int
+
+const (
+	accept want = iota // 2xx, and it has its effect
+	ignore             // 2xx, and nothing changes
+	refuse             // anything but 2xx, and nothing changes
+)
+
+func (w want) String() string {
+	return [...]string{"accepted", "accepted without effect", "refused"}[w]
+}
+
+// request is one POST.
+type request struct {
+	header http.Header
+	body   []byte
+}
+
+func (r request) clone() request { return request{r.header.Clone(), bytes.Clone(r.body)} }
+
+// shot is one thing to fire.
+type shot struct {
+	name string
+	want want
+	why  string // what it means when it is not so
+	request
+}
+
+// maker makes genuine requests.
+type maker struct {
+	secret webhook.Secret
+	now    time.Time
+}
+
+// event is a sample event of a type, about a payment of its own unless one is given.
+func (m maker) event(t webhook.EventType, paymentID string, sequence int) (webhook.Event, error) {
+	nonce, err := webhook.NewNonce(nil)
+	if err != nil {
+		return webhook.Event{}, err
+	}
+	e := webhook.Event{
+		ID: models.NewID(models.PrefixEvent, m.now), Type: t, APIVersion: webhook.APIVersion, CreatedAt: webhook.At(m.now), Timestamp: m.now.Unix(),
+		Nonce: nonce, MerchantID: models.NewID(models.PrefixMerchant, m.now), Data: events.Sample(t, m.now),
+	}
+	p := e.Data.Payment
+	if p == nil { // a type that there is not: any data will do
+		e.Data = events.Sample(webhook.PaymentCreated, m.now)
+		p = e.Data.Payment
+	}
+	order := events.SampleOrderID + "-" + p.ID[len(p.ID)-8:]
+	if paymentID != "" {
+		p.ID, p.Sequence = paymentID, sequence
+		order = events.SampleOrderID + "-" + paymentID[len(paymentID)-8:]
+	}
+	p.OrderID = &order
+	return e, nil
+}
+
+// sign makes the request that carries an event at a time.
+func (m maker) sign(e webhook.Event, at time.Time, attempt int) (request, error) {
+	body, err := webhook.Encode(e)
+	if err != nil {
+		return request{}, err
+	}
+	return m.signed(e.ID, body, at, attempt), nil
+}
+
+func (m maker) signed(id string, body []byte, at time.Time, attempt int) request {
+	h := http.Header{}
+	webhook.Secrets{Current: m.secret}.SetHeaders(h, id, at, attempt, body)
+	h.Set("Content-Type", webhook.ContentType)
+	h.Set("User-Agent", webhook.UserAgent)
+	return request{h, body}
+}
+
+// fresh is a genuine request of a new sample event.
+func (m maker) fresh(t webhook.EventType) (request, error) {
+	e, err := m.event(t, "", 0)
+	if err != nil {
+		return request{}, err
+	}
+	return m.sign(e, m.now, 1)
+}
+
+// shots lists everything in the order in which it is fired.
+func (m maker) shots() ([]shot, error) {
+	genuine, err := m.fresh(webhook.PaymentConfirmed)
+	if err != nil {
+		return nil, err
+	}
+	id := genuine.header.Get(webhook.HeaderID)
+	all := []shot{
+		{"a genuine event", accept, "nothing of ours arrives: is it the right secret?", genuine},
+		{"the same request again", ignore, "a recorded request works twice; or it is answered with a failure, and the gateway will send it again", genuine.clone()},
+		{"the same event, retried with a new timestamp", ignore, "a retry after a lost answer counts twice; dedupe by webhook-id", m.signed(id, genuine.body, m.now.Add(time.Second), 2)},
+	}
+	more, err := m.order()
+	if err != nil {
+		return nil, err
+	}
+	all = append(all, more...)
+	for _, build := range []func() ([]shot, error){m.accepted, m.refused} {
+		if more, err = build(); err != nil {
+			return nil, err
+		}
+		all = append(all, more...)
+	}
+	return all, nil
+}
+
+// order is a payment whose events arrive in the wrong order.
+func (m maker) order() ([]shot, error) {
+	payment := models.NewID(models.PrefixPayment, m.now)
+	var out []shot
+	for _, s := range []struct {
+		t        webhook.EventType
+		sequence int
+		name     string
+		want     want
+		why      string
+	}{
+		{webhook.PaymentConfirmed, 3, "payment.confirmed, sequence 3, first of its payment", accept, "an event that overtook others is not accepted"},
+		{webhook.PaymentDetected, 2, "payment.detected, sequence 2, after sequence 3", ignore, "a late event undoes a newer one; go by data.payment.sequence"},
+		{webhook.PaymentCreated, 1, "payment.created, sequence 1, after sequence 3", ignore, "a late event undoes a newer one; go by data.payment.sequence"},
+	} {
+		e, err := m.event(s.t, payment, s.sequence)
+		if err != nil {
+			return nil, err
+		}
+		r, err := m.sign(e, m.now, 1)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, shot{s.name, s.want, s.why, r})
+	}
+	return out, nil
+}
+
+// accepted are unusual requests that the gateway does send.
+func (m maker) accepted() ([]shot, error) {
+	var out []shot
+	for _, s := range []struct {
+		name, why string
+		event     webhook.EventType
+		want      want
+		change    func(r *request)
+	}{
+		{"a timestamp of 4 minutes ago", "clocks differ; the tolerance should be 5 minutes", webhook.PaymentConfirmed, accept, func(r *request) {
+			*r = m.signed(r.header.Get(webhook.HeaderID), r.body, m.now.Add(-4*time.Minute), 1)
+		}},
+		{"the good signature last among others", "events fail while a secret is rotated; try every v1 entry", webhook.PaymentConfirmed, accept, func(r *request) {
+			stranger, err := webhook.NewSecret(nil)
+			if err == nil {
+				other := webhook.Sign(stranger, r.header.Get(webhook.HeaderID), m.now, r.body)
+				r.header.Set(webhook.HeaderStandardSignature, other+" v1a,"+strings.Repeat("A", 86)+"== "+r.header.Get(webhook.HeaderStandardSignature))
+			}
+		}},
+		{"an event of a type that does not exist yet", "new types will be retried until they are dead; answer 2xx to what you do not know", "payment.imagined", ignore, nil},
+		{"letters beyond ASCII", "verify the bytes as they came, before anything decodes them", webhook.PaymentConfirmed, accept, func(r *request) {
+			*r = m.signed(r.header.Get(webhook.HeaderID), bytes.Replace(r.body, []byte(`"sample":"true"`), []byte(`"sample":"café ☕ 支付 <&>"`), 1), m.now, 1)
+		}},
+	} {
+		r, err := m.fresh(s.event)
+		if err != nil {
+			return nil, err
+		}
+		if s.change != nil {
+			s.change(&r)
+		}
+		out = append(out, shot{s.name, s.want, s.why, r})
+	}
+	return out, nil
+}
+
+// refused are forgeries: each differs in one thing from a genuine request that was never sent.
+func (m maker) refused() ([]shot, error) {
+	stranger, err := webhook.NewSecret(nil)
+	if err != nil {
+		return nil, err
+	}
+	set := func(name string, value func(r *request) string) func(*request) {
+		return func(r *request) { r.header.Set(name, value(r)) }
+	}
+	signature := func(change func(good string) string) func(*request) {
+		return func(r *request) {
+			r.header.Set(webhook.HeaderStandardSignature, change(r.header.Get(webhook.HeaderStandardSignature)))
+			// The older scheme would let the request in by itself.
+			r.header.Set(webhook.HeaderSignature, strings.Repeat("0", 64))
+		}
+	}
+	resign := func(at time.Time) func(*request) {
+		return func(r *request) { *r = m.signed(r.header.Get(webhook.HeaderID), r.body, at, 1) }
+	}
+	const stale = "a recorded request works for ever: check webhook-timestamp"
+	var out []shot
+	for _, s := range []struct {
+		name, why string
+		change    func(*request)
+	}{
+		{"a timestamp of 6 minutes ago, well signed", stale, resign(m.now.Add(-6 * time.Minute))},
+		{"a timestamp of a week ago, well signed", stale, resign(m.now.Add(-7 * 24 * time.Hour))},
+		{"a timestamp 6 minutes ahead, well signed", "requests can be kept for later: refuse timestamps of the future too", resign(m.now.Add(6 * time.Minute))},
+		{"a new timestamp under an old signature", "the timestamp is not part of what you verify", func(r *request) {
+			resign(m.now.Add(-7 * 24 * time.Hour))(r)
+			r.header.Set(webhook.HeaderTimestamp, strconv.FormatInt(m.now.Unix(), 10))
+		}},
+		{"another amount in the body", "anybody on the way can change the money", func(r *request) {
+			r.body = bytes.Replace(r.body, []byte(`"amount_confirmed":"1500000"`), []byte(`"amount_confirmed":"9500000"`), 1)
+		}},
+		{"one byte more in the body", "the body is not verified byte for byte", func(r *request) { r.body = append(r.body, ' ') }},
+		{"another webhook-id", "duplicates can be given new ids: the id is not part of what you verify", set(webhook.HeaderID, func(*request) string { return models.NewID(models.PrefixEvent, m.now) })},
+		{"a signature cut short", "a prefix of a signature is enough, and can be guessed", signature(func(good string) string { return good[:len(good)-8] })},
+		{"a signature of one character", "a prefix of a signature is enough, and can be guessed", signature(func(good string) string { return good[:4] })},
+		{"an empty signature", "no signature is needed", signature(func(string) string { return "v1," })},
+		{"a signature in hex", "the signature is not compared as the specification says", signature(func(string) string { return "v1," + hex.EncodeToString(make([]byte, 32)) })},
+		{"a good signature under a version that does not exist", "versions are ignored", signature(func(good string) string { return "v2," + strings.TrimPrefix(good, "v1,") })},
+		{"a stranger's signature", "anybody can forge: is the signature verified at all?", func(r *request) {
+			id := r.header.Get(webhook.HeaderID)
+			*r = maker{secret: stranger, now: m.now}.signed(id, r.body, m.now, 1)
+		}},
+		{"no signature headers", "anybody can forge: is the signature verified at all?", func(r *request) {
+			r.header.Del(webhook.HeaderStandardSignature)
+			r.header.Del(webhook.HeaderSignature)
+		}},
+		{"no webhook-timestamp", "leaving a header out switches the check off", func(r *request) { r.header.Del(webhook.HeaderTimestamp); r.header.Del(webhook.HeaderSignature) }},
+		{"no webhook-id", "leaving a header out switches the check off", func(r *request) { r.header.Del(webhook.HeaderID); r.header.Del(webhook.HeaderSignature) }},
+		{"a timestamp that is no number", "a check that fails lets the request in", func(r *request) {
+			r.header.Set(webhook.HeaderTimestamp, m.now.UTC().Format(time.RFC3339))
+			r.header.Del(webhook.HeaderSignature)
+		}},
+	} {
+		r, err := m.fresh(webhook.PaymentConfirmed)
+		if err != nil {
+			return nil, err
+		}
+		s.change(&r)
+		out = append(out, shot{s.name, refuse, s.why, r})
+	}
+	return out, nil
+}

@@ -1,0 +1,276 @@
+package test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/internal/devnet"
+	"github.com/ctrip-gateway/ctrip/internal/receivertest"
+	"github.com/ctrip-gateway/ctrip/internal/testkit"
+	"github.com/ctrip-gateway/ctrip/internal/testkit/gateway"
+	"github.com/ctrip-gateway/ctrip/webhook"
+)
+
+// sample is one of the receivers under examples/, as a process.
+type sample struct {
+	t    *testing.T
+	argv []string
+	env  []string
+	url  string
+	cmd  *exec.Cmd
+}
+
+// samples are the receivers under examples/, each with a secret and a state of its own. They do not run yet.
+func samples(t *testing.T, secret webhook.Secret) map[string]*sample {
+	t.Helper()
+	dir := t.TempDir()
+	build := exec.Command("go", "build", "-o", dir, "../examples/receiver-go")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	file := filepath.Join(dir, "secret.txt")
+	if err := os.WriteFile(file, []byte(secret.Reveal()+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := append(os.Environ(), "WEBHOOK_SECRET="+secret.Reveal(), "PORT=0")
+	return map[string]*sample{
+		"go":     {t: t, argv: []string{filepath.Join(dir, "receiver-go"), "-addr", "127.0.0.1:0", "-secret-file", file, "-db", filepath.Join(dir, "go.db")}, env: env},
+		"node":   {t: t, argv: []string{"node", "../examples/receiver-node/receiver.mjs"}, env: slices.Concat(env, []string{"STATE=" + filepath.Join(dir, "node.log")})},
+		"python": {t: t, argv: []string{"python3", "-B", "../examples/receiver-python/receiver.py"}, env: slices.Concat(env, []string{"STATE=" + filepath.Join(dir, "python.db")})},
+	}
+}
+
+// start runs the receiver on a port that is free, or on the one that it had.
+func (s *sample) start() {
+	s.t.Helper()
+	s.cmd = exec.Command(s.argv[0], s.argv[1:]...)
+	s.cmd.Env, s.cmd.Stderr = s.env, os.Stderr
+	out, err := s.cmd.StdoutPipe()
+	if err == nil {
+		err = s.cmd.Start()
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if _, url, ok := strings.Cut(strings.TrimSpace(line), "listening on "); ok {
+		s.url = url
+		return
+	}
+	s.t.Fatalf("%s does not listen: %q, %v", s.argv[0], line, err)
+}
+
+func (s *sample) kill() {
+	if s.cmd == nil {
+		return
+	}
+	_ = s.cmd.Process.Kill() // it may have ended
+	_ = s.cmd.Wait()
+	s.cmd = nil
+}
+
+// orders is what the receiver made of its events.
+func (s *sample) orders() map[string]string {
+	s.t.Helper()
+	res, err := http.Get(s.url + "/orders")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	all := map[string]string{}
+	if err := json.NewDecoder(res.Body).Decode(&all); err != nil {
+		s.t.Fatal(err)
+	}
+	return all
+}
+
+// TestSampleReceivers: each lets through what is ours and new, and nothing else, also over a kill -9.
+func TestSampleReceivers(t *testing.T) {
+	secret, err := webhook.NewSecret(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range samples(t, secret) {
+		t.Run(name, func(t *testing.T) {
+			s.t = t
+			s.start()
+			defer s.kill()
+			fire := func() {
+				t.Helper()
+				report, err := receivertest.Run(t.Context(), receivertest.Options{URL: s.url + "/hooks", EffectURL: s.url + "/orders", Secret: secret, Now: time.Now})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, r := range report.Results {
+					if !r.OK {
+						t.Errorf("%s: should be %s, got %d, effect %v: %s", r.Name, r.Want, r.Status, *r.Effect, r.Why)
+					}
+				}
+			}
+			fire()
+			body, err := os.ReadFile("../webhook/testdata/payment.confirmed.json")
+			if err != nil {
+				t.Fatal(err)
+			}
+			e, err := webhook.Decode(body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			post := func(change func([]byte) []byte, id string) int {
+				t.Helper()
+				body := change(bytes.Clone(body))
+				req, err := http.NewRequest(http.MethodPost, s.url+"/hooks", bytes.NewReader(body))
+				if err != nil {
+					t.Fatal(err)
+				}
+				webhook.Secrets{Current: secret}.SetHeaders(req.Header, id, time.Now(), 1, body)
+				res, err := http.DefaultClient.Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				res.Body.Close()
+				return res.StatusCode
+			}
+			same := func(b []byte) []byte { return b }
+			if status := post(same, e.ID); status != http.StatusOK || s.orders()[e.Data.Payment.ID] != "confirmed" {
+				t.Fatalf("answered %d, orders %v", status, s.orders())
+			}
+			s.kill()
+			s.start()
+			before := s.orders()
+			if before[e.Data.Payment.ID] != "confirmed" {
+				t.Fatalf("forgotten over a kill: %v", before)
+			}
+			// The same id again, with a status that would show if it were handled anew.
+			canceled := func(b []byte) []byte {
+				b = bytes.Replace(b, []byte(`"status":"confirmed"`), []byte(`"status":"canceled"`), 1)
+				return bytes.Replace(b, []byte(`"sequence":4`), []byte(`"sequence":5`), 1)
+			}
+			if status := post(canceled, e.ID); status != http.StatusOK || s.orders()[e.Data.Payment.ID] != "confirmed" {
+				t.Errorf("a duplicate after a kill: %d, %v", status, s.orders()[e.Data.Payment.ID])
+			}
+			batch := fmt.Appendf(nil, `{"type":"batch","events":[%s,%s]}`, body, bytes.ReplaceAll(canceled(bytes.Clone(body)), []byte(e.ID), []byte("evt_00000000000000000000000009")))
+			if status := post(func([]byte) []byte { return batch }, "bat_00000000000000000000000001"); status != http.StatusOK || s.orders()[e.Data.Payment.ID] != "canceled" {
+				t.Errorf("a batch with a new event: %d, %v", status, s.orders()[e.Data.Payment.ID])
+			}
+			fire()
+		})
+	}
+}
+
+// TestLineToSampleReceivers is the whole line with receivers in three languages, and what their merchant can prove afterwards
+// with nothing but a node and an exported document.
+func TestLineToSampleReceivers(t *testing.T) {
+	secret, err := webhook.NewSecret(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := startDevnet(t)
+	h := newHouse(t, gethNode(c, 2))
+	all := samples(t, secret)
+	for _, s := range all {
+		s.start()
+		defer s.kill()
+		h.NewEndpoint(gateway.Merchant{Key: h.key}, s.url+"/hooks", map[string]any{"secret": secret.Reveal(), "ed25519": true})
+	}
+	p := h.create(t.Context(), "receivers-1", devnet.TokenSymbol, "1000000000000")
+	if _, err := c.SendToken(t.Context(), c.DemoPayer(), p.Address, big.NewInt(1e12)); err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range all {
+		testkit.Eventually(t, time.Minute, "the order is confirmed at the receiver in "+name, func() bool { return s.orders()[p.ID] == "confirmed" })
+	}
+	got := h.receiver.WaitFor(t, func(r testkit.Received) bool { return r.Type() == string(webhook.PaymentConfirmed) }, time.Minute)
+	h.prove(c, got)
+	h.evidence(got.ID())
+}
+
+// prove saves a request as a receiver would and holds it against the chain.
+func (h *house) prove(c *devnet.Chain, r testkit.Received) {
+	h.t.Helper()
+	dir := h.t.TempDir()
+	var saved bytes.Buffer
+	if err := r.Header.Write(&saved); err != nil {
+		h.t.Fatal(err)
+	}
+	saved.WriteString("\r\n")
+	saved.Write(r.Body)
+	request, secret := filepath.Join(dir, "saved.http"), filepath.Join(dir, "secret.txt")
+	for path, content := range map[string][]byte{request: saved.Bytes(), secret: []byte(h.secret.Reveal())} {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	var v struct {
+		Verified  bool `json:"verified"`
+		Transfers []struct{ Finding, Reason string }
+	}
+	gateway.Decode(h.t, h.Ctl("webhook", "verify", "--secret-file", secret, "--request", request, "--rpc", c.URL(), "--json"), &v)
+	if !v.Verified || len(v.Transfers) != 1 || v.Transfers[0].Finding != "proven" {
+		h.t.Errorf("%+v", v)
+	}
+}
+
+// evidence exports what is known of an event's delivery, checks it with the published keys, and spoils it.
+func (h *house) evidence(eventID string) {
+	h.t.Helper()
+	var list struct {
+		Data []struct{ ID, State string }
+	}
+	testkit.Eventually(h.t, 30*time.Second, "a delivery of the event is delivered", func() bool {
+		h.Call(h.key, http.MethodGet, "/api/v1/deliveries?event_id="+eventID+"&state=delivered", "", nil, &list)
+		return len(list.Data) > 0
+	})
+	res, err := h.Client.Get(h.APIURL + "/.well-known/webhook-keys.json")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var keys bytes.Buffer
+	if _, err := keys.ReadFrom(res.Body); err != nil {
+		h.t.Fatal(err)
+	}
+	dir := h.t.TempDir()
+	document, keyFile := filepath.Join(dir, "evidence.json"), filepath.Join(dir, "keys.json")
+	if err := os.WriteFile(keyFile, keys.Bytes(), 0o600); err != nil {
+		h.t.Fatal(err)
+	}
+	h.Ctl("delivery", "evidence", list.Data[0].ID, "--out", document)
+	var v struct {
+		OK, Trusted bool
+		Attempts    int
+		MessageID   string `json:"message_id"`
+	}
+	gateway.Decode(h.t, h.Ctl("delivery", "check", document, "--keys-file", keyFile, "--json"), &v)
+	if !v.OK || !v.Trusted || v.Attempts < 1 || v.MessageID != eventID {
+		h.t.Errorf("%+v", v)
+	}
+	text, err := os.ReadFile(document)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if strings.Contains(string(text), h.secret.Reveal()) || strings.Contains(string(text), "whsk_") {
+		h.t.Error("a secret is in the evidence")
+	}
+	spoiled := bytes.Replace(text, []byte(`"class":"delivered"`), []byte(`"class":"throttled"`), 1)
+	if bytes.Equal(spoiled, text) {
+		h.t.Fatal("nothing to spoil")
+	}
+	if err := os.WriteFile(document, spoiled, 0o600); err != nil {
+		h.t.Fatal(err)
+	}
+	if out, err := exec.Command(gateway.Binary(h.t, "ctripctl"), "delivery", "check", document).CombinedOutput(); err == nil || !bytes.Contains(out, []byte("the seal does not fit")) {
+		h.t.Errorf("spoiled evidence: %v\n%s", err, out)
+	}
+}

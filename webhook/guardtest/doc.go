@@ -1,0 +1,2 @@
+// Package guardtest is one suite for every [webhook.Guard]: ours, and one of your own.
+package guardtest
