@@ -22,7 +22,7 @@ func (h *handlers) GetWebhookEndpointStats(ctx context.Context, r GetWebhookEndp
 		return nil, err
 	}
 	v := GetWebhookEndpointStats200JSONResponse{
-		EndpointID: e.ID, Since: webhook.At(since), Attempts: s.Attempts, Succeeded: s.Succeeded, Pending: s.Pending, Held: s.Held, Dead: s.Dead,
+		EndpointID: e.ID, Since: webhook.At(since), Attempts: s.Attempts, Succeeded: s.Succeeded, AuthRejected: s.AuthRejected, Pending: s.Pending, Held: s.Held, Dead: s.Dead,
 		Breaker: Breaker{State: e.BreakerState, OpenUntil: webhook.AtPtr(e.BreakerOpenUntil)}, OldestPendingAt: webhook.AtPtr(s.OldestPending),
 	}
 	if s.Attempts > 0 {

@@ -403,10 +403,15 @@ type DeliveryList struct {
 // Example: delivered
 type DeliveryState = models.DeliveryState
 
-// EndpointStats Example: {"attempts":812,"breaker":{"open_until":null,"state":"closed"},"dead":1,"endpoint_id":"we_0k3mzp7t4n9v5w2x8y6b3c1d0e","held":0,"oldest_pending_at":"2026-11-23T09:59:12.000Z","p50_ms":41.2,"p95_ms":180.4,"pending":3,"since":"2026-11-22T10:00:00.000Z","succeeded":806,"success_rate":0.9926}
+// EndpointStats Example: {"attempts":812,"auth_rejected":0,"breaker":{"open_until":null,"state":"closed"},"dead":1,"endpoint_id":"we_0k3mzp7t4n9v5w2x8y6b3c1d0e","held":0,"oldest_pending_at":"2026-11-23T09:59:12.000Z","p50_ms":41.2,"p95_ms":180.4,"pending":3,"since":"2026-11-22T10:00:00.000Z","succeeded":806,"success_rate":0.9926}
 type EndpointStats struct {
 	// Attempts Example: 812
 	Attempts int `json:"attempts"`
+
+	// AuthRejected Answered 401 or 403: is the secret the right one?
+	//
+	// Example: 0
+	AuthRejected int `json:"auth_rejected"`
 
 	// Breaker The circuit breaker. While it is open, deliveries wait and lose no attempt.
 	//

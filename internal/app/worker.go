@@ -14,8 +14,6 @@ const (
 	stopMargin = 5 * time.Second
 	// defaultsEvery is how often merchants without an endpoint are looked for while there is a default WEBHOOK_URL.
 	defaultsEvery = 30 * time.Second
-	// secretsEvery is how often secrets are looked for that will soon be too old.
-	secretsEvery = 10 * time.Minute
 )
 
 // buildWorker makes what delivers: the sender, the Asynq servers that feed it, and the sweeper.
@@ -71,33 +69,11 @@ func (a *App) buildWorker(context.Context) error {
 		return err
 	}
 	a.part("retention", retention.Run)
-	if w.SecretMaxAge > 0 {
-		a.part("secret ages", a.watchSecrets)
-	}
+	a.part("watch", a.watch)
 	if w.URL.Reveal() != "" {
 		a.part("default endpoints", a.keepDefaults)
 	}
 	return nil
-}
-
-// watchSecrets tells merchants which secrets will soon be too old.
-func (a *App) watchSecrets(ctx context.Context) error {
-	tick := time.NewTicker(secretsEvery)
-	defer tick.Stop()
-	for {
-		n, err := a.deliveries.WarnOfOldSecrets(ctx)
-		if n > 0 {
-			a.log.InfoContext(ctx, "secrets.expiring", "secrets", n)
-		}
-		if err != nil && ctx.Err() == nil {
-			a.log.WarnContext(ctx, "secrets.watch_failed", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
 }
 
 // keepDefaults gives every merchant without an endpoint the deployment's own (ruling 17).

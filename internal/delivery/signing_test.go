@@ -38,8 +38,8 @@ func TestSigningKeysRotate(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		w := deliverytest.New(t, s)
 		r := testkit.NewReceiver(t)
-		now := time.Now()
-		w.Now = func() time.Time { return now }
+		clock := testkit.NewClock(time.Now())
+		w.Now = clock.Now
 		merchant := w.Merchant()
 		plain, _ := w.Endpoint(merchant, r.URL+"/plain")
 		if keys := publicKeys(t, w); len(keys) != 0 {
@@ -88,7 +88,7 @@ func TestSigningKeysRotate(t *testing.T) {
 				if err := byKeys(send(e), known); err != nil {
 					t.Fatalf("day %d: %v", day, err)
 				}
-				now = now.Add(time.Hour)
+				clock.Advance(time.Hour)
 			}
 			known = publicKeys(t, w)
 			if day == 1 {
@@ -99,7 +99,7 @@ func TestSigningKeysRotate(t *testing.T) {
 			t.Fatalf("%d keys are published long after the overlap", len(known))
 		}
 		rotate(0, 0) // in an emergency
-		now = now.Add(time.Minute)
+		clock.Advance(time.Minute)
 		if err := byKeys(send(e), known); !errors.Is(err, webhook.ErrBadSignature) {
 			t.Fatalf("the old key signs on after an emergency: %v", err)
 		}
@@ -184,8 +184,8 @@ func TestSecretsGrowOld(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		const day = 24 * time.Hour
 		w := deliverytest.New(t, s, func(o *delivery.ServiceOptions) { o.SecretMaxAge = 180 * day })
-		now := time.Now()
-		w.Now = func() time.Time { return now }
+		clock := testkit.NewClock(time.Now())
+		w.Now = clock.Now
 		merchant := w.Merchant()
 		e, _ := w.Endpoint(merchant, "https://shop.example/hooks")
 		update := func() error {
@@ -199,7 +199,7 @@ func TestSecretsGrowOld(t *testing.T) {
 			warned    int
 			updatable bool
 		}{{165 * day, 0, true}, {2 * day, 1, true}, {day, 0, true}, {13 * day, 0, false}, {day, 0, false}} {
-			now = now.Add(c.after)
+			clock.Advance(c.after)
 			n, err := w.Service.WarnOfOldSecrets(t.Context())
 			if err != nil || n != c.warned {
 				t.Fatalf("%d warnings, %v, want %d", n, err, c.warned)
@@ -230,6 +230,39 @@ func TestSecretsGrowOld(t *testing.T) {
 		}
 		if n, err := w.Service.WarnOfOldSecrets(t.Context()); err != nil || n != 0 {
 			t.Fatalf("%d warnings after the rotation, %v", n, err)
+		}
+	})
+}
+
+// TestRejectingEndpoints: who answers 401 or 403 is known by name, in the endpoint's statistics and for the watch.
+func TestRejectingEndpoints(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		w := deliverytest.New(t, s)
+		r := testkit.NewReceiver(t)
+		r.Script(func(got testkit.Received) testkit.Answer {
+			if got.Path == "/no" {
+				return testkit.Answer{Status: 401}
+			}
+			return testkit.Answer{}
+		})
+		merchant := w.Merchant()
+		w.Endpoint(merchant, r.URL+"/yes")
+		no, _ := w.Endpoint(merchant, r.URL+"/no")
+		sender := w.Sender()
+		begin := time.Now().Add(-time.Second)
+		for _, d := range w.Publish(merchant, 3) {
+			sender.Attempt(t.Context(), task(d))
+		}
+		rows, err := s.RejectingEndpoints(t.Context(), begin, 10)
+		if err != nil || len(rows) != 1 || rows[0] != (store.Rejecting{EndpointID: no.ID, MerchantID: merchant, Attempts: 3}) {
+			t.Fatalf("%+v, %v", rows, err)
+		}
+		if rows, err := s.RejectingEndpoints(t.Context(), time.Now().Add(time.Minute), 10); err != nil || len(rows) != 0 {
+			t.Fatalf("of the future: %+v, %v", rows, err)
+		}
+		stats, err := s.EndpointStats(t.Context(), no, begin)
+		if err != nil || stats.AuthRejected != 3 || stats.Succeeded != 0 {
+			t.Fatalf("%+v, %v", stats, err)
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -243,6 +244,32 @@ func TestNoRedirect(t *testing.T) {
 		r, err := c.Do(t.Context(), Request{URL: server.URL, Body: []byte("{}")})
 		if err != nil || r.Status != want || hits.Load() != int32(i+1) {
 			t.Fatalf("%d %v, %d requests", r.Status, err, hits.Load())
+		}
+	}
+}
+
+// TestDeniedRedirects: no denied address can be reached by way of a receiver that points to it, whatever the form.
+func TestDeniedRedirects(t *testing.T) {
+	var location atomic.Value
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", location.Load().(string))
+		w.WriteHeader(http.StatusTemporaryRedirect)
+	}))
+	defer server.Close()
+	lookups := 0
+	c := local(t, Options{Resolver: resolverFunc(func(context.Context, string) ([]netip.Addr, error) {
+		lookups++
+		return nil, errors.New("no look-up was expected")
+	})})
+	targets := []string{"http://2130706433/", "http://0x7f.1/", "http://0177.0.0.1/", "http://127.1/", "http://localhost./", "http://u:p@10.0.0.1/", "//169.254.169.254/", "gopher://10.0.0.1/", "http://metadata.internal/"}
+	for _, s := range deniedAddresses {
+		targets = append(targets, "http://"+bracket(netip.MustParseAddr(s))+"/")
+	}
+	for _, target := range targets {
+		location.Store(target)
+		r, err := c.Do(t.Context(), Request{URL: server.URL, Body: []byte("{}")})
+		if err != nil || r.Status != http.StatusTemporaryRedirect || lookups != 0 {
+			t.Errorf("%s: %d, %v, %d look-ups", target, r.Status, err, lookups)
 		}
 	}
 }

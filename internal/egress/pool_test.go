@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -127,6 +128,17 @@ func TestClose(t *testing.T) {
 	if _, err := c.Do(t.Context(), Request{URL: s.URL}); !errors.Is(err, ErrClosed) {
 		t.Error(err)
 	}
+}
+
+// TestRulesOfANewClient: rules come with the process. One that starts with stricter rules has no connection of the one before
+// it, however long the receiver would have kept that alive.
+func TestRulesOfANewClient(t *testing.T) {
+	s, before := remoteAddrs(t), local(t, Options{})
+	if first, again := post(t, before, Request{URL: s.URL}), post(t, before, Request{URL: s.URL}); !bytes.Equal(first.Body, again.Body) {
+		t.Fatal("the connection was not kept alive")
+	}
+	_, err := newClient(t, Options{}).Do(t.Context(), Request{URL: s.URL})
+	wantKind(t, "without the rule", err, KindBlocked, true)
 }
 
 func TestNewRefuses(t *testing.T) {

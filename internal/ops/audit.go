@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
@@ -62,11 +63,11 @@ func (d *Desk) AuditLog(ctx context.Context, from int64, limit int) (AuditPage, 
 // VerifyAudit follows the chain of hashes from the first line to the last. A broken chain is a verdict, not an error.
 func (d *Desk) VerifyAudit(ctx context.Context) (AuditVerdict, error) {
 	n, err := d.store.VerifyAudit(ctx)
-	if errors.Unwrap(err) != nil { // the database failed; what the store finds wrong with a line has no cause below it
-		return AuditVerdict{}, err
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, store.ErrAudit):
 		return AuditVerdict{Lines: n, Problem: err.Error()}, nil
+	case err != nil:
+		return AuditVerdict{}, err
 	}
 	return AuditVerdict{OK: true, Lines: n}, nil
 }

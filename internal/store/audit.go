@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -35,6 +36,15 @@ func (tx *Tx) Audit(ctx context.Context, e models.AuditEntry) error {
 	return wrap("audit "+e.Action, tx.with(ctx).Create(&e).Error)
 }
 
+// ErrAudit says that the audit log is not as it was written.
+var ErrAudit = errors.New("store: the audit log is broken")
+
+// AuditMark is how far the log was found whole: the last line and its hash. The zero mark is before the first line.
+type AuditMark struct {
+	Seq  int64
+	Hash string
+}
+
 // AuditLog reads lines of the log from seq on, oldest first.
 func (q *Queries) AuditLog(ctx context.Context, from int64, limit int) ([]models.AuditEntry, error) {
 	var lines []models.AuditEntry
@@ -42,29 +52,43 @@ func (q *Queries) AuditLog(ctx context.Context, from int64, limit int) ([]models
 	return lines, wrap("audit log", err)
 }
 
-// VerifyAudit reads the whole log and returns how many lines it has. The error names the first line that is missing,
-// changed or out of its place.
+// VerifyAudit reads the whole log and returns how many lines it has. [ErrAudit] is in the error when a line is missing,
+// changed or out of its place; it names the first.
 func (q *Queries) VerifyAudit(ctx context.Context) (int64, error) {
-	var n int64
-	prev := ""
-	for {
-		lines, err := q.AuditLog(ctx, n+1, chunk)
+	mark, err := q.FollowAudit(ctx, AuditMark{})
+	return mark.Seq, err
+}
+
+// FollowAudit reads the log from a mark on, the line of the mark included, and returns the mark of its last good line. The
+// error is that of [Queries.VerifyAudit].
+func (q *Queries) FollowAudit(ctx context.Context, mark AuditMark) (AuditMark, error) {
+	if mark.Seq > 0 {
+		lines, err := q.AuditLog(ctx, mark.Seq, 1)
 		if err != nil {
-			return n, err
+			return mark, err
+		}
+		if len(lines) == 0 || lines[0].Seq != mark.Seq || lines[0].Hash != mark.Hash || lines[0].ChainHash() != mark.Hash {
+			return mark, fmt.Errorf("%w: line %d, which was there, is gone or was changed", ErrAudit, mark.Seq)
+		}
+	}
+	for {
+		lines, err := q.AuditLog(ctx, mark.Seq+1, chunk)
+		if err != nil {
+			return mark, err
 		}
 		for _, e := range lines {
 			switch {
-			case e.Seq != n+1:
-				return n, fmt.Errorf("store: audit log: line %d is missing", n+1)
-			case e.PrevHash != prev:
-				return n, fmt.Errorf("store: audit log: line %d does not follow the line before it", e.Seq)
+			case e.Seq != mark.Seq+1:
+				return mark, fmt.Errorf("%w: line %d is missing", ErrAudit, mark.Seq+1)
+			case e.PrevHash != mark.Hash:
+				return mark, fmt.Errorf("%w: line %d does not follow the line before it", ErrAudit, e.Seq)
 			case e.Hash != e.ChainHash():
-				return n, fmt.Errorf("store: audit log: line %d was changed", e.Seq)
+				return mark, fmt.Errorf("%w: line %d was changed", ErrAudit, e.Seq)
 			}
-			n, prev = e.Seq, e.Hash
+			mark = AuditMark{e.Seq, e.Hash}
 		}
 		if len(lines) < chunk {
-			return n, nil
+			return mark, nil
 		}
 	}
 }

@@ -8,12 +8,31 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
+// classAuthRejected is the class of attempts that were answered 401 or 403.
+const classAuthRejected = "auth_rejected"
+
+// RejectingEndpoints reads which endpoints answered 401 or 403 since a moment, and how often, the most often first.
+func (q *Queries) RejectingEndpoints(ctx context.Context, since time.Time, limit int) ([]Rejecting, error) {
+	var rows []Rejecting
+	err := q.with(ctx).Table("attempts").Select("endpoint_id, merchant_id, COUNT(*) AS attempts").
+		Where("class = 'auth_rejected' AND id >= ?", models.FirstID(models.PrefixAttempt, since)).
+		Group("endpoint_id, merchant_id").Order("COUNT(*) DESC, endpoint_id").Limit(limit).Find(&rows).Error
+	return rows, wrap("rejecting endpoints", err)
+}
+
+// Rejecting is an endpoint that turns our signatures, or us, away.
+type Rejecting struct {
+	EndpointID, MerchantID string
+	Attempts               int
+}
+
 // statsMost bounds how many attempts the statistics of an endpoint read.
 const statsMost = 10_000
 
 // EndpointStats are what became of the newest attempts on an endpoint, and what waits for it.
 type EndpointStats struct {
 	Attempts, Succeeded  int
+	AuthRejected         int // answered 401 or 403
 	P50Micros, P95Micros int64
 	Pending, Held, Dead  int
 	OldestPending        *time.Time
@@ -36,8 +55,11 @@ func (q *Queries) EndpointStats(ctx context.Context, e models.Endpoint, since ti
 	took := make([]int64, len(rows))
 	for i, r := range rows {
 		took[i] = r.TotalMicros
-		if r.Class == string(models.DeliveryDelivered) {
+		switch r.Class {
+		case string(models.DeliveryDelivered):
 			s.Succeeded++
+		case classAuthRejected:
+			s.AuthRejected++
 		}
 	}
 	slices.Sort(took)

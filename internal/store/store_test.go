@@ -243,6 +243,54 @@ func TestListsAreNewestFirstAndPage(t *testing.T) {
 	})
 }
 
+// TestFollowAudit: who knows how far the log went sees also what whole-log verification cannot: lines cut off its end.
+func TestFollowAudit(t *testing.T) {
+	s := storetest.SQLite(t)
+	write := func(actor string) {
+		t.Helper()
+		err := s.InTx(t.Context(), func(tx *store.Tx) error {
+			return tx.Audit(t.Context(), models.AuditEntry{At: noon, Actor: actor, Action: "test"})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	follow := func(from store.AuditMark) store.AuditMark {
+		t.Helper()
+		mark, err := s.FollowAudit(t.Context(), from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return mark
+	}
+	mark := follow(store.AuditMark{})
+	if mark.Seq != 0 {
+		t.Fatalf("%+v", mark)
+	}
+	for n := range 3 {
+		write("system")
+		write("system")
+		if mark = follow(mark); mark.Seq != int64(2*n+2) || mark.Hash == "" {
+			t.Fatalf("%+v", mark)
+		}
+	}
+	for _, do := range []string{"DROP TRIGGER audit_log_no_delete", "DELETE FROM audit_log WHERE seq = 6"} {
+		if err := s.Exec(t, do); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.VerifyAudit(t.Context()); err != nil {
+		t.Fatalf("what is left is whole: %v", err)
+	}
+	if _, err := s.FollowAudit(t.Context(), mark); !errors.Is(err, store.ErrAudit) {
+		t.Fatalf("the end was cut off: %v", err)
+	}
+	write("somebody else") // another line 6
+	if got, err := s.FollowAudit(t.Context(), mark); !errors.Is(err, store.ErrAudit) || got != mark {
+		t.Fatalf("the end was written anew: %v", err)
+	}
+}
+
 // TestEventsAfterWaitsForOlderTransactions: a reader who goes on from the last mark must not pass over an event whose
 // transaction began earlier and commits later (ruling 25).
 func TestEventsAfterWaitsForOlderTransactions(t *testing.T) {

@@ -23,6 +23,8 @@ type Metrics struct {
 	dead             prometheus.Counter
 	breakerOpen      prometheus.Gauge
 	secretAge        prometheus.Gauge
+	rejecting        prometheus.Gauge
+	auditBroken      prometheus.Gauge
 	requeued         prometheus.Counter
 
 	lag       *prometheus.GaugeVec
@@ -87,6 +89,8 @@ func NewMetrics() *Metrics {
 		dead:             counter("ctrip_webhook_dead_total", "Deliveries that ran out of attempts or can never succeed."),
 		breakerOpen:      gauge("ctrip_endpoint_breaker_open", "Endpoints whose circuit breaker is open."),
 		secretAge:        gauge("ctrip_endpoint_secret_age_seconds", "Age of the oldest current endpoint secret."),
+		rejecting:        gauge("ctrip_webhook_rejecting_endpoints", "Endpoints that answered 401 or 403 in the last ten minutes."),
+		auditBroken:      gauge("ctrip_audit_broken", "1 while a line of the audit log is missing, changed or out of its place."),
 		requeued:         counter("ctrip_sweeper_requeued_total", "Due deliveries without a task that the sweeper queued again."),
 		lag:              gauges("ctrip_chain_lag_blocks", "Blocks between the chain's head and the last scanned one.", "chain"),
 		head:             gauges("ctrip_chain_head_block", "The chain's head, as its providers tell.", "chain"),
@@ -166,6 +170,24 @@ func (m *Metrics) Dead() {
 func (m *Metrics) BreakersOpen(endpoints int) {
 	if m != nil {
 		m.breakerOpen.Set(float64(endpoints))
+	}
+}
+
+// RejectingEndpoints sets how many endpoints turned our signatures away lately.
+func (m *Metrics) RejectingEndpoints(n int) {
+	if m != nil {
+		m.rejecting.Set(float64(n))
+	}
+}
+
+// AuditBroken tells whether the audit log is not as it was written.
+func (m *Metrics) AuditBroken(broken bool) {
+	if m == nil {
+		return
+	}
+	m.auditBroken.Set(0)
+	if broken {
+		m.auditBroken.Set(1)
 	}
 }
 

@@ -18,8 +18,11 @@ ALTER TABLE endpoint_secrets ADD COLUMN warned_at TIMESTAMPTZ;
 ALTER TABLE deliveries ADD COLUMN sign_with TEXT NOT NULL DEFAULT '';
 -- For what is exported of one delivery.
 CREATE INDEX audit_log_subject ON audit_log (subject, seq);
+-- Few of them, and found at once: who turns our signatures away.
+CREATE INDEX attempts_rejected ON attempts (id) WHERE class = 'auth_rejected';
 
 -- +goose Down
+DROP INDEX attempts_rejected;
 DROP INDEX audit_log_subject;
 ALTER TABLE deliveries DROP COLUMN sign_with;
 ALTER TABLE endpoint_secrets DROP COLUMN warned_at;
