@@ -26,6 +26,8 @@ import (
 
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
 	"github.com/ctrip-gateway/ctrip/internal/testkit/gateway"
+	"github.com/ctrip-gateway/ctrip/internal/vault"
+	"github.com/ctrip-gateway/ctrip/models"
 )
 
 // secretHouse is a gateway into which secrets were planted, each by its name.
@@ -60,7 +62,7 @@ func TestPlantedSecrets(t *testing.T) {
 	h.WaitReady("api", "worker")
 	m := h.NewMerchant()
 	h.planted["API key"] = m.Key
-	headers := map[string]any{"headers": map[string]string{"X-Shop-Auth": h.planted["header value"]}}
+	headers := map[string]any{"headers": map[string]string{"X-Shop-Auth": h.planted["header value"]}, "ed25519": true}
 	fine := h.NewEndpoint(m, receiver.URL+"/fine", headers)
 	h.planted["signing secret"] = fine.Secret.Reveal()
 	var rotated struct {
@@ -70,6 +72,7 @@ func TestPlantedSecrets(t *testing.T) {
 		t.Fatalf("rotate: %d", got)
 	}
 	h.planted["rotated secret"] = rotated.Secret
+	h.planted["signing key"] = h.signingKey()
 	broken := h.NewEndpoint(m, receiver.URL+"/broken", map[string]any{
 		"headers": headers["headers"], "secret": h.planted["own secret"],
 		"client_cert": map[string]string{"cert_pem": newCertificate(t, h.planted["client key"]), "key_pem": h.planted["client key"]},
@@ -115,11 +118,35 @@ func TestPlantedSecrets(t *testing.T) {
 	}
 }
 
+// signingKey opens the gateway's own Ed25519 key, which nobody ever gave it.
+func (h *secretHouse) signingKey() string {
+	h.t.Helper()
+	var id string
+	var sealed []byte
+	if err := h.DB.QueryRow("SELECT id, sealed FROM signing_keys").Scan(&id, &sealed); err != nil {
+		h.t.Fatal(err)
+	}
+	name, encoded, _ := strings.Cut(gateway.MasterKeys, ":")
+	master, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	safe, err := vault.New([]vault.Key{{ID: name, Secret: [32]byte(master)}})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	plain, err := safe.Open(sealed, models.SigningKeyPlace(id))
+	if err != nil || !strings.HasPrefix(string(plain), "whsk_") {
+		h.t.Fatalf("the signing key: %v", err)
+	}
+	return string(plain)
+}
+
 // forms are the shapes in which a secret would give itself away.
 func forms(secret string) map[string]string {
 	all := map[string]string{"as it is": secret, "in hex": hex.EncodeToString([]byte(secret))}
 	all["in base64"] = strings.TrimRight(base64.StdEncoding.EncodeToString([]byte(secret)), "=")[:20]
-	if rest, ok := strings.CutPrefix(secret, "whsec_"); ok {
+	if prefix, rest, ok := strings.Cut(secret, "_"); ok && (prefix == "whsec" || prefix == "whsk") {
 		all["without its prefix"] = rest
 		if raw, err := base64.StdEncoding.DecodeString(rest); err == nil {
 			all["decoded"], all["decoded, in hex"] = string(raw), hex.EncodeToString(raw)
