@@ -92,6 +92,10 @@ func (c *Config) validate(o Options, faults *Faults) {
 	check("RETENTION_DELIVERIES", r.Deliveries == 0 || r.Deliveries >= day && r.Deliveries <= 3650*day, "is neither 0 nor 1d to 3650d")
 	check("RETENTION_EVENTS", r.Events == 0 || r.Deliveries != 0 && r.Events >= r.Deliveries && r.Events <= 3650*day, "is neither 0 nor between RETENTION_DELIVERIES and 3650d")
 
+	for _, origin := range c.API.Origins {
+		u, err := url.Parse(origin)
+		check("API_CORS_ORIGINS", err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && origin == u.Scheme+"://"+u.Host, "lists something that is no web origin, such as https://shop.example")
+	}
 	number("API_RATE", c.API.Rate, 0.1, 1_000_000)
 	number("API_BURST", float64(c.API.Burst), 1, 1_000_000)
 	between("API_TIMEOUT", c.API.Timeout, time.Second, 10*time.Minute)

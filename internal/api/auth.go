@@ -7,7 +7,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"math"
+	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -59,8 +62,10 @@ func (h *handlers) admit(scopes []string) []echo.MiddlewareFunc {
 			}
 			c.Set(merchantKey, merchant.ID)
 			c.Set(apiKeyKey, key.ID)
-			if wait := h.limiter.take(key.ID, merchant.RatePerSecond); wait > 0 {
-				return NewProblem(CodeRateLimited, "This API key has made too many requests.").RetryAfter(wait)
+			left := h.limiter.take(key.ID, merchant.RatePerSecond)
+			left.setHeaders(c.Response().Header())
+			if left.wait > 0 {
+				return NewProblem(CodeRateLimited, "This API key has made too many requests.").RetryAfter(left.wait)
 			}
 			for _, s := range scopes {
 				if !key.Allows(models.Scope(s)) {
@@ -114,8 +119,22 @@ func newLimiter(perSecond float64, burst int, now func() time.Time) *limiter {
 	return &limiter{rate: rate.Limit(perSecond), burst: burst, now: now, buckets: make(map[string]*rate.Limiter)}
 }
 
+// quota is what a key has left.
+type quota struct {
+	limit, remaining int           // requests at once
+	full             time.Duration // until all of limit is there again
+	wait             time.Duration // before the next request; 0 when this one may go on
+}
+
+// setHeaders tells the caller, in the words of the IETF's draft on RateLimit headers.
+func (q quota) setHeaders(h http.Header) {
+	h.Set("RateLimit-Limit", strconv.Itoa(q.limit))
+	h.Set("RateLimit-Remaining", strconv.Itoa(q.remaining))
+	h.Set("RateLimit-Reset", strconv.Itoa(int(math.Ceil(q.full.Seconds()))))
+}
+
 // take takes one request out of a key's bucket, or says how long to wait. own is the merchant's limit, if it has one.
-func (l *limiter) take(keyID string, own *int) time.Duration {
+func (l *limiter) take(keyID string, own *int) quota {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
@@ -135,10 +154,13 @@ func (l *limiter) take(keyID string, own *int) time.Duration {
 		}
 		l.buckets[keyID] = b
 	}
+	q := quota{limit: b.Burst()}
 	reservation := b.ReserveN(now, 1)
-	if wait := reservation.DelayFrom(now); wait > 0 {
+	if q.wait = reservation.DelayFrom(now); q.wait > 0 {
 		reservation.CancelAt(now)
-		return wait
 	}
-	return 0
+	tokens := max(b.TokensAt(now), 0)
+	q.remaining = int(tokens)
+	q.full = time.Duration((float64(q.limit) - tokens) / float64(b.Limit()) * float64(time.Second))
+	return q
 }

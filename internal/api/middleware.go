@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
 
 	"github.com/ctrip-gateway/ctrip/models"
 )
@@ -113,6 +114,21 @@ func (s *Server) headers(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		return next(c)
 	}
+}
+
+// crossOrigin lets the pages of some origins call the API from a browser; without origins, none. The operator's routes and
+// everything that a session opens stay closed.
+func crossOrigin(origins []string) echo.MiddlewareFunc {
+	if len(origins) == 0 {
+		return func(next echo.HandlerFunc) echo.HandlerFunc { return next }
+	}
+	return middleware.CORSWithConfig(middleware.CORSConfig{
+		Skipper:      func(c echo.Context) bool { return !strings.HasPrefix(c.Request().URL.Path, "/api/v1/") },
+		AllowOrigins: origins, AllowMethods: []string{"GET", "POST", "PATCH", "DELETE"},
+		AllowHeaders:  []string{"Authorization", "Content-Type", "Idempotency-Key", "If-Match", requestIDHeader},
+		ExposeHeaders: []string{requestIDHeader, "ETag", "Idempotency-Replayed", "Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"},
+		MaxAge:        600,
+	})
 }
 
 // bodyLimit cuts bodies off after maxBody bytes; reading further is an error that becomes a 413.

@@ -295,12 +295,16 @@ func TestScopesAndRates(t *testing.T) {
 	}
 	l := newLimiter(10, 2, testNow)
 	for i, want := range []time.Duration{0, 0, 100 * time.Millisecond} {
-		if got := l.take("k", nil); got != want {
-			t.Errorf("request %d of a bucket of two at ten a second waits %s", i+1, got)
+		if got := l.take("k", nil); got.wait != want || got.limit != 2 || got.remaining != max(1-i, 0) || got.full != time.Duration(min(i+1, 2))*100*time.Millisecond {
+			t.Errorf("request %d of a bucket of two at ten a second: %+v", i+1, got)
 		}
 	}
-	if got := l.take("other", nil); got != 0 {
-		t.Errorf("another key's first request waits %s", got)
+	if got := l.take("other", nil); got.wait != 0 {
+		t.Errorf("another key's first request: %+v", got)
+	}
+	w := c.ask(reader, "GET", "/api/v1/payments", "")
+	if h := w.Header(); h.Get("RateLimit-Limit") != "1000" || h.Get("RateLimit-Remaining") != "997" || h.Get("RateLimit-Reset") != "1" {
+		t.Errorf("%v", h)
 	}
 }
 

@@ -65,14 +65,14 @@ func New(o Options) (*Server, error) {
 	s.echo.HideBanner, s.echo.HidePort = true, true
 	s.echo.HTTPErrorHandler = s.answerError
 	s.echo.IPExtractor = echo.ExtractIPDirect()
-	s.echo.Pre(s.requestID, s.accessLog, s.recover, deadline(o.Limits.Timeout), s.headers)
-	s.echo.GET("/openapi.yaml", static("application/yaml", "", openAPI))
-	s.echo.GET("/docs", static("text/html; charset=utf-8", pagePolicy, page))
-	s.echo.GET("/docs/reference.css", static("text/css; charset=utf-8", "", referenceCSS))
+	s.echo.Pre(s.requestID, s.accessLog, s.recover, deadline(o.Limits.Timeout), s.headers, crossOrigin(o.Limits.Origins))
+	s.page("/openapi.yaml", static("application/yaml", "", openAPI))
+	s.page("/docs", static("text/html; charset=utf-8", pagePolicy, page))
+	s.page("/docs/reference.css", static("text/css; charset=utf-8", "", referenceCSS))
 	if err := s.serveSchemas(); err != nil {
 		return nil, err
 	}
-	s.echo.GET("/.well-known/webhook-keys.json", keySet(o.Deliveries))
+	s.page("/.well-known/webhook-keys.json", keySet(o.Deliveries))
 	h := &handlers{
 		store: o.Store, payments: o.Payments, deliveries: o.Deliveries, access: o.Access, vault: o.Vault, chains: o.Chains,
 		limits: o.Limits, limiter: newLimiter(o.Limits.Rate, o.Limits.Burst, o.Now), metrics: o.Metrics, now: o.Now, log: o.Logger,
@@ -89,6 +89,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.Serv
 // request id, a log line without their path, and the security headers, which h may override.
 func (s *Server) Mount(prefix string, h http.Handler) {
 	s.echo.Any(prefix+"*", echo.WrapHandler(h))
+}
+
+// page is a document for everybody, beside the routes of the OpenAPI file.
+func (s *Server) page(path string, h echo.HandlerFunc) {
+	s.echo.Match([]string{http.MethodGet, http.MethodHead}, path, h)
 }
 
 // static serves bytes that do not change while the process runs.
@@ -109,10 +114,10 @@ func (s *Server) serveSchemas() error {
 	for _, t := range webhook.EventTypes() {
 		name := string(t) + ".json"
 		names = append(names, name)
-		s.echo.GET("/schemas/"+name, static("application/schema+json", "", webhook.Schema(t)))
+		s.page("/schemas/"+name, static("application/schema+json", "", webhook.Schema(t)))
 	}
 	index, err := json.Marshal(map[string][]string{"schemas": names})
-	s.echo.GET("/schemas", static("application/json", "", index))
+	s.page("/schemas", static("application/json", "", index))
 	return err
 }
 

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -145,6 +147,30 @@ func TestHeadersAndRoutes(t *testing.T) {
 	golden(t, "no_such_route", ask(s, http.MethodGet, "/api/v1/nothing", ""))
 	if w := ask(s, http.MethodHead, "/nothing", ""); w.Code != http.StatusNotFound || w.Body.Len() > 0 {
 		t.Errorf("HEAD: %d with %d bytes", w.Code, w.Body.Len())
+	}
+}
+
+// TestCrossOrigin: browsers are told nothing unless an origin is set, and then only that one, for merchants' routes alone.
+func TestCrossOrigin(t *testing.T) {
+	preflight := func(c *counter, origin, path string) http.Header {
+		return ask(c, "OPTIONS", path, "", "Origin", origin, "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "authorization").Header()
+	}
+	closed := newCounter(t, storetest.SQLite(t))
+	if h := preflight(closed, "https://shop.example", "/api/v1/payments"); h.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("closed: %v", h)
+	}
+	open := newCounter(t, storetest.SQLite(t), func(o *Options) { o.Limits.Origins = []string{"https://shop.example"} })
+	_, key := open.merchant(t, "a", false)
+	if h := preflight(open, "https://shop.example", "/api/v1/payments"); h.Get("Access-Control-Allow-Origin") != "https://shop.example" || !strings.Contains(h.Get("Access-Control-Allow-Headers"), "Authorization") || h.Get("Access-Control-Allow-Credentials") != "" {
+		t.Errorf("its own: %v", h)
+	}
+	for _, c := range [][2]string{{"https://evil.example", "/api/v1/payments"}, {"https://shop.example.evil.example", "/api/v1/payments"}, {"null", "/api/v1/payments"}, {"https://shop.example", "/admin/v1/pauses"}, {"https://shop.example", "/docs"}} {
+		if h := preflight(open, c[0], c[1]); h.Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("%s at %s: %v", c[0], c[1], h)
+		}
+	}
+	if h := open.ask(key, "GET", "/api/v1/payments", "", "Origin", "https://shop.example").Header(); h.Get("Access-Control-Allow-Origin") != "https://shop.example" || !strings.Contains(h.Get("Access-Control-Expose-Headers"), "RateLimit-Remaining") {
+		t.Errorf("an answer: %v", h)
 	}
 }
 
