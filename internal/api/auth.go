@@ -30,6 +30,7 @@ type exchange struct {
 	key              models.APIKey
 	ip, method, path string
 	bodyHash         string // hex SHA-256 of the body as received
+	csv              bool   // the answer is wanted as CSV where there is one
 }
 
 type exchangeKey struct{}
@@ -72,7 +73,7 @@ func (h *handlers) admit(scopes []string) []echo.MiddlewareFunc {
 					return NewProblem(CodeInsufficientScope, "This request needs the scope "+s+".")
 				}
 			}
-			x := exchange{merchant: merchant, key: key, ip: c.RealIP(), method: r.Method, path: r.URL.Path}
+			x := exchange{merchant: merchant, key: key, ip: c.RealIP(), method: r.Method, path: r.URL.Path, csv: wantsCSV(r.Header.Get("Accept"))}
 			c.SetRequest(r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
 			return next(c)
 		}

@@ -8,17 +8,21 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// ListDeliveries shows a page of deliveries, newest first.
+// ListDeliveries shows a page of deliveries, newest first, or exports all of them.
 func (h *handlers) ListDeliveries(ctx context.Context, r ListDeliveriesRequestObject) (ListDeliveriesResponseObject, error) {
+	x := callerOf(ctx)
+	filter := store.DeliveryFilter{
+		EndpointID: deref(r.Params.EndpointID), EventID: deref(r.Params.EventID), EventType: string(deref(r.Params.EventType)),
+		State: string(deref(r.Params.State)), Test: x.key.Test, Created: store.Range{After: deref(r.Params.CreatedAfter), Before: deref(r.Params.CreatedBefore)},
+	}
+	if x.csv {
+		return h.exportDeliveries(ctx, r.Params, filter)
+	}
 	page, err := pageOf(r.Params.Limit, r.Params.Cursor)
 	if err != nil {
 		return nil, err
 	}
-	x := callerOf(ctx)
-	rows, err := h.store.ListDeliveries(ctx, x.merchant.ID, store.DeliveryFilter{
-		EndpointID: deref(r.Params.EndpointID), EventID: deref(r.Params.EventID), EventType: string(deref(r.Params.EventType)),
-		State: string(deref(r.Params.State)), Test: x.key.Test, Created: store.Range{After: deref(r.Params.CreatedAfter), Before: deref(r.Params.CreatedBefore)},
-	}, page)
+	rows, err := h.store.ListDeliveries(ctx, x.merchant.ID, filter, page)
 	if err != nil {
 		return nil, err
 	}

@@ -63,17 +63,21 @@ func (h *handlers) GetPayment(ctx context.Context, r GetPaymentRequestObject) (G
 	return answer(http.StatusOK, views[0])
 }
 
-// ListPayments shows a page of payments, newest first.
+// ListPayments shows a page of payments, newest first, or exports all of them.
 func (h *handlers) ListPayments(ctx context.Context, r ListPaymentsRequestObject) (ListPaymentsResponseObject, error) {
 	x := callerOf(ctx)
+	filter := store.PaymentFilter{
+		Status: string(deref(r.Params.Status)), Chain: deref(r.Params.Chain), OrderID: deref(r.Params.OrderID), Test: x.key.Test,
+		Created: store.Range{After: deref(r.Params.CreatedAfter), Before: deref(r.Params.CreatedBefore)},
+	}
+	if x.csv {
+		return h.exportPayments(ctx, r.Params, filter)
+	}
 	page, err := pageOf(r.Params.Limit, r.Params.Cursor)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := h.store.ListPayments(ctx, x.merchant.ID, store.PaymentFilter{
-		Status: string(deref(r.Params.Status)), Chain: deref(r.Params.Chain), OrderID: deref(r.Params.OrderID), Test: x.key.Test,
-		Created: store.Range{After: deref(r.Params.CreatedAfter), Before: deref(r.Params.CreatedBefore)},
-	}, page)
+	rows, err := h.store.ListPayments(ctx, x.merchant.ID, filter, page)
 	if err != nil {
 		return nil, err
 	}

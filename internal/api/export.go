@@ -1,0 +1,178 @@
+package api
+
+import (
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/models"
+	"github.com/ctrip-gateway/ctrip/webhook"
+)
+
+const (
+	// exportPage is how many rows an export reads at a time, exportPatience how long a reader may take for them.
+	exportPage     = 500
+	exportPatience = 30 * time.Second
+)
+
+// wantsCSV reports whether a request prefers a CSV export to JSON: the first of the two that Accept names decides.
+func wantsCSV(accept string) bool {
+	for _, part := range strings.Split(accept, ",") {
+		switch kind, _, _ := mime.ParseMediaType(part); kind {
+		case "text/csv":
+			return true
+		case "application/json", "application/*", "*/*":
+			return false
+		}
+	}
+	return false
+}
+
+// export is a list as CSV, all of it, written as it is read. next returns the rows after a position, fewer than
+// [exportPage] at the end.
+type export struct {
+	name    string
+	columns []string
+	next    func(ctx context.Context, p store.Page) (rows [][]string, last store.Position, err error)
+	ctx     context.Context
+}
+
+// newExport checks a request for an export and writes it into the audit log.
+func (h *handlers) newExport(ctx context.Context, name string, limit *int, cursor *string, columns []string) (export, error) {
+	for field, given := range map[string]bool{"limit": limit != nil, "cursor": cursor != nil} {
+		if given {
+			return export{}, Invalid(FieldError{Field: field, Message: "goes with JSON; a CSV export holds all rows that match"})
+		}
+	}
+	x := callerOf(ctx)
+	err := h.store.InTx(ctx, func(tx *store.Tx) error {
+		return tx.Audit(ctx, models.AuditEntry{At: h.now().UTC(), Actor: x.by().Actor, IP: x.ip, Action: name + ".exported", Subject: x.merchant.ID, Merchant: x.merchant.ID})
+	})
+	// Reading it all may take longer than any other request; a reader that went away ends it at the next page.
+	return export{name: name, columns: columns, ctx: context.WithoutCancel(ctx)}, err
+}
+
+func (e export) VisitListPaymentsResponse(w http.ResponseWriter) error   { return e.write(w) }
+func (e export) VisitListDeliveriesResponse(w http.ResponseWriter) error { return e.write(w) }
+
+// write streams the export. What fails after the first row breaks the connection off, so that nobody takes a part for the
+// whole.
+func (e export) write(w http.ResponseWriter) error {
+	control := http.NewResponseController(w)
+	page := store.Page{Limit: exportPage}
+	out := csv.NewWriter(w)
+	for first := true; ; first = false {
+		rows, last, err := e.next(e.ctx, page)
+		if err != nil && first {
+			return err
+		}
+		if first {
+			w.Header().Set("Content-Type", "text/csv; charset=utf-8")
+			w.Header().Set("Content-Disposition", `attachment; filename="`+e.name+`.csv"`)
+			w.WriteHeader(http.StatusOK)
+			rows = append([][]string{e.columns}, rows...)
+		}
+		_ = control.SetWriteDeadline(time.Now().Add(exportPatience)) // not every writer has one
+		if err == nil {
+			err = out.WriteAll(rows)
+		}
+		if err == nil {
+			err = control.Flush()
+		}
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		if first {
+			rows = rows[1:]
+		}
+		if len(rows) < exportPage {
+			return nil
+		}
+		page.Before = &last
+	}
+}
+
+var paymentColumns = []string{
+	"id", "order_id", "status", "partial", "overpaid", "late", "chain", "chain_id", "asset_symbol", "asset_contract", "asset_decimals", "address",
+	"amount", "amount_decimal", "amount_received", "amount_confirmed", "created_at", "expires_at", "confirmed_at", "metadata",
+}
+
+// exportPayments is a list of payments as CSV.
+func (h *handlers) exportPayments(ctx context.Context, params ListPaymentsParams, f store.PaymentFilter) (ListPaymentsResponseObject, error) {
+	e, err := h.newExport(ctx, "payments", params.Limit, params.Cursor, paymentColumns)
+	merchantID := callerOf(ctx).merchant.ID
+	e.next = func(ctx context.Context, page store.Page) (out [][]string, last store.Position, err error) {
+		rows, err := h.store.ListPayments(ctx, merchantID, f, page)
+		for _, row := range rows {
+			p := h.payments.View(row, nil, nil)
+			metadata, err := json.Marshal(p.Metadata)
+			if err != nil {
+				return nil, last, err
+			}
+			out = append(out, []string{
+				p.ID, harmless(p.OrderID), p.Status, strconv.FormatBool(p.Partial), strconv.FormatBool(p.Overpaid), strconv.FormatBool(p.Late),
+				p.Chain, strconv.FormatUint(p.ChainID, 10), harmless(&p.Asset.Symbol), harmless(p.Asset.Contract), strconv.Itoa(int(p.Asset.Decimals)), p.Address,
+				p.Amount, p.AmountDecimal, p.AmountReceived, p.AmountConfirmed, stamp(&p.CreatedAt), stamp(&p.ExpiresAt), stamp(p.ConfirmedAt), string(metadata),
+			})
+			last = store.Position{CreatedAt: row.CreatedAt, ID: row.ID}
+		}
+		return out, last, err
+	}
+	return e, err
+}
+
+var deliveryColumns = []string{
+	"id", "event_id", "event_type", "endpoint_id", "payment_id", "state", "attempts", "max_attempts", "last_class", "last_status", "dead_reason", "replay_of",
+	"created_at", "next_attempt_at", "delivered_at",
+}
+
+// exportDeliveries is a list of deliveries as CSV.
+func (h *handlers) exportDeliveries(ctx context.Context, params ListDeliveriesParams, f store.DeliveryFilter) (ListDeliveriesResponseObject, error) {
+	e, err := h.newExport(ctx, "deliveries", params.Limit, params.Cursor, deliveryColumns)
+	merchantID := callerOf(ctx).merchant.ID
+	e.next = func(ctx context.Context, page store.Page) (out [][]string, last store.Position, err error) {
+		rows, err := h.store.ListDeliveries(ctx, merchantID, f, page)
+		for _, row := range rows {
+			d := deliveryView(row)
+			status := ""
+			if d.LastStatus != nil {
+				status = strconv.Itoa(*d.LastStatus)
+			}
+			out = append(out, []string{
+				d.ID, d.EventID, string(d.EventType), d.EndpointID, deref(d.PaymentID), string(d.State), strconv.Itoa(d.Attempts), strconv.Itoa(d.MaxAttempts),
+				deref(d.LastClass), status, harmless(d.DeadReason), deref(d.ReplayOf), stamp(&d.CreatedAt), stamp(d.NextAttemptAt), stamp(d.DeliveredAt),
+			})
+			last = store.Position{CreatedAt: row.CreatedAt, ID: row.ID}
+		}
+		return out, last, err
+	}
+	return e, err
+}
+
+// harmless is a text of somebody else's in a cell: with an apostrophe before what a spreadsheet would take for a formula.
+func harmless(s *string) string {
+	if s == nil {
+		return ""
+	}
+	if *s != "" && strings.ContainsRune("=+-@\t\r", rune((*s)[0])) {
+		return "'" + *s
+	}
+	return *s
+}
+
+func stamp(t *webhook.Time) string {
+	if t == nil {
+		return ""
+	}
+	text, err := t.MarshalJSON()
+	if err != nil {
+		return ""
+	}
+	return strings.Trim(string(text), `"`)
+}
