@@ -19,8 +19,12 @@ const (
 	MaxKeyDelay         = 30 * 24 * time.Hour // of either
 )
 
-// signersFor is how long the keys are used before they are read again.
-const signersFor = 30 * time.Second
+const (
+	// signersFor is how long the keys are used before they are read again.
+	signersFor = 30 * time.Second
+	// clockSkew is how far ahead the clock may be that made the first key: a process is not ready with more.
+	clockSkew = 30 * time.Second
+)
 
 // keyFor makes the gateway's first signing key when an endpoint wants one and there is none.
 func (s *Service) keyFor(ctx context.Context, tx *store.Tx, e models.Endpoint) error {
@@ -140,17 +144,20 @@ func (s *signers) live(ctx context.Context, now time.Time) ([]webhook.SigningKey
 		if err := s.read(ctx, now); err != nil && len(s.keys) == 0 {
 			return nil, err
 		}
+		s.readAt = now // a failure too: those who wait here would each wait for the database
 	}
 	var live []webhook.SigningKey
-	for _, row := range s.rows {
-		if !row.ActiveFrom.After(now) && (row.ExpiresAt == nil || row.ExpiresAt.After(now)) {
-			live = append(live, s.keys[row.ID])
+	for _, skew := range []time.Duration{0, clockSkew} {
+		for _, row := range s.rows {
+			if !row.ActiveFrom.After(now.Add(skew)) && (row.ExpiresAt == nil || row.ExpiresAt.After(now)) {
+				live = append(live, s.keys[row.ID])
+			}
+		}
+		if len(live) > 0 {
+			return live, nil
 		}
 	}
-	if len(live) == 0 { // made a moment ago, by a clock that is ahead of ours
-		live = append(live, s.keys[s.rows[len(s.rows)-1].ID])
-	}
-	return live, nil
+	return nil, fmt.Errorf("delivery: no signing key is active: %w", models.ErrNotFound)
 }
 
 func (s *signers) read(ctx context.Context, now time.Time) error {
@@ -171,7 +178,7 @@ func (s *signers) read(ctx context.Context, now time.Time) error {
 			return err
 		}
 	}
-	s.rows, s.keys, s.readAt = rows, keys, now
+	s.rows, s.keys = rows, keys
 	return nil
 }
 
