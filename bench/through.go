@@ -1,16 +1,10 @@
 package main
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
-	"strings"
+	"slices"
 	"time"
 
-	"github.com/ctrip-gateway/ctrip/internal/devnet"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
 	"github.com/ctrip-gateway/ctrip/internal/testkit/gateway"
 )
@@ -21,9 +15,7 @@ type throughRun struct {
 	r        *report
 	receiver *receiver
 	house    *gateway.House
-	client   *http.Client
-	keys     []string
-	next     int // numbers payments over all runs
+	buyer    *buyer
 
 	n, connections, merchants, rate int
 	seconds                         time.Duration
@@ -55,7 +47,7 @@ func through(r *report, args []string) func(testkit.TB) {
 		}
 		h.house.StopAll()
 		for _, name := range []string{"api", "worker", "scanner"} {
-			r.add(name+"_cpu_us", float64(h.house.Process(name).CPU().Microseconds())/float64(h.next))
+			r.add(name+"_cpu_us", float64(h.house.Process(name).CPU().Microseconds())/float64(h.buyer.next))
 		}
 		newRaw(t, h.receiver).rates(r, *size, 64, bodySize(t))
 		r.atLeast("payments created to payment.created received, per second", r.median("through_per_s"), 2000)
@@ -66,69 +58,30 @@ func through(r *report, args []string) func(testkit.TB) {
 // open starts api, worker and scanner on a chain of geth's own code, and makes the merchants.
 func (h *throughRun) open(env []string) {
 	t := h.t
-	chain, err := devnet.StartChain(devnet.ChainOptions{Addr: "127.0.0.1:0"})
-	must(t, err)
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	done := make(chan error, 1)
-	go func() { done <- chain.Run(ctx) }()
-	t.Cleanup(func() { cancel(); must(t, <-done); must(t, chain.Close()) })
 	h.house = gateway.New(t, gateway.Options{
-		Chain: gateway.Chain{Name: "geth", RPC: chain.URL(), ChainID: devnet.ChainID, Token: strings.ToLower(chain.Token()), PollInterval: "1s"},
-		Env: append([]string{
-			fmt.Sprintf("WEBHOOK_LANES=%d", lanes), "WEBHOOK_POLL_INTERVAL=" + pollInterval.String(),
-			"API_RATE=1000000", "API_BURST=1000000", "MAX_OPEN_PAYMENTS=10000000",
-		}, env...),
+		Chain: startChain(t),
+		Env:   slices.Concat([]string{fmt.Sprintf("WEBHOOK_LANES=%d", lanes), "WEBHOOK_POLL_INTERVAL=" + pollInterval.String()}, boundless, env),
 	})
 	for _, name := range []string{"api", "worker", "scanner"} {
 		h.house.Start(name)
 	}
 	h.house.WaitReady("api", "worker")
 	h.house.WaitScanned()
+	h.buyer = newBuyer(t, h.house, h.connections)
 	for range h.merchants {
 		m := h.house.NewMerchant()
 		h.house.NewEndpoint(m, h.receiver.endpoint(0), nil)
-		h.keys = append(h.keys, m.Key)
+		h.buyer.keys = append(h.buyer.keys, m.Key)
 	}
-	h.client = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: h.connections, MaxConnsPerHost: h.connections}}
-}
-
-// create makes payment number i, with an idempotency key, and returns its id.
-func (h *throughRun) create(i int) (string, error) {
-	body := fmt.Appendf(nil, `{"chain":%q,"asset":"native","amount":"1000000000000000000","order_id":"order-%d","metadata":{"cart":"%d"}}`, h.house.Chain, i, i)
-	req, err := http.NewRequestWithContext(h.t.Context(), http.MethodPost, h.house.APIURL+"/api/v1/payments", bytes.NewReader(body))
-	if err != nil {
-		return "", err
-	}
-	req.Header.Set("Authorization", "Bearer "+h.keys[i%len(h.keys)])
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Idempotency-Key", fmt.Sprintf("key-%d", i))
-	res, err := h.client.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer res.Body.Close()
-	b, err := io.ReadAll(res.Body)
-	if err != nil {
-		return "", err
-	}
-	if res.StatusCode != http.StatusCreated {
-		return "", fmt.Errorf("create payment %d: %d %s", i, res.StatusCode, b)
-	}
-	var p struct {
-		ID string `json:"id"`
-	}
-	err = json.Unmarshal(b, &p)
-	return p.ID, err
 }
 
 // flood makes n payments as fast as the connections can.
 func (h *throughRun) flood() {
 	h.receiver.reset()
-	base := h.next
-	h.next += h.n
+	base := h.buyer.take(h.n)
 	profiled := h.profiles.take(h.t, h.house, "api", "worker")
 	start := time.Now()
-	inParallel(h.t, h.n, h.connections, func(i int) error { _, err := h.create(base + i); return err })
+	inParallel(h.t, h.n, h.connections, func(i int) error { _, err := h.buyer.create(base + i); return err })
 	h.r.add("created_per_s", float64(h.n)/time.Since(start).Seconds())
 	h.receiver.wait(h.n, 5*time.Minute)
 	seen, requests := h.receiver.sights()
@@ -151,12 +104,11 @@ func (h *throughRun) steady() {
 	h.receiver.reset()
 	warm := count(*h.warmUp, h.rate)
 	n := warm + count(h.seconds, h.rate)
-	base := h.next
-	h.next += n
+	base := h.buyer.take(n)
 	asked := newStamps() // by payment
 	pace(h.t, n, h.rate, func(i int) error {
 		start := time.Now()
-		id, err := h.create(base + i)
+		id, err := h.buyer.create(base + i)
 		if err == nil && i >= warm {
 			asked.set(id, start)
 		}
