@@ -50,7 +50,7 @@ type IdempotencyRecord struct {
 	Method      string `gorm:"primaryKey"`
 	Path        string `gorm:"primaryKey"`
 	Key         string `gorm:"primaryKey;column:key"`
-	RequestHash string // hex SHA-256 of the body as received
+	RequestHash string // hex SHA-256 of the body as received and of what the key may do
 	StatusCode  int
 	Answer      []byte // sealed by the vault: it may hold a secret that is shown once
 	CreatedAt   time.Time

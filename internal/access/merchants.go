@@ -3,7 +3,9 @@ package access
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
+	"strconv"
 	"strings"
 	"time"
 
@@ -58,6 +60,97 @@ func (s *Service) SetXPub(ctx context.Context, merchantID, xpub, actor string) (
 	return firstAddress, err
 }
 
+// MerchantChange is what to change about a merchant: nil leaves a field as it is, and a limit that points to nil goes back
+// to the deployment's default.
+type MerchantChange struct {
+	Name            *string
+	AcceptLate      *bool
+	RatePerSecond   **int // requests a second of each key
+	MaxEndpoints    **int
+	MaxKeys         **int
+	MaxOpenPayments **int
+}
+
+// ChangeMerchant changes a merchant and writes one audit line, which says what became of each field; what stays as it was
+// is not in it. It fails with [models.Faults] or [models.ErrNotFound].
+func (s *Service) ChangeMerchant(ctx context.Context, merchantID string, c MerchantChange, actor, ip string) (models.Merchant, error) {
+	var faults models.Faults
+	if c.Name != nil {
+		if problem := badName(*c.Name); problem != "" {
+			faults = append(faults, models.Fault{Field: "name", Message: problem, Example: "Tea & Sons"})
+		}
+	}
+	for _, l := range c.limits(new(models.Merchant)) {
+		if l.given != nil && *l.given != nil && (**l.given < 1 || **l.given > l.most) {
+			faults = append(faults, models.Fault{Field: "limits." + l.name, Message: fmt.Sprintf("must be 1 to %d", l.most), Example: strconv.Itoa(l.most)})
+		}
+	}
+	if faults != nil {
+		return models.Merchant{}, faults
+	}
+	var m models.Merchant
+	err := s.Store.InTx(ctx, func(tx *store.Tx) (err error) {
+		if m, err = tx.LockMerchant(ctx, merchantID); err != nil {
+			return err
+		}
+		changed := c.apply(&m)
+		if len(changed) == 0 {
+			return nil
+		}
+		m.UpdatedAt = s.now()
+		if err := tx.SaveMerchant(ctx, m); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, merchantID, actor, models.AuditEntry{Action: "merchant.changed", Detail: changed, IP: ip})
+	})
+	if err == nil {
+		s.forget(merchantID)
+	}
+	return m, err
+}
+
+// limit is one of a merchant's limits: what it is called, what was asked for, where it is kept, and its greatest value.
+type limit struct {
+	name  string
+	given **int
+	to    **int
+	most  int
+}
+
+func (c MerchantChange) limits(m *models.Merchant) []limit {
+	return []limit{
+		{"requests_per_second", c.RatePerSecond, &m.RatePerSecond, 100_000},
+		{"webhook_endpoints", c.MaxEndpoints, &m.MaxEndpoints, 10_000},
+		{"api_keys", c.MaxKeys, &m.MaxKeys, 10_000},
+		{"open_payments", c.MaxOpenPayments, &m.MaxOpenPayments, 10_000_000},
+	}
+}
+
+// apply writes what changes into m, and returns it in words.
+func (c MerchantChange) apply(m *models.Merchant) map[string]string {
+	changed := make(map[string]string)
+	if c.Name != nil && *c.Name != m.Name {
+		m.Name, changed["name"] = *c.Name, *c.Name
+	}
+	if c.AcceptLate != nil && *c.AcceptLate != m.AcceptLate {
+		m.AcceptLate, changed["accept_late"] = *c.AcceptLate, strconv.FormatBool(*c.AcceptLate)
+	}
+	for _, l := range c.limits(m) {
+		if l.given == nil || inWords(*l.given) == inWords(*l.to) {
+			continue
+		}
+		*l.to, changed[l.name] = *l.given, inWords(*l.given)
+	}
+	return changed
+}
+
+func inWords(limit *int) string {
+	if limit == nil {
+		return "default"
+	}
+	return strconv.Itoa(*limit)
+}
+
 // PauseMerchant lets a merchant make no more payments; those that it has go on. A paused one stays as it was.
 func (s *Service) PauseMerchant(ctx context.Context, merchantID, actor string) error {
 	return s.setPaused(ctx, merchantID, actor, true)
@@ -87,10 +180,15 @@ func (s *Service) setPaused(ctx context.Context, merchantID, actor string, pause
 	if err != nil {
 		return err
 	}
+	s.forget(merchantID)
+	return nil
+}
+
+// forget lets this process look the merchant up again; others do so within [CacheFor].
+func (s *Service) forget(merchantID string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	maps.DeleteFunc(s.cache, func(_ string, c cached) bool { return c.merchant.ID == merchantID })
-	return nil
 }
 
 // setXPub returns what is to be written into the audit log, which is locked last.

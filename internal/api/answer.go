@@ -38,3 +38,9 @@ func (k kept) VisitReplayWebhookEndpointResponse(w http.ResponseWriter) error { 
 func (k kept) VisitCancelReplayResponse(w http.ResponseWriter) error          { return k.write(w) }
 func (k kept) VisitRedeliverResponse(w http.ResponseWriter) error             { return k.write(w) }
 func (k kept) VisitCreateAPIKeyResponse(w http.ResponseWriter) error          { return k.write(w) }
+func (k kept) VisitPauseAllResponse(w http.ResponseWriter) error              { return k.write(w) }
+func (k kept) VisitResumeAllResponse(w http.ResponseWriter) error             { return k.write(w) }
+func (k kept) VisitPauseMerchantResponse(w http.ResponseWriter) error         { return k.write(w) }
+func (k kept) VisitResumeMerchantResponse(w http.ResponseWriter) error        { return k.write(w) }
+func (k kept) VisitPauseEndpointResponse(w http.ResponseWriter) error         { return k.write(w) }
+func (k kept) VisitResumeEndpointResponse(w http.ResponseWriter) error        { return k.write(w) }

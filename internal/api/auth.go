@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
@@ -29,7 +30,7 @@ type exchange struct {
 	merchant         models.Merchant
 	key              models.APIKey
 	ip, method, path string
-	bodyHash         string // hex SHA-256 of the body as received
+	bodyHash         string // hex SHA-256 of the body as received and of what the key may do
 	csv              bool   // the answer is wanted as CSV where there is one
 }
 
@@ -49,12 +50,12 @@ func (h *handlers) admit(scopes []string) []echo.MiddlewareFunc {
 	return []echo.MiddlewareFunc{func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			r := c.Request()
-			presented, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+			presented, ok := bearer(r.Header)
 			if !ok {
 				h.metrics.AuthFailure()
 				return NewProblem(CodeUnauthorized, "Send the API key as `Authorization: Bearer ck_…`.")
 			}
-			key, merchant, err := h.access.Authenticate(r.Context(), strings.TrimSpace(presented))
+			key, merchant, err := h.access.Authenticate(r.Context(), presented)
 			if errors.Is(err, access.ErrUnauthenticated) {
 				h.metrics.AuthFailure()
 				return NewProblem(CodeUnauthorized, "The API key is unknown, expired or revoked.").Because(err)
@@ -80,7 +81,14 @@ func (h *handlers) admit(scopes []string) []echo.MiddlewareFunc {
 	}}
 }
 
-// hashBody notes the hash of the body, which tells two requests with one Idempotency-Key apart.
+// bearer is what a request presents; the scheme may be in any case (RFC 9110).
+func bearer(h http.Header) (string, bool) {
+	scheme, token, ok := strings.Cut(h.Get("Authorization"), " ")
+	return strings.TrimSpace(token), ok && strings.EqualFold(scheme, "Bearer")
+}
+
+// hashBody notes the hash of the body and of what the key may do, which tells two requests with one Idempotency-Key apart:
+// a key is never answered what only another one may ask for.
 func hashBody(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
@@ -92,7 +100,7 @@ func hashBody(next echo.HandlerFunc) echo.HandlerFunc {
 			return unreadable(err)
 		}
 		if x, ok := r.Context().Value(exchangeKey{}).(exchange); ok {
-			sum := sha256.Sum256(body)
+			sum := sha256.Sum256(fmt.Appendf(body[:len(body):len(body)], "\x00%v %v", x.key.Test, x.key.Scopes))
 			x.bodyHash = hex.EncodeToString(sum[:])
 			r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 		}
@@ -147,13 +155,18 @@ func (l *limiter) take(keyID string, own *int) quota {
 		}
 		l.swept = now
 	}
+	perSecond, burst := l.rate, l.burst
+	if own != nil { // with as much at once in proportion
+		perSecond = rate.Limit(*own)
+		burst = max(1, int(float64(perSecond)*float64(l.burst)/float64(l.rate)))
+	}
 	b, ok := l.buckets[keyID]
 	if !ok {
-		b = rate.NewLimiter(l.rate, l.burst)
-		if own != nil {
-			b = rate.NewLimiter(rate.Limit(*own), max(*own, l.burst))
-		}
+		b = rate.NewLimiter(perSecond, burst)
 		l.buckets[keyID] = b
+	} else if b.Limit() != perSecond || b.Burst() != burst { // the operator has changed it
+		b.SetLimitAt(now, perSecond)
+		b.SetBurstAt(now, burst)
 	}
 	q := quota{limit: b.Burst()}
 	reservation := b.ReserveN(now, 1)

@@ -87,7 +87,7 @@ func (h *handlers) replay(ctx context.Context, key string) (*kept, error) {
 		return nil, err
 	}
 	if r.RequestHash != x.bodyHash {
-		return nil, NewProblem(CodeIdempotencyKeyReused, "The key was first used with another body. Use a new key for a new request.")
+		return nil, NewProblem(CodeIdempotencyKeyReused, "The Idempotency-Key was first used with another body, or by an API key that may do other things. Use a new one for a new request.")
 	}
 	plain, err := h.vault.Open(r.Answer, models.AnswerPlace(x.merchant.ID, x.method, x.path, key))
 	if err != nil {

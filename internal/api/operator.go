@@ -5,11 +5,13 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
+	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/ctrip-gateway/ctrip/internal/access"
 	"github.com/ctrip-gateway/ctrip/internal/delivery"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
@@ -50,8 +52,8 @@ func forOperator(scopes []string) bool {
 func (h *handlers) admitOperator(needed []string) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			token, _ := strings.CutPrefix(c.Request().Header.Get("Authorization"), "Bearer ")
-			has := h.operators.scopes(strings.TrimSpace(token))
+			token, _ := bearer(c.Request().Header)
+			has := h.operators.scopes(token)
 			if has == nil {
 				h.metrics.AuthFailure()
 				return NewProblem(CodeUnauthorized, "Send the operator token as `Authorization: Bearer …`.")
@@ -82,62 +84,68 @@ func (h *handlers) ListPauses(ctx context.Context, _ ListPausesRequestObject) (L
 
 // PauseAll turns the incident switch for everybody.
 func (h *handlers) PauseAll(ctx context.Context, r PauseAllRequestObject) (PauseAllResponseObject, error) {
-	v, err := h.turn(ctx, "", func(tx *store.Tx) error { return h.deliveries.PauseAll(ctx, tx, byOperator(ctx), r.Body.Reason) })
-	return PauseAll200JSONResponse(v), err
+	return h.turn(ctx, "", r.Params.IdempotencyKey, func(tx *store.Tx) error { return h.deliveries.PauseAll(ctx, tx, byOperator(ctx), r.Body.Reason) })
 }
 
 // ResumeAll turns it back.
-func (h *handlers) ResumeAll(ctx context.Context, _ ResumeAllRequestObject) (ResumeAllResponseObject, error) {
-	v, err := h.turn(ctx, "", func(tx *store.Tx) error { return h.deliveries.ResumeAll(ctx, tx, byOperator(ctx)) })
-	return ResumeAll200JSONResponse(v), err
+func (h *handlers) ResumeAll(ctx context.Context, r ResumeAllRequestObject) (ResumeAllResponseObject, error) {
+	return h.turn(ctx, "", r.Params.IdempotencyKey, func(tx *store.Tx) error { return h.deliveries.ResumeAll(ctx, tx, byOperator(ctx)) })
 }
 
 // PauseMerchant turns the incident switch for one merchant.
 func (h *handlers) PauseMerchant(ctx context.Context, r PauseMerchantRequestObject) (PauseMerchantResponseObject, error) {
-	v, err := h.turn(ctx, "merchant", func(tx *store.Tx) error {
+	return h.turn(ctx, "merchant", r.Params.IdempotencyKey, func(tx *store.Tx) error {
 		return h.deliveries.PauseMerchant(ctx, tx, byOperator(ctx), r.ID, r.Body.Reason)
 	})
-	return PauseMerchant200JSONResponse(v), err
 }
 
 // ResumeMerchant turns it back.
 func (h *handlers) ResumeMerchant(ctx context.Context, r ResumeMerchantRequestObject) (ResumeMerchantResponseObject, error) {
-	v, err := h.turn(ctx, "merchant", func(tx *store.Tx) error { return h.deliveries.ResumeMerchant(ctx, tx, byOperator(ctx), r.ID) })
-	return ResumeMerchant200JSONResponse(v), err
+	return h.turn(ctx, "merchant", r.Params.IdempotencyKey, func(tx *store.Tx) error { return h.deliveries.ResumeMerchant(ctx, tx, byOperator(ctx), r.ID) })
 }
 
 // PauseEndpoint holds the deliveries of one endpoint until the operator resumes it.
 func (h *handlers) PauseEndpoint(ctx context.Context, r PauseEndpointRequestObject) (PauseEndpointResponseObject, error) {
-	v, err := h.turn(ctx, "webhook endpoint", func(tx *store.Tx) error {
+	return h.turn(ctx, "webhook endpoint", r.Params.IdempotencyKey, func(tx *store.Tx) error {
 		merchantID, err := tx.MerchantOfEndpoint(ctx, r.ID)
 		if err == nil {
 			_, err = h.deliveries.PauseEndpoint(ctx, tx, byOperator(ctx), merchantID, r.ID, r.Body.Reason)
 		}
 		return err
 	})
-	return PauseEndpoint200JSONResponse(v), err
 }
 
 // ResumeEndpoint lets it have its deliveries again.
 func (h *handlers) ResumeEndpoint(ctx context.Context, r ResumeEndpointRequestObject) (ResumeEndpointResponseObject, error) {
-	v, err := h.turn(ctx, "webhook endpoint", func(tx *store.Tx) error {
+	return h.turn(ctx, "webhook endpoint", r.Params.IdempotencyKey, func(tx *store.Tx) error {
 		merchantID, err := tx.MerchantOfEndpoint(ctx, r.ID)
 		if err == nil {
 			_, err = h.deliveries.ResumeEndpoint(ctx, tx, byOperator(ctx), merchantID, r.ID)
 		}
 		return err
 	})
-	return ResumeEndpoint200JSONResponse(v), err
 }
 
 // turn does something to the incident switch and shows what is paused afterwards.
-func (h *handlers) turn(ctx context.Context, what string, deed func(*store.Tx) error) (Pauses, error) {
-	if err := h.store.InTx(ctx, deed); errors.Is(err, models.ErrNotFound) {
-		return Pauses{}, NewProblem(CodeNotFound, "There is no "+what+" with this id.").Because(err)
-	} else if err != nil {
-		return Pauses{}, err
+func (h *handlers) turn(ctx context.Context, what string, key *string, deed func(*store.Tx) error) (kept, error) {
+	return h.once(ctx, key, func(tx *store.Tx) (kept, error) {
+		if err := deed(tx); err != nil {
+			return kept{}, noSuch(what, err)
+		}
+		v, err := h.pauses(ctx, &tx.Queries)
+		if err != nil {
+			return kept{}, err
+		}
+		return answer(http.StatusOK, v)
+	})
+}
+
+// noSuch tells the operator that there is no such thing at all.
+func noSuch(what string, err error) error {
+	if errors.Is(err, models.ErrNotFound) {
+		return NewProblem(CodeNotFound, "There is no "+what+" with this id.").Because(err)
 	}
-	return h.pauses(ctx, &h.store.Queries)
+	return err
 }
 
 func (h *handlers) pauses(ctx context.Context, q *store.Queries) (Pauses, error) {
@@ -178,15 +186,26 @@ func (h *handlers) ListMerchants(ctx context.Context, _ ListMerchantsRequestObje
 // AdminGetMerchant shows one.
 func (h *handlers) AdminGetMerchant(ctx context.Context, r AdminGetMerchantRequestObject) (AdminGetMerchantResponseObject, error) {
 	m, err := h.store.Merchant(ctx, r.ID)
-	if errors.Is(err, models.ErrNotFound) {
-		return nil, NewProblem(CodeNotFound, "There is no merchant with this id.").Because(err)
+	return AdminGetMerchant200JSONResponse(operatedView(m)), noSuch("merchant", err)
+}
+
+// AdminUpdateMerchant changes what the body names.
+func (h *handlers) AdminUpdateMerchant(ctx context.Context, r AdminUpdateMerchantRequestObject) (AdminUpdateMerchantResponseObject, error) {
+	change := access.MerchantChange{Name: r.Body.Name, AcceptLate: r.Body.AcceptLate}
+	if l := r.Body.Limits; l != nil {
+		change.RatePerSecond, change.MaxEndpoints = intOr(l.RequestsPerSecond), intOr(l.WebhookEndpoints)
+		change.MaxKeys, change.MaxOpenPayments = intOr(l.APIKeys), intOr(l.OpenPayments)
 	}
-	return AdminGetMerchant200JSONResponse(operatedView(m)), err
+	by := byOperator(ctx)
+	m, err := h.access.ChangeMerchant(ctx, r.ID, change, by.Actor, by.IP)
+	return AdminUpdateMerchant200JSONResponse(operatedView(m)), noSuch("merchant", err)
 }
 
 func operatedView(m models.Merchant) OperatedMerchant {
 	return OperatedMerchant{
-		ID: m.ID, Name: m.Name, PausedAt: webhook.AtPtr(m.PausedAt), DeliveriesPausedAt: webhook.AtPtr(m.DeliveriesPausedAt), CreatedAt: webhook.At(m.CreatedAt),
+		ID: m.ID, Name: m.Name, AcceptLate: m.AcceptLate, PausedAt: webhook.AtPtr(m.PausedAt), DeliveriesPausedAt: webhook.AtPtr(m.DeliveriesPausedAt),
+		Limits:    OwnLimits{RequestsPerSecond: m.RatePerSecond, WebhookEndpoints: m.MaxEndpoints, APIKeys: m.MaxKeys, OpenPayments: m.MaxOpenPayments},
+		CreatedAt: webhook.At(m.CreatedAt),
 	}
 }
 

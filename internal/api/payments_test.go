@@ -281,6 +281,14 @@ func TestIdempotentCreation(t *testing.T) {
 		if w := c.ask(key, "POST", "/api/v1/payments", strings.Replace(body, `"1"`, `"2"`, 1), "Idempotency-Key", "k-1"); w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), "idempotency_key_reused") {
 			t.Fatalf("another body: %d %s", w.Code, w.Body)
 		}
+		if w := c.ask(c.key(t, merchant, false), "POST", "/api/v1/payments", body, "Idempotency-Key", "k-1"); w.Code != http.StatusCreated || w.Body.String() != answers[0].Body.String() {
+			t.Errorf("an equal key: %d %s", w.Code, w.Body)
+		}
+		for _, weaker := range []string{c.key(t, merchant, true), c.key(t, merchant, false, models.ScopePaymentsWrite)} {
+			if w := c.ask(weaker, "POST", "/api/v1/payments", body, "Idempotency-Key", "k-1"); w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), "idempotency_key_reused") {
+				t.Errorf("a key that may do other things: %d %s", w.Code, w.Body)
+			}
+		}
 	})
 }
 

@@ -27,27 +27,30 @@ type ServerInterface interface {
 	// AdminGetMerchant A merchant
 	// (GET /admin/v1/merchants/{id})
 	AdminGetMerchant(ctx echo.Context, id MerchantID) error
+	// AdminUpdateMerchant Change a merchant
+	// (PATCH /admin/v1/merchants/{id})
+	AdminUpdateMerchant(ctx echo.Context, id MerchantID) error
 	// PauseMerchant Send nothing to a merchant
 	// (POST /admin/v1/merchants/{id}/pause)
-	PauseMerchant(ctx echo.Context, id MerchantID) error
+	PauseMerchant(ctx echo.Context, id MerchantID, params PauseMerchantParams) error
 	// ResumeMerchant Send to a merchant again
 	// (POST /admin/v1/merchants/{id}/resume)
-	ResumeMerchant(ctx echo.Context, id MerchantID) error
+	ResumeMerchant(ctx echo.Context, id MerchantID, params ResumeMerchantParams) error
 	// PauseAll Send nothing to anybody
 	// (POST /admin/v1/pause)
-	PauseAll(ctx echo.Context) error
+	PauseAll(ctx echo.Context, params PauseAllParams) error
 	// ListPauses What is paused
 	// (GET /admin/v1/pauses)
 	ListPauses(ctx echo.Context) error
 	// ResumeAll Send again
 	// (POST /admin/v1/resume)
-	ResumeAll(ctx echo.Context) error
+	ResumeAll(ctx echo.Context, params ResumeAllParams) error
 	// PauseEndpoint Send nothing to an endpoint
 	// (POST /admin/v1/webhook_endpoints/{id}/pause)
-	PauseEndpoint(ctx echo.Context, id EndpointID) error
+	PauseEndpoint(ctx echo.Context, id EndpointID, params PauseEndpointParams) error
 	// ResumeEndpoint Send to an endpoint again
 	// (POST /admin/v1/webhook_endpoints/{id}/resume)
-	ResumeEndpoint(ctx echo.Context, id EndpointID) error
+	ResumeEndpoint(ctx echo.Context, id EndpointID, params ResumeEndpointParams) error
 	// ListAPIKeys List API keys
 	// (GET /api/v1/api_keys)
 	ListAPIKeys(ctx echo.Context, params ListAPIKeysParams) error
@@ -186,6 +189,22 @@ func (w *ServerInterfaceWrapper) AdminGetMerchant(ctx echo.Context) error {
 	return err
 }
 
+// AdminUpdateMerchant converts echo context to params.
+func (w *ServerInterfaceWrapper) AdminUpdateMerchant(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id MerchantID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AdminUpdateMerchant(ctx, id)
+	return err
+}
+
 // PauseMerchant converts echo context to params.
 func (w *ServerInterfaceWrapper) PauseMerchant(ctx echo.Context) error {
 	var err error
@@ -197,8 +216,28 @@ func (w *ServerInterfaceWrapper) PauseMerchant(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PauseMerchantParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.PauseMerchant(ctx, id)
+	err = w.Handler.PauseMerchant(ctx, id, params)
 	return err
 }
 
@@ -213,8 +252,28 @@ func (w *ServerInterfaceWrapper) ResumeMerchant(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResumeMerchantParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ResumeMerchant(ctx, id)
+	err = w.Handler.ResumeMerchant(ctx, id, params)
 	return err
 }
 
@@ -222,8 +281,28 @@ func (w *ServerInterfaceWrapper) ResumeMerchant(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) PauseAll(ctx echo.Context) error {
 	var err error
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PauseAllParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.PauseAll(ctx)
+	err = w.Handler.PauseAll(ctx, params)
 	return err
 }
 
@@ -240,8 +319,28 @@ func (w *ServerInterfaceWrapper) ListPauses(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) ResumeAll(ctx echo.Context) error {
 	var err error
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResumeAllParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ResumeAll(ctx)
+	err = w.Handler.ResumeAll(ctx, params)
 	return err
 }
 
@@ -256,8 +355,28 @@ func (w *ServerInterfaceWrapper) PauseEndpoint(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PauseEndpointParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.PauseEndpoint(ctx, id)
+	err = w.Handler.PauseEndpoint(ctx, id, params)
 	return err
 }
 
@@ -272,8 +391,28 @@ func (w *ServerInterfaceWrapper) ResumeEndpoint(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResumeEndpointParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ResumeEndpoint(ctx, id)
+	err = w.Handler.ResumeEndpoint(ctx, id, params)
 	return err
 }
 
@@ -1127,6 +1266,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/admin/v1/audit", wrapper.ListAudit, options.OperationMiddlewares["listAudit"]...)
 	router.GET(options.BaseURL+"/admin/v1/merchants", wrapper.ListMerchants, options.OperationMiddlewares["listMerchants"]...)
 	router.GET(options.BaseURL+"/admin/v1/merchants/:id", wrapper.AdminGetMerchant, options.OperationMiddlewares["adminGetMerchant"]...)
+	router.PATCH(options.BaseURL+"/admin/v1/merchants/:id", wrapper.AdminUpdateMerchant, options.OperationMiddlewares["adminUpdateMerchant"]...)
 	router.POST(options.BaseURL+"/admin/v1/merchants/:id/pause", wrapper.PauseMerchant, options.OperationMiddlewares["pauseMerchant"]...)
 	router.POST(options.BaseURL+"/admin/v1/merchants/:id/resume", wrapper.ResumeMerchant, options.OperationMiddlewares["resumeMerchant"]...)
 	router.POST(options.BaseURL+"/admin/v1/pause", wrapper.PauseAll, options.OperationMiddlewares["pauseAll"]...)
@@ -1239,69 +1379,125 @@ func (response AdminGetMerchant200JSONResponse) VisitAdminGetMerchantResponse(w 
 	return err
 }
 
-type PauseMerchantRequestObject struct {
+type AdminUpdateMerchantRequestObject struct {
 	ID   MerchantID `json:"id"`
-	Body *PauseMerchantJSONRequestBody
+	Body *AdminUpdateMerchantJSONRequestBody
+}
+
+type AdminUpdateMerchantResponseObject interface {
+	VisitAdminUpdateMerchantResponse(w http.ResponseWriter) error
+}
+
+type AdminUpdateMerchant200JSONResponse OperatedMerchant
+
+func (response AdminUpdateMerchant200JSONResponse) VisitAdminUpdateMerchantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseMerchantRequestObject struct {
+	ID     MerchantID `json:"id"`
+	Params PauseMerchantParams
+	Body   *PauseMerchantJSONRequestBody
 }
 
 type PauseMerchantResponseObject interface {
 	VisitPauseMerchantResponse(w http.ResponseWriter) error
 }
 
-type PauseMerchant200JSONResponse Pauses
+type PauseMerchant200ResponseHeaders struct {
+	IdempotencyReplayed *string
+}
+
+type PauseMerchant200JSONResponse struct {
+	Body    Pauses
+	Headers PauseMerchant200ResponseHeaders
+}
 
 func (response PauseMerchant200JSONResponse) VisitPauseMerchantResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
 type ResumeMerchantRequestObject struct {
-	ID   MerchantID `json:"id"`
-	Body *ResumeMerchantJSONRequestBody
+	ID     MerchantID `json:"id"`
+	Params ResumeMerchantParams
+	Body   *ResumeMerchantJSONRequestBody
 }
 
 type ResumeMerchantResponseObject interface {
 	VisitResumeMerchantResponse(w http.ResponseWriter) error
 }
 
-type ResumeMerchant200JSONResponse Pauses
+type ResumeMerchant200ResponseHeaders struct {
+	IdempotencyReplayed *string
+}
+
+type ResumeMerchant200JSONResponse struct {
+	Body    Pauses
+	Headers ResumeMerchant200ResponseHeaders
+}
 
 func (response ResumeMerchant200JSONResponse) VisitResumeMerchantResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
 type PauseAllRequestObject struct {
-	Body *PauseAllJSONRequestBody
+	Params PauseAllParams
+	Body   *PauseAllJSONRequestBody
 }
 
 type PauseAllResponseObject interface {
 	VisitPauseAllResponse(w http.ResponseWriter) error
 }
 
-type PauseAll200JSONResponse Pauses
+type PauseAll200ResponseHeaders struct {
+	IdempotencyReplayed *string
+}
+
+type PauseAll200JSONResponse struct {
+	Body    Pauses
+	Headers PauseAll200ResponseHeaders
+}
 
 func (response PauseAll200JSONResponse) VisitPauseAllResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -1329,68 +1525,101 @@ func (response ListPauses200JSONResponse) VisitListPausesResponse(w http.Respons
 }
 
 type ResumeAllRequestObject struct {
-	Body *ResumeAllJSONRequestBody
+	Params ResumeAllParams
+	Body   *ResumeAllJSONRequestBody
 }
 
 type ResumeAllResponseObject interface {
 	VisitResumeAllResponse(w http.ResponseWriter) error
 }
 
-type ResumeAll200JSONResponse Pauses
+type ResumeAll200ResponseHeaders struct {
+	IdempotencyReplayed *string
+}
+
+type ResumeAll200JSONResponse struct {
+	Body    Pauses
+	Headers ResumeAll200ResponseHeaders
+}
 
 func (response ResumeAll200JSONResponse) VisitResumeAllResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
 type PauseEndpointRequestObject struct {
-	ID   EndpointID `json:"id"`
-	Body *PauseEndpointJSONRequestBody
+	ID     EndpointID `json:"id"`
+	Params PauseEndpointParams
+	Body   *PauseEndpointJSONRequestBody
 }
 
 type PauseEndpointResponseObject interface {
 	VisitPauseEndpointResponse(w http.ResponseWriter) error
 }
 
-type PauseEndpoint200JSONResponse Pauses
+type PauseEndpoint200ResponseHeaders struct {
+	IdempotencyReplayed *string
+}
+
+type PauseEndpoint200JSONResponse struct {
+	Body    Pauses
+	Headers PauseEndpoint200ResponseHeaders
+}
 
 func (response PauseEndpoint200JSONResponse) VisitPauseEndpointResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
 type ResumeEndpointRequestObject struct {
-	ID   EndpointID `json:"id"`
-	Body *ResumeEndpointJSONRequestBody
+	ID     EndpointID `json:"id"`
+	Params ResumeEndpointParams
+	Body   *ResumeEndpointJSONRequestBody
 }
 
 type ResumeEndpointResponseObject interface {
 	VisitResumeEndpointResponse(w http.ResponseWriter) error
 }
 
-type ResumeEndpoint200JSONResponse Pauses
+type ResumeEndpoint200ResponseHeaders struct {
+	IdempotencyReplayed *string
+}
+
+type ResumeEndpoint200JSONResponse struct {
+	Body    Pauses
+	Headers ResumeEndpoint200ResponseHeaders
+}
 
 func (response ResumeEndpoint200JSONResponse) VisitResumeEndpointResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -2147,6 +2376,9 @@ type StrictServerInterface interface {
 	// AdminGetMerchant A merchant
 	// (GET /admin/v1/merchants/{id})
 	AdminGetMerchant(ctx context.Context, request AdminGetMerchantRequestObject) (AdminGetMerchantResponseObject, error)
+	// AdminUpdateMerchant Change a merchant
+	// (PATCH /admin/v1/merchants/{id})
+	AdminUpdateMerchant(ctx context.Context, request AdminUpdateMerchantRequestObject) (AdminUpdateMerchantResponseObject, error)
 	// PauseMerchant Send nothing to a merchant
 	// (POST /admin/v1/merchants/{id}/pause)
 	PauseMerchant(ctx context.Context, request PauseMerchantRequestObject) (PauseMerchantResponseObject, error)
@@ -2336,11 +2568,60 @@ func (sh *strictHandler) AdminGetMerchant(ctx echo.Context, id MerchantID) error
 	return nil
 }
 
+// AdminUpdateMerchant operation middleware
+func (sh *strictHandler) AdminUpdateMerchant(ctx echo.Context, id MerchantID) error {
+	var request AdminUpdateMerchantRequestObject
+
+	request.ID = id
+
+	var body AdminUpdateMerchantJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AdminUpdateMerchant(ctx.Request().Context(), request.(AdminUpdateMerchantRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AdminUpdateMerchant")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AdminUpdateMerchantResponseObject); ok {
+		return validResponse.VisitAdminUpdateMerchantResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // PauseMerchant operation middleware
-func (sh *strictHandler) PauseMerchant(ctx echo.Context, id MerchantID) error {
+func (sh *strictHandler) PauseMerchant(ctx echo.Context, id MerchantID, params PauseMerchantParams) error {
 	var request PauseMerchantRequestObject
 
 	request.ID = id
+	request.Params = params
 
 	var body PauseMerchantJSONRequestBody
 	var err error
@@ -2385,10 +2666,11 @@ func (sh *strictHandler) PauseMerchant(ctx echo.Context, id MerchantID) error {
 }
 
 // ResumeMerchant operation middleware
-func (sh *strictHandler) ResumeMerchant(ctx echo.Context, id MerchantID) error {
+func (sh *strictHandler) ResumeMerchant(ctx echo.Context, id MerchantID, params ResumeMerchantParams) error {
 	var request ResumeMerchantRequestObject
 
 	request.ID = id
+	request.Params = params
 
 	var body ResumeMerchantJSONRequestBody
 	var err error
@@ -2436,8 +2718,10 @@ func (sh *strictHandler) ResumeMerchant(ctx echo.Context, id MerchantID) error {
 }
 
 // PauseAll operation middleware
-func (sh *strictHandler) PauseAll(ctx echo.Context) error {
+func (sh *strictHandler) PauseAll(ctx echo.Context, params PauseAllParams) error {
 	var request PauseAllRequestObject
+
+	request.Params = params
 
 	var body PauseAllJSONRequestBody
 	var err error
@@ -2505,8 +2789,10 @@ func (sh *strictHandler) ListPauses(ctx echo.Context) error {
 }
 
 // ResumeAll operation middleware
-func (sh *strictHandler) ResumeAll(ctx echo.Context) error {
+func (sh *strictHandler) ResumeAll(ctx echo.Context, params ResumeAllParams) error {
 	var request ResumeAllRequestObject
+
+	request.Params = params
 
 	var body ResumeAllJSONRequestBody
 	var err error
@@ -2554,10 +2840,11 @@ func (sh *strictHandler) ResumeAll(ctx echo.Context) error {
 }
 
 // PauseEndpoint operation middleware
-func (sh *strictHandler) PauseEndpoint(ctx echo.Context, id EndpointID) error {
+func (sh *strictHandler) PauseEndpoint(ctx echo.Context, id EndpointID, params PauseEndpointParams) error {
 	var request PauseEndpointRequestObject
 
 	request.ID = id
+	request.Params = params
 
 	var body PauseEndpointJSONRequestBody
 	var err error
@@ -2602,10 +2889,11 @@ func (sh *strictHandler) PauseEndpoint(ctx echo.Context, id EndpointID) error {
 }
 
 // ResumeEndpoint operation middleware
-func (sh *strictHandler) ResumeEndpoint(ctx echo.Context, id EndpointID) error {
+func (sh *strictHandler) ResumeEndpoint(ctx echo.Context, id EndpointID, params ResumeEndpointParams) error {
 	var request ResumeEndpointRequestObject
 
 	request.ID = id
+	request.Params = params
 
 	var body ResumeEndpointJSONRequestBody
 	var err error

@@ -578,7 +578,7 @@ type Merchant struct {
 	Paused bool `json:"paused"`
 }
 
-// MerchantList Example: {"data":[{"created_at":"2026-11-23T09:00:00.000Z","deliveries_paused_at":null,"id":"mer_0k3mzn2p5q8r1s4t7v0w3x6y9z","name":"Shop","paused_at":null}]}
+// MerchantList Example: {"data":[{"accept_late":false,"created_at":"2026-11-23T09:00:00.000Z","deliveries_paused_at":null,"id":"mer_0k3mzn2p5q8r1s4t7v0w3x6y9z","limits":{"api_keys":null,"open_payments":50000,"requests_per_second":null,"webhook_endpoints":null},"name":"Shop","paused_at":null}]}
 type MerchantList struct {
 	Data []OperatedMerchant `json:"data"`
 }
@@ -607,8 +607,13 @@ type Misdirected struct {
 // Example: {}
 type Nothing = map[string]interface{}
 
-// OperatedMerchant Example: {"created_at":"2026-11-23T09:00:00.000Z","deliveries_paused_at":null,"id":"mer_0k3mzn2p5q8r1s4t7v0w3x6y9z","name":"Shop","paused_at":null}
+// OperatedMerchant Example: {"accept_late":false,"created_at":"2026-11-23T09:00:00.000Z","deliveries_paused_at":null,"id":"mer_0k3mzn2p5q8r1s4t7v0w3x6y9z","limits":{"api_keys":null,"open_payments":50000,"requests_per_second":null,"webhook_endpoints":null},"name":"Shop","paused_at":null}
 type OperatedMerchant struct {
+	// AcceptLate Whether an expired payment may still go on to `detected` and `confirmed`.
+	//
+	// Example: false
+	AcceptLate bool `json:"accept_late"`
+
 	// CreatedAt Example: 2026-11-23T09:00:00.000Z
 	CreatedAt webhook.Time `json:"created_at"`
 
@@ -620,6 +625,11 @@ type OperatedMerchant struct {
 	// ID Example: mer_0k3mzn2p5q8r1s4t7v0w3x6y9z
 	ID string `json:"id"`
 
+	// Limits The limits of one merchant; one that is null is the deployment's.
+	//
+	// Example: {"api_keys":null,"open_payments":50000,"requests_per_second":null,"webhook_endpoints":null}
+	Limits OwnLimits `json:"limits"`
+
 	// Name Example: Shop
 	Name string `json:"name"`
 
@@ -627,6 +637,58 @@ type OperatedMerchant struct {
 	//
 	// Example: 2026-11-23T10:00:00.000Z
 	PausedAt *webhook.Time `json:"paused_at"`
+}
+
+// OperatedMerchantUpdate Example: {"accept_late":true,"limits":{"open_payments":50000}}
+type OperatedMerchantUpdate struct {
+	// AcceptLate Whether an expired payment may still go on to `detected` and `confirmed`; for payments made from now on.
+	//
+	// Example: true
+	AcceptLate *bool `json:"accept_late,omitempty"`
+
+	// Limits Example: {"open_payments":50000,"requests_per_second":null}
+	Limits *OwnLimitsUpdate `json:"limits,omitempty"`
+
+	// Name Example: Shop
+	Name *string `json:"name,omitempty"`
+}
+
+// OwnLimits The limits of one merchant; one that is null is the deployment's.
+//
+// Example: {"api_keys":null,"open_payments":50000,"requests_per_second":null,"webhook_endpoints":null}
+type OwnLimits struct {
+	// APIKeys Example: 20
+	APIKeys *int `json:"api_keys"`
+
+	// OpenPayments Payments that are pending or detected.
+	//
+	// Example: 50000
+	OpenPayments *int `json:"open_payments"`
+
+	// RequestsPerSecond For each key.
+	//
+	// Example: 200
+	RequestsPerSecond *int `json:"requests_per_second"`
+
+	// WebhookEndpoints Example: 20
+	WebhookEndpoints *int `json:"webhook_endpoints"`
+}
+
+// OwnLimitsUpdate Example: {"open_payments":50000,"requests_per_second":null}
+type OwnLimitsUpdate struct {
+	// APIKeys Example: 20
+	APIKeys Optional[int] `json:"api_keys,omitempty"`
+
+	// OpenPayments Example: 50000
+	OpenPayments Optional[int] `json:"open_payments,omitempty"`
+
+	// RequestsPerSecond For each key.
+	//
+	// Example: 200
+	RequestsPerSecond Optional[int] `json:"requests_per_second,omitempty"`
+
+	// WebhookEndpoints Example: 20
+	WebhookEndpoints Optional[int] `json:"webhook_endpoints,omitempty"`
 }
 
 // Pause Example: {"reason":"secret of the order system leaked"}
@@ -1220,6 +1282,42 @@ type ListAuditParams struct {
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// PauseMerchantParams defines parameters for PauseMerchant.
+type PauseMerchantParams struct {
+	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ResumeMerchantParams defines parameters for ResumeMerchant.
+type ResumeMerchantParams struct {
+	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// PauseAllParams defines parameters for PauseAll.
+type PauseAllParams struct {
+	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ResumeAllParams defines parameters for ResumeAll.
+type ResumeAllParams struct {
+	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// PauseEndpointParams defines parameters for PauseEndpoint.
+type PauseEndpointParams struct {
+	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ResumeEndpointParams defines parameters for ResumeEndpoint.
+type ResumeEndpointParams struct {
+	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // ListAPIKeysParams defines parameters for ListAPIKeys.
 type ListAPIKeysParams struct {
 	// Limit How many to return at most.
@@ -1384,6 +1482,9 @@ type TestWebhookEndpointParams struct {
 	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
+
+// AdminUpdateMerchantJSONRequestBody defines body for AdminUpdateMerchant for application/json ContentType.
+type AdminUpdateMerchantJSONRequestBody = OperatedMerchantUpdate
 
 // PauseMerchantJSONRequestBody defines body for PauseMerchant for application/json ContentType.
 type PauseMerchantJSONRequestBody = Pause

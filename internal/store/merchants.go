@@ -27,6 +27,12 @@ func (q *Queries) Merchants(ctx context.Context) ([]models.Merchant, error) {
 	return ms, wrap("merchants", err)
 }
 
+// SaveMerchant writes what an operator may change about a merchant: its name, its policy and its limits.
+func (tx *Tx) SaveMerchant(ctx context.Context, m models.Merchant) error {
+	return wrap("save merchant "+m.ID, tx.with(ctx).Model(&m).
+		Select("name", "accept_late", "rate_per_second", "max_endpoints", "max_keys", "max_open_payments", "updated_at").Updates(&m).Error)
+}
+
 // PauseMerchant notes since when a merchant is paused; nil is not paused.
 func (tx *Tx) PauseMerchant(ctx context.Context, id string, since *time.Time, now time.Time) error {
 	return wrap("pause merchant "+id, tx.with(ctx).Model(&models.Merchant{}).Where("id = ?", id).
