@@ -24,50 +24,63 @@ type sealedAnswer struct {
 	Body   []byte      `json:"body"`
 }
 
+// sealer makes the record of an idempotency key out of an answer, to be written in the transaction of the effect; nil
+// where the request has no key.
+type sealer func(kept) (*models.IdempotencyRecord, error)
+
+// keep writes the record in the transaction of the effect.
+func (seal sealer) keep(ctx context.Context, tx *store.Tx, a kept) error {
+	r, err := seal(a)
+	if err != nil || r == nil {
+		return err
+	}
+	if err := tx.WaitAtMost(ctx, loserWaits); err != nil {
+		return err
+	}
+	return tx.KeepAnswers(ctx, []models.IdempotencyRecord{*r})
+}
+
 // once runs an effect in one transaction, together with the record of its idempotency key, if it has one.
 func (h *handlers) once(ctx context.Context, key *string, effect func(tx *store.Tx) (kept, error)) (kept, error) {
-	return h.idempotent(ctx, key, func(keep func(*store.Tx, kept) error) (kept, error) {
+	return h.idempotent(ctx, key, func(seal sealer) (kept, error) {
 		var a kept
 		err := h.store.InTx(ctx, func(tx *store.Tx) (err error) {
 			if a, err = effect(tx); err != nil {
 				return err
 			}
-			return keep(tx, a)
+			return seal.keep(ctx, tx, a)
 		})
 		return a, err
 	})
 }
 
-// idempotent answers from the record of the key when there is one, and otherwise runs an effect that calls keep in its
-// transaction. Of several requests at once one wins; whoever loses, by whatever constraint, gets the winner's answer.
-func (h *handlers) idempotent(ctx context.Context, key *string, run func(keep func(*store.Tx, kept) error) (kept, error)) (kept, error) {
+// idempotent answers from the record of the key when there is one, and otherwise runs an effect that writes the record in
+// its transaction. Of several requests at once one wins; whoever loses, by whatever constraint, gets the winner's answer.
+func (h *handlers) idempotent(ctx context.Context, key *string, run func(sealer) (kept, error)) (kept, error) {
 	if key == nil {
-		return run(func(*store.Tx, kept) error { return nil })
+		return run(func(kept) (*models.IdempotencyRecord, error) { return nil, nil })
 	}
 	if a, err := h.replay(ctx, *key); err != nil || a != nil {
 		return orEmpty(a), err
 	}
 	x := callerOf(ctx)
-	a, err := run(func(tx *store.Tx, a kept) error {
+	a, err := run(func(a kept) (*models.IdempotencyRecord, error) {
 		plain, err := json.Marshal(sealedAnswer{a.status, a.header, a.body})
 		if err != nil {
-			return err
+			return nil, err
 		}
 		sealed, err := h.vault.Seal(plain, models.AnswerPlace(x.merchant.ID, x.method, x.path, *key))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		now := h.now().UTC().Truncate(time.Microsecond)
-		return tx.KeepAnswer(ctx, models.IdempotencyRecord{
+		return &models.IdempotencyRecord{
 			MerchantID: x.merchant.ID, Method: x.method, Path: x.path, Key: *key, RequestHash: x.bodyHash, StatusCode: a.status,
 			Answer: sealed, CreatedAt: now, ExpiresAt: now.Add(keepAnswers),
-		}, loserWaits)
+		}, nil
 	})
 	if err == nil {
 		return a, nil
-	}
-	if errors.Is(err, store.ErrIdempotencyBusy) {
-		return kept{}, NewProblem(CodeIdempotencyInProgress, "").RetryAfter(time.Second).Because(err)
 	}
 	if winner, replayErr := h.replay(ctx, *key); replayErr != nil {
 		return kept{}, replayErr

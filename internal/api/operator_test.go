@@ -103,7 +103,9 @@ func TestOperatorsRepeatRequests(t *testing.T) {
 		answers := make([]*httptest.ResponseRecorder, 10)
 		var wg sync.WaitGroup
 		for i := range answers {
-			wg.Go(func() { answers[i] = c.ask(operatorToken, "POST", path+"/pause", `{"reason":"x"}`, "Idempotency-Key", "k") })
+			wg.Go(func() {
+				answers[i] = c.ask(operatorToken, "POST", path+"/pause", `{"reason":"x"}`, "Idempotency-Key", "k")
+			})
 		}
 		wg.Wait()
 		replayed := 0

@@ -20,13 +20,13 @@ func (h *handlers) CreatePayment(ctx context.Context, r CreatePaymentRequestObje
 		ExpiresIn: time.Duration(deref(r.Body.ExpiresIn)) * time.Second, RedirectURL: deref(r.Body.RedirectURL),
 		ToleranceBPS: deref(r.Body.ToleranceBPS),
 	}
-	return h.idempotent(ctx, r.Params.IdempotencyKey, func(keep func(*store.Tx, kept) error) (kept, error) {
+	return h.idempotent(ctx, r.Params.IdempotencyKey, func(seal sealer) (kept, error) {
 		var a kept
-		_, err := h.payments.Create(ctx, ask, func(tx *store.Tx, p models.Payment) (err error) {
+		_, err := h.payments.Create(ctx, ask, func(p models.Payment) (_ *models.IdempotencyRecord, err error) {
 			if a, err = answer(http.StatusCreated, h.payments.View(p, nil, nil)); err != nil {
-				return err
+				return nil, err
 			}
-			return keep(tx, a)
+			return seal(a)
 		})
 		return a, err
 	})
@@ -38,13 +38,13 @@ func (h *handlers) CancelPayment(ctx context.Context, r CancelPaymentRequestObje
 	if _, err := h.ownPayment(ctx, x, r.ID); err != nil {
 		return nil, err
 	}
-	return h.idempotent(ctx, r.Params.IdempotencyKey, func(keep func(*store.Tx, kept) error) (kept, error) {
+	return h.idempotent(ctx, r.Params.IdempotencyKey, func(seal sealer) (kept, error) {
 		var a kept
 		_, err := h.payments.Cancel(ctx, x.merchant.ID, r.ID, func(tx *store.Tx, p models.Payment) (err error) {
 			if a, err = answer(http.StatusOK, h.payments.View(p, nil, nil)); err != nil {
 				return err
 			}
-			return keep(tx, a)
+			return seal.keep(ctx, tx, a)
 		})
 		return a, err
 	})

@@ -15,6 +15,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/access"
 	"github.com/ctrip-gateway/ctrip/internal/delivery"
 	"github.com/ctrip-gateway/ctrip/internal/payments"
+	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
@@ -216,6 +217,8 @@ func problemOf(err error) *Problem {
 		return Unprocessable(fieldErrors(faults)...)
 	case errors.As(err, &taken):
 		return NewProblem(CodeOrderIDTaken, fmt.Sprintf("The order_id belongs to payment %s.", taken.PaymentID))
+	case errors.Is(err, store.ErrBusy):
+		return NewProblem(CodeIdempotencyInProgress, "Another request with this Idempotency-Key, or for this order_id, is not over yet.").RetryAfter(time.Second).Because(err)
 	case errors.As(err, &running):
 		return NewProblem(CodeReplayRunning, fmt.Sprintf("Replay %s is still running: wait for its end or cancel it.", running.ID))
 	case errors.Is(err, payments.ErrChainUnavailable):

@@ -95,10 +95,10 @@ func TestReencrypt(t *testing.T) {
 				}
 			}
 			for _, key := range []string{"a", "b"} {
-				if err := tx.KeepAnswer(t.Context(), models.IdempotencyRecord{
+				if err := tx.KeepAnswers(t.Context(), []models.IdempotencyRecord{{
 					MerchantID: m.Merchant.ID, Method: "POST", Path: "/api/v1/payments", Key: key, StatusCode: 201,
 					Answer: seal(models.AnswerPlace(m.Merchant.ID, "POST", "/api/v1/payments", key)), CreatedAt: now, ExpiresAt: now.Add(time.Hour),
-				}, time.Second); err != nil {
+				}}); err != nil {
 					return err
 				}
 			}

@@ -58,10 +58,11 @@ func (e *OrderTakenError) Error() string {
 	return fmt.Sprintf("order_id %q belongs to payment %s", e.OrderID, e.PaymentID)
 }
 
-// Create makes a payment and announces it: the payment, its address, payment.created and the deliveries of that are
-// one transaction, and so is what also writes in it, such as the record of an idempotency key. It returns [models.Faults],
-// [*OrderTakenError] or one of the errors above when the request cannot be met.
-func (s *Service) Create(ctx context.Context, r Request, also func(*store.Tx, models.Payment) error) (models.Payment, error) {
+// Create makes a payment and announces it: the payment, its address, payment.created, the deliveries of that and the
+// answer to its idempotency key are one transaction. answer makes the record of the key; it
+// is nil, or returns nil, where the request has none. It returns [models.Faults], [*OrderTakenError], one of the errors above or those of [store.Tx.KeepAnswers] when the
+// request cannot be met.
+func (s *Service) Create(ctx context.Context, r Request, answer func(models.Payment) (*models.IdempotencyRecord, error)) (models.Payment, error) {
 	p, err := s.draft(r)
 	if err != nil {
 		return models.Payment{}, err
@@ -79,31 +80,32 @@ func (s *Service) Create(ctx context.Context, r Request, also func(*store.Tx, mo
 		return models.Payment{}, err
 	}
 	p.AccountKeyID, p.AddressIndex, p.Address, p.DerivationPath = *m.AccountKeyID, place.index, place.address, place.path
-	committing := false
-	err = s.store.InTx(ctx, func(tx *store.Tx) error {
-		committing = false
-		if err := tx.InsertPayment(ctx, p); err != nil {
-			return err
-		}
-		if err := s.publish(ctx, tx, Announcement{Type: webhook.PaymentCreated, Payment: p}, nil, nil); err != nil {
-			return err
-		}
-		err := also(tx, p)
-		committing = err == nil
-		return err
-	})
-	if err != nil {
-		if !committing { // a COMMIT that failed may have been carried out: its address is never handed out again
+	if err := s.commit(p, answer); err != nil {
+		if !errors.As(err, new(unsureError)) { // what may exist has an address that is never handed out again
 			s.allocator.giveBack(*m.AccountKeyID, place)
 		}
-		var taken *store.OrderTakenError
-		if errors.As(err, &taken) {
-			return models.Payment{}, s.orderTaken(ctx, r.MerchantID, taken.OrderID, err)
+		if errors.Is(err, store.ErrOrderTaken) {
+			return models.Payment{}, s.orderTaken(ctx, r.MerchantID, *p.OrderID, err)
 		}
 		return models.Payment{}, err
 	}
 	s.countOpen(m.ID)
 	return p, nil
+}
+
+// commit writes a new payment with its event and answer.
+func (s *Service) commit(p models.Payment, answer func(models.Payment) (*models.IdempotencyRecord, error)) error {
+	e, err := s.event(Announcement{Type: webhook.PaymentCreated, Payment: p}, nil, nil)
+	if err != nil {
+		return err
+	}
+	n := creation{payment: p, event: e}
+	if answer != nil {
+		if n.answer, err = answer(p); err != nil {
+			return err
+		}
+	}
+	return s.committer.commit(&n)
 }
 
 // draft checks every field against the rules and returns the payment without its address.

@@ -36,6 +36,16 @@ func (s *Service) View(p models.Payment, transfers []models.Transfer, heads map[
 
 // publish stores the event that an announcement calls for, and its deliveries.
 func (s *Service) publish(ctx context.Context, tx *store.Tx, a Announcement, transfers []models.Transfer, heads map[uint64]uint64) error {
+	e, err := s.event(a, transfers, heads)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Publish(ctx, e, s.maxAttempts)
+	return err
+}
+
+// event is what an announcement says, as it will be stored and sent.
+func (s *Service) event(a Announcement, transfers []models.Transfer, heads map[uint64]uint64) (models.Event, error) {
 	now := s.now()
 	p := a.Payment
 	view := s.View(p, transfers, heads)
@@ -45,7 +55,7 @@ func (s *Service) publish(ctx context.Context, tx *store.Tx, a Announcement, tra
 	}
 	nonce, err := webhook.NewNonce(nil)
 	if err != nil {
-		return err
+		return models.Event{}, err
 	}
 	e := models.Event{
 		ID: models.NewID(models.PrefixEvent, now), MerchantID: p.MerchantID, PaymentID: &p.ID, Type: string(a.Type),
@@ -55,11 +65,7 @@ func (s *Service) publish(ctx context.Context, tx *store.Tx, a Announcement, tra
 		ID: e.ID, Type: a.Type, APIVersion: webhook.APIVersion, CreatedAt: webhook.At(now), Timestamp: now.Unix(),
 		Nonce: nonce, MerchantID: p.MerchantID, Data: data,
 	})
-	if err != nil {
-		return err
-	}
-	_, err = tx.Publish(ctx, e, s.maxAttempts)
-	return err
+	return e, err
 }
 
 func (s *Service) misdirectedView(t models.Transfer, heads map[uint64]uint64) *webhook.Misdirected {

@@ -46,6 +46,7 @@ type Service struct {
 	clock       func() time.Time
 	events      *events.Encoder
 	allocator   *allocator
+	committer   *committer
 
 	openMu sync.Mutex
 	open   map[string]openCount
@@ -69,6 +70,7 @@ func New(o Options) (*Service, error) {
 		s.chains[c.Name] = c
 	}
 	s.allocator = newAllocator(o)
+	s.committer = &committer{store: o.Store, maxAttempts: o.MaxAttempts}
 	return s, nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -116,7 +115,7 @@ func (h *house) ask(change func(*Request)) (models.Payment, error) {
 	if change != nil {
 		change(&r)
 	}
-	return h.Create(context.Background(), r, func(*store.Tx, models.Payment) error { return nil })
+	return h.Create(context.Background(), r, nil)
 }
 
 // block records one block of Ethereum with the given sightings.
@@ -339,66 +338,6 @@ func TestCancel(t *testing.T) {
 	})
 }
 
-// TestConcurrentCreation: a hundred at once, no address twice, no hole, no deadlock.
-func TestConcurrentCreation(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, s *store.Store) {
-		used := map[string]bool{}
-		h := newHouse(t, s, func(o *Options) {
-			o.Used = func(_ context.Context, _ uint64, addresses []string) (map[string]bool, error) { return used, nil }
-		})
-		const n = 100
-		var mu sync.Mutex
-		var indexes []uint32
-		var wg sync.WaitGroup
-		for range n {
-			wg.Go(func() {
-				p, err := h.ask(nil)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				indexes = append(indexes, p.AddressIndex)
-			})
-		}
-		wg.Wait()
-		slices.Sort(indexes)
-		for i, index := range indexes {
-			if int(index) != i {
-				t.Fatalf("index %d stands at place %d", index, i)
-			}
-		}
-	})
-}
-
-// TestAnAddressIsHandedOutOnce: a payment that is refused gives its address back; one whose COMMIT has no answer may
-// exist, and keeps it.
-func TestAnAddressIsHandedOutOnce(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, s *store.Store) {
-		h := newHouse(t, s, nil)
-		refusal := errors.New("refused")
-		create := func(ctx context.Context, also func() error) (models.Payment, error) {
-			r := Request{MerchantID: h.merchant.ID, Chain: "ethereum", Asset: "USDC", AmountDecimal: "1.5"}
-			return h.Create(ctx, r, func(*store.Tx, models.Payment) error { return also() })
-		}
-		fine := func() error { return nil }
-		if _, err := create(t.Context(), func() error { return refusal }); !errors.Is(err, refusal) {
-			t.Fatal(err)
-		}
-		if p, err := create(t.Context(), fine); err != nil || p.AddressIndex != 0 {
-			t.Fatalf("after a refusal: index %d, %v", p.AddressIndex, err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		if _, err := create(ctx, func() error { cancel(); return nil }); err == nil {
-			t.Fatal("the COMMIT had an answer")
-		}
-		if p, err := create(t.Context(), fine); err != nil || p.AddressIndex != 2 {
-			t.Fatalf("after a COMMIT without an answer: index %d, %v", p.AddressIndex, err)
-		}
-	})
-}
-
 func TestAUsedAddressIsSkipped(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		h := newHouse(t, s, func(o *Options) {
@@ -429,13 +368,23 @@ func TestWatchSetFindsWhatCommittedLate(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A slow transaction takes its id first and commits last.
+	slow, err := h.draft(Request{MerchantID: h.merchant.ID, Chain: "ethereum", Asset: "native", Amount: "1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	place, err := h.allocator.take(t.Context(), *h.merchant.AccountKeyID, h.merchant.ID, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow.AccountKeyID, slow.AddressIndex, slow.Address, slow.DerivationPath = *h.merchant.AccountKeyID, place.index, place.address, place.path
 	started, finish, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
-	var slow models.Payment
 	go func() {
-		var err error
-		slow, err = h.Create(context.Background(), Request{MerchantID: h.merchant.ID, Chain: "ethereum", Asset: "native", Amount: "1"},
-			func(*store.Tx, models.Payment) error { close(started); <-finish; return nil })
-		done <- err
+		done <- s.InTx(context.Background(), func(tx *store.Tx) error {
+			err := tx.InsertPayments(context.Background(), []models.Payment{slow})
+			close(started)
+			<-finish
+			return err
+		})
 	}()
 	<-started
 	quick, err := h.ask(nil)

@@ -82,8 +82,7 @@ func (tw *tower) catchUp(t testing.TB) {
 
 func (tw *tower) ask(t testing.TB, asset, amount string) models.Payment {
 	t.Helper()
-	p, err := tw.Payments.Create(t.Context(), payments.Request{MerchantID: tw.merchant, Chain: tw.Chain.Name, Asset: asset, Amount: amount},
-		func(*store.Tx, models.Payment) error { return nil })
+	p, err := tw.Payments.Create(t.Context(), payments.Request{MerchantID: tw.merchant, Chain: tw.Chain.Name, Asset: asset, Amount: amount}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -334,7 +333,7 @@ func TestAReorgBelowTheFinalPointHalts(t *testing.T) {
 		if _, err := tw.step(t.Context(), tw.fence); !errors.Is(err, ErrHalted) {
 			t.Fatalf("got %v", err)
 		}
-		if _, err := tw.Payments.Create(t.Context(), payments.Request{MerchantID: tw.merchant, Chain: "toy", Asset: "native", Amount: "1"}, func(*store.Tx, models.Payment) error { return nil }); !errors.Is(err, payments.ErrChainUnavailable) {
+		if _, err := tw.Payments.Create(t.Context(), payments.Request{MerchantID: tw.merchant, Chain: "toy", Asset: "native", Amount: "1"}, nil); !errors.Is(err, payments.ErrChainUnavailable) {
 			t.Fatalf("a halted chain takes payments: %v", err)
 		}
 		if err := s.InTx(t.Context(), func(tx *store.Tx) error { return tx.AcceptReorg(t.Context(), 99) }); err != nil {

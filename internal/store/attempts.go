@@ -178,7 +178,13 @@ func (q *Queries) Attempts(ctx context.Context, merchantID, deliveryID string) (
 func Refused(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
-		return strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "23")
+		return strings.HasPrefix(pg.Code, "21") || strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "23")
 	}
 	return err != nil && strings.Contains(err.Error(), "constraint failed")
+}
+
+// Contested reports whether a write failed because of what was written or of who else writes the same, so that what was
+// written with it may succeed without it.
+func Contested(err error) bool {
+	return Refused(err) || errors.Is(err, ErrOrderTaken) || errors.Is(err, ErrIdempotencyTaken) || errors.Is(err, ErrBusy)
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/models"
@@ -17,21 +18,34 @@ const sweepFresh = 10 * time.Second
 // waits to be gathered into one. maxAttempts is the budget of an endpoint
 // that has none of its own. The endpoint that an endpoint.* event tells about is left out.
 func (tx *Tx) Publish(ctx context.Context, e models.Event, maxAttempts int) ([]models.Delivery, error) {
-	if err := tx.with(ctx).Omit("Seq").Create(&e).Error; err != nil {
-		return nil, wrap("insert event "+e.ID, err)
+	return tx.PublishAll(ctx, []models.Event{e}, maxAttempts)
+}
+
+// PublishAll is [Tx.Publish] for several events at once, which are in the log in this order.
+func (tx *Tx) PublishAll(ctx context.Context, events []models.Event, maxAttempts int) ([]models.Delivery, error) {
+	if err := tx.with(ctx).Omit("Seq").Create(&events).Error; err != nil {
+		return nil, wrap("insert events", err)
+	}
+	var merchants []string
+	for _, e := range events {
+		if !slices.Contains(merchants, e.MerchantID) {
+			merchants = append(merchants, e.MerchantID)
+		}
 	}
 	var endpoints []models.Endpoint
-	err := tx.with(ctx).Select("id", "events", "status", "max_attempts", "breaker_state", "breaker_open_until", "slow", "batch_max_events", "batch_max_wait_ms").
-		Where("merchant_id = ? AND deleted_at IS NULL", e.MerchantID).Order("id").Find(&endpoints).Error
+	err := tx.with(ctx).Select("id", "merchant_id", "events", "status", "max_attempts", "breaker_state", "breaker_open_until", "slow", "batch_max_events", "batch_max_wait_ms").
+		Where("merchant_id IN ? AND deleted_at IS NULL", merchants).Order("id").Find(&endpoints).Error
 	if err != nil {
-		return nil, wrap("endpoints of "+e.MerchantID, err)
+		return nil, wrap("endpoints of merchants", err)
 	}
 	var rows []models.Delivery
-	for _, ep := range endpoints {
-		if e.Type == string(webhook.EndpointDisabled) && *e.EndpointID == ep.ID || !asksFor(ep.Events, e.Type) {
-			continue
+	for _, e := range events {
+		for _, ep := range endpoints {
+			if ep.MerchantID != e.MerchantID || e.Type == string(webhook.EndpointDisabled) && *e.EndpointID == ep.ID || !asksFor(ep.Events, e.Type) {
+				continue
+			}
+			rows = append(rows, gathered(NewDelivery(e, ep, maxAttempts, e.CreatedAt), ep))
 		}
-		rows = append(rows, gathered(NewDelivery(e, ep, maxAttempts, e.CreatedAt), ep))
 	}
 	return rows, tx.InsertDeliveries(ctx, rows)
 }

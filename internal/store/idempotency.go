@@ -5,14 +5,17 @@ import (
 	"errors"
 	"time"
 
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
 // ErrIdempotencyTaken is returned when another request has committed the same key first.
 var ErrIdempotencyTaken = errors.New("store: idempotency key was committed by another request")
 
-// ErrIdempotencyBusy is returned when another request holds the same key for longer than we wait.
-var ErrIdempotencyBusy = errors.New("store: another request with this idempotency key is under way")
+// ErrBusy is returned when another request holds the same idempotency key, or the same order_id, for longer than we wait.
+var ErrBusy = errors.New("store: another request with this idempotency key or order_id is under way")
 
 // IdempotencyRecord reads the answer kept for a key that has not expired.
 func (q *Queries) IdempotencyRecord(ctx context.Context, merchantID, method, path, key string, now time.Time) (models.IdempotencyRecord, error) {
@@ -21,27 +24,24 @@ func (q *Queries) IdempotencyRecord(ctx context.Context, merchantID, method, pat
 	return r, one("idempotency record", err)
 }
 
-// KeepAnswer records an answer in the transaction of its effect. While another transaction holds the same key it
-// waits, at most wait, and returns [ErrIdempotencyTaken] when that one has committed. An expired record gives way.
-func (tx *Tx) KeepAnswer(ctx context.Context, r models.IdempotencyRecord, wait time.Duration) error {
-	db := tx.with(ctx)
-	if tx.dialect == Postgres {
-		if err := db.Exec("SELECT set_config('lock_timeout', ?, true)", wait.String()).Error; err != nil {
-			return wrap("lock timeout", err)
-		}
+// KeepAnswers records answers in the transaction of their effects. While another transaction holds one of the keys it
+// waits, as long as [Tx.WaitAtMost] lets it, and returns [ErrIdempotencyTaken] when that one has committed. An expired record gives way.
+func (tx *Tx) KeepAnswers(ctx context.Context, rs []models.IdempotencyRecord) error {
+	if len(rs) == 0 {
+		return nil
 	}
-	if err := db.Where("merchant_id = ? AND method = ? AND path = ? AND key = ? AND expires_at <= ?", r.MerchantID, r.Method, r.Path, r.Key, r.CreatedAt).
-		Delete(&models.IdempotencyRecord{}).Error; err != nil {
-		return wrap("expired idempotency record", err)
-	}
-	if err := db.Create(&r).Error; err != nil {
-		if violates(err, "idempotency_keys_pkey", "idempotency_keys.merchant_id") {
-			return ErrIdempotencyTaken
-		}
-		if lockTimedOut(err) {
-			return ErrIdempotencyBusy
-		}
-		return wrap("idempotency record", err)
+	res := tx.with(ctx).Clauses(clause.OnConflict{
+		Columns:   []clause.Column{{Name: "merchant_id"}, {Name: "method"}, {Name: "path"}, {Name: "key"}},
+		DoUpdates: clause.AssignmentColumns([]string{"request_hash", "status_code", "answer", "created_at", "expires_at"}),
+		Where:     clause.Where{Exprs: []clause.Expression{gorm.Expr("idempotency_keys.expires_at <= excluded.created_at")}},
+	}).Create(&rs)
+	switch {
+	case lockTimedOut(res.Error):
+		return ErrBusy
+	case res.Error != nil:
+		return wrap("idempotency records", res.Error)
+	case res.RowsAffected < int64(len(rs)):
+		return ErrIdempotencyTaken
 	}
 	return nil
 }

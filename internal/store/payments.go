@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"gorm.io/gorm"
@@ -9,24 +10,29 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// OrderTakenError says that a merchant's order_id names another payment that is neither expired nor canceled.
-type OrderTakenError struct{ OrderID string }
+// ErrOrderTaken says that a merchant's order_id names another payment that is neither expired nor canceled.
+var ErrOrderTaken = errors.New("store: order_id is taken by another payment")
 
-func (e *OrderTakenError) Error() string { return "order_id is taken by another payment" }
-
-// InsertPayment writes a payment and its row in the book of addresses. It returns [*OrderTakenError] when the order_id
-// is in use.
-func (tx *Tx) InsertPayment(ctx context.Context, p models.Payment) error {
-	if err := tx.with(ctx).Create(&p).Error; err != nil {
-		if p.OrderID != nil && violates(err, "payments_order", "payments.order_id") {
-			return &OrderTakenError{OrderID: *p.OrderID}
+// InsertPayments writes payments and their rows in the book of addresses. It returns [ErrOrderTaken] when an order_id is in
+// use, and [ErrBusy] when another transaction that uses it takes longer than we wait.
+func (tx *Tx) InsertPayments(ctx context.Context, ps []models.Payment) error {
+	if err := tx.with(ctx).Create(&ps).Error; err != nil {
+		switch {
+		case violates(err, "payments_order", "payments.order_id"):
+			return ErrOrderTaken
+		case lockTimedOut(err):
+			return ErrBusy
 		}
-		return wrap("insert payment "+p.ID, err)
+		return wrap("insert payments", err)
 	}
-	return tx.InsertAddress(ctx, Address{
-		Address: p.Address, AccountKeyID: p.AccountKeyID, AddressIndex: p.AddressIndex, DerivationPath: p.DerivationPath,
-		MerchantID: p.MerchantID, PaymentID: &p.ID, CreatedAt: p.CreatedAt,
-	})
+	book := make([]Address, len(ps))
+	for i, p := range ps {
+		book[i] = Address{
+			Address: p.Address, AccountKeyID: p.AccountKeyID, AddressIndex: p.AddressIndex, DerivationPath: p.DerivationPath,
+			MerchantID: p.MerchantID, PaymentID: &p.ID, CreatedAt: p.CreatedAt,
+		}
+	}
+	return wrap("insert addresses", tx.with(ctx).Create(&book).Error)
 }
 
 // Payment reads one payment of a merchant.

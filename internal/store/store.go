@@ -126,6 +126,15 @@ func (s *Store) InTx(ctx context.Context, f func(*Tx) error) error {
 	}
 }
 
+// WaitAtMost bounds, for the rest of the transaction, how long a statement waits for what another transaction holds.
+// SQLite, with its one writer, has nothing to wait for.
+func (tx *Tx) WaitAtMost(ctx context.Context, d time.Duration) error {
+	if tx.dialect == SQLite {
+		return nil
+	}
+	return wrap("lock timeout", tx.with(ctx).Exec("SELECT set_config('lock_timeout', ?, true)", d.String()).Error)
+}
+
 // Ping asks the database for an answer.
 func (s *Store) Ping(ctx context.Context) error {
 	if err := s.sql.PingContext(ctx); err != nil {

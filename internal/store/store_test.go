@@ -124,7 +124,7 @@ func TestIdempotencyIsWonOnce(t *testing.T) {
 		m := newMerchant(t, s)
 		record := models.IdempotencyRecord{MerchantID: m.ID, Method: "POST", Path: "/p", Key: "k", RequestHash: "h", StatusCode: 201, Answer: []byte("a"), CreatedAt: noon, ExpiresAt: noon.Add(24 * time.Hour)}
 		keep := func(r models.IdempotencyRecord) error {
-			return s.InTx(context.Background(), func(tx *store.Tx) error { return tx.KeepAnswer(context.Background(), r, 10*time.Second) })
+			return s.InTx(context.Background(), func(tx *store.Tx) error { return tx.KeepAnswers(context.Background(), []models.IdempotencyRecord{r}) })
 		}
 		var wg sync.WaitGroup
 		var mu sync.Mutex

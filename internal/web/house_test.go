@@ -108,7 +108,7 @@ func (h *house) payment(change func(*payments.Request)) models.Payment {
 	if change != nil {
 		change(&r)
 	}
-	p, err := h.payments.Create(h.t.Context(), r, func(*store.Tx, models.Payment) error { return nil })
+	p, err := h.payments.Create(h.t.Context(), r, nil)
 	h.must(err)
 	return p
 }
