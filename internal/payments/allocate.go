@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -15,6 +16,8 @@ import (
 const (
 	// lookahead is how many addresses are asked about at once when they are checked for earlier use.
 	lookahead = 50
+	// mostAhead is how many of them are remembered: those that other processes take are never asked for here.
+	mostAhead = 20 * lookahead
 	// refillTimeout bounds one move of the counter, which serves many requests and so belongs to none.
 	refillTimeout = 10 * time.Second
 )
@@ -48,6 +51,9 @@ type accountKey struct {
 	free    []place // given back, lowest index first
 	waiting []chan taken
 	moving  bool
+
+	aheadMu sync.Mutex
+	ahead   map[uint32]place // derived for a look ahead and not taken yet
 
 	checkMu sync.Mutex
 	checked map[uint64]map[string]bool // chain id → address → was used before
@@ -120,7 +126,7 @@ func (a *allocator) key(ctx context.Context, id string) (*accountKey, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if k, ok = a.keys[id]; !ok {
-		k = &accountKey{id: id, account: account, branch: row.Branch, checked: make(map[uint64]map[string]bool)}
+		k = &accountKey{id: id, account: account, branch: row.Branch, ahead: make(map[uint32]place), checked: make(map[uint64]map[string]bool)}
 		a.keys[id] = k
 	}
 	return k, nil
@@ -187,7 +193,19 @@ func (k *accountKey) serve(s *store.Store) {
 	}
 }
 
+// place is the address at an index. Deriving one costs more than a statement, so what a look ahead derived is used.
 func (k *accountKey) place(index uint32) (place, error) {
+	k.aheadMu.Lock()
+	p, ok := k.ahead[index]
+	delete(k.ahead, index)
+	k.aheadMu.Unlock()
+	if ok {
+		return p, nil
+	}
+	return k.derive(index)
+}
+
+func (k *accountKey) derive(index uint32) (place, error) {
 	address, err := k.account.Address(k.branch, index)
 	if err != nil {
 		return place{}, fmt.Errorf("payments: address %d/%d: %w", k.branch, index, err)
@@ -199,16 +217,34 @@ func (k *accountKey) place(index uint32) (place, error) {
 	return place{index: index, address: lower, path: k.account.Path(k.branch, index)}, nil
 }
 
+// look is place for an index that is not taken yet.
+func (k *accountKey) look(index uint32) (place, error) {
+	p, err := k.place(index)
+	if err != nil {
+		return place{}, err
+	}
+	k.aheadMu.Lock()
+	defer k.aheadMu.Unlock()
+	if len(k.ahead) >= mostAhead {
+		clear(k.ahead)
+	}
+	k.ahead[index] = p
+	return p, nil
+}
+
 // usedBefore asks the chain about p and the addresses after it, and remembers the answers.
 func (k *accountKey) usedBefore(ctx context.Context, ask func(context.Context, uint64, []string) (map[string]bool, error), chainID uint64, p place) (bool, error) {
 	k.checkMu.Lock()
 	defer k.checkMu.Unlock()
 	known := k.checked[chainID]
-	used, ok := known[p.address]
-	if !ok {
+	if known == nil || len(known) >= mostAhead {
+		known = make(map[string]bool)
+		k.checked[chainID] = known
+	}
+	if _, ok := known[p.address]; !ok {
 		addresses := []string{p.address}
 		for i := uint32(1); i < lookahead; i++ {
-			ahead, err := k.place(p.index + i)
+			ahead, err := k.look(p.index + i)
 			if err != nil {
 				return false, err
 			}
@@ -218,9 +254,9 @@ func (k *accountKey) usedBefore(ctx context.Context, ask func(context.Context, u
 		if err != nil {
 			return false, err
 		}
-		used, k.checked[chainID] = answers[p.address], answers
-		known = answers
+		maps.Copy(known, answers)
 	}
+	used := known[p.address]
 	delete(known, p.address)
 	return used, nil
 }
