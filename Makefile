@@ -5,7 +5,7 @@ SERVICES := go run ./internal/testkit/cmd/services
 # Checks and the shipped binaries are compiled alike, so that they share the build cache.
 STATIC   := CGO_ENABLED=0 GOFLAGS="$(GOFLAGS) -trimpath"
 FUZZTIME ?= 30s
-BENCH    ?= deliver latency neighbour through
+BENCH    ?= deliver latency neighbour through api
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,7 +34,7 @@ quickstart: ## run the whole gateway on a toy chain, with nothing but Go (ARGS=-
 env: ## write a .env with fresh secrets for docker compose
 	@scripts/dotenv .env
 
-bench: setup ## measure the gateway against its baselines (BENCH="deliver latency neighbour through", ARGS=--json)
+bench: setup ## measure the gateway against its baselines (BENCH="deliver latency neighbour through api", ARGS=--json)
 	@for name in $(BENCH); do go run ./bench $$name $(ARGS) || exit 1; done
 
 chaos: setup ## deliver 20,000 events through every fault (CHAOS_EVENTS, CHAOS_SEED, CHAOS_FAULTS)

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 
 // TestContract runs every bench with tiny sizes and holds its last line against what readers of the JSON rely on.
 func TestContract(t *testing.T) {
-	gateway.Binary(t, "worker") // built once, before four houses want it
+	gateway.Binary(t, "worker") // built once, before five houses want it
 	small := map[string]struct {
 		args    string
 		targets int
@@ -30,6 +30,7 @@ func TestContract(t *testing.T) {
 		"deliver":   {"--n 200 --slow 200 --two 100 --bare 500 --endpoints 8 --delay 5ms --wide 100", 4},
 		"latency":   {"--for 300ms --warm-up 100ms --endpoints 8 --n 200", 6},
 		"neighbour": {"--healthy 10 --queued 200 --for 500ms --warm-up 100ms --n 200", 1},
+		"api":       {"--n 200 --few 500 --many 1000 --for 400ms --warm-up 100ms --rate 50 --list-rate 50 --raw 200", 3},
 		"through":   {"--n 100 --for 300ms --warm-up 100ms --merchants 2 --rate 50 --raw 200", 2},
 	}
 	for _, b := range benches {

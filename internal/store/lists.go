@@ -36,13 +36,9 @@ type PaymentFilter struct {
 // ListPayments reads a page of a merchant's payments.
 func (q *Queries) ListPayments(ctx context.Context, merchantID string, f PaymentFilter, p Page) ([]models.Payment, error) {
 	db := f.Created.narrow(p.apply(q.with(ctx).Where("merchant_id = ?", merchantID)))
-	for column, value := range map[string]string{"status": f.Status, "chain": f.Chain, "order_id": f.OrderID} {
-		if value != "" {
-			db = db.Where(column+" = ?", value)
-		}
-	}
+	db = equal(db, "status", f.Status, "chain", f.Chain, "order_id", f.OrderID)
 	if f.Test {
-		db = db.Where("test = ?", true)
+		db = db.Where("test")
 	}
 	var rows []models.Payment
 	err := db.Find(&rows).Error
@@ -99,14 +95,19 @@ func (q *Queries) EventsAfter(ctx context.Context, merchantID string, f EventFil
 }
 
 func (f EventFilter) narrow(db *gorm.DB) *gorm.DB {
-	if f.Type != "" {
-		db = db.Where("type = ?", f.Type)
-	}
-	if f.PaymentID != "" {
-		db = db.Where("payment_id = ?", f.PaymentID)
-	}
+	db = equal(db, "type", f.Type, "payment_id", f.PaymentID)
 	if f.Test {
 		db = db.Where(notLive, true)
+	}
+	return db
+}
+
+// equal keeps the rows with these values, given as column, value, column, value; an empty value narrows nothing.
+func equal(db *gorm.DB, columnsAndValues ...string) *gorm.DB {
+	for i := 0; i < len(columnsAndValues); i += 2 {
+		if v := columnsAndValues[i+1]; v != "" {
+			db = db.Where(columnsAndValues[i]+" = ?", v)
+		}
 	}
 	return db
 }
