@@ -3,7 +3,9 @@ package test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/big"
 	"net/http"
@@ -28,6 +30,7 @@ type sample struct {
 	argv []string
 	env  []string
 	url  string
+	log  string // the state, where it is a file of lines
 	cmd  *exec.Cmd
 }
 
@@ -46,7 +49,7 @@ func samples(t *testing.T, secret webhook.Secret) map[string]*sample {
 	env := append(os.Environ(), "WEBHOOK_SECRET="+secret.Reveal(), "PORT=0")
 	return map[string]*sample{
 		"go":     {t: t, argv: []string{filepath.Join(dir, "receiver-go"), "-addr", "127.0.0.1:0", "-secret-file", file, "-db", filepath.Join(dir, "go.db")}, env: env},
-		"node":   {t: t, argv: []string{"node", "../examples/receiver-node/receiver.mjs"}, env: slices.Concat(env, []string{"STATE=" + filepath.Join(dir, "node.log")})},
+		"node":   {t: t, argv: []string{"node", "../examples/receiver-node/receiver.mjs"}, env: slices.Concat(env, []string{"STATE=" + filepath.Join(dir, "node.log")}), log: filepath.Join(dir, "node.log")},
 		"python": {t: t, argv: []string{"python3", "-B", "../examples/receiver-python/receiver.py"}, env: slices.Concat(env, []string{"STATE=" + filepath.Join(dir, "python.db")})},
 	}
 }
@@ -80,6 +83,21 @@ func (s *sample) kill() {
 	s.cmd = nil
 }
 
+// tear leaves half a line at the end of the state, as when the power fails.
+func (s *sample) tear() {
+	s.t.Helper()
+	if s.log == "" {
+		return
+	}
+	f, err := os.OpenFile(s.log, os.O_APPEND|os.O_WRONLY, 0)
+	if err == nil {
+		_, err = f.WriteString(`{"id":"evt_half","data":{`)
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 // orders is what the receiver made of its events.
 func (s *sample) orders() map[string]string {
 	s.t.Helper()
@@ -108,7 +126,7 @@ func TestSampleReceivers(t *testing.T) {
 			defer s.kill()
 			fire := func() {
 				t.Helper()
-				report, err := receivertest.Run(t.Context(), receivertest.Options{URL: s.url + "/hooks", EffectURL: s.url + "/orders", Secret: secret, Now: time.Now})
+				report, err := receivertest.Run(t.Context(), receivertest.Options{URL: s.url + "/hooks", EffectURL: s.url + "/orders", Secret: secret, Batches: true, Now: time.Now})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -147,6 +165,7 @@ func TestSampleReceivers(t *testing.T) {
 				t.Fatalf("answered %d, orders %v", status, s.orders())
 			}
 			s.kill()
+			s.tear()
 			s.start()
 			before := s.orders()
 			if before[e.Data.Payment.ID] != "confirmed" {
@@ -166,6 +185,34 @@ func TestSampleReceivers(t *testing.T) {
 			}
 			fire()
 		})
+	}
+}
+
+// TestSampleReceiversRefuseNoSecret: with an empty or broken secret a receiver does not start; under an empty key anybody could sign.
+func TestSampleReceiversRefuseNoSecret(t *testing.T) {
+	secret, err := webhook.NewSecret(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range samples(t, secret) {
+		for _, bad := range []string{"", "whsec_", "whsec_====", "whsec_AAAA", "short", strings.TrimRight(secret.Reveal(), "=")} {
+			file := filepath.Join(t.TempDir(), "secret.txt")
+			if err := os.WriteFile(file, []byte(bad+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			argv := slices.Clone(s.argv)
+			if i := slices.Index(argv, "-secret-file"); i >= 0 {
+				argv[i+1] = file
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+			cmd.Env = append(slices.Clone(s.env), "WEBHOOK_SECRET="+bad)
+			var exit *exec.ExitError
+			if err := cmd.Run(); !errors.As(err, &exit) || ctx.Err() != nil {
+				t.Errorf("%s runs with the secret %q: %v", name, bad, err)
+			}
+			cancel()
+		}
 	}
 }
 

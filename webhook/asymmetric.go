@@ -137,7 +137,8 @@ func (k SigningKey) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted
 
 // KeySet is the document at /.well-known/webhook-keys.json: a JSON Web Key Set (RFC 7517, RFC 8037) in which each key also
 // has its Standard Webhooks form. It lists the keys that sign now, and those that will; whoever keeps a copy should read it
-// anew every hour, and when a signature does not fit.
+// anew every hour, and when a signature does not fit. While it cannot be read the copy serves on; a request that no key of
+// the copy fits is then refused (the gateway sends it again), never let through.
 type KeySet struct {
 	Keys []KeySetKey `json:"keys"`
 }
@@ -163,19 +164,26 @@ func NewKeySetKey(id string, key PublicKey, activeFrom time.Time, expiresAt *tim
 	}
 }
 
-// ParseKeySet reads the document at /.well-known/webhook-keys.json, which must have come over https.
+// ParseKeySet reads the document at /.well-known/webhook-keys.json, which must have come over https. Keys of kinds that it
+// does not know are left out; with none of its own kind, or a broken one, it is [ErrKeySet].
 func ParseKeySet(document []byte) ([]PublicKey, error) {
 	var set KeySet
-	if err := json.Unmarshal(document, &set); err != nil || len(set.Keys) == 0 {
+	if err := json.Unmarshal(document, &set); err != nil {
 		return nil, ErrKeySet
 	}
 	var keys []PublicKey
 	for _, k := range set.Keys {
+		if k.Type != "OKP" || k.Curve != "Ed25519" {
+			continue
+		}
 		key, err := ParsePublicKey(k.PublicKey)
 		if err != nil {
 			return nil, ErrKeySet
 		}
 		keys = append(keys, key)
+	}
+	if len(keys) == 0 {
+		return nil, ErrKeySet
 	}
 	return keys, nil
 }

@@ -171,7 +171,13 @@ func TestKeySet(t *testing.T) {
 	if err != nil || len(keys) != 1 || keys[0].String() != key.Public().String() {
 		t.Fatalf("%v, %v", keys, err)
 	}
-	for _, bad := range []string{``, `{}`, `{"keys":[]}`, `[]`, `{"keys":[{"public_key":"whpk_"}]}`} {
+	// A kind of key that is yet to come does not hide the others; it alone is no key set.
+	const coming = `{"kid":"sgk_9","kty":"AKP","alg":"ML-DSA-65","pub":"AA"}`
+	if keys, err := webhook.ParseKeySet([]byte(strings.Replace(want, `[`, `[`+coming+`,`, 1))); err != nil || len(keys) != 1 {
+		t.Fatalf("%v, %v", keys, err)
+	}
+	for _, bad := range []string{``, `{}`, `{"keys":[]}`, `[]`, `{"keys":[{"public_key":"whpk_"}]}`, `{"keys":[` + coming + `]}`,
+		strings.Replace(want, "whpk_1S", "whpk_", 1), strings.Replace(want, "whpk_", "whsk_", 1)} {
 		if _, err := webhook.ParseKeySet([]byte(bad)); !errors.Is(err, webhook.ErrKeySet) {
 			t.Errorf("%q: %v", bad, err)
 		}

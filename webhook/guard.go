@@ -44,7 +44,9 @@ var ErrGuardFull = errors.New("webhook: replay guard is full of unfinished claim
 
 // Defaults of [GuardOptions].
 const (
-	DefaultGuardTTL = 4 * 24 * time.Hour // longer than the gateway's own retries go on
+	// DefaultGuardTTL is how long the gateway keeps events. Its retries end within days, but what is held for a paused endpoint
+	// goes out up to 30 days later, and a replay sends any event again under the id that it had.
+	DefaultGuardTTL = 90 * 24 * time.Hour
 	DefaultClaimTTL = 10 * time.Minute
 	DefaultGuardMax = 100_000
 )

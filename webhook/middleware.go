@@ -56,9 +56,10 @@ type (
 // body that holds the event's bytes. The members of a batch come one by one, as if each had been sent alone.
 //
 // next says with its status whether it handled the event: a 2xx commits the event to the guard, everything else, and a
-// panic, releases it so that the gateway's retry is handled anew. The answer is held back until the guard knows.
-// Answers of its own: 200 for what was handled before; 503 with Retry-After while another request handles it; 400 for a
-// malformed request; 401 for a missing, wrong or stale signature; 403 for a source not allowed; 405 for another method
+// panic, releases it so that the gateway's retry is handled anew. The answer is held back until the guard knows; when the
+// guard cannot commit, the event was handled all the same, and next's answer is given so that it does not come again.
+// Answers of its own: 200 for what was handled before; 503 with Retry-After while another request handles it, while the
+// guard does not answer, and when the request's context ended before next ran; 400 for a malformed request; 401 for a missing, wrong or stale signature; 403 for a source not allowed; 405 for another method
 // than POST; 413 for too large a body; 429 with Retry-After above the limit; 500 when Lookup failed. A batch is answered
 // 200 when every event is handled, otherwise with next's first failure, where it stops; what it has handled stays so.
 func Handler(next http.Handler, o Options) (http.Handler, error) {
@@ -130,8 +131,9 @@ func (rc *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx := context.WithValue(r.Context(), messageKey{}, m)
 	busy := false
 	for i, e := range m.Events {
-		if ctx.Err() != nil {
-			return // nobody waits for the answer; what is handled is committed
+		if ctx.Err() != nil { // the sender hung up or a deadline passed: an answer that is still read must not be a 2xx
+			retryLater(w, http.StatusServiceUnavailable, "the request was given up", rc.RetryAfter)
+			return
 		}
 		claim, err := rc.Guard.Claim(ctx, e.ID)
 		if err != nil {

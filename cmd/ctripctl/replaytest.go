@@ -15,15 +15,17 @@ import (
 func (sh *shell) webhookReplayTest() *cobra.Command {
 	var secretFile, secretVar, effects string
 	timeout := duration(10 * time.Second)
+	var batches bool
 	c := &cobra.Command{
 		Use: "replay-test URL", Short: "Fire duplicates, stale and forged requests at a receiver", Args: cobra.ExactArgs(1),
 		Long: `Fire at a receiver what an attacker, a network and a gateway that retries would, signed with its secret, and tell what it let
-through: duplicates, stale and future timestamps, tampered bodies and headers, cut signatures, strangers' signatures, events
-out of order and of types that do not exist yet.
+through: duplicates, one after the other and at once, stale and future timestamps, tampered bodies and headers, cut signatures,
+strangers' signatures, events out of order and of types that do not exist yet; with --batches, batches of events that came
+before, for an endpoint that asked for batches.
 
 What is sent is about made-up payments of test money with orders that begin with sample-order. A receiver says with its answer
 what it accepted; to judge what it did, name a URL with --effect-url that answers a GET with what it made of its events, such
-as its list of orders. Exits with 1 when something was let through, or something genuine was not. Needs no settings.`,
+as its list of orders. Where that lists what was done for each order, copies that count more than once show. Exits with 1 when something was let through, or something genuine was not. Needs no settings.`,
 		Example: `  ctripctl webhook replay-test http://localhost:8000/hooks --secret-file secret.txt
   ctripctl webhook replay-test http://localhost:8000/hooks --secret-env WEBHOOK_SECRET --effect-url http://localhost:8000/orders`,
 		RunE: sh.do(func(ctx context.Context, args []string) error {
@@ -38,7 +40,7 @@ as its list of orders. Exits with 1 when something was let through, or something
 				return err
 			}
 			report, err := receivertest.Run(ctx, receivertest.Options{
-				URL: args[0], Secret: secret, EffectURL: effects, Timeout: time.Duration(timeout), Now: time.Now,
+				URL: args[0], Secret: secret, EffectURL: effects, Batches: batches, Timeout: time.Duration(timeout), Now: time.Now,
 			})
 			if err != nil {
 				return err
@@ -49,6 +51,7 @@ as its list of orders. Exits with 1 when something was let through, or something
 	c.Flags().StringVar(&secretFile, "secret-file", "", "file with the endpoint's secret, - for standard input")
 	c.Flags().StringVar(&secretVar, "secret-env", "", "name of an environment variable with the endpoint's secret")
 	c.Flags().StringVar(&effects, "effect-url", "", "URL that shows what the receiver made of its events")
+	c.Flags().BoolVar(&batches, "batches", false, "fire batches too")
 	c.Flags().Var(&timeout, "timeout", "how long one request may take")
 	c.MarkFlagsOneRequired("secret-file", "secret-env")
 	c.MarkFlagsMutuallyExclusive("secret-file", "secret-env")

@@ -75,6 +75,9 @@ func open(secretFile, database string) (*shop, error) {
 		}
 		s.secrets = append(s.secrets, secret)
 	}
+	if len(s.secrets) == 0 {
+		return nil, fmt.Errorf("%s holds no secret", secretFile)
+	}
 	// _txlock=immediate makes two copies of one event wait for each other instead of failing.
 	if s.db, err = sql.Open("sqlite", database+"?_pragma=busy_timeout(5000)&_txlock=immediate"); err != nil {
 		return nil, err
@@ -84,7 +87,7 @@ func open(secretFile, database string) (*shop, error) {
 			return nil, err
 		}
 	}
-	s.seen, err = sqlguard.New(sqlguard.Options{DB: s.db, Placeholders: sqlguard.Question, TTL: 90 * 24 * time.Hour})
+	s.seen, err = sqlguard.New(sqlguard.Options{DB: s.db, Placeholders: sqlguard.Question})
 	return s, err
 }
 

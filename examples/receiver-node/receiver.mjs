@@ -7,7 +7,7 @@
 // appended; in a real shop it is your database, with the event's id under a unique key in the transaction that moves the order.
 
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import { existsSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { appendFileSync, existsSync, fstatSync, fsyncSync, ftruncateSync, openSync, readFileSync, truncateSync } from 'node:fs';
 import { createServer } from 'node:http';
 
 const TOLERANCE = 5 * 60; // seconds, either way
@@ -21,13 +21,20 @@ const orders = new Map(); // payment id → { order, sequence, status }
 const seen = new Set(); // ids of the events that were handled
 const stateFile = process.env.STATE ?? 'shop.log';
 if (existsSync(stateFile)) {
-  for (const line of readFileSync(stateFile, 'utf8').split('\n').filter(Boolean)) apply(JSON.parse(line));
+  const state = readFileSync(stateFile);
+  const whole = state.subarray(0, state.lastIndexOf('\n') + 1); // the power may have failed within a line, which was not answered
+  truncateSync(stateFile, whole.length);
+  for (const line of whole.toString('utf8').split('\n').filter(Boolean)) apply(JSON.parse(line));
 }
 const journal = openSync(stateFile, 'a');
 
 // keyOf is the key of the Standard Webhooks scheme: what the base64 after whsec_ says, or all bytes of a secret of your own.
+// Anything else is refused: under a key that came out empty everybody can sign.
 function keyOf(secret) {
-  return secret.startsWith('whsec_') ? Buffer.from(secret.slice('whsec_'.length), 'base64') : Buffer.from(secret, 'utf8');
+  const encoded = secret.startsWith('whsec_') ? secret.slice('whsec_'.length) : null;
+  const key = encoded === null ? Buffer.from(secret, 'utf8') : Buffer.from(encoded, 'base64');
+  if (key.length < 24 || (encoded !== null && key.toString('base64') !== encoded)) throw new Error('WEBHOOK_SECRET holds no secret of the gateway');
+  return key;
 }
 
 class Refused extends Error {}
@@ -69,8 +76,14 @@ function apply(event) {
 // handle writes an event down before it has its effect, so that a crash in between loses nothing.
 function handle(event) {
   if (seen.has(event.id)) return;
-  writeSync(journal, JSON.stringify(event) + '\n');
-  fsyncSync(journal);
+  const { size } = fstatSync(journal);
+  try {
+    appendFileSync(journal, JSON.stringify(event) + '\n');
+    fsyncSync(journal);
+  } catch (err) {
+    ftruncateSync(journal, size); // half a line must not be continued by the next
+    throw err;
+  }
   apply(event);
 }
 

@@ -16,6 +16,7 @@ import os
 import re
 import sqlite3
 import time
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 TOLERANCE = 5 * 60  # seconds, either way
@@ -25,9 +26,10 @@ KNOWN = {"payment.created", "payment.detected", "payment.confirmed", "payment.ex
 
 def key_of(secret):
     """The key of the Standard Webhooks scheme: what the base64 after whsec_ says, or all bytes of a secret of your own."""
-    if secret.startswith("whsec_"):
-        return base64.b64decode(secret[len("whsec_"):], validate=True)
-    return secret.encode()
+    key = base64.b64decode(secret[len("whsec_"):], validate=True) if secret.startswith("whsec_") else secret.encode()
+    if len(key) < 24:
+        raise ValueError("WEBHOOK_SECRET holds no secret of the gateway")  # under an empty key everybody can sign
+    return key
 
 
 class Refused(Exception):
@@ -56,7 +58,7 @@ def verify(keys, headers, body):
 class Shop:
     def __init__(self, path):
         self.path = path
-        with self.open() as db:
+        with closing(self.open()) as db, db:
             db.execute("CREATE TABLE IF NOT EXISTS events (id TEXT PRIMARY KEY, at REAL NOT NULL)")
             db.execute("CREATE TABLE IF NOT EXISTS orders (payment TEXT PRIMARY KEY, id TEXT NOT NULL, sequence INTEGER NOT NULL, status TEXT NOT NULL)")
 
@@ -65,7 +67,7 @@ class Shop:
 
     def handle(self, events):
         """Has the effect of each event once: the newest sequence of a payment wins, and unknown types pass."""
-        with self.open() as db:  # one transaction: all of it, or nothing
+        with closing(self.open()) as db, db:  # one transaction: all of it, or nothing
             for event in events:
                 new = db.execute("INSERT INTO events VALUES (?, ?) ON CONFLICT DO NOTHING", (event["id"], time.time())).rowcount
                 payment = event["data"].get("payment")
@@ -78,7 +80,7 @@ class Shop:
                 )
 
     def orders(self):
-        with self.open() as db:
+        with closing(self.open()) as db:
             return dict(db.execute("SELECT payment, status FROM orders"))
 
 

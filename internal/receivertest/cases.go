@@ -2,6 +2,9 @@ package receivertest
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"net/http"
 	"strconv"
@@ -40,12 +43,19 @@ type shot struct {
 	want want
 	why  string // what it means when it is not so
 	request
+	// copies is how many of it are fired at once, if more than one. One of them at least is to be accepted, and the effect to be
+	// that of one.
+	copies int
+	// marks are the orders of the events in it, by which effects are counted; kept is one whose effect must not come again.
+	marks []string
+	kept  string
 }
 
 // maker makes genuine requests.
 type maker struct {
-	secret webhook.Secret
-	now    time.Time
+	secret  webhook.Secret
+	now     time.Time
+	batches bool // among them
 }
 
 // event is a sample event of a type, about a payment of its own unless one is given.
@@ -91,37 +101,123 @@ func (m maker) signed(id string, body []byte, at time.Time, attempt int) request
 
 // fresh is a genuine request of a new sample event.
 func (m maker) fresh(t webhook.EventType) (request, error) {
+	r, _, err := m.marked(t)
+	return r, err
+}
+
+// marked also returns the order that the event is about.
+func (m maker) marked(t webhook.EventType) (request, string, error) {
 	e, err := m.event(t, "", 0)
 	if err != nil {
-		return request{}, err
+		return request{}, "", err
 	}
-	return m.sign(e, m.now, 1)
+	r, err := m.sign(e, m.now, 1)
+	return r, *e.Data.Payment.OrderID, err
+}
+
+// signText signs what [webhook.Sign] would not: any text before the body.
+func (m maker) signText(before string, body []byte) string {
+	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(m.secret.RevealStandard(), "whsec_"))
+	if err != nil {
+		return ""
+	}
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte(before))
+	mac.Write(body)
+	return "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
 // shots lists everything in the order in which it is fired.
 func (m maker) shots() ([]shot, error) {
-	genuine, err := m.fresh(webhook.PaymentConfirmed)
+	genuine, order, err := m.marked(webhook.PaymentConfirmed)
 	if err != nil {
 		return nil, err
 	}
-	id := genuine.header.Get(webhook.HeaderID)
 	all := []shot{
-		{"a genuine event", accept, "nothing of ours arrives: is it the right secret?", genuine},
-		{"the same request again", ignore, "a recorded request works twice; or it is answered with a failure, and the gateway will send it again", genuine.clone()},
-		{"the same event, retried with a new timestamp", ignore, "a retry after a lost answer counts twice; dedupe by webhook-id", m.signed(id, genuine.body, m.now.Add(time.Second), 2)},
+		{name: "a genuine event", want: accept, why: "nothing of ours arrives: is it the right secret?", request: genuine, marks: []string{order}},
+		{name: "the same request again", want: ignore, request: genuine.clone(),
+			why: "a recorded request works twice; or it is answered with a failure, and the gateway will send it again"},
+		{name: "the same event, retried with a new timestamp", want: ignore, request: m.again(genuine),
+			why: "a retry after a lost answer counts twice; dedupe by webhook-id"},
 	}
-	more, err := m.order()
-	if err != nil {
-		return nil, err
+	builders := []func() ([]shot, error){m.atOnce, m.order, m.accepted, m.refused}
+	if m.batches {
+		builders = append(builders, func() ([]shot, error) { return m.together(genuine, order) })
 	}
-	all = append(all, more...)
-	for _, build := range []func() ([]shot, error){m.accepted, m.refused} {
-		if more, err = build(); err != nil {
+	for _, build := range builders {
+		more, err := build()
+		if err != nil {
 			return nil, err
 		}
 		all = append(all, more...)
 	}
 	return all, nil
+}
+
+// again is a request as the gateway retries it.
+func (m maker) again(r request) request {
+	return m.signed(r.header.Get(webhook.HeaderID), r.body, m.now.Add(time.Second), 2)
+}
+
+// atOnce is an event of which copies arrive together, as when a retry overtakes a slow handler.
+func (m maker) atOnce() ([]shot, error) {
+	r, order, err := m.marked(webhook.PaymentConfirmed)
+	return []shot{
+		{name: "eight copies of an event at once", want: accept, request: r, copies: 8, marks: []string{order},
+			why: "copies that arrive together count more than once, or none is accepted: take the id under a unique key, in the transaction that has the effect"},
+		{name: "the same event once more, after the copies", want: ignore, request: m.again(r),
+			why: "the copies left the event unfinished, or it is answered with a failure, and the gateway will send it again"},
+	}, err
+}
+
+// together are batches; handled is the request of an event that came alone before, about order.
+func (m maker) together(handled request, order string) ([]shot, error) {
+	var bodies [][]byte
+	var orders []string
+	for range 3 {
+		r, order, err := m.marked(webhook.PaymentConfirmed)
+		if err != nil {
+			return nil, err
+		}
+		bodies, orders = append(bodies, r.body), append(orders, order)
+	}
+	batch := func(bodies ...[]byte) (request, error) {
+		body, err := webhook.EncodeBatch(bodies)
+		return m.signed(models.NewID(models.PrefixBatch, m.now), body, m.now, 1), err
+	}
+	first, err := batch(bodies[0], bodies[1])
+	if err != nil {
+		return nil, err
+	}
+	other, err := batch(bodies[1], bodies[0])
+	if err != nil {
+		return nil, err
+	}
+	mixed, err := batch(handled.body, bodies[2])
+	if err != nil {
+		return nil, err
+	}
+	alone, err := webhook.Decode(bodies[1])
+	if err != nil {
+		return nil, err
+	}
+	spoiled, err := m.fresh(webhook.PaymentConfirmed)
+	if err != nil {
+		return nil, err
+	}
+	if spoiled, err = batch(spoiled.body); err != nil {
+		return nil, err
+	}
+	spoil(&spoiled)
+	const member = "events of a batch count again in another one, or alone: dedupe by the id of each event, not by webhook-id"
+	return []shot{
+		{name: "a batch of two new events", want: accept, request: first, marks: orders[:2], why: "the events of a batch do not arrive"},
+		{name: "the same batch, retried with a new timestamp", want: ignore, request: m.again(first), why: "a batch counts twice after a lost answer"},
+		{name: "an event of the batch, alone", want: ignore, request: m.signed(alone.ID, bodies[1], m.now, 2), why: member},
+		{name: "the same events in another batch", want: ignore, request: other, why: member},
+		{name: "a batch of an event that came alone before and a new one", want: accept, request: mixed, marks: orders[2:], kept: order, why: member},
+		{name: "another amount in a batch", want: refuse, request: spoiled, why: "anybody on the way can change the money"},
+	}, nil
 }
 
 // order is a payment whose events arrive in the wrong order.
@@ -147,7 +243,7 @@ func (m maker) order() ([]shot, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, shot{s.name, s.want, s.why, r})
+		out = append(out, shot{name: s.name, want: s.want, why: s.why, request: r})
 	}
 	return out, nil
 }
@@ -183,9 +279,14 @@ func (m maker) accepted() ([]shot, error) {
 		if s.change != nil {
 			s.change(&r)
 		}
-		out = append(out, shot{s.name, s.want, s.why, r})
+		out = append(out, shot{name: s.name, want: s.want, why: s.why, request: r})
 	}
 	return out, nil
+}
+
+// spoil changes the money in a request, and nothing else.
+func spoil(r *request) {
+	r.body = bytes.Replace(r.body, []byte(`"amount_confirmed":"1500000"`), []byte(`"amount_confirmed":"9500000"`), 1)
 }
 
 // refused are forgeries: each differs in one thing from a genuine request that was never sent.
@@ -220,15 +321,19 @@ func (m maker) refused() ([]shot, error) {
 			resign(m.now.Add(-7 * 24 * time.Hour))(r)
 			r.header.Set(webhook.HeaderTimestamp, strconv.FormatInt(m.now.Unix(), 10))
 		}},
-		{"another amount in the body", "anybody on the way can change the money", func(r *request) {
-			r.body = bytes.Replace(r.body, []byte(`"amount_confirmed":"1500000"`), []byte(`"amount_confirmed":"9500000"`), 1)
-		}},
+		{"another amount in the body", "anybody on the way can change the money", spoil},
 		{"one byte more in the body", "the body is not verified byte for byte", func(r *request) { r.body = append(r.body, ' ') }},
 		{"another webhook-id", "duplicates can be given new ids: the id is not part of what you verify", set(webhook.HeaderID, func(*request) string { return models.NewID(models.PrefixEvent, m.now) })},
 		{"a signature cut short", "a prefix of a signature is enough, and can be guessed", signature(func(good string) string { return good[:len(good)-8] })},
 		{"a signature of one character", "a prefix of a signature is enough, and can be guessed", signature(func(good string) string { return good[:4] })},
 		{"an empty signature", "no signature is needed", signature(func(string) string { return "v1," })},
-		{"a signature in hex", "the signature is not compared as the specification says", signature(func(string) string { return "v1," + hex.EncodeToString(make([]byte, 32)) })},
+		{"a signature in hex", "the signature is not compared as the specification says", signature(func(good string) string {
+			raw, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(good, "v1,"))
+			if err != nil {
+				return "v1,"
+			}
+			return "v1," + hex.EncodeToString(raw)
+		})},
 		{"a good signature under a version that does not exist", "versions are ignored", signature(func(good string) string { return "v2," + strings.TrimPrefix(good, "v1,") })},
 		{"a stranger's signature", "anybody can forge: is the signature verified at all?", func(r *request) {
 			id := r.header.Get(webhook.HeaderID)
@@ -240,8 +345,15 @@ func (m maker) refused() ([]shot, error) {
 		}},
 		{"no webhook-timestamp", "leaving a header out switches the check off", func(r *request) { r.header.Del(webhook.HeaderTimestamp); r.header.Del(webhook.HeaderSignature) }},
 		{"no webhook-id", "leaving a header out switches the check off", func(r *request) { r.header.Del(webhook.HeaderID); r.header.Del(webhook.HeaderSignature) }},
-		{"a timestamp that is no number", "a check that fails lets the request in", func(r *request) {
-			r.header.Set(webhook.HeaderTimestamp, m.now.UTC().Format(time.RFC3339))
+		{"the older signature alone", "who leaves the signed time out gets in for ever: insist on webhook-signature", func(r *request) {
+			for _, name := range []string{webhook.HeaderStandardSignature, webhook.HeaderTimestamp, webhook.HeaderID} {
+				r.header.Del(name)
+			}
+		}},
+		{"a timestamp that is no number, well signed", "a check of the time that fails lets the request in", func(r *request) {
+			text := m.now.UTC().Format(time.RFC3339)
+			r.header.Set(webhook.HeaderTimestamp, text)
+			r.header.Set(webhook.HeaderStandardSignature, m.signText(r.header.Get(webhook.HeaderID)+"."+text+".", r.body))
 			r.header.Del(webhook.HeaderSignature)
 		}},
 	} {
@@ -250,7 +362,7 @@ func (m maker) refused() ([]shot, error) {
 			return nil, err
 		}
 		s.change(&r)
-		out = append(out, shot{s.name, refuse, s.why, r})
+		out = append(out, shot{name: s.name, want: refuse, why: s.why, request: r})
 	}
 	return out, nil
 }

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/webhook"
@@ -23,6 +25,7 @@ type Options struct {
 	// EffectURL, unless empty, answers a GET with what the receiver made of its events so far, such as its orders. It is read
 	// after every request: only then can effects be judged.
 	EffectURL string
+	Batches   bool          // fire batches too, for an endpoint that asked for them
 	Timeout   time.Duration // of one request; 0 means 10 s
 	Now       func() time.Time
 }
@@ -31,7 +34,7 @@ type Options struct {
 type Result struct {
 	Name   string `json:"name"`
 	Want   string `json:"want"`
-	Status int    `json:"status"`          // 0 when there was no answer
+	Status int    `json:"status"`          // 0 when there was no answer; of several, that of an accepted one if there is any
 	Effect *bool  `json:"effect"`          // null without an EffectURL
 	OK     bool   `json:"ok"`              // as it should be
 	Why    string `json:"why,omitempty"`   // what it means when it is not
@@ -62,7 +65,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	if o.Timeout <= 0 {
 		o.Timeout = 10 * time.Second
 	}
-	shots, err := maker{secret: o.Secret, now: o.Now().Truncate(time.Second)}.shots()
+	shots, err := maker{secret: o.Secret, now: o.Now().Truncate(time.Second), batches: o.Batches}.shots()
 	if err != nil {
 		return Report{}, err
 	}
@@ -89,31 +92,71 @@ type gun struct {
 	o      Options
 	client *http.Client
 	effect []byte // as it was seen last
+	once   int    // how often an order stands in the effects after its event came once; 0 while that is not known
 }
 
 func (g *gun) fire(ctx context.Context, s shot) (Result, error) {
 	r := Result{Name: s.name, Want: s.want.String()}
 	var err error
-	if r.Status, err = g.post(ctx, s.request); err != nil {
+	if r.Status, err = g.postAll(ctx, s); err != nil {
 		if ctx.Err() != nil {
 			return r, ctx.Err()
 		}
 		r.Error = err.Error()
 	}
+	counted := true
 	if g.o.EffectURL != "" {
 		now, err := g.look(ctx)
 		if err != nil {
 			return r, err
 		}
+		counted = g.counted(s, now)
 		changed := !bytes.Equal(now, g.effect)
 		r.Effect, g.effect = &changed, now
 	}
-	taken := r.Status >= 200 && r.Status < 300
-	r.OK = r.Status != 0 && taken == (s.want != refuse) && (r.Effect == nil || *r.Effect == (s.want == accept))
+	r.OK = err == nil && taken(r.Status) == (s.want != refuse) && (r.Effect == nil || *r.Effect == (s.want == accept)) && counted
 	if !r.OK {
 		r.Why = s.why
 	}
 	return r, nil
+}
+
+// counted reports whether the orders of a shot stand in the effects as often as the first one did after its event, and one that
+// was there before as often as before.
+func (g *gun) counted(s shot, effect []byte) bool {
+	if s.kept != "" && bytes.Count(effect, []byte(s.kept)) != bytes.Count(g.effect, []byte(s.kept)) {
+		return false
+	}
+	for _, mark := range s.marks {
+		n := bytes.Count(effect, []byte(mark))
+		if g.once == 0 {
+			g.once = n
+		}
+		if n > g.once {
+			return false
+		}
+	}
+	return true
+}
+
+func taken(status int) bool { return status >= 200 && status < 300 }
+
+// postAll fires all copies of a shot. The error is that of any without an answer.
+func (g *gun) postAll(ctx context.Context, s shot) (int, error) {
+	if s.copies <= 1 {
+		return g.post(ctx, s.request)
+	}
+	statuses, errs := make([]int, s.copies), make([]error, s.copies)
+	var wg sync.WaitGroup
+	for i := range s.copies {
+		wg.Go(func() { statuses[i], errs[i] = g.post(ctx, s.clone()) })
+	}
+	wg.Wait()
+	status := statuses[0]
+	if i := slices.IndexFunc(statuses, taken); i >= 0 {
+		status = statuses[i]
+	}
+	return status, errors.Join(errs...)
 }
 
 func (g *gun) post(ctx context.Context, r request) (int, error) {

@@ -19,7 +19,14 @@ type orders struct {
 	mu    sync.Mutex
 	ByID  map[string]string
 	seq   map[string]int
-	Sales int
+	Sales []string // orders
+}
+
+// next is the sequence that follows the last one of an event's payment.
+func (o *orders) next(e webhook.Event) int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.seq[e.Data.Payment.ID] + 1
 }
 
 // apply takes an event; careless forgets the order of events.
@@ -35,7 +42,7 @@ func (o *orders) apply(e webhook.Event, careless bool) {
 	}
 	o.seq[p.ID], o.ByID[*p.OrderID] = p.Sequence, p.Status
 	if e.Type == webhook.PaymentConfirmed {
-		o.Sales++
+		o.Sales = append(o.Sales, *p.OrderID)
 	}
 }
 
@@ -62,7 +69,7 @@ func shop(t *testing.T, receiver func(*orders) http.Handler) *httptest.Server {
 // failures names what a receiver got wrong.
 func failures(t *testing.T, secret webhook.Secret, s *httptest.Server, effects bool) []string {
 	t.Helper()
-	o := Options{URL: s.URL + "/hooks", Secret: secret, Now: time.Now}
+	o := Options{URL: s.URL + "/hooks", Secret: secret, Batches: true, Now: time.Now}
 	if effects {
 		o.EffectURL = s.URL + "/orders"
 	}

@@ -55,9 +55,10 @@ func (g *Guard) Claim(ctx context.Context, id string) (webhook.Claim, error) {
 		return webhook.Claim{}, fmt.Errorf("redisguard: %w", err)
 	}
 	token := binary.BigEndian.Uint64(raw[:]) | 1
-	held, err := g.o.Client.SetArgs(ctx, g.o.Prefix+id, strconv.FormatUint(token, 10), redis.SetArgs{Mode: "NX", Get: true, TTL: g.o.ClaimTTL}).Result()
+	mine := strconv.FormatUint(token, 10)
+	held, err := g.o.Client.SetArgs(ctx, g.o.Prefix+id, mine, redis.SetArgs{Mode: "NX", Get: true, TTL: g.o.ClaimTTL}).Result()
 	switch {
-	case errors.Is(err, redis.Nil): // there was none
+	case errors.Is(err, redis.Nil), err == nil && held == mine: // there was none; or the client asked again after a lost answer
 		return webhook.Claim{ID: id, State: webhook.ClaimWon, Token: token}, nil
 	case err != nil:
 		return webhook.Claim{}, fmt.Errorf("redisguard: claim: %w", err)
@@ -69,7 +70,10 @@ func (g *Guard) Claim(ctx context.Context, id string) (webhook.Claim, error) {
 
 // Commit records the id as handled.
 func (g *Guard) Commit(ctx context.Context, c webhook.Claim) error {
-	return g.o.Client.Set(ctx, g.o.Prefix+c.ID, done, g.o.TTL).Err()
+	if err := g.o.Client.Set(ctx, g.o.Prefix+c.ID, done, g.o.TTL).Err(); err != nil {
+		return fmt.Errorf("redisguard: commit: %w", err)
+	}
+	return nil
 }
 
 // release deletes a claim if it is still the caller's.
@@ -77,5 +81,8 @@ var release = redis.NewScript(`if redis.call("GET", KEYS[1]) == ARGV[1] then ret
 
 // Release gives the id back, unless the claim ran out and it is another's.
 func (g *Guard) Release(ctx context.Context, c webhook.Claim) error {
-	return release.Run(ctx, g.o.Client, []string{g.o.Prefix + c.ID}, strconv.FormatUint(c.Token, 10)).Err()
+	if err := release.Run(ctx, g.o.Client, []string{g.o.Prefix + c.ID}, strconv.FormatUint(c.Token, 10)).Err(); err != nil {
+		return fmt.Errorf("redisguard: release: %w", err)
+	}
+	return nil
 }

@@ -40,7 +40,7 @@ type Options struct {
 // Guard is a [webhook.Guard] over the table of [Schema].
 type Guard struct {
 	Options
-	insert, take, state, commit, release, forget string
+	insert, take, state, finish, commit, release, forget string
 }
 
 // New checks the options; the table has to be there.
@@ -65,23 +65,46 @@ func New(o Options) (*Guard, error) {
 		Options: o,
 		insert:  "INSERT INTO webhook_events (id, token, ends) VALUES (" + p(1) + ", " + p(2) + ", " + p(3) + ")",
 		take:    "UPDATE webhook_events SET token = " + p(1) + ", ends = " + p(2) + " WHERE id = " + p(3) + " AND ends <= " + p(4),
-		state:   "SELECT token FROM webhook_events WHERE id = " + p(1),
+		state:   "SELECT token, ends FROM webhook_events WHERE id = " + p(1),
+		finish:  "UPDATE webhook_events SET token = 0, ends = " + p(1) + " WHERE id = " + p(2) + " AND token = " + p(3),
 		commit:  "UPDATE webhook_events SET token = 0, ends = " + p(1) + " WHERE id = " + p(2),
 		release: "DELETE FROM webhook_events WHERE id = " + p(1) + " AND token = " + p(2),
 		forget:  "DELETE FROM webhook_events WHERE ends <= " + p(1),
 	}, nil
 }
 
+// ErrClaimed is returned by [Guard.Insert] for an id that somebody holds by [Guard.Claim] and may yet fail to handle: roll
+// back, and let the event come again.
+var ErrClaimed = errors.New("sqlguard: another request is handling the event")
+
 // Insert records an id as handled, as part of the caller's own transaction, and reports whether it was new. With it a
-// receiver needs no claims: effect and id are committed together or not at all.
+// receiver needs no claims: effect and id are committed together or not at all. Of two transactions that insert one id at
+// once, the second fails or waits for the first, as the database does it: roll back on an error, and let the event come again.
 func (g *Guard) Insert(ctx context.Context, tx *sql.Tx, id string) (bool, error) {
-	var token int64
-	err := tx.QueryRowContext(ctx, g.state, id).Scan(&token)
-	if !errors.Is(err, sql.ErrNoRows) {
-		return false, err
+	now := g.Now()
+	ends := now.Add(g.TTL).UnixMilli()
+	var token, claimedUntil int64
+	switch err := tx.QueryRowContext(ctx, g.state, id).Scan(&token, &claimedUntil); {
+	case errors.Is(err, sql.ErrNoRows):
+		if _, err := tx.ExecContext(ctx, g.insert, id, 0, ends); err != nil {
+			return false, fmt.Errorf("sqlguard: insert: %w", err)
+		}
+		return true, nil
+	case err != nil:
+		return false, fmt.Errorf("sqlguard: insert: %w", err)
+	case token == 0:
+		return false, nil
+	case claimedUntil > now.UnixMilli():
+		return false, ErrClaimed
 	}
-	_, err = tx.ExecContext(ctx, g.insert, id, 0, g.Now().Add(g.TTL).UnixMilli()) // two at once: the second one's fails, and is retried
-	return err == nil, err
+	res, err := tx.ExecContext(ctx, g.finish, ends, id, token) // a claim that nobody finished
+	if err != nil {
+		return false, fmt.Errorf("sqlguard: insert: %w", err)
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return false, errors.Join(ErrClaimed, err)
+	}
+	return true, nil
 }
 
 // Claim takes id unless it is taken or done.
@@ -105,8 +128,8 @@ func (g *Guard) Claim(ctx context.Context, id string) (webhook.Claim, error) {
 	if n, err := res.RowsAffected(); err != nil || n == 1 {
 		return won, err
 	}
-	var held int64
-	switch err := g.DB.QueryRowContext(ctx, g.state, id).Scan(&held); {
+	var held, until int64
+	switch err := g.DB.QueryRowContext(ctx, g.state, id).Scan(&held, &until); {
 	case errors.Is(err, sql.ErrNoRows): // released since: let it come again
 		return webhook.Claim{}, fmt.Errorf("sqlguard: claim: %w", insertErr)
 	case err != nil:
@@ -127,8 +150,16 @@ func (g *Guard) Commit(ctx context.Context, c webhook.Claim) error {
 	if n, err := res.RowsAffected(); err != nil || n == 1 {
 		return err
 	}
-	_, err = g.DB.ExecContext(ctx, g.insert, c.ID, 0, ends) // forgotten meanwhile
-	return err
+	if _, err = g.DB.ExecContext(ctx, g.insert, c.ID, 0, ends); err == nil { // the claim ran out and was dropped
+		return nil
+	}
+	res, again := g.DB.ExecContext(ctx, g.commit, ends, c.ID) // claimed by another since
+	if again == nil {
+		if n, _ := res.RowsAffected(); n == 1 {
+			return nil
+		}
+	}
+	return fmt.Errorf("sqlguard: commit: %w", errors.Join(err, again))
 }
 
 // Release gives the id back, unless the claim ran out and it is another's.
@@ -136,8 +167,10 @@ func (g *Guard) Release(ctx context.Context, c webhook.Claim) error {
 	if c.Token == 0 {
 		return nil
 	}
-	_, err := g.DB.ExecContext(ctx, g.release, c.ID, int64(c.Token))
-	return err
+	if _, err := g.DB.ExecContext(ctx, g.release, c.ID, int64(c.Token)); err != nil {
+		return fmt.Errorf("sqlguard: release: %w", err)
+	}
+	return nil
 }
 
 // Forget drops what is older than TTL, and returns how many ids that were. Call it now and then.

@@ -3,7 +3,11 @@ package sqlguard_test
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"fmt"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -96,6 +100,112 @@ func TestInsert(t *testing.T) {
 		}
 		if c, err := g.Claim(t.Context(), "evt_1"); err != nil || c.State != webhook.ClaimDone {
 			t.Errorf("%+v, %v", c, err)
+		}
+	})
+}
+
+// TestInsertBesideClaims: an id that is claimed is not taken for handled, and a claim of a process that died gives it free.
+func TestInsertBesideClaims(t *testing.T) {
+	each(t, func(t *testing.T, db *sql.DB, p sqlguard.Placeholders) {
+		now := time.Now()
+		g, err := sqlguard.New(sqlguard.Options{DB: db, Placeholders: p, Now: func() time.Time { return now }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		claim, err := g.Claim(t.Context(), "evt_1")
+		if err != nil || claim.State != webhook.ClaimWon {
+			t.Fatalf("%+v, %v", claim, err)
+		}
+		insert := func() (fresh bool, err error) {
+			t.Helper()
+			tx, err := db.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if fresh, err = g.Insert(t.Context(), tx, "evt_1"); err != nil {
+				return fresh, errors.Join(err, tx.Rollback())
+			}
+			return fresh, tx.Commit()
+		}
+		if fresh, err := insert(); fresh || !errors.Is(err, sqlguard.ErrClaimed) {
+			t.Fatalf("while it is claimed: %v, %v", fresh, err)
+		}
+		now = now.Add(webhook.DefaultClaimTTL)
+		if fresh, err := insert(); !fresh || err != nil {
+			t.Fatalf("after the claim ran out: %v, %v", fresh, err)
+		}
+		if err := g.Release(t.Context(), claim); err != nil {
+			t.Fatal(err)
+		}
+		if fresh, err := insert(); fresh || err != nil {
+			t.Fatalf("handled: %v, %v", fresh, err)
+		}
+		// A handler that outlived its claim, which was dropped and taken anew, still records what it did.
+		if claim, err = g.Claim(t.Context(), "evt_2"); err != nil {
+			t.Fatal(err)
+		}
+		now = now.Add(webhook.DefaultClaimTTL)
+		if n, err := g.Forget(t.Context()); err != nil || n != 1 {
+			t.Fatalf("%d, %v", n, err)
+		}
+		if err := g.Commit(t.Context(), claim); err != nil {
+			t.Fatal(err)
+		}
+		if again, err := g.Claim(t.Context(), "evt_2"); err != nil || again.State != webhook.ClaimDone {
+			t.Fatalf("%+v, %v", again, err)
+		}
+	})
+}
+
+// TestInsertAtOnce: however many copies of an event come at once, and whichever of them fail, its effect is there once.
+func TestInsertAtOnce(t *testing.T) {
+	each(t, func(t *testing.T, db *sql.DB, p sqlguard.Placeholders) {
+		g, err := sqlguard.New(sqlguard.Options{DB: db, Placeholders: p})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.Exec("CREATE TABLE effects (event VARCHAR(64) NOT NULL)"); err != nil {
+			t.Fatal(err)
+		}
+		handle := func(id string) error {
+			tx, err := db.BeginTx(t.Context(), nil)
+			if err != nil {
+				return err
+			}
+			defer tx.Rollback()
+			fresh, err := g.Insert(t.Context(), tx, id)
+			if err != nil || !fresh {
+				return err
+			}
+			if _, err := tx.ExecContext(t.Context(), "INSERT INTO effects VALUES ("+p(1)+")", id); err != nil {
+				return err
+			}
+			return tx.Commit()
+		}
+		const events, copies = 5, 8
+		var done [events]atomic.Int32
+		var wg sync.WaitGroup
+		for range copies {
+			wg.Go(func() {
+				for i := range events {
+					if handle(fmt.Sprintf("evt_%d", i)) == nil {
+						done[i].Add(1)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		var total, distinct int
+		if err := db.QueryRow("SELECT COUNT(*), COUNT(DISTINCT event) FROM effects").Scan(&total, &distinct); err != nil {
+			t.Fatal(err)
+		}
+		if total != events || distinct != events {
+			t.Errorf("%d effects of %d events, want %d of %d", total, distinct, events, events)
+		}
+		for i := range done {
+			if done[i].Load() == 0 {
+				t.Errorf("event %d was answered with a failure alone", i)
+			}
 		}
 	})
 }
