@@ -10,6 +10,7 @@ import (
 
 	"github.com/ctrip-gateway/ctrip/internal/ops"
 	"github.com/ctrip-gateway/ctrip/internal/proof"
+	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
 func (sh *shell) delivery() *cobra.Command {
@@ -53,7 +54,6 @@ type evidenceVerdict struct {
 	Problem    string `json:"problem,omitempty"`
 	KeyID      string `json:"kid"`
 	PublicKey  string `json:"public_key"`
-	Trusted    bool   `json:"trusted"` // the key is among those that were given
 	MessageID  string `json:"message_id"`
 	Endpoint   string `json:"endpoint_id"`
 	Deliveries int    `json:"deliveries"`
@@ -64,13 +64,17 @@ type evidenceVerdict struct {
 
 func (sh *shell) deliveryCheck() *cobra.Command {
 	var keySet string
+	var pinned []string
 	c := &cobra.Command{
 		Use: "check FILE", Short: "Check exported evidence, offline", Args: cobra.ExactArgs(1),
 		Long: `Check a document that "delivery evidence" wrote: its seal, the digest of the bytes that were sent, and the hashes of the audit
-lines. Exits with 1 when a byte was changed. Needs no settings and no network.
+lines. Exits with 1 when a byte was changed, or another key sealed it. Needs no settings and no network.
 
-Whether the seal is the gateway's depends on its key: give the JSON of /.well-known/webhook-keys.json that you kept. The audit
-head can be held against the gateway's own log later, with "ctripctl audit list --from SEQ".`,
+All of it rests on the gateway's public key, which you have to have from the gateway itself, not from the document: the JSON of
+/.well-known/webhook-keys.json that you kept, or a key (whpk_…) that you wrote down. A key that signs no more is not published
+any more; the gateway's audit log names each since it was made (signing_key.created, signing_key.rotated). The audit head can be
+held against that log later, with "ctripctl audit list --from SEQ".`,
+		Example: "  ctripctl delivery check evidence.json --keys-file keys.json\n  ctripctl delivery check evidence.json --public-key whpk_…",
 		RunE: sh.do(func(_ context.Context, args []string) error {
 			if err := onlyOneStdin(args[0], keySet); err != nil {
 				return err
@@ -83,8 +87,15 @@ head can be held against the gateway's own log later, with "ctripctl audit list 
 			if err != nil {
 				return err
 			}
+			for _, text := range pinned {
+				key, err := webhook.ParsePublicKey(text)
+				if err != nil {
+					return misused("--public-key: %v", err)
+				}
+				keys = append(keys, key)
+			}
 			e, seal, err := proof.Open(document, keys...)
-			v := evidenceVerdict{OK: err == nil, KeyID: seal.KeyID, PublicKey: seal.PublicKey, Trusted: err == nil && len(keys) > 0}
+			v := evidenceVerdict{OK: err == nil, KeyID: seal.KeyID, PublicKey: seal.PublicKey}
 			if err != nil {
 				v.Problem = err.Error()
 			} else {
@@ -95,6 +106,8 @@ head can be held against the gateway's own log later, with "ctripctl audit list 
 		}),
 	}
 	c.Flags().StringVar(&keySet, "keys-file", "", "file with the JSON of /.well-known/webhook-keys.json")
+	c.Flags().StringArrayVar(&pinned, "public-key", nil, "public key of the gateway, whpk_…; may be repeated")
+	c.MarkFlagsOneRequired("keys-file", "public-key")
 	return c
 }
 
@@ -103,11 +116,7 @@ func (sh *shell) sayEvidence(v evidenceVerdict) error {
 		if !v.OK {
 			return sh.facts("", "unchanged", "no", "problem", v.Problem)
 		}
-		note := ""
-		if !v.Trusted {
-			note = "The document is whole. Whether this key is the gateway's is for you to know: give its key set with --keys-file."
-		}
-		return sh.facts(note, "unchanged", "yes", "sealed by", v.KeyID+" "+v.PublicKey, "message", v.MessageID, "endpoint", v.Endpoint,
+		return sh.facts("", "unchanged", "yes", "sealed by", v.KeyID+" "+v.PublicKey, "message", v.MessageID, "endpoint", v.Endpoint,
 			"deliveries", fmt.Sprint(v.Deliveries), "attempts", fmt.Sprint(v.Attempts), "audit lines", fmt.Sprint(v.AuditLines), "audit head", v.AuditHead)
 	})
 	if err == nil && !v.OK {

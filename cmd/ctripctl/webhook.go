@@ -96,8 +96,9 @@ A saved request is header lines, an empty line and the raw body, as in an HTTP m
 receiver must refuse the request. Needs no settings and no network.
 
 With --rpc every transfer in the request is then held against a node of your choice: that the transaction succeeded, in this
-block, that the node still has this block, and that this amount of this asset went to the payment's address. Exits with 1 when
-the node contradicts.`,
+block, that the node still has this block, and that this amount of this asset went from this sender to the payment's address; and
+what was received and confirmed against their sum. What no receipt can tell, such as money that a contract passed on, is called
+unprovable. Exits with 1 when the node contradicts, is of another chain or does not answer.`,
 		Example: `  ctripctl webhook verify --secret-file secret.txt --request saved.http
   ctripctl webhook verify --secret-file old.txt --secret-file new.txt --headers headers.txt --body body.json --at 2026-11-23T10:00:05Z
   ctripctl webhook verify --secret-file secret.txt --request saved.http --rpc https://ethereum.example`,

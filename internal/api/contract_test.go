@@ -4,7 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http/httptest"
-	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -17,7 +17,7 @@ func (c *counter) keepsContract(method, target string, w *httptest.ResponseRecor
 	path, _, _ := strings.Cut(target, "?")
 	for route, op := range c.spec.operations {
 		m, pattern, _ := strings.Cut(route, " ")
-		if m != method || !regexp.MustCompile("^"+strings.ReplaceAll(pattern, ":id", "[^/]+")+"$").MatchString(path) {
+		if m != method || !slices.EqualFunc(strings.Split(pattern, "/"), strings.Split(path, "/"), func(p, s string) bool { return p == s || p == ":id" && s != "" }) {
 			continue
 		}
 		err := openapi3filter.ValidateResponse(context.Background(), &openapi3filter.ResponseValidationInput{

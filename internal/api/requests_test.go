@@ -1,25 +1,32 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 
+	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
+	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// stranger is a second merchant, whose things no answer to the first one may show.
+// stranger is a second merchant, whose things no answer to the first one may show, and no request of his may change.
 type stranger struct {
+	key   string
 	ids   map[string]string // by resource
 	marks []string          // texts that stand in his rows alone
+	rows  string            // his things, as they were after the last request of somebody who may change them
 }
 
 // fuzzedCounter is the server that every fuzzed request goes to, with what the requests are made of.
@@ -28,6 +35,8 @@ type fuzzedCounter struct {
 	routes     []string
 	merchantID string            // who asks
 	key        string            // his
+	worked     int               // deliveries
+	changed    int               // requests that changed something
 	mine       map[string]string // his things, by resource
 	other      stranger
 }
@@ -35,20 +44,56 @@ type fuzzedCounter struct {
 func newFuzzedCounter(t testing.TB) *fuzzedCounter {
 	t.Helper()
 	c := newCounter(t, storetest.SQLite(t), func(o *Options) { o.Limits.Rate, o.Limits.Burst = 1e9, 1e9 })
-	f := &fuzzedCounter{counter: c}
-	for route, op := range c.spec.operations {
-		if op.id != "testWebhookEndpoint" { // it waits for a worker, and none runs here
-			f.routes = append(f.routes, route)
-		}
-	}
-	slices.Sort(f.routes)
+	f := &fuzzedCounter{counter: c, routes: slices.Sorted(maps.Keys(c.spec.operations))}
+	c.store.OnCommit(f.work)
 	f.merchantID, f.key = c.merchant(t, "a", false)
 	f.mine = f.things(t, f.key, "mine")
 	otherID, theirs := c.merchant(t, "b", false)
 	f.other.ids = f.things(t, theirs, "strangers-mark")
 	f.other.ids["merchants"] = otherID
 	f.other.marks = append(slices.Collect(maps.Values(f.other.ids)), "strangers-mark")
+	f.other.key = theirs
+	f.other.rows = f.strangersRows()
 	return f
+}
+
+// work is a worker that answers for the receivers: delivered, failed and dead in turn.
+func (f *fuzzedCounter) work(ds []models.Delivery) {
+	for _, d := range ds {
+		v := store.Verdict{RequestJSON: "{}", ResponseJSON: "{}", Before: d.Attempts, At: testNow(), NextAttemptAt: testNow().Add(time.Hour)}
+		v.Attempt = models.Attempt{
+			ID: models.NewID(models.PrefixAttempt, testNow()), DeliveryID: d.ID, EventID: d.EventID, EndpointID: d.EndpointID, MerchantID: d.MerchantID,
+			Number: d.Attempts + 1, Generation: d.Generation, Class: "server_error", StatusCode: 500, StartedAt: testNow(),
+		}
+		switch f.worked++; f.worked % 3 {
+		case 0:
+			v.State, v.Class, v.StatusCode = models.DeliveryDelivered, "delivered", 200
+		case 1:
+			v.State = models.DeliveryPending
+		case 2:
+			v.State, v.DeadReason = models.DeliveryDead, "attempts exhausted"
+		}
+		if _, err := f.store.Record(context.Background(), []store.Verdict{v}); err != nil {
+			f.t.Errorf("record: %v", err)
+		}
+	}
+}
+
+// strangersRows are the things of the second merchant as he sees them, but for when his key was last used.
+func (f *fuzzedCounter) strangersRows() string {
+	var all strings.Builder
+	paths := []string{"webhook_endpoints", "payments?limit=100", "deliveries?limit=100", "events?limit=100", "merchant"}
+	for _, resource := range []string{"webhook_endpoints", "payments", "deliveries", "events", "replays"} {
+		paths = append(paths, resource+"/"+f.other.ids[resource])
+	}
+	for _, path := range paths {
+		w := ask(f.counter, "GET", "/api/v1/"+path, "", "Authorization", "Bearer "+f.other.key)
+		if w.Code == http.StatusTooManyRequests {
+			return "" // the operator gave him a limit
+		}
+		all.WriteString(w.Body.String())
+	}
+	return all.String()
 }
 
 // things makes one of everything that a merchant can have.
@@ -135,12 +180,34 @@ func (d *dice) value(s *openapi3.Schema, depth int) any {
 	return pick(d, "ethereum", "native", "1", "0.5", "payment.confirmed", "*", "https://shop.example/hooks", strings.Repeat("a", d.n(300)), "mine", "10.0.0.0/8")
 }
 
+// good are values that a field of that name is accepted with.
+var good = map[string][]any{
+	"chain": {"ethereum"}, "asset": {"native", "USDC", usdc, "ETH"}, "amount": {"1", "1500000", max256}, "amount_decimal": {"1", "0.5", "0.000001"},
+	"order_id": {"A-17", "<&>", "支付", "mine"}, "metadata": {map[string]any{"cart": "9"}, map[string]any{}}, "redirect_url": {"https://shop.example/thanks"},
+	"url": {"https://shop.example/mine", "https://shop.example:443/hooks?a=b"}, "events": {[]any{"*"}, []any{"payment.*"}, []any{"payment.confirmed", "endpoint.disabled"}},
+	"headers": {map[string]any{"X-Shop": "9"}}, "secret": {"whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", "a-secret-of-our-own-32-bytes-long"},
+	"ca_pem": {nil}, "client_cert": {nil}, "spki_pins": {[]any{}}, "event_type": {"payment.confirmed", "webhook.test"}, "sign_with": {"current"},
+	"scopes": {[]any{"payments:read"}, []any{"webhooks:read", "webhooks:write"}}, "expires_at": {"2036-11-23T10:00:00Z"},
+	"created_after": {"2020-11-23T10:00:00Z"}, "created_before": {"2036-11-23T10:00:00Z"},
+}
+
+// named is a good value of a field two times in three, where one is known.
+func (d *dice) named(name string, s *openapi3.Schema, depth int) any {
+	if from := good[name]; from != nil && !d.one(3) {
+		return pick(d, from...)
+	}
+	return d.value(s, depth)
+}
+
 func (d *dice) object(s *openapi3.Schema, depth int) map[string]any {
 	o := make(map[string]any)
 	for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
 		if (slices.Contains(s.Required, name) && !d.one(15)) || d.one(2) {
-			o[name] = d.value(s.Properties[name].Value, depth+1)
+			o[name] = d.named(name, s.Properties[name].Value, depth+1)
 		}
+	}
+	if o["amount"] != nil && o["amount_decimal"] != nil && !d.one(10) { // one of them is asked for
+		delete(o, pick(d, "amount", "amount_decimal"))
 	}
 	if more := s.AdditionalProperties.Schema; more != nil {
 		for i := range d.n(4) {
@@ -155,9 +222,12 @@ func (d *dice) object(s *openapi3.Schema, depth int) map[string]any {
 
 // request is one that the dice made of an operation.
 type request struct {
-	method, target, body, idempotencyKey string
-	operator                             bool
+	route, method, target, body, idempotencyKey string
+	operator                                    bool
 }
+
+// filters are the query parameters that hold an id, by resource.
+var filters = map[string]string{"payment_id": "payments", "event_id": "events", "after": "events", "endpoint_id": "webhook_endpoints"}
 
 func (f *fuzzedCounter) request(d *dice) request {
 	method, path, _ := strings.Cut(pick(d, f.routes...), " ")
@@ -173,13 +243,17 @@ func (f *fuzzedCounter) request(d *dice) request {
 	query := make(url.Values)
 	for _, name := range slices.Sorted(maps.Keys(op.query)) {
 		if d.one(3) {
-			query.Set(name, pick(d, fmt.Sprint(d.value(op.query[name].Schema.Value, 0)), f.other.ids["payments"], f.other.ids["events"], f.other.ids["webhook_endpoints"]))
+			value := fmt.Sprint(d.named(name, op.query[name].Schema.Value, 0))
+			if resource := filters[name]; resource != "" {
+				value = pick(d, value, f.mine[resource], f.mine[resource], f.other.ids[resource])
+			}
+			query.Set(name, value)
 		}
 	}
 	if d.one(20) {
 		query.Set("unknown", fmt.Sprint(d.odd()))
 	}
-	r := request{method: method, target: strings.Replace(path, ":id", url.PathEscape(id), 1), operator: forOperator(op.scopes) && !d.one(10)}
+	r := request{route: method + " " + path, method: method, target: strings.Replace(path, ":id", url.PathEscape(id), 1), operator: forOperator(op.scopes) && !d.one(10)}
 	if len(query) > 0 {
 		r.target += "?" + query.Encode()
 	}
@@ -208,32 +282,60 @@ func FuzzRequests(f *testing.F) {
 	}
 	c := newFuzzedCounter(f)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		c.t = t
 		d := newDice(b)
 		for range 1 + d.n(6) {
-			r := c.request(d)
-			var headers []string
-			if r.idempotencyKey != "" {
-				headers = append(headers, "Idempotency-Key", r.idempotencyKey)
-			}
-			key := c.key
-			if r.operator {
-				key = operatorToken
-			}
-			w := c.ask(key, r.method, r.target, r.body, headers...)
-			if w.Code >= 500 {
-				t.Errorf("%s %s %.300s: %d %s", r.method, r.target, r.body, w.Code, w.Body)
-			}
-			for _, mark := range c.other.marks {
-				if !r.operator && strings.Contains(w.Body.String(), mark) && !strings.Contains(r.target+r.body, mark) {
-					t.Errorf("%s %s %.300s shows %s of another merchant: %s", r.method, r.target, r.body, mark, w.Body)
-				}
-			}
-			if r.method == http.MethodDelete && w.Code == http.StatusNoContent {
-				c.renew(t)
-			}
+			c.send(t, c.request(d))
 		}
 	})
+}
+
+// send asks for one thing and holds the answer, and what became of the second merchant's rows, against what is allowed.
+func (f *fuzzedCounter) send(t testing.TB, r request) *httptest.ResponseRecorder {
+	t.Helper()
+	f.t = t
+	var headers []string
+	if r.idempotencyKey != "" {
+		headers = append(headers, "Idempotency-Key", r.idempotencyKey)
+	}
+	key := f.key
+	if r.operator {
+		key = operatorToken
+	}
+	w := f.ask(key, r.method, r.target, r.body, headers...)
+	if w.Code >= 500 {
+		t.Errorf("%s %s %.300s: %d %s", r.method, r.target, r.body, w.Code, w.Body)
+	}
+	for _, mark := range f.other.marks {
+		if !r.operator && strings.Contains(w.Body.String(), mark) && !strings.Contains(r.target+r.body, mark) {
+			t.Errorf("%s %s %.300s shows %s of another merchant: %s", r.method, r.target, r.body, mark, w.Body)
+		}
+	}
+	if r.method != http.MethodGet && w.Code < 300 {
+		now := f.strangersRows()
+		if !r.operator && now != f.other.rows && now != "" && f.other.rows != "" {
+			t.Errorf("%s %s %.300s: %d, and the rows of another merchant were\n%s\nand are\n%s", r.method, r.target, r.body, w.Code, f.other.rows, now)
+		}
+		f.other.rows = now
+		if f.changed++; f.changed%300 == 0 {
+			f.tidy(t)
+		}
+		f.renew(t)
+	}
+	return w
+}
+
+// tidy takes most of the first merchant's things away, so that a long run does not end at his limits.
+func (f *fuzzedCounter) tidy(t testing.TB) {
+	t.Helper()
+	for _, e := range decoded[WebhookEndpointList](t, f.ask(f.key, "GET", "/api/v1/webhook_endpoints?limit=100", ""), http.StatusOK).Data {
+		f.ask(f.key, "DELETE", "/api/v1/webhook_endpoints/"+e.ID, "")
+	}
+	for _, p := range decoded[PaymentList](t, f.ask(f.key, "GET", "/api/v1/payments?status=pending&limit=100", ""), http.StatusOK).Data {
+		f.ask(f.key, "POST", "/api/v1/payments/"+p.ID+"/cancel", "")
+	}
+	for _, k := range decoded[APIKeyList](t, f.ask(f.key, "GET", "/api/v1/api_keys?limit=100", ""), http.StatusOK).Data {
+		f.ask(f.key, "DELETE", "/api/v1/api_keys/"+k.ID, "") // the last one is his own
+	}
 }
 
 // renew gives the merchant who asks new things, when one of his was deleted.
@@ -241,9 +343,18 @@ func (f *fuzzedCounter) renew(t testing.TB) {
 	t.Helper()
 	if w := f.ask(f.key, "GET", "/api/v1/merchant", ""); w.Code != http.StatusOK { // it was his key
 		f.key = f.counter.key(t, f.merchantID, false)
+		f.mine["api_keys"] = decoded[APIKeyList](t, f.ask(f.key, "GET", "/api/v1/api_keys", ""), http.StatusOK).Data[0].ID
 	}
 	if w := f.ask(f.key, "GET", "/api/v1/webhook_endpoints/"+f.mine["webhook_endpoints"], ""); w.Code == http.StatusNotFound {
-		e := decoded[WebhookEndpoint](t, f.ask(f.key, "POST", "/api/v1/webhook_endpoints", `{"url":"https://shop.example/mine"}`), http.StatusCreated)
-		f.mine["webhook_endpoints"] = e.ID
+		w = f.ask(f.key, "POST", "/api/v1/webhook_endpoints", `{"url":"https://shop.example/mine"}`)
+		if w.Code == http.StatusCreated { // he may have as many as he can
+			f.mine["webhook_endpoints"] = decoded[WebhookEndpoint](t, w, http.StatusCreated).ID
+		}
+	}
+	p := f.ask(f.key, "GET", "/api/v1/payments/"+f.mine["payments"], "")
+	if p.Code == http.StatusOK && decoded[Payment](t, p, http.StatusOK).Status != "pending" {
+		if p = f.ask(f.key, "POST", "/api/v1/payments", `{"chain":"ethereum","asset":"native","amount":"1"}`); p.Code == http.StatusCreated {
+			f.mine["payments"] = decoded[Payment](t, p, http.StatusCreated).ID
+		}
 	}
 }

@@ -39,8 +39,13 @@ func (s *Service) ensureSigningKey(ctx context.Context, tx *store.Tx) error {
 	if err != nil || len(have) > 0 {
 		return err
 	}
-	_, _, err = s.insertSigningKey(ctx, tx, 1, s.now()) // another process may be first, which is as good
-	return err
+	row, made, err := s.insertSigningKey(ctx, tx, 1, s.now())
+	if err != nil || !made { // another process may be first, which is as good
+		return err
+	}
+	return tx.Audit(ctx, models.AuditEntry{
+		At: row.CreatedAt, Actor: System.Actor, Action: "signing_key.created", Subject: row.ID, Detail: map[string]string{"public_key": row.PublicKey},
+	})
 }
 
 func (s *Service) insertSigningKey(ctx context.Context, tx *store.Tx, generation int, activeFrom time.Time) (models.SigningKey, bool, error) {
@@ -60,7 +65,7 @@ func (s *Service) insertSigningKey(ctx context.Context, tx *store.Tx, generation
 }
 
 // RotateSigningKey publishes another key of the gateway's own, which signs after publishAhead; what signed until then signs
-// on beside it for overlap. A key that was waiting to sign is replaced.
+// on beside it for overlap. A key that was waiting to sign is replaced, and what signs now goes on until the new one does.
 func (s *Service) RotateSigningKey(ctx context.Context, tx *store.Tx, by By, publishAhead, overlap time.Duration) (models.SigningKey, error) {
 	var faults Faults
 	for field, d := range map[string]time.Duration{"publish_ahead": publishAhead, "overlap": overlap} {
@@ -87,12 +92,16 @@ func (s *Service) RotateSigningKey(ctx context.Context, tx *store.Tx, by By, pub
 	if err != nil {
 		return row, err
 	}
+	newest := true // of those that sign
 	for _, k := range have {
 		end := activeFrom.Add(overlap)
+		moves := k.ExpiresAt == nil || k.ExpiresAt.After(end)
 		if k.ActiveFrom.After(now) {
 			end = now
+		} else if newest { // signs on until then, also where its end was that of a wait which is over now
+			newest, moves = false, true
 		}
-		if k.ExpiresAt == nil || k.ExpiresAt.After(end) {
+		if moves {
 			if err := tx.EndSigningKey(ctx, k.ID, end); err != nil {
 				return row, err
 			}
@@ -100,7 +109,7 @@ func (s *Service) RotateSigningKey(ctx context.Context, tx *store.Tx, by By, pub
 	}
 	return row, tx.Audit(ctx, models.AuditEntry{
 		At: now, Actor: by.Actor, IP: by.IP, Action: "signing_key.rotated", Subject: row.ID,
-		Detail: map[string]string{"active_from": activeFrom.Format(time.RFC3339), "overlap": overlap.String()},
+		Detail: map[string]string{"active_from": activeFrom.Format(time.RFC3339), "overlap": overlap.String(), "public_key": row.PublicKey},
 	})
 }
 

@@ -111,6 +111,18 @@ func TestSigningKeysRotate(t *testing.T) {
 		if keys := publicKeys(t, w); len(keys) != 2 {
 			t.Fatalf("%d keys: the one that waited should be gone", len(keys))
 		}
+		for range 8 { // and nobody was without one meanwhile
+			if err := byKeys(send(e), publicKeys(t, w)); err != nil {
+				t.Fatal(err)
+			}
+			clock.Advance(30 * time.Minute)
+		}
+		if keys := publicKeys(t, w); len(keys) != 1 {
+			t.Fatalf("%d keys after all", len(keys))
+		}
+		if _, err := s.VerifyAudit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		var faults delivery.Faults
 		err := s.InTx(t.Context(), func(tx *store.Tx) error {
 			_, err := w.Service.RotateSigningKey(t.Context(), tx, delivery.System, -1, 31*24*time.Hour)

@@ -16,6 +16,7 @@ import (
 type Receipt struct {
 	Block chain.Ref
 	OK    bool           // its status is 1
+	From  chain.Address  // who signed the transaction
 	To    *chain.Address // nil when it creates a contract
 	Value *big.Int       // of the chain's own coin
 	Logs  []chain.Log    // ERC-20 transfers, of any contract
@@ -32,6 +33,7 @@ func (p *Pool) Receipt(ctx context.Context, tx chain.Hash) (out Receipt, err err
 		var t *struct {
 			Hash      *common.Hash    `json:"hash"`
 			BlockHash *common.Hash    `json:"blockHash"`
+			From      *common.Address `json:"from"`
 			To        *common.Address `json:"to"`
 			Value     *hexutil.Big    `json:"value"`
 		}
@@ -48,10 +50,11 @@ func (p *Pool) Receipt(ctx context.Context, tx chain.Hash) (out Receipt, err err
 		if err := r.belongs(common.Hash(tx), block); err != nil {
 			return err
 		}
-		if r.Status == nil || *r.Status > 1 || t.Hash == nil || *t.Hash != common.Hash(tx) || t.BlockHash == nil || *t.BlockHash != *r.BlockHash || t.Value == nil {
+		if r.Status == nil || *r.Status > 1 || t.Hash == nil || *t.Hash != common.Hash(tx) || t.BlockHash == nil || *t.BlockHash != *r.BlockHash ||
+			t.From == nil || t.Value == nil {
 			return fmt.Errorf("%w: transaction %s and its receipt", ErrInconsistent, tx.Hex())
 		}
-		out = Receipt{Block: chain.Ref{Number: uint64(*r.Number), Hash: block}, OK: *r.Status == 1, Value: t.Value.ToInt()}
+		out = Receipt{Block: chain.Ref{Number: uint64(*r.Number), Hash: block}, OK: *r.Status == 1, From: chain.Address(*t.From), Value: t.Value.ToInt()}
 		if t.To != nil {
 			to := chain.Address(*t.To)
 			out.To = &to

@@ -15,7 +15,7 @@ import (
 func (v *Verdict) Prove(ctx context.Context, url string) error {
 	v.Transfers = []proof.TransferVerdict{}
 	for _, e := range v.events {
-		if p := e.Data.Payment; p == nil || len(p.Transfers) == 0 && e.Data.Misdirected == nil {
+		if e.Data.Payment == nil {
 			continue
 		}
 		found, err := proveEvent(ctx, url, e)

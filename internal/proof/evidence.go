@@ -116,9 +116,9 @@ type Sealed struct {
 type Seal struct {
 	KeyID     string `json:"kid"`
 	PublicKey string `json:"public_key"` // whpk_…; is it the gateway's? /.well-known/webhook-keys.json said so while it signed
-	ID        string `json:"id"`
-	Timestamp int64  `json:"timestamp"` // Unix seconds
-	Signature string `json:"signature"` // v1a,<base64> over id.timestamp.evidence
+	ID        string `json:"id"`         // evidence_<kid>_<id of the message>
+	Timestamp int64  `json:"timestamp"`  // Unix seconds
+	Signature string `json:"signature"`  // v1a,<base64> over id.timestamp.evidence
 }
 
 // sealPrefix keeps a seal from being taken for the signature of a webhook: no event has such an id.
@@ -131,10 +131,12 @@ func Export(e Evidence, keyID string, key webhook.SigningKey) (Sealed, error) {
 	if err != nil {
 		return Sealed{}, err
 	}
-	s := Seal{KeyID: keyID, PublicKey: key.Public().String(), ID: sealPrefix + e.Message.ID, Timestamp: e.ExportedAt.Unix()}
+	s := Seal{KeyID: keyID, PublicKey: key.Public().String(), ID: sealID(keyID, e), Timestamp: e.ExportedAt.Unix()}
 	s.Signature = key.Sign(s.ID, e.ExportedAt, body)
 	return Sealed{Evidence: body, Seal: s}, nil
 }
+
+func sealID(keyID string, e Evidence) string { return sealPrefix + keyID + "_" + e.Message.ID }
 
 func compact(v any) ([]byte, error) {
 	plain, err := json.Marshal(v)
@@ -154,9 +156,13 @@ var (
 	ErrContradicts = errors.New("the evidence contradicts itself")
 )
 
-// Open checks a document that [Export] made and returns the evidence in it: the seal, by one of the trusted keys or, when
-// there are none, by the key that the document names; the body against its digest and its id; every audit line against its
-// hash, and against the line before where that is there too. It needs neither the gateway nor a network.
+// Open checks a document that [Export] made and returns the evidence in it: that it has this form and nothing beside it; the
+// seal, by one of the trusted keys; the body against its digest and its id; every audit line against its hash, and against the
+// line before where that is there too. It needs neither the gateway nor a network.
+//
+// The trusted keys are what everything rests on: whoever makes up a document can seal it with a key of his own. They are
+// the gateway's public keys as somebody kept them from /.well-known/webhook-keys.json, and each stands in the audit log since
+// it was made. With none given nothing is trusted.
 func Open(document []byte, trusted ...webhook.PublicKey) (Evidence, Seal, error) {
 	var s Sealed
 	var e Evidence
@@ -167,15 +173,20 @@ func Open(document []byte, trusted ...webhook.PublicKey) (Evidence, Seal, error)
 	if err != nil || json.Unmarshal(body, &e) != nil || e.Format != Format {
 		return e, s.Seal, ErrNotEvidence
 	}
+	// What is read must be what stands there: no member twice, none in another spelling, none that a reader may take for proven.
+	var given bytes.Buffer
+	if again, err := compact(s); err != nil || json.Compact(&given, document) != nil || !bytes.Equal(again, given.Bytes()) {
+		return e, s.Seal, ErrNotEvidence
+	}
 	key, err := webhook.ParsePublicKey(s.Seal.PublicKey)
 	if err != nil {
 		return e, s.Seal, fmt.Errorf("%w: %w", ErrSeal, err)
 	}
 	same := func(k webhook.PublicKey) bool { return k.String() == key.String() }
-	if len(trusted) > 0 && !slices.ContainsFunc(trusted, same) {
+	if !slices.ContainsFunc(trusted, same) {
 		return e, s.Seal, ErrUntrusted
 	}
-	if s.Seal.ID != sealPrefix+e.Message.ID || s.Seal.Timestamp != e.ExportedAt.Unix() || !key.Verify(s.Seal.Signature, s.Seal.ID, e.ExportedAt, body) {
+	if s.Seal.ID != sealID(s.Seal.KeyID, e) || s.Seal.Timestamp != e.ExportedAt.Unix() || !key.Verify(s.Seal.Signature, s.Seal.ID, e.ExportedAt, body) {
 		return e, s.Seal, ErrSeal
 	}
 	return e, s.Seal, e.check()

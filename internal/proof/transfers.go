@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"strings"
 
 	"github.com/ctrip-gateway/ctrip/internal/chain"
 	"github.com/ctrip-gateway/ctrip/internal/evm"
@@ -40,39 +41,83 @@ type Node interface {
 	Header(ctx context.Context, number uint64) (chain.Header, error)
 }
 
-// Transfers holds each transfer that an event tells of against a node of the payment's chain, and the sum that it calls
-// confirmed against the transfers. The error is about the node; what the node says is in the verdicts.
+// Transfers holds each transfer that an event tells of against a node of the payment's chain, and the sums that it calls
+// received and confirmed against the transfers. The error is about the node; what the node says is in the verdicts.
 func Transfers(ctx context.Context, node Node, e webhook.Event) ([]TransferVerdict, error) {
 	p := e.Data.Payment
 	if p == nil {
 		return nil, nil
 	}
 	var all []TransferVerdict
-	sum := new(big.Int)
+	seen := make(map[string]bool)
 	for _, t := range p.Transfers {
 		v, err := one(ctx, node, p.Address, p.Asset, t)
 		if err != nil {
 			return all, err
 		}
-		if amount, ok := new(big.Int).SetString(t.Amount, 10); ok && t.Status == "confirmed" {
-			sum.Add(sum, amount)
+		if place := placeOf(t); place != "" && t.Status != "orphaned" {
+			if seen[place] {
+				v = refuted("the same transfer is listed twice")
+			}
+			seen[place] = true
 		}
 		all = append(all, named(v, e, p.Asset, t))
 	}
-	if m := e.Data.Misdirected; m != nil && m.ChainID == p.ChainID {
-		v, err := one(ctx, node, p.Address, m.Asset, m.Transfer)
-		if err != nil {
-			return all, err
+	if m := e.Data.Misdirected; m != nil {
+		v := TransferVerdict{Finding: Unprovable, Reason: fmt.Sprintf("it happened on chain %d, and the node is of chain %d", m.ChainID, p.ChainID)}
+		if m.ChainID == p.ChainID {
+			var err error
+			if v, err = one(ctx, node, p.Address, m.Asset, m.Transfer); err != nil {
+				return all, err
+			}
 		}
 		all = append(all, named(v, e, m.Asset, m.Transfer))
 	}
-	if p.TransfersTotal <= len(p.Transfers) && sum.String() != p.AmountConfirmed {
-		all = append(all, TransferVerdict{
-			EventID: e.ID, PaymentID: p.ID, Amount: p.AmountConfirmed, Asset: p.Asset.Symbol, Finding: Refuted,
-			Reason: fmt.Sprintf("amount_confirmed is %s, and the confirmed transfers sum up to %s", p.AmountConfirmed, sum),
-		})
+	return append(all, sums(e)...), nil
+}
+
+// placeOf tells one transfer from another: its transaction and its log. It is "" where there is no transaction.
+func placeOf(t webhook.Transfer) string {
+	if t.TxHash == nil {
+		return ""
 	}
-	return all, nil
+	if t.LogIndex == nil {
+		return strings.ToLower(*t.TxHash)
+	}
+	return fmt.Sprintf("%s %d", strings.ToLower(*t.TxHash), *t.LogIndex)
+}
+
+// sums holds what the payment says was received and confirmed against the transfers that it lists.
+func sums(e webhook.Event) []TransferVerdict {
+	p := e.Data.Payment
+	verdict := func(amount string, f Finding, format string, args ...any) []TransferVerdict {
+		return []TransferVerdict{{EventID: e.ID, PaymentID: p.ID, Amount: amount, Asset: p.Asset.Symbol, Finding: f, Reason: fmt.Sprintf(format, args...)}}
+	}
+	switch listed := len(p.Transfers); {
+	case p.TransfersTotal > listed && listed < webhook.MaxTransfers:
+		return verdict(p.AmountConfirmed, Refuted, "%d of %d transfers are listed, and there is room for %d", listed, p.TransfersTotal, webhook.MaxTransfers)
+	case p.TransfersTotal > listed:
+		return verdict(p.AmountConfirmed, Unprovable, "%d of %d transfers are listed, so nobody can add them up", listed, p.TransfersTotal)
+	}
+	received, confirmed := new(big.Int), new(big.Int)
+	for _, t := range p.Transfers {
+		amount, ok := new(big.Int).SetString(t.Amount, 10)
+		if !ok || t.Status == "orphaned" {
+			continue
+		}
+		received.Add(received, amount)
+		if t.Status == "confirmed" {
+			confirmed.Add(confirmed, amount)
+		}
+	}
+	var all []TransferVerdict
+	if confirmed.String() != p.AmountConfirmed {
+		all = verdict(p.AmountConfirmed, Refuted, "amount_confirmed is %s, and the confirmed transfers sum up to %s", p.AmountConfirmed, confirmed)
+	}
+	if received.String() != p.AmountReceived {
+		all = append(all, verdict(p.AmountReceived, Refuted, "amount_received is %s, and the transfers sum up to %s", p.AmountReceived, received)...)
+	}
+	return all
 }
 
 func named(v TransferVerdict, e webhook.Event, asset webhook.Asset, t webhook.Transfer) TransferVerdict {
@@ -145,6 +190,11 @@ func moved(r evm.Receipt, to chain.Address, asset webhook.Asset, t webhook.Trans
 			return TransferVerdict{Finding: Unprovable, Reason: "the transaction went to another address, which may have passed it on"}
 		case r.Value.String() != t.Amount:
 			return refuted("the transaction moved %s", r.Value)
+		case t.From == nil:
+			return refuted("from is no address")
+		}
+		if from, err := chain.ParseAddress(*t.From); err != nil || from != r.From {
+			return refuted("the transaction is of %s", r.From)
 		}
 		return TransferVerdict{Finding: Proven}
 	}

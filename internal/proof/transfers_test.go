@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -47,7 +48,7 @@ func paid(t *testing.T, c *devnet.Chain, token bool) webhook.Event {
 	t.Helper()
 	amount := big.NewInt(1_500_000)
 	p := &webhook.Payment{
-		ID: "pay_1", Status: "confirmed", Chain: "devnet", ChainID: devnet.ChainID, Address: depositAddress, AmountConfirmed: amount.String(), TransfersTotal: 1,
+		ID: "pay_1", Status: "confirmed", Chain: "devnet", ChainID: devnet.ChainID, Address: depositAddress, AmountReceived: amount.String(), AmountConfirmed: amount.String(), TransfersTotal: 1,
 		Asset: webhook.Asset{Symbol: "ETH", Decimals: 18},
 	}
 	from := c.DemoPayer().Address()
@@ -73,6 +74,14 @@ func paid(t *testing.T, c *devnet.Chain, token bool) webhook.Event {
 	tr.TxHash, tr.BlockNumber, tr.BlockHash, tr.BlockTimestamp = &tx, mined.Block.Number, mined.Block.Hash, webhook.At(mined.Block.Time)
 	p.Transfers = []webhook.Transfer{tr}
 	return webhook.Event{ID: "evt_1", Type: webhook.PaymentConfirmed, Data: webhook.Data{Payment: p}}
+}
+
+// worth makes a payment and its transfer, if one is given, tell of an amount.
+func worth(p *webhook.Payment, t *webhook.Transfer, amount string) {
+	p.AmountReceived, p.AmountConfirmed = amount, amount
+	if t != nil {
+		t.Amount = amount
+	}
 }
 
 // clone copies an event, so that it can be spoiled.
@@ -126,11 +135,25 @@ func TestTransfers(t *testing.T) {
 		"another contract":     {token, func(p *webhook.Payment, _ *webhook.Transfer) { p.Asset.Contract = &other }, "is of contract"},
 		"another receiver":     {token, func(p *webhook.Payment, _ *webhook.Transfer) { p.Address = other }, "moved it to"},
 		"another sender":       {token, func(_ *webhook.Payment, t *webhook.Transfer) { t.From = &other }, "moved it from"},
-		"another amount":       {token, func(p *webhook.Payment, t *webhook.Transfer) { t.Amount, p.AmountConfirmed = "9500000", "9500000" }, "moved 1500000"},
+		"another amount":       {token, func(p *webhook.Payment, t *webhook.Transfer) { worth(p, t, "9500000") }, "moved 1500000"},
 		"another sum":          {token, func(p *webhook.Payment, _ *webhook.Transfer) { p.AmountConfirmed = "3000000" }, "sum up to 1500000"},
-		"coin: another amount": {coin, func(p *webhook.Payment, t *webhook.Transfer) { t.Amount, p.AmountConfirmed = "9500000", "9500000" }, "moved 1500000"},
+		"another sum received": {token, func(p *webhook.Payment, _ *webhook.Transfer) { p.AmountReceived = "3000000" }, "amount_received is 3000000"},
+		"listed twice": {token, func(p *webhook.Payment, t *webhook.Transfer) {
+			t2 := *t
+			upper := strings.ToUpper((*t.TxHash)[2:])
+			again := "0x" + upper
+			t2.TxHash = &again
+			p.Transfers, p.TransfersTotal, p.AmountReceived, p.AmountConfirmed = append(p.Transfers, t2), 2, "3000000", "3000000"
+		}, "listed twice"},
+		"listed nowhere": {token, func(p *webhook.Payment, _ *webhook.Transfer) {
+			p.Transfers, p.TransfersTotal, p.AmountReceived = nil, 0, "0"
+		}, "sum up to 0"},
+		"left out":             {token, func(p *webhook.Payment, _ *webhook.Transfer) { p.TransfersTotal = 2 }, "1 of 2 transfers are listed"},
+		"coin: another amount": {coin, func(p *webhook.Payment, t *webhook.Transfer) { worth(p, t, "9500000") }, "moved 1500000"},
+		"coin: another sender": {coin, func(_ *webhook.Payment, t *webhook.Transfer) { t.From = &other }, "the transaction is of"},
+		"coin: no sender":      {coin, func(_ *webhook.Payment, t *webhook.Transfer) { t.From = nil }, "from is no address"},
 		"coin: a log":          {coin, func(_ *webhook.Payment, t *webhook.Transfer) { t.LogIndex = &one }, "no log_index"},
-		"not orphaned":         {token, func(p *webhook.Payment, t *webhook.Transfer) { t.Status, p.AmountConfirmed = "orphaned", "0" }, "called orphaned"},
+		"not orphaned":         {token, func(p *webhook.Payment, t *webhook.Transfer) { t.Status = "orphaned"; worth(p, nil, "0") }, "called orphaned"},
 		"no hash":              {token, func(_ *webhook.Payment, t *webhook.Transfer) { short := "0x12"; t.TxHash = &short }, "no hash"},
 		"no block hash":        {token, func(_ *webhook.Payment, t *webhook.Transfer) { t.BlockHash = "" }, "no hash"},
 		"no address":           {token, func(p *webhook.Payment, _ *webhook.Transfer) { p.Address = "0x1" }, "no address"},
@@ -152,7 +175,8 @@ func TestTransfers(t *testing.T) {
 		}, proof.Unprovable},
 		"passed on by another": {func(p *webhook.Payment, _ *webhook.Transfer) { p.Address = other }, proof.Unprovable},
 		"orphaned and not here": {func(p *webhook.Payment, t *webhook.Transfer) {
-			t.TxHash, t.Status, p.AmountConfirmed = &nothing, "orphaned", "0"
+			t.TxHash, t.Status = &nothing, "orphaned"
+			worth(p, nil, "0")
 		}, proof.Proven},
 	} {
 		e := clone(t, coin)
@@ -160,6 +184,24 @@ func TestTransfers(t *testing.T) {
 		if found := judge(e); len(found) != 1 || found[0].Finding != c.want {
 			t.Errorf("%s: %+v", name, found)
 		}
+	}
+	// Of what is on another chain, and of sums over more than is listed, this node proves nothing, and says so.
+	misdirected := clone(t, token)
+	p := misdirected.Data.Payment
+	misdirected.Data.Misdirected = &webhook.Misdirected{ChainID: 1, Asset: p.Asset, Transfer: p.Transfers[0]}
+	found := judge(misdirected)
+	if len(found) != 2 || found[0].Finding != proof.Proven || found[1].Finding != proof.Unprovable || !strings.Contains(found[1].Reason, "on chain 1") {
+		t.Errorf("%+v", found)
+	}
+	many := clone(t, token)
+	many.Data.Payment.Transfers = slices.Repeat(many.Data.Payment.Transfers, webhook.MaxTransfers)
+	many.Data.Payment.TransfersTotal = webhook.MaxTransfers + 1
+	if found = judge(many); found[len(found)-1].Finding != proof.Unprovable || !strings.Contains(found[len(found)-1].Reason, "20 of 21") {
+		t.Errorf("%+v", found)
+	}
+	misdirected.Data.Misdirected.ChainID = p.ChainID
+	if found = judge(misdirected); found[1].Finding != proof.Proven {
+		t.Errorf("%+v", found)
 	}
 	if found := judge(webhook.Event{ID: "evt_2", Type: webhook.WebhookTest}); len(found) != 0 {
 		t.Errorf("an event without a payment: %+v", found)

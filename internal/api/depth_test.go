@@ -1,0 +1,35 @@
+package api
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+)
+
+// TestRequestsReachDeep: the requests that FuzzRequests makes are not all turned away at the door. On every route some are
+// accepted, and on every route that takes a body some with one.
+func TestRequestsReachDeep(t *testing.T) {
+	f := newFuzzedCounter(t)
+	accepted, bodies, seen := map[string]int{}, map[string]int{}, map[string]int{}
+	for i := range 6000 {
+		d := newDice([]byte(fmt.Sprintf("%08d", i)))
+		d.bytes = nil
+		r := f.request(d)
+		w := f.send(t, r)
+		seen[r.route]++
+		if w.Code < 300 {
+			accepted[r.route]++
+			if r.body != "" {
+				bodies[r.route]++
+			}
+		}
+	}
+	for _, route := range slices.Sorted(maps.Keys(f.spec.operations)) {
+		op := f.spec.operations[route]
+		t.Logf("%-60s %5d asked %5d accepted %5d with a body", route, seen[route], accepted[route], bodies[route])
+		if accepted[route] == 0 || op.route.Operation.RequestBody != nil && bodies[route] == 0 {
+			t.Errorf("%s: of %d requests %d were accepted, %d with a body", route, seen[route], accepted[route], bodies[route])
+		}
+	}
+}
