@@ -3,6 +3,7 @@ package webhook_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -264,4 +265,35 @@ func savedRequest(secret webhook.Secret) ([]byte, http.Header) {
 	header := http.Header{}
 	webhook.Secrets{Current: secret}.SetHeaders(header, event.ID, time.Unix(1795428000, 0), 1, body)
 	return body, header
+}
+
+// An endpoint with Ed25519 on is verified by the gateway's published keys alone. The document is read over https every hour, and
+// anew when no key fits; while it cannot be read, the last copy serves on.
+func ExampleWithPublicKeys() {
+	gateway := must(webhook.NewSigningKey(nil)) // the private half never leaves the gateway
+	document := must(json.Marshal(webhook.KeySet{Keys: []webhook.KeySetKey{
+		webhook.NewKeySetKey("sgk_1", gateway.Public(), time.Unix(1795420000, 0), nil),
+	}}))
+	keys := must(webhook.ParseKeySet(document))
+
+	body := []byte(`{"id":"evt_1","type":"payment.confirmed","merchant_id":"mer_1"}`)
+	header := http.Header{}
+	leaked := must(webhook.ParseSecret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"))
+	sent := webhook.Secrets{Current: leaked, SigningKeys: []webhook.SigningKey{gateway}}
+	sent.SetHeaders(header, "evt_1", time.Unix(1795428000, 0), 1, body)
+
+	clock := webhook.WithNow(func() time.Time { return time.Unix(1795428002, 0) })
+	event, err := webhook.Verify(header, body, nil, webhook.WithPublicKeys("mer_1", keys...), clock)
+	fmt.Println(event.Type, err)
+
+	_, err = webhook.Verify(header, body, nil, webhook.WithPublicKeys("mer_2", keys...), clock)
+	fmt.Println(errors.Is(err, webhook.ErrMerchant))
+
+	webhook.Secrets{Current: leaked}.SetHeaders(header, "evt_1", time.Unix(1795428000, 0), 1, body) // a forger has the secret alone
+	_, err = webhook.Verify(header, body, nil, webhook.WithPublicKeys("mer_1", keys...), clock)
+	fmt.Println(errors.Is(err, webhook.ErrBadSignature))
+	// Output:
+	// payment.confirmed <nil>
+	// true
+	// true
 }

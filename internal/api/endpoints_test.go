@@ -103,6 +103,9 @@ func TestPublicDocuments(t *testing.T) {
 		if keys, err := webhook.ParseKeySet(w.Body.Bytes()); err != nil || len(keys) != 1 || strings.Contains(w.Body.String(), "whsk_") {
 			t.Errorf("%s, %v", w.Body, err)
 		}
+		if got := w.Header().Get("Cache-Control"); got != "public, max-age=300" { // a replaced key is gone everywhere after 5 minutes
+			t.Errorf("Cache-Control: %s", got)
+		}
 	})
 }
 

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/ctrip-gateway/ctrip/internal/chain"
 )
 
 // FuzzBlock feeds a pool arbitrary blocks, logs and receipts: it may refuse them, and must not panic, nor take a block of
@@ -60,6 +62,78 @@ func FuzzBlock(f *testing.F) {
 			if tx.Value.Sign() <= 0 || tx.Value.BitLen() > 256 {
 				t.Fatalf("transaction %+v", tx)
 			}
+		}
+	})
+}
+
+// FuzzAnswers feeds a pool one arbitrary result for whatever it asks: receipts, headers, final points, balances, nonces and
+// decimals. It may refuse them, and must not panic, nor tell of another transaction, block or range than was asked for.
+func FuzzAnswers(f *testing.F) {
+	const (
+		hash = `"0x0000000000000000000000000000000000000000000000000000000000000001"`
+		tx   = `"0x0000000000000000000000000000000000000000000000000000000000000077"`
+		who  = `"0x00000000000000000000000000000000000000aa"`
+	)
+	// One object that is a header, a receipt and a transaction at once.
+	f.Add([]byte(`{"number":"0x5","hash":` + tx + `,"parentHash":` + hash + `,"timestamp":"0x1","transactionHash":` + tx + `,"blockHash":` + hash +
+		`,"blockNumber":"0x5","status":"0x1","from":` + who + `,"to":` + who + `,"value":"0x1","logs":[]}`))
+	f.Add([]byte(`{"transactionHash":` + tx + `,"hash":` + tx + `,"blockHash":` + hash + `,"blockNumber":"0x5","status":"0x0","from":` + who +
+		`,"to":null,"value":"0x1","logs":[{"address":` + who + `,"logIndex":"0x0","transactionHash":` + tx + `,"blockHash":` + hash + `,"topics":[],"data":"0x"}]}`))
+	for _, seed := range []string{`"0x1"`, `"0x"`, `null`, `"0x` + strings.Repeat("f", 64) + `"`, `[]`, `{"logs":[null]}`, `{"number":"0x` + strings.Repeat("f", 17) + `"}`} {
+		f.Add([]byte(seed))
+	}
+	var result atomic.Pointer[[]byte]
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var ask message
+		if json.NewDecoder(r.Body).Decode(&ask) != nil {
+			return
+		}
+		answer := *result.Load()
+		if ask.Method == "eth_chainId" {
+			answer = []byte(`"0x539"`)
+		}
+		fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"result":%s}`, ask.ID, answer)
+	}))
+	f.Cleanup(srv.Close)
+	asked, err := chain.ParseHash(strings.Trim(tx, `"`))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, answer []byte) {
+		result.Store(&answer)
+		p := newPool(t, otherToken, nil, srv.URL)
+		if r, err := p.Receipt(t.Context(), asked); err == nil {
+			if r.Value == nil || r.Value.Sign() < 0 || r.Value.BitLen() > 256 {
+				t.Errorf("value %v", r.Value)
+			}
+			for _, l := range r.Logs {
+				if l.LogIndex < 0 || l.Value.Sign() < 0 {
+					t.Errorf("log %+v", l)
+				}
+			}
+		}
+		if h, err := p.Header(t.Context(), 5); err == nil && h.Number != 5 {
+			t.Errorf("header %d for 5", h.Number)
+		}
+		if h, err := p.HeaderByHash(t.Context(), asked); err == nil && h.Hash != asked {
+			t.Errorf("header %s for %s", h.Hash, asked)
+		}
+		if n, err := p.Final(t.Context(), 5); err == nil && n > 5 {
+			t.Errorf("block %d is final beyond the head", n)
+		}
+		if _, err := p.Head(t.Context()); err != nil {
+			t.Log(err)
+		}
+		at := chain.Ref{Number: 5, Hash: asked}
+		accounts := []chain.Address{{1}, {2}}
+		if all, err := p.Balances(t.Context(), at, otherToken, accounts); err == nil && len(all) != len(accounts) {
+			t.Errorf("%d balances", len(all))
+		}
+		if all, err := p.Nonces(t.Context(), at, accounts); err == nil && len(all) != len(accounts) {
+			t.Errorf("%d nonces", len(all))
+		}
+		if _, err := p.Decimals(t.Context(), otherToken); err != nil {
+			t.Log(err)
 		}
 	})
 }

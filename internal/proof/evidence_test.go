@@ -17,7 +17,7 @@ import (
 )
 
 // document is evidence of a delivery with two attempts, exported.
-func document(t *testing.T, key webhook.SigningKey, change func(*proof.Evidence)) []byte {
+func document(t testing.TB, key webhook.SigningKey, change func(*proof.Evidence)) []byte {
 	t.Helper()
 	now := time.Date(2026, 11, 23, 10, 0, 0, 123456000, time.UTC)
 	body := []byte(`{"id":"evt_1","type":"payment.confirmed","data":{}}`)
@@ -143,4 +143,26 @@ func spoil(t *testing.T, text []byte, key webhook.PublicKey) {
 		opens(bytes.Replace(text, quoted, slices.Concat([]byte(`"note":"another",`), quoted), 1), "a member before %s", name)
 	}
 	opens(slices.Concat(text, text), "twice")
+}
+
+// FuzzEvidence: whatever a document says, only the one that was exported opens, however its white space is laid out.
+func FuzzEvidence(f *testing.F) {
+	key, err := webhook.NewSigningKey(bytes.NewReader(make([]byte, 32)))
+	if err != nil {
+		f.Fatal(err)
+	}
+	genuine := document(f, key, nil)
+	f.Add(genuine)
+	f.Add(append(bytes.ReplaceAll(genuine, []byte(`,"`), []byte(",\n\"")), '\n'))
+	f.Add(bytes.Replace(genuine, []byte(`"kid"`), []byte(`"KID"`), 1))
+	f.Add([]byte(`{"evidence":{"format":"ctrip-evidence/1"},"seal":{}}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if _, _, err := proof.Open(text, key.Public()); err != nil {
+			return
+		}
+		var compact bytes.Buffer
+		if err := json.Compact(&compact, text); err != nil || !bytes.Equal(compact.Bytes(), genuine) {
+			t.Errorf("it opens: %s", text)
+		}
+	})
 }
