@@ -310,6 +310,14 @@ func (f *fuzzedCounter) send(t testing.TB, r request) *httptest.ResponseRecorder
 			t.Errorf("%s %s %.300s shows %s of another merchant: %s", r.method, r.target, r.body, mark, w.Body)
 		}
 	}
+	if r.route == "PATCH /admin/v1/merchants/:id" && w.Code < 300 { // under a small limit, on a clock that stands, everything after it would be refused
+		for _, id := range []string{f.merchantID, f.other.ids["merchants"]} {
+			body := `{"limits":{"requests_per_second":null,"webhook_endpoints":null,"api_keys":null,"open_payments":null}}`
+			if w := f.ask(operatorToken, "PATCH", "/admin/v1/merchants/"+id, body); w.Code != http.StatusOK {
+				t.Errorf("limits of %s: %d %s", id, w.Code, w.Body)
+			}
+		}
+	}
 	if r.method != http.MethodGet && w.Code < 300 {
 		now := f.strangersRows()
 		if !r.operator && now != f.other.rows && now != "" && f.other.rows != "" {
@@ -341,7 +349,7 @@ func (f *fuzzedCounter) tidy(t testing.TB) {
 // renew gives the merchant who asks new things, when one of his was deleted.
 func (f *fuzzedCounter) renew(t testing.TB) {
 	t.Helper()
-	if w := f.ask(f.key, "GET", "/api/v1/merchant", ""); w.Code != http.StatusOK { // it was his key
+	if w := f.ask(f.key, "GET", "/api/v1/merchant", ""); w.Code == http.StatusUnauthorized { // it was his key
 		f.key = f.counter.key(t, f.merchantID, false)
 		f.mine["api_keys"] = decoded[APIKeyList](t, f.ask(f.key, "GET", "/api/v1/api_keys", ""), http.StatusOK).Data[0].ID
 	}
@@ -349,6 +357,13 @@ func (f *fuzzedCounter) renew(t testing.TB) {
 		w = f.ask(f.key, "POST", "/api/v1/webhook_endpoints", `{"url":"https://shop.example/mine"}`)
 		if w.Code == http.StatusCreated { // he may have as many as he can
 			f.mine["webhook_endpoints"] = decoded[WebhookEndpoint](t, w, http.StatusCreated).ID
+		}
+	}
+	if f.changed%5 == 0 { // most things of an endpoint that is off are refused, and so is sending a pending delivery again
+		f.ask(f.key, "POST", "/api/v1/webhook_endpoints/"+f.mine["webhook_endpoints"]+"/enable", "")
+		state := []string{"dead", "delivered", "pending"}[f.changed/5%3]
+		if all := decoded[DeliveryList](t, f.ask(f.key, "GET", "/api/v1/deliveries?limit=1&state="+state, ""), http.StatusOK).Data; len(all) > 0 {
+			f.mine["deliveries"] = all[0].ID
 		}
 	}
 	p := f.ask(f.key, "GET", "/api/v1/payments/"+f.mine["payments"], "")
