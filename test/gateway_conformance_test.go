@@ -86,7 +86,7 @@ func TestStrangersVerifyTheGateway(t *testing.T) {
 	current := rotate(map[string]any{"overlap_seconds": 3600})
 	next := rotate(map[string]any{"activate_in": 3600})
 	h.create(t.Context(), "strangers-1", devnet.TokenSymbol, "1")
-	sent := r.WaitCount(t, 2, 30*time.Second)
+	r.WaitCount(t, 2, 30*time.Second)
 	var list struct{ Data []struct{ ID string } }
 	testkit.Eventually(t, 30*time.Second, "the delivery is delivered", func() bool {
 		h.Call(h.key, http.MethodGet, "/api/v1/deliveries?state=delivered&endpoint_id="+e.ID, "", nil, &list)
@@ -95,7 +95,7 @@ func TestStrangersVerifyTheGateway(t *testing.T) {
 	if status := h.Call(h.key, http.MethodPost, "/api/v1/deliveries/"+list.Data[0].ID+"/redeliver", "", nil, nil); status != http.StatusAccepted {
 		t.Fatalf("redeliver: %d", status)
 	}
-	sent = r.WaitCount(t, 3, 30*time.Second)
+	sent := r.WaitCount(t, 3, 30*time.Second)
 
 	other, err := webhook.NewSecret(nil)
 	if err != nil {
