@@ -236,9 +236,13 @@ func (d *dialer) inOrder(ctx context.Context, ips []netip.Addr, port uint16) (ne
 	return nil, netip.Addr{}, firstErr
 }
 
-// connect opens one connection to one address that was checked before, and checks it again where the socket is made.
+// connect opens one connection to one address that was checked before, and checks it again where the socket is made, or
+// where the proxy is asked to make it.
 func (d *dialer) connect(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	if d.proxy != nil {
+		if what := d.policy.refuse(d.who, to.Addr(), to.Port()); what != "" {
+			return nil, &blockedError{"the host resolves to " + what}
+		}
 		return d.throughProxy(ctx, to)
 	}
 	nd := net.Dialer{KeepAlive: -1, Control: d.control}

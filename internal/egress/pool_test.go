@@ -251,6 +251,87 @@ func TestEgressProxy(t *testing.T) {
 	wantKind(t, "hanging", err, KindTimeout, false)
 }
 
+// TestEgressProxyKeepsTheTable: whatever is denied without a proxy is denied with one, as a literal, as an answer, beside
+// public answers, and should it ever get as far as a dial; the proxy hears of none of it, of no other port, and of no name
+// that changed its address after a request went through.
+func TestEgressProxyKeepsTheTable(t *testing.T) {
+	p := newTunnels(t, "")
+	proxy := &url.URL{Scheme: "http", Host: p.Addr().String()}
+	public := netip.MustParseAddr("8.8.8.8")
+	for _, s := range deniedAddresses {
+		bad := netip.MustParseAddr(s)
+		for _, answers := range [][]netip.Addr{{bad}, {public, bad}, {bad, public}} {
+			c := newClient(t, Options{Proxy: proxy, Resolver: answer(answers...)})
+			_, err := c.Do(t.Context(), Request{URL: "https://hooks.example.com/"})
+			wantKind(t, s, err, KindBlocked, false)
+			_, err = c.Do(t.Context(), Request{URL: "https://" + bracket(bad) + "/"})
+			wantKind(t, s, err, KindBlocked, true)
+		}
+		d := &dialer{policy: &policy{}, proxy: proxy}
+		if _, err := d.connect(t.Context(), netip.AddrPortFrom(bad, 443)); Classify(err) != KindBlocked {
+			t.Errorf("%s: %v", s, err)
+		}
+	}
+	d := &dialer{policy: &policy{}, proxy: proxy}
+	if _, err := d.connect(t.Context(), netip.AddrPortFrom(public, 22)); Classify(err) != KindBlocked {
+		t.Errorf("port 22: %v", err)
+	}
+	if len(p.asked) != 0 {
+		t.Errorf("the proxy was asked for %v", p.asked)
+	}
+
+	through := newTunnels(t, rawServer(t, respond("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")).Addr().String())
+	lookups := 0
+	c := newClient(t, Options{Proxy: &url.URL{Scheme: "http", Host: through.Addr().String()}, Resolver: resolverFunc(func(context.Context, string) ([]netip.Addr, error) {
+		if lookups++; lookups == 1 {
+			return []netip.Addr{public}, nil
+		}
+		return []netip.Addr{netip.MustParseAddr("169.254.169.254")}, nil
+	})})
+	if r := post(t, c, Request{URL: "http://hooks.example.com/"}); r.Status != 200 || r.RemoteIP != public {
+		t.Errorf("%+v", r)
+	}
+	_, err := c.Do(t.Context(), Request{URL: "http://hooks.example.com/"})
+	wantKind(t, "rebound", err, KindBlocked, false)
+	if fmt.Sprint(through.asked) != "[CONNECT 8.8.8.8:80 ]" {
+		t.Error(through.asked)
+	}
+}
+
+// TestEgressProxyOverTLS: the way to the proxy is verified like any other, and the password is not sent before that.
+func TestEgressProxyOverTLS(t *testing.T) {
+	ca := newAuthority(t)
+	asked := make(chan string, 1)
+	raw := tlsServer(t, ca.issue(t, nil), func(s *httptest.Server) {
+		s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked <- r.Method + " " + r.Host + " " + r.Header.Get("Proxy-Authorization")
+			c, _, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer c.Close()
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n")
+			respond("HTTP/1.1 204 No Content\r\n\r\n")(c)
+		})
+	})
+	proxy, err := url.Parse(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy.User = url.UserPassword("u", "p")
+	o := Options{Proxy: proxy, Resolver: answer(netip.MustParseAddr("8.8.8.8"))}
+	_, err = newClient(t, o).Do(t.Context(), Request{URL: "http://hooks.example.com/"})
+	wantKind(t, "a proxy of no known authority", err, KindConnect, false)
+	if len(asked) != 0 {
+		t.Errorf("an unverified proxy was told %s", <-asked)
+	}
+	o.RootCAs = ca.pool()
+	if r := post(t, newClient(t, o), Request{URL: "http://hooks.example.com/"}); r.Status != 204 || <-asked != "CONNECT 8.8.8.8:80 Basic dTpw" {
+		t.Errorf("%+v", r)
+	}
+}
+
 // TestFallback: an address that does not answer does not hide one that does, of either family.
 func TestFallback(t *testing.T) {
 	s := remoteAddrs(t)
