@@ -2,25 +2,20 @@ package test
 
 import (
 	"bytes"
-	"compress/gzip"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
+	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
 	"net/http"
-	"net/http/httptest"
+	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -39,28 +34,52 @@ type secretHouse struct {
 }
 
 // TestPlantedSecrets gives the gateway one secret of each kind, lets it use them in deliveries that succeed and that fail,
-// in refused requests and in its own pages, and then looks for them everywhere but where they belong: in all that Redis
-// was ever told, in the logs of all processes at debug, in metrics, traces, asynqmon's API, answers, and every column of
-// the database. In each of these places it also looks for something that must be there, so that it cannot search nothing.
+// in refused requests, in its own pages, and while its services are away, and then looks for them everywhere but where they
+// belong: in all that Redis was ever told, in the logs of all processes at debug, in metrics, traces, asynqmon's API,
+// answers, and every column of the database. In each of these places it also looks for something that must be there, so
+// that it cannot search nothing.
 func TestPlantedSecrets(t *testing.T) {
 	receiver := testkit.NewReceiver(t)
 	h := &secretHouse{t: t, spans: newSpans(t), planted: map[string]string{
-		"master key":     strings.SplitN(gateway.MasterKeys, ":", 2)[1],
-		"operator token": gateway.OperatorToken,
-		"header value":   "Bearer planted-header-7f3a9c1e5d",
-		"own secret":     "planted-own-secret-61c8a2b4e0-and-more",
-		"wrong key":      "ck_live_plantedwrongkey0000000000000000000000",
-		"client key":     newClientKey(t),
+		"master key":          strings.SplitN(gateway.MasterKeys, ":", 2)[1],
+		"operator token":      gateway.OperatorToken,
+		"operator read token": "planted-read-token-0b7e4f92c6d1a385",
+		"header value":        "Bearer planted-header-7f3a9c1e5d",
+		"own secret":          "planted-own-secret-61c8a2b4e0-and-more",
+		"default secret":      "planted-default-secret-93b5d7e1f0a2",
+		"wrong key":           "ck_live_plantedwrongkey0000000000000000000000",
+		"client key":          newClientKey(t),
+		"collector header":    "planted-collector-5d0c2e",
+		"collector password":  "planted-collector-password-8e21",
+		"proxy password":      "planted-proxy-password-4c6f",
+		"Redis password":      "planted-redis-password-a90d",
+		"RPC password":        "planted-rpc-password-77be",
+		"RPC key in a path":   "plantedrpckey3f9a0c4d8e2b6715",
+		"RPC key in a query":  "plantedrpcquery5a1d7c9e3f",
 	}}
-	h.House = gateway.New(t, gateway.Options{Env: []string{
-		"LOG_LEVEL=debug", "WEBHOOK_LANES=2", "WEBHOOK_RETRY_BASE=1s", "WEBHOOK_MAX_ATTEMPTS=2", "OTEL_EXPORTER_OTLP_ENDPOINT=" + h.spans.url,
-		"OTEL_EXPORTER_OTLP_HEADERS=authorization=planted-collector-5d0c2e",
+	chain := startDevnet(t)
+	node := gethNode(chain, 2)
+	node.RPC = strings.Replace(chain.URL(), "http://", "http://node:"+h.planted["RPC password"]+"@", 1) + "/v3/" + h.planted["RPC key in a path"]
+	node.Spare = []string{"http://127.0.0.1:1/" + h.planted["RPC key in a path"], "ws://127.0.0.1:1/?apikey=" + h.planted["RPC key in a query"]}
+	h.House = gateway.New(t, gateway.Options{Chain: node, Env: []string{
+		"LOG_LEVEL=debug", "WEBHOOK_LANES=2", "WEBHOOK_RETRY_BASE=1s", "WEBHOOK_MAX_ATTEMPTS=2", "OPERATOR_READ_TOKEN=" + h.planted["operator read token"],
+		"OTEL_EXPORTER_OTLP_ENDPOINT=" + strings.Replace(h.spans.url, "http://", "http://trace:"+h.planted["collector password"]+"@", 1),
+		"OTEL_EXPORTER_OTLP_HEADERS=authorization=" + h.planted["collector header"],
+		"EGRESS_PROXY=http://gateway:" + h.planted["proxy password"] + "@" + newProxy(t, h.planted["proxy password"]),
+		"WEBHOOK_URL=" + receiver.URL + "/default", "WEBHOOK_SECRET=" + h.planted["default secret"],
 	}})
-	h.planted["collector header"] = "planted-collector-5d0c2e"
-	h.Start("api")
-	h.Start("worker")
-	h.WaitReady("api", "worker")
-	m := h.NewMerchant()
+	database, err := url.Parse(h.DatabaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.planted["database password"], _ = database.User.Password()
+	h.Redis.Do(t, "ACL", "SETUSER", "gateway", "on", ">"+h.planted["Redis password"], "~*", "&*", "+@all")
+	for _, name := range []string{"api", "worker", "scanner"} {
+		h.Start(name, "REDIS_URL=redis://gateway:"+h.planted["Redis password"]+"@"+h.Redis.Addr+"/0")
+	}
+	h.WaitReady("api", "worker", "scanner")
+	h.WaitScanned()
+	m, other := h.NewMerchant(), h.NewMerchant()
 	h.planted["API key"] = m.Key
 	headers := map[string]any{"headers": map[string]string{"X-Shop-Auth": h.planted["header value"]}, "ed25519": true}
 	fine := h.NewEndpoint(m, receiver.URL+"/fine", headers)
@@ -77,44 +96,93 @@ func TestPlantedSecrets(t *testing.T) {
 		"headers": headers["headers"], "secret": h.planted["own secret"],
 		"client_cert": map[string]string{"cert_pem": newCertificate(t, h.planted["client key"]), "key_pem": h.planted["client key"]},
 	})
+	away := h.NewEndpoint(m, "http://127.0.0.1:1/away", headers)
 	receiver.Script(func(r testkit.Received) testkit.Answer {
 		if r.Path == "/broken" {
 			return testkit.Answer{Status: http.StatusUnauthorized, Body: []byte("no")}
 		}
 		return testkit.Answer{}
 	})
-	for _, e := range []gateway.Endpoint{fine, broken} {
+	for _, e := range []gateway.Endpoint{fine, broken, away} {
 		h.Call(m.Key, http.MethodPost, "/api/v1/webhook_endpoints/"+e.ID+"/test", "", nil, nil)
 	}
-	seen := receiver.WaitCount(t, 2, 20*time.Second)
-	for _, r := range seen {
-		if r.Header.Get("X-Shop-Auth") != h.planted["header value"] || r.Header.Get("webhook-signature") == "" {
+	// The one without an endpoint has the deployment's.
+	if got := h.Call(other.Key, http.MethodPost, "/api/v1/payments", "", map[string]any{"chain": h.Chain, "asset": "native", "amount": "1"}, nil); got != http.StatusCreated {
+		t.Fatalf("create a payment: %d", got)
+	}
+	for _, path := range []string{"/fine", "/broken", "/default"} {
+		r := receiver.WaitFor(t, func(r testkit.Received) bool { return r.Path == path }, 20*time.Second)
+		if r.Header.Get("webhook-signature") == "" || path != "/default" && r.Header.Get("X-Shop-Auth") != h.planted["header value"] {
 			t.Fatalf("a delivery without its secrets: %v", r.Header)
 		}
 	}
+	testkit.Eventually(t, 20*time.Second, "the delivery that the proxy refuses has failed", func() bool {
+		var n int
+		err := h.DB.QueryRow("SELECT count(*) FROM attempts WHERE endpoint_id = $1 AND class = 'connect'", away.ID).Scan(&n)
+		return err == nil && n > 0
+	})
 	answers := h.provoke(m, fine)
 
-	places := map[string]string{"answers": answers, "spans": h.spans.wait(t), "logs": h.logs(), "Redis": h.redis(), "database": h.database()}
+	places := map[string]string{"spans": h.spans.wait(t), "Redis": h.redis(), "database": h.database()}
 	for page, body := range h.pages() {
 		places[page] = body
 	}
+	places["answers"] = answers + h.refuseToStart()
+	places["outage"] = h.outage(m)
+	places["logs"] = h.logs()
 	// What must be there proves that the place was really searched.
-	for place, sure := range map[string]string{
-		"answers": fine.ID, "spans": "ctrip-worker", "logs": "delivery.attempted", "Redis": fine.ID, "database": fine.ID,
-		"worker /metrics": "ctrip_webhook_attempts_total", "api /metrics": "ctrip_", "asynqmon": "wh:",
+	for place, sure := range map[string][]string{
+		"answers": {fine.ID, "PUBLIC_URL", "is Postgres running"}, "spans": {"ctrip-worker"}, "Redis": {fine.ID}, "database": {fine.ID},
+		"logs": {"delivery.attempted", "block.scanned", "request.served"}, "outage": {"503", `"ready": false`},
+		"worker /metrics": {"ctrip_webhook_attempts_total"}, "api /metrics": {"ctrip_"}, "scanner /metrics": {"ctrip_chain"}, "asynqmon": {"wh:"},
 	} {
-		if !strings.Contains(places[place], sure) {
-			t.Errorf("%q is not in %s (%d bytes), so what is not found there proves nothing", sure, place, len(places[place]))
+		for _, text := range sure {
+			if !strings.Contains(places[place], text) {
+				t.Errorf("%q is not in %s (%d bytes), so what is not found there proves nothing", text, place, len(places[place]))
+			}
 		}
 	}
-	for name, secret := range h.planted {
+	for _, leak := range leaks(places, h.planted) {
+		t.Error(leak)
+	}
+}
+
+// leaks names every planted secret that stands in one of the places, in whichever form.
+func leaks(places, planted map[string]string) []string {
+	var found []string
+	for name, secret := range planted {
 		for form, needle := range forms(secret) {
 			for place, hay := range places {
 				if i := strings.Index(hay, needle); i >= 0 {
-					t.Errorf("the %s is in %s, %s: …%s…", name, place, form, strings.ToValidUTF8(hay[max(0, i-80):i], "?"))
+					found = append(found, fmt.Sprintf("the %s is in %s, %s: …%s…", name, place, form, strings.ToValidUTF8(hay[max(0, i-80):i], "?")))
 				}
 			}
 		}
+	}
+	return found
+}
+
+// TestLeaksAreFound: the search that proves that nothing leaks finds what leaks, once, in every form.
+func TestLeaksAreFound(t *testing.T) {
+	for name, secret := range map[string]string{
+		"text": "planted-secret-0a1b2c3d4e", "whsec": "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", "client key": newClientKey(t),
+	} {
+		all := forms(secret)
+		if len(all) < 3 {
+			t.Errorf("%s: forms %v", name, all)
+		}
+		for form, needle := range all {
+			if needle == "" {
+				t.Errorf("%s, %s: nothing is looked for", name, form)
+			}
+			found := leaks(map[string]string{"logs": "before " + needle + " after", "spans": "nothing"}, map[string]string{name: secret})
+			if len(found) == 0 || !strings.Contains(strings.Join(found, " "), "the "+name+" is in logs, ") {
+				t.Errorf("%s, %s: %v", name, form, found)
+			}
+		}
+	}
+	if found := leaks(map[string]string{"logs": "nothing"}, map[string]string{"key": "planted-secret-0a1b2c3d4e"}); len(found) != 0 {
+		t.Error(found)
 	}
 }
 
@@ -243,7 +311,7 @@ func (h *secretHouse) pages() map[string]string {
 		}
 		return string(b)
 	}
-	for _, name := range []string{"api", "worker"} {
+	for _, name := range []string{"api", "worker", "scanner"} {
 		for _, page := range []string{"/metrics", "/readyz", "/debug/pprof/cmdline"} {
 			pages[name+" "+page] = get(name+" "+page, h.OpsURL(name)+page)
 		}
@@ -266,10 +334,87 @@ func (h *secretHouse) pages() map[string]string {
 	return pages
 }
 
+// refuseToStart is what binaries say whose settings are at fault, and whose services are away.
+func (h *secretHouse) refuseToStart() string {
+	h.t.Helper()
+	chains := filepath.Join(h.t.TempDir(), "chains.yaml")
+	if err := os.WriteFile(chains, []byte("- name: x\n  chain_id: nonsense\n  rpc_urls: [\"ftp://n:"+h.planted["RPC password"]+"@h/"+h.planted["RPC key in a path"]+"\"]\n"), 0o600); err != nil {
+		h.t.Fatal(err)
+	}
+	away := []string{
+		"ENV=test", "DATABASE_URL=postgres://gateway:" + h.planted["database password"] + "@127.0.0.1:1/ctrip", "MASTER_KEYS=" + gateway.MasterKeys,
+		"REDIS_URL=redis://gateway:" + h.planted["Redis password"] + "@127.0.0.1:1/0", "OPERATOR_TOKEN=" + h.planted["operator token"],
+		"EGRESS_PROXY=http://gateway:" + h.planted["proxy password"] + "@127.0.0.1:1", "WEBHOOK_SECRET=" + h.planted["default secret"],
+	}
+	faulty := append(slices.Clone(away), "ENV=production", "PUBLIC_URL=http://shop.example", "OPERATOR_READ_TOKEN="+h.planted["operator token"], "CHAINS_FILE="+chains,
+		"MASTER_KEYS=k1:"+h.planted["master key"]+"x", "REDIS_URL=redis://gateway:"+h.planted["Redis password"]+"@:x/y", "WEBHOOK_ALLOW="+h.planted["own secret"],
+		"OTEL_EXPORTER_OTLP_HEADERS="+h.planted["collector header"], "EGRESS_PROXY=socks5://gateway:"+h.planted["proxy password"]+"@127.0.0.1:1")
+	var all bytes.Buffer
+	for _, run := range []struct {
+		name string
+		args []string
+		env  []string
+	}{
+		{"api", nil, away}, {"worker", nil, away}, {"ctripctl", []string{"doctor"}, away}, {"ctripctl", []string{"audit", "verify"}, away},
+		{"api", nil, faulty}, {"worker", nil, faulty}, {"scanner", nil, faulty}, {"ctripctl", []string{"doctor", "--json"}, faulty},
+	} {
+		ctx, cancel := context.WithTimeout(h.t.Context(), 30*time.Second)
+		cmd := exec.CommandContext(ctx, gateway.Binary(h.t, run.name), run.args...)
+		cmd.Env, cmd.Dir = run.env, h.t.TempDir()
+		out, err := cmd.CombinedOutput()
+		cancel()
+		if err == nil || len(out) == 0 {
+			h.t.Errorf("%s %v did not refuse: %s", run.name, run.args, out)
+		}
+		fmt.Fprintf(&all, "%s %v: %s\n", run.name, run.args, out)
+	}
+	return all.String()
+}
+
+// outage is what the processes say of themselves while Postgres and Redis are away.
+func (h *secretHouse) outage(m gateway.Merchant) string {
+	h.t.Helper()
+	if err := h.Postgres.Kill(); err != nil {
+		h.t.Fatal(err)
+	}
+	h.Redis.Kill(h.t)
+	defer func() {
+		h.Redis.Start(h.t)
+		h.Redis.Do(h.t, "ACL", "SETUSER", "gateway", "on", ">"+h.planted["Redis password"], "~*", "&*", "+@all")
+		if err := h.Postgres.Start(); err != nil {
+			h.t.Fatal(err)
+		}
+	}()
+	var all strings.Builder
+	get := func(url string) int {
+		req, err := http.NewRequestWithContext(h.t.Context(), http.MethodGet, url, nil)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+m.Key)
+		res, err := h.Client.Do(req)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		defer res.Body.Close()
+		b, err := io.ReadAll(res.Body)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		fmt.Fprintf(&all, "%s: %s %v %s\n", url, res.Status, res.Header, b)
+		return res.StatusCode
+	}
+	for _, name := range []string{"api", "worker", "scanner"} {
+		testkit.Eventually(h.t, 30*time.Second, name+" says that it is not ready", func() bool { return get(h.OpsURL(name)+"/readyz") == http.StatusServiceUnavailable })
+	}
+	get(h.APIURL + "/api/v1/payments")
+	return all.String()
+}
+
 func (h *secretHouse) logs() string {
 	h.t.Helper()
 	var all []byte
-	for _, name := range []string{"api", "worker"} {
+	for _, name := range []string{"api", "worker", "scanner"} {
 		b, err := os.ReadFile(h.LogFile(name))
 		if err != nil {
 			h.t.Fatal(err)
@@ -336,77 +481,4 @@ func (h *secretHouse) column(query string) []string {
 		h.t.Fatal(err)
 	}
 	return all
-}
-
-// spans is a collector of traces that keeps what it is sent.
-type spans struct {
-	url string
-	mu  sync.Mutex
-	all bytes.Buffer
-}
-
-func newSpans(t *testing.T) *spans {
-	s := &spans{}
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body := io.Reader(r.Body)
-		if r.Header.Get("Content-Encoding") == "gzip" {
-			unzipped, err := gzip.NewReader(r.Body)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			body = unzipped
-		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if _, err := io.Copy(&s.all, body); err != nil {
-			t.Error(err)
-		}
-		w.Header().Set("Content-Type", "application/x-protobuf")
-	}))
-	t.Cleanup(srv.Close)
-	s.url = srv.URL
-	return s
-}
-
-// wait returns the spans as soon as some of a worker are among them.
-func (s *spans) wait(t *testing.T) string {
-	t.Helper()
-	var all string
-	testkit.Eventually(t, 30*time.Second, "the worker's spans arrive", func() bool {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		all = s.all.String()
-		return strings.Contains(all, "ctrip-worker")
-	})
-	return all
-}
-
-func newClientKey(t *testing.T) string {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
-}
-
-func newCertificate(t *testing.T, keyPEM string) string {
-	t.Helper()
-	block, _ := pem.Decode([]byte(keyPEM))
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private := key.(*ecdsa.PrivateKey)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }

@@ -26,7 +26,9 @@ const MasterKeys = "k1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 // Chain is the one chain that a house knows.
 type Chain struct {
 	Name, RPC string
-	ChainID   int
+	// Spare are providers after RPC.
+	Spare   []string
+	ChainID int
 	// Token is the contract of a token named DEMO with 18 decimals, "" for none.
 	Token string
 	// Depth is the finality depth, 0 meaning 2.
@@ -122,8 +124,12 @@ func (c Chain) yaml() string {
 	if c.Token != "" {
 		tokens = fmt.Sprintf("\n  tokens: [{symbol: DEMO, contract: %q, decimals: 18}]", c.Token)
 	}
-	return fmt.Sprintf("- name: %s\n  chain_id: %d\n  rpc_urls: [%q]\n  finality: {depth: %d}\n  poll_interval: %s\n  block_time: 1s\n  test: true%s\n",
-		c.Name, c.ChainID, c.RPC, c.Depth, c.PollInterval, tokens)
+	urls := make([]string, 0, 1+len(c.Spare))
+	for _, u := range append([]string{c.RPC}, c.Spare...) {
+		urls = append(urls, fmt.Sprintf("%q", u))
+	}
+	return fmt.Sprintf("- name: %s\n  chain_id: %d\n  rpc_urls: [%s]\n  finality: {depth: %d}\n  poll_interval: %s\n  block_time: 1s\n  test: true%s\n",
+		c.Name, c.ChainID, strings.Join(urls, ", "), c.Depth, c.PollInterval, tokens)
 }
 
 // Ctl runs ctripctl and returns what it printed.
