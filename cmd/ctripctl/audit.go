@@ -49,17 +49,21 @@ func (sh *shell) auditList() *cobra.Command {
 }
 
 func (sh *shell) auditVerify() *cobra.Command {
-	return &cobra.Command{
+	var head string
+	c := &cobra.Command{
 		Use: "verify", Short: "Check that no line of the audit log was changed or removed", Args: cobra.NoArgs,
-		Long: "Check the chain of hashes from the first line of the audit log to the last. Exits with 1 when it is broken.",
+		Long: "Check the chain of hashes from the first line of the audit log to the last. Exits with 1 when it is broken.\n\n" +
+			"Lines cut off its end, and a log that was written anew as a whole, can be told only by somebody who knows a line of\n" +
+			"before: keep the head that this prints where the database's owner cannot reach it, and give it with --head next time.\n" +
+			"Workers log it too (audit.followed), and exported evidence holds it.",
 		RunE: sh.atDesk(func(ctx context.Context, d *ops.Desk, _ []string) error {
-			v, err := d.VerifyAudit(ctx)
+			v, err := d.VerifyAudit(ctx, head)
 			if err != nil {
 				return err
 			}
 			err = sh.answer(v, func() error {
 				if v.OK {
-					return sh.facts("", "audit log", "whole", "lines", fmt.Sprint(v.Lines))
+					return sh.facts("", "audit log", "whole", "lines", fmt.Sprint(v.Lines), "head", v.Head)
 				}
 				return sh.facts("", "audit log", "BROKEN", "good lines", fmt.Sprint(v.Lines), "problem", v.Problem)
 			})
@@ -69,4 +73,6 @@ func (sh *shell) auditVerify() *cobra.Command {
 			return err
 		}),
 	}
+	c.Flags().StringVar(&head, "head", "", "a line that must still be there, as LINE:HASH of an earlier check")
+	return c
 }

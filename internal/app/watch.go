@@ -15,6 +15,8 @@ const (
 	rejectingSince = 10 * time.Minute
 	// rejectingMost is how many endpoints are named in the log.
 	rejectingMost = 100
+	// auditWholeEvery is how often a worker reads all of the audit log again, and not only what was added to it.
+	auditWholeEvery = 6 * time.Hour
 )
 
 // watch looks after what nobody asks about until it is too late: secrets that grow old, endpoints that turn our signatures
@@ -22,16 +24,14 @@ const (
 func (a *App) watch(ctx context.Context) error {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
-	var mark store.AuditMark
+	var audit auditWatch
 	for {
 		n, err := a.deliveries.WarnOfOldSecrets(ctx)
 		if n > 0 {
 			a.log.InfoContext(ctx, "secrets.expiring", "secrets", n)
 		}
 		err = errors.Join(err, a.watchRejections(ctx))
-		var auditErr error
-		mark, auditErr = a.watchAudit(ctx, mark)
-		if err = errors.Join(err, auditErr); err != nil && ctx.Err() == nil {
+		if err = errors.Join(err, a.watchAudit(ctx, &audit, time.Now())); err != nil && ctx.Err() == nil {
 			a.log.WarnContext(ctx, "watch.failed", "error", err)
 		}
 		select {
@@ -55,16 +55,36 @@ func (a *App) watchRejections(ctx context.Context) error {
 	return nil
 }
 
-// watchAudit follows the audit log from where it was found whole. At its start a process reads all of it.
-func (a *App) watchAudit(ctx context.Context, from store.AuditMark) (store.AuditMark, error) {
-	mark, err := a.store.FollowAudit(ctx, from)
-	broken := errors.Is(err, store.ErrAudit)
-	if err == nil || broken {
-		a.metrics.AuditBroken(broken)
+// auditWatch is what a process knows of the audit log.
+type auditWatch struct {
+	mark  store.AuditMark // the last line that it found good
+	whole time.Time       // when it last read all of them
+}
+
+// watchAudit follows the audit log from where it was found whole, and now and then reads all of it. Where it got to goes into
+// the log, out of reach of whoever has the database.
+func (a *App) watchAudit(ctx context.Context, w *auditWatch, now time.Time) error {
+	var err error
+	mark := w.mark
+	if now.Sub(w.whole) >= auditWholeEvery {
+		if mark, err = a.store.VerifyAuditAgainst(ctx, w.mark); err == nil {
+			w.whole = now
+		}
+	} else {
+		mark, err = a.store.FollowAudit(ctx, w.mark)
 	}
-	if broken {
+	switch {
+	case errors.Is(err, store.ErrAudit):
+		a.metrics.AuditBroken(true)
 		a.log.ErrorContext(ctx, "audit.broken", "error", err)
-		return mark, nil
+		return nil // the mark stays: what was known goes on being missed
+	case err != nil:
+		return err
 	}
-	return mark, err
+	a.metrics.AuditBroken(false)
+	if mark != w.mark {
+		a.log.InfoContext(ctx, "audit.followed", "head", mark.String())
+	}
+	w.mark = mark
+	return nil
 }

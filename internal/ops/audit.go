@@ -35,8 +35,10 @@ type AuditPage struct {
 
 // AuditVerdict says whether the audit log is whole.
 type AuditVerdict struct {
-	OK      bool   `json:"ok"`
-	Lines   int64  `json:"lines"` // good ones, from the first on
+	OK    bool  `json:"ok"`
+	Lines int64 `json:"lines"` // good ones, from the first on
+	// Head is the last good line, as LINE:HASH, to be kept elsewhere and held against the log later; "" without lines.
+	Head    string `json:"head"`
 	Problem string `json:"problem,omitempty"`
 }
 
@@ -60,14 +62,23 @@ func (d *Desk) AuditLog(ctx context.Context, from int64, limit int) (AuditPage, 
 	return page, nil
 }
 
-// VerifyAudit follows the chain of hashes from the first line to the last. A broken chain is a verdict, not an error.
-func (d *Desk) VerifyAudit(ctx context.Context) (AuditVerdict, error) {
-	n, err := d.store.VerifyAudit(ctx)
-	switch {
-	case errors.Is(err, store.ErrAudit):
-		return AuditVerdict{Lines: n, Problem: err.Error()}, nil
-	case err != nil:
-		return AuditVerdict{}, err
+// VerifyAudit follows the chain of hashes from the first line to the last. head, when not "", is the Head of an earlier verdict,
+// which must still be there. A broken chain is a verdict, not an error.
+func (d *Desk) VerifyAudit(ctx context.Context, head string) (AuditVerdict, error) {
+	var known store.AuditMark
+	if head != "" {
+		var err error
+		if known, err = store.ParseAuditMark(head); err != nil {
+			return AuditVerdict{}, fmt.Errorf("head: %w", err)
+		}
 	}
-	return AuditVerdict{OK: true, Lines: n}, nil
+	mark, err := d.store.VerifyAuditAgainst(ctx, known)
+	v := AuditVerdict{OK: err == nil, Lines: mark.Seq}
+	if mark.Seq > 0 {
+		v.Head = mark.String()
+	}
+	if errors.Is(err, store.ErrAudit) {
+		v.Problem, err = err.Error(), nil
+	}
+	return v, err
 }

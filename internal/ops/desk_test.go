@@ -126,7 +126,7 @@ func TestAuditPagesAndVerdict(t *testing.T) {
 			}
 			from = *page.NextFrom
 		}
-		if v, err := d.VerifyAudit(t.Context()); err != nil || !v.OK || seen != 5 || v.Lines != 5 {
+		if v, err := d.VerifyAudit(t.Context(), ""); err != nil || !v.OK || seen != 5 || v.Lines != 5 {
 			t.Errorf("%d lines seen, %+v, %v", seen, v, err)
 		}
 	})
@@ -161,12 +161,12 @@ func TestVerifyAuditSeesAChangedLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v, err := d.VerifyAudit(t.Context()); err != nil || v.OK || v.Lines != 1 || !strings.Contains(v.Problem, "line 2") {
+	if v, err := d.VerifyAudit(t.Context(), ""); err != nil || v.OK || v.Lines != 1 || !strings.Contains(v.Problem, "line 2") {
 		t.Errorf("%+v, %v", v, err)
 	}
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	if v, err := d.VerifyAudit(gone); err == nil {
+	if v, err := d.VerifyAudit(gone, ""); err == nil {
 		t.Errorf("without a database the verdict is %+v", v)
 	}
 }
@@ -206,7 +206,7 @@ func TestRefusedDeedsLeaveNoLine(t *testing.T) {
 				t.Errorf("%s was done", name)
 			}
 		}
-		if v, err := d.VerifyAudit(t.Context()); err != nil || v.Lines != 1 {
+		if v, err := d.VerifyAudit(t.Context(), ""); err != nil || v.Lines != 1 {
 			t.Errorf("%+v, %v", v, err)
 		}
 	})

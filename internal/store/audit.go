@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"regexp"
+	"strconv"
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/models"
@@ -45,6 +48,24 @@ type AuditMark struct {
 	Hash string
 }
 
+// String is the mark as [ParseAuditMark] reads it: 42:9f86d0…
+func (m AuditMark) String() string { return strconv.FormatInt(m.Seq, 10) + ":" + m.Hash }
+
+var auditMark = regexp.MustCompile(`^([1-9][0-9]{0,17}):([0-9a-f]{64})$`)
+
+// ParseAuditMark reads LINE:HASH.
+func ParseAuditMark(s string) (AuditMark, error) {
+	parts := auditMark.FindStringSubmatch(s)
+	if parts == nil {
+		return AuditMark{}, errors.New("want the number of a line of the audit log, a colon and the line's hash")
+	}
+	seq, err := strconv.ParseInt(parts[1], 10, 64)
+	if err != nil {
+		return AuditMark{}, fmt.Errorf("store: audit mark: %w", err)
+	}
+	return AuditMark{seq, parts[2]}, nil
+}
+
 // AuditLog reads lines of the log from seq on, oldest first.
 func (q *Queries) AuditLog(ctx context.Context, from int64, limit int) ([]models.AuditEntry, error) {
 	var lines []models.AuditEntry
@@ -55,8 +76,19 @@ func (q *Queries) AuditLog(ctx context.Context, from int64, limit int) ([]models
 // VerifyAudit reads the whole log and returns how many lines it has. [ErrAudit] is in the error when a line is missing,
 // changed or out of its place; it names the first.
 func (q *Queries) VerifyAudit(ctx context.Context) (int64, error) {
-	mark, err := q.FollowAudit(ctx, AuditMark{})
+	mark, err := q.VerifyAuditAgainst(ctx, AuditMark{})
 	return mark.Seq, err
+}
+
+// VerifyAuditAgainst reads the whole log, holds it against a mark that was taken before, and returns the mark of the last good
+// line. Without a mark nobody can see that lines were cut off the end, or that all were hashed anew.
+func (q *Queries) VerifyAuditAgainst(ctx context.Context, known AuditMark) (AuditMark, error) {
+	mark, err := q.FollowAudit(ctx, AuditMark{})
+	if err != nil {
+		return mark, err
+	}
+	_, err = q.FollowAudit(ctx, known)
+	return mark, err
 }
 
 // FollowAudit reads the log from a mark on, the line of the mark included, and returns the mark of its last good line. The
@@ -71,13 +103,19 @@ func (q *Queries) FollowAudit(ctx context.Context, mark AuditMark) (AuditMark, e
 			return mark, fmt.Errorf("%w: line %d, which was there, is gone or was changed", ErrAudit, mark.Seq)
 		}
 	}
+	from := mark.Seq + 1
+	if mark.Seq == 0 {
+		from = math.MinInt64 // nobody writes a line before the first
+	}
 	for {
-		lines, err := q.AuditLog(ctx, mark.Seq+1, chunk)
+		lines, err := q.AuditLog(ctx, from, chunk)
 		if err != nil {
 			return mark, err
 		}
 		for _, e := range lines {
 			switch {
+			case e.Seq <= mark.Seq:
+				return mark, fmt.Errorf("%w: line %d was put before the first", ErrAudit, e.Seq)
 			case e.Seq != mark.Seq+1:
 				return mark, fmt.Errorf("%w: line %d is missing", ErrAudit, mark.Seq+1)
 			case e.PrevHash != mark.Hash:
@@ -87,6 +125,7 @@ func (q *Queries) FollowAudit(ctx context.Context, mark AuditMark) (AuditMark, e
 			}
 			mark = AuditMark{e.Seq, e.Hash}
 		}
+		from = mark.Seq + 1
 		if len(lines) < chunk {
 			return mark, nil
 		}

@@ -7,3 +7,6 @@ func (s *Store) Exec(t testing.TB, sql string) error {
 	_, err := s.sql.ExecContext(t.Context(), sql)
 	return err
 }
+
+// Dialect is the engine that a test runs on.
+func (s *Store) Dialect() Dialect { return s.dialect }

@@ -116,6 +116,13 @@ func TestAuditChain(t *testing.T) {
 		if err := s.Exec(t, "DELETE FROM audit_log WHERE seq = 3"); err == nil || !strings.Contains(err.Error(), "append-only") {
 			t.Fatalf("a line could be deleted: %v", err)
 		}
+		empty := "TRUNCATE audit_log" // what SQLite has instead does the same to one line
+		if s.Dialect() == store.SQLite {
+			empty = "INSERT OR REPLACE INTO audit_log (seq, at, actor, action, subject, detail, prev_hash, hash) VALUES (3, 'x', 'x', 'x', 'x', '{}', 'x', 'x')"
+		}
+		if err := s.Exec(t, empty); err == nil || !strings.Contains(err.Error(), "append-only") {
+			t.Fatalf("lines could be lost at once: %v", err)
+		}
 	})
 }
 
@@ -241,54 +248,6 @@ func TestListsAreNewestFirstAndPage(t *testing.T) {
 			t.Fatalf("%d events after the third, %v", len(rest), err)
 		}
 	})
-}
-
-// TestFollowAudit: who knows how far the log went sees also what whole-log verification cannot: lines cut off its end.
-func TestFollowAudit(t *testing.T) {
-	s := storetest.SQLite(t)
-	write := func(actor string) {
-		t.Helper()
-		err := s.InTx(t.Context(), func(tx *store.Tx) error {
-			return tx.Audit(t.Context(), models.AuditEntry{At: noon, Actor: actor, Action: "test"})
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	follow := func(from store.AuditMark) store.AuditMark {
-		t.Helper()
-		mark, err := s.FollowAudit(t.Context(), from)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return mark
-	}
-	mark := follow(store.AuditMark{})
-	if mark.Seq != 0 {
-		t.Fatalf("%+v", mark)
-	}
-	for n := range 3 {
-		write("system")
-		write("system")
-		if mark = follow(mark); mark.Seq != int64(2*n+2) || mark.Hash == "" {
-			t.Fatalf("%+v", mark)
-		}
-	}
-	for _, do := range []string{"DROP TRIGGER audit_log_no_delete", "DELETE FROM audit_log WHERE seq = 6"} {
-		if err := s.Exec(t, do); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := s.VerifyAudit(t.Context()); err != nil {
-		t.Fatalf("what is left is whole: %v", err)
-	}
-	if _, err := s.FollowAudit(t.Context(), mark); !errors.Is(err, store.ErrAudit) {
-		t.Fatalf("the end was cut off: %v", err)
-	}
-	write("somebody else") // another line 6
-	if got, err := s.FollowAudit(t.Context(), mark); !errors.Is(err, store.ErrAudit) || got != mark {
-		t.Fatalf("the end was written anew: %v", err)
-	}
 }
 
 // TestEventsAfterWaitsForOlderTransactions: a reader who goes on from the last mark must not pass over an event whose

@@ -1,0 +1,96 @@
+package app
+
+import (
+	"bytes"
+	"database/sql"
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/internal/telemetry"
+	"github.com/ctrip-gateway/ctrip/internal/testkit"
+	"github.com/ctrip-gateway/ctrip/models"
+)
+
+// TestWatchAudit: a running worker writes down how far the audit log goes, and is alarmed by lines that are gone from its end at
+// once, and by an old line that changed when it next reads all of them.
+func TestWatchAudit(t *testing.T) {
+	noon := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	dsn := testkit.Postgres(t)
+	s, err := store.Open(t.Context(), store.Options{DSN: dsn})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	owner, err := sql.Open("pgx", dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer owner.Close()
+	tamper := func(do string) {
+		t.Helper()
+		if _, err := owner.ExecContext(t.Context(), do); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var log bytes.Buffer
+	a := &App{store: s, metrics: telemetry.NewMetrics(), log: slog.New(slog.NewJSONHandler(&log, nil))}
+	line := func(actor string) {
+		t.Helper()
+		if err := s.InTx(t.Context(), func(tx *store.Tx) error {
+			return tx.Audit(t.Context(), models.AuditEntry{At: noon, Actor: actor, Action: "test"})
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var w auditWatch
+	watch := func(at time.Time, broken string) string {
+		t.Helper()
+		log.Reset()
+		if err := a.watchAudit(t.Context(), &w, at); err != nil {
+			t.Fatal(err)
+		}
+		page := httptest.NewRecorder()
+		a.metrics.Handler().ServeHTTP(page, httptest.NewRequest("GET", "/metrics", nil))
+		if !strings.Contains(page.Body.String(), "ctrip_audit_broken "+broken) {
+			t.Errorf("ctrip_audit_broken is not %s", broken)
+		}
+		return log.String()
+	}
+	if said := watch(noon, "0"); said != "" {
+		t.Error(said)
+	}
+	line("system")
+	line("system")
+	if said := watch(noon.Add(time.Minute), "0"); !strings.Contains(said, `"msg":"audit.followed","head":"2:`+w.mark.Hash) {
+		t.Error(said)
+	}
+	line("system")
+	watch(noon.Add(2*time.Minute), "0")
+	known := w
+	tamper("ALTER TABLE audit_log DISABLE TRIGGER ALL; UPDATE audit_log SET actor = 'x' WHERE seq = 1")
+	watch(noon.Add(3*time.Minute), "0") // what lies before the mark was read before
+	if said := watch(noon.Add(auditWholeEvery), "1"); !strings.Contains(said, "audit.broken") || !strings.Contains(said, "line 1 was changed") {
+		t.Error(said)
+	}
+	tamper("UPDATE audit_log SET actor = 'system' WHERE seq = 1")
+	watch(noon.Add(auditWholeEvery+time.Minute), "0")
+	tamper("DELETE FROM audit_log WHERE seq = 3")
+	for i := range 2 { // and it is not forgotten
+		if said := watch(noon.Add(auditWholeEvery+time.Duration(i+2)*time.Minute), "1"); !strings.Contains(said, "line 3, which was there, is gone") {
+			t.Error(said)
+		}
+		line("somebody else")
+	}
+	if w.mark != known.mark {
+		t.Errorf("%+v became %+v", known, w)
+	}
+}
