@@ -7,6 +7,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -114,12 +115,25 @@ func readEnviron(o Options, faults *Faults) map[string]string {
 		faults.add(o.DotEnv, "cannot be read as NAME=value lines")
 		return environ
 	}
+	// A file that says that this is production would be read in production.
+	if e := fromFile["ENV"]; environ["ENV"] == "" && e != "" && e != Development {
+		faults.add(o.DotEnv, "sets ENV=%s, but is read in development only; give ENV and the other settings by the environment", oneOf(e, Production, Test))
+		return environ
+	}
 	for name, value := range fromFile {
 		if environ[name] == "" && environ[strings.TrimSuffix(name, "_FILE")] == "" && environ[name+"_FILE"] == "" {
 			environ[name] = value
 		}
 	}
 	return environ
+}
+
+// oneOf is a value when it is one of those that are known, so that no other text of a file is repeated.
+func oneOf(value string, known ...string) string {
+	if slices.Contains(known, value) {
+		return value
+	}
+	return "…"
 }
 
 // resolveFiles returns the known variables that are set, each from itself or from the file that its _FILE form names.

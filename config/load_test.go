@@ -241,6 +241,19 @@ func TestDotEnvIsForDevelopmentAndWeakerThanTheEnvironment(t *testing.T) {
 	if c := load("production"); c.LogLevel != "info" {
 		t.Errorf("production read .env: %s", c.LogLevel)
 	}
+	for _, env := range []string{"production", "test", "prod"} {
+		claims := filepath.Join(t.TempDir(), "claims.env")
+		if err := os.WriteFile(claims, []byte("ENV="+env+"\nLOG_LEVEL=debug\nOPERATOR_TOKEN=short\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Load(Options{Process: ProcessAPI, DotEnv: claims, Chains: devChain(), Environ: good("ENV=")})
+		if got := names(faultsOf(t, err)); got != claims {
+			t.Errorf("a file that sets ENV=%s: at fault: %s\n%v", env, got, err)
+		}
+		if c, err := Load(Options{Process: ProcessAPI, DotEnv: claims, Chains: devChain(), Environ: good("ENV=production")}); err != nil || c.LogLevel != "info" {
+			t.Errorf("production read a file that sets ENV=%s: %s, %v", env, c.LogLevel, err)
+		}
+	}
 	broken := filepath.Join(t.TempDir(), "broken.env")
 	if err := os.WriteFile(broken, []byte("OPERATOR_TOKEN=\"hunter2-hunter2\nX"), 0o600); err != nil {
 		t.Fatal(err)

@@ -2,11 +2,14 @@ package jobs_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +29,35 @@ func board(t *testing.T, h *house, audit func(context.Context, *http.Request, st
 	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)
 	return srv
+}
+
+// holdsPolicy: no frame, nothing from elsewhere, no script but the page's own, each of which the policy names.
+func holdsPolicy(t *testing.T, path string, header http.Header, body string) {
+	t.Helper()
+	directives := make(map[string]string)
+	for d := range strings.SplitSeq(header.Get("Content-Security-Policy"), ";") {
+		name, value, _ := strings.Cut(strings.TrimSpace(d), " ")
+		directives[name] = value
+	}
+	for name, want := range map[string]string{"default-src": "'none'", "frame-ancestors": "'none'", "base-uri": "'none'", "connect-src": "'self'", "form-action": "'self'"} {
+		if directives[name] != want {
+			t.Errorf("%s: policy %s %q, want %q", path, name, directives[name], want)
+		}
+	}
+	if scripts := directives["script-src"]; !strings.HasPrefix(scripts, "'self' 'sha256-") || strings.Contains(scripts, "unsafe") {
+		t.Errorf("%s: script-src %q", path, scripts)
+	}
+	for _, m := range regexp.MustCompile(`(?s)<script[^>]*>(.*?)</script>`).FindAllStringSubmatch(body, -1) {
+		sum := sha256.Sum256([]byte(m[1]))
+		if hash := "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"; m[1] != "" && !strings.Contains(directives["script-src"], hash) {
+			t.Errorf("%s: the policy keeps the page from its own script %.40s…", path, m[1])
+		}
+	}
+	for name, want := range map[string]string{"X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"} {
+		if header.Get(name) != want {
+			t.Errorf("%s: %s is %q", path, name, header.Get(name))
+		}
+	}
 }
 
 func TestMonitor(t *testing.T) {
@@ -55,16 +87,16 @@ func TestMonitor(t *testing.T) {
 		defer res.Body.Close()
 		body, err := io.ReadAll(res.Body)
 		check(t, err)
-		if csp := res.Header.Get("Content-Security-Policy"); res.StatusCode == 200 && !strings.Contains(csp, "default-src 'self'") {
-			t.Errorf("%s: policy %q", path, csp)
+		if res.StatusCode == 200 {
+			holdsPolicy(t, path, res.Header, string(body))
 		}
 		return res.StatusCode, string(body)
 	}
 	self := map[string]string{"Origin": "SELF", "Sec-Fetch-Site": "same-origin"}
 
-	for _, path := range []string{"", "/", "/api/queues", "/queues/" + queue + "/tasks"} {
-		if code, body := call("GET", path, nil); code != 200 || len(body) == 0 {
-			t.Errorf("GET %s: %d", path, code)
+	for path, inline := range map[string]int{"": 2, "/": 2, "/api/queues": 0, "/queues/" + queue + "/tasks": 2} {
+		if code, body := call("GET", path, nil); code != 200 || len(body) == 0 || strings.Count(body, "<script>") != inline {
+			t.Errorf("GET %s: %d, %d scripts in the page", path, code, strings.Count(body, "<script>"))
 		}
 	}
 	code, body := call("GET", "/api/queues/"+queue+"/pending_tasks", nil)

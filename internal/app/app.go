@@ -271,8 +271,12 @@ func (a *App) buildOps(context.Context) error {
 			return err
 		}
 	}
+	refused := func(r *http.Request) {
+		a.metrics.AuthFailure()
+		a.log.WarnContext(r.Context(), "ops.refused", "path", r.URL.Path, "remote", r.RemoteAddr)
+	}
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		opsHandler(operatorTokens{a.cfg.OperatorToken.Reveal(), a.cfg.OperatorReadToken.Reveal()}, a.checks, a.metrics.Handler(), queues).ServeHTTP(w, r)
+		opsHandler(operatorTokens{a.cfg.OperatorToken.Reveal(), a.cfg.OperatorReadToken.Reveal()}, refused, a.checks, a.metrics.Handler(), queues).ServeHTTP(w, r)
 	})
 	return a.serve("ops listener", a.o.OpsListener, a.cfg.OpsAddr, handler)
 }

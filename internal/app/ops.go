@@ -44,8 +44,8 @@ type operatorTokens struct{ operate, read string }
 
 // opsHandler serves what operators look at: /healthz, /readyz and /metrics for everybody who reaches the listener, and
 // behind a token pprof and, where queues is given, asynqmon. A profile may hold what is in memory, so pprof is not for the
-// one who may only look.
-func opsHandler(tokens operatorTokens, checks []check, metrics, queues http.Handler) http.Handler {
+// one who may only look. refused is told of every request that came to them without a token that fits.
+func opsHandler(tokens operatorTokens, refused func(*http.Request), checks []check, metrics, queues http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
@@ -59,7 +59,9 @@ func opsHandler(tokens operatorTokens, checks []check, metrics, queues http.Hand
 		writeJSON(w, status, res)
 	})
 	mux.Handle("GET /metrics", metrics)
-	guarded := func(h http.Handler) http.Handler { return operatorOnly(operatorTokens{operate: tokens.operate}, h) }
+	guarded := func(h http.Handler) http.Handler {
+		return operatorOnly(operatorTokens{operate: tokens.operate}, refused, h)
+	}
 	mux.Handle("/debug/pprof/", guarded(http.HandlerFunc(pprof.Index)))
 	mux.Handle("/debug/pprof/cmdline", guarded(http.HandlerFunc(pprof.Cmdline)))
 	mux.Handle("/debug/pprof/profile", guarded(http.HandlerFunc(pprof.Profile)))
@@ -67,8 +69,8 @@ func opsHandler(tokens operatorTokens, checks []check, metrics, queues http.Hand
 	mux.Handle("/debug/pprof/trace", guarded(http.HandlerFunc(pprof.Trace)))
 	paths := []string{"/healthz", "/readyz", "/metrics", "/debug/pprof/"}
 	if queues != nil {
-		mux.Handle("/queues", operatorOnly(tokens, queues))
-		mux.Handle("/queues/", operatorOnly(tokens, queues))
+		mux.Handle("/queues", operatorOnly(tokens, refused, queues))
+		mux.Handle("/queues/", operatorOnly(tokens, refused, queues))
 		paths = append(paths, "/queues")
 	}
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
@@ -111,7 +113,7 @@ func ready(ctx context.Context, checks []check) readiness {
 
 // operatorOnly asks for a token: as a bearer token, or as the password of HTTP Basic with any user name, so that a browser
 // can ask a person for it. Comparison takes the same time wherever the tokens differ.
-func operatorOnly(tokens operatorTokens, next http.Handler) http.Handler {
+func operatorOnly(tokens operatorTokens, refused func(*http.Request), next http.Handler) http.Handler {
 	operate, read := fits(tokens.operate), fits(tokens.read)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		given, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
@@ -121,6 +123,9 @@ func operatorOnly(tokens operatorTokens, next http.Handler) http.Handler {
 		mayOperate, mayRead := operate(given), read(given)
 		switch {
 		case !mayOperate && !mayRead:
+			if r.Header.Get("Authorization") != "" { // a browser asks once without
+				refused(r)
+			}
 			w.Header().Set("WWW-Authenticate", `Basic realm="cTrip operator", charset="UTF-8"`)
 			http.Error(w, "the operator token is needed: as a bearer token, or as the password of HTTP Basic", http.StatusUnauthorized)
 		case !mayOperate && r.Method != http.MethodGet && r.Method != http.MethodHead:

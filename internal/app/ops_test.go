@@ -19,7 +19,8 @@ func TestOpsListener(t *testing.T) {
 		{"redis", false, func(context.Context) error { return sick }},
 	}
 	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
-	h := opsHandler(operatorTokens{"operator-token", "reader-token"}, checks, page, page)
+	refusals := 0
+	h := opsHandler(operatorTokens{"operator-token", "reader-token"}, func(*http.Request) { refusals++ }, checks, page, page)
 	get := func(path string, auth func(*http.Request)) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(http.MethodGet, path, nil)
 		if auth != nil {
@@ -61,6 +62,9 @@ func TestOpsListener(t *testing.T) {
 			}
 		}
 	}
+	if refusals != 6 { // a browser that asks for the first time has no token yet
+		t.Errorf("%d wrong tokens were noticed, want 6", refusals)
+	}
 	for _, c := range []struct {
 		method, path string
 		want         int
@@ -72,7 +76,7 @@ func TestOpsListener(t *testing.T) {
 		}
 	}
 	if w := httptest.NewRecorder(); true {
-		opsHandler(operatorTokens{}, nil, page, page).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/queues", nil))
+		opsHandler(operatorTokens{}, func(*http.Request) {}, nil, page, page).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/queues", nil))
 		if w.Code != http.StatusUnauthorized {
 			t.Errorf("without a token set, the queues are open: %d", w.Code)
 		}

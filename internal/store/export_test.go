@@ -10,3 +10,11 @@ func (s *Store) Exec(t testing.TB, sql string) error {
 
 // Dialect is the engine that a test runs on.
 func (s *Store) Dialect() Dialect { return s.dialect }
+
+// SealedColumns are those that WalkSealed reads, as table.column.
+func SealedColumns() (all []string) {
+	for _, c := range sealedColumns {
+		all = append(all, c.table+"."+c.column)
+	}
+	return all
+}
