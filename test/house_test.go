@@ -8,7 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/internal/api"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
+	"github.com/ctrip-gateway/ctrip/internal/testkit/contract"
 	"github.com/ctrip-gateway/ctrip/internal/testkit/gateway"
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
@@ -27,6 +29,7 @@ func newHouse(t *testing.T, c gateway.Chain, extra ...string) *house {
 	t.Helper()
 	h := &house{t: t, receiver: testkit.NewReceiver(t)}
 	h.House = gateway.New(t, gateway.Options{Chain: c, DatabaseURL: testkit.Postgres(t), Env: append([]string{"WEBHOOK_LANES=2"}, extra...)})
+	keepsContract(t, h.House)
 	for _, name := range []string{"api", "worker", "scanner"} {
 		h.Start(name)
 	}
@@ -35,6 +38,16 @@ func newHouse(t *testing.T, c gateway.Chain, extra ...string) *house {
 	m := h.NewMerchant()
 	h.key, h.secret = m.Key, h.NewEndpoint(m, h.receiver.URL+"/hooks", nil).Secret
 	return h
+}
+
+// keepsContract holds every answer that the house gives to its Call against the OpenAPI file.
+func keepsContract(t *testing.T, h *gateway.House) {
+	t.Helper()
+	c, err := contract.New(api.OpenAPI())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Client.Transport = c.Transport(http.DefaultTransport, func(err error) { t.Error(err) })
 }
 
 // payment is what a test needs of the API's answer.

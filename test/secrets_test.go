@@ -68,6 +68,7 @@ func TestPlantedSecrets(t *testing.T) {
 		"EGRESS_PROXY=http://gateway:" + h.planted["proxy password"] + "@" + newProxy(t, h.planted["proxy password"]),
 		"WEBHOOK_URL=" + receiver.URL + "/default", "WEBHOOK_SECRET=" + h.planted["default secret"],
 	}})
+	keepsContract(t, h.House)
 	database, err := url.Parse(h.DatabaseURL)
 	if err != nil {
 		t.Fatal(err)

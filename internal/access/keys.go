@@ -129,7 +129,7 @@ func (s *Service) checkKey(r KeyRequest) error {
 		if !slices.Contains(models.Scopes, scope) {
 			faults = append(faults, models.Fault{Field: "scopes", Message: fmt.Sprintf("has %q, which is no scope", scope), Example: joinScopes(models.Scopes)})
 		} else if r.Granter != nil && !r.Granter.Allows(scope) {
-			faults = append(faults, models.Fault{Field: "scopes", Message: fmt.Sprintf("has %q, which the key that asks does not have itself", scope)})
+			faults = append(faults, models.Fault{Field: "scopes", Message: fmt.Sprintf("has %q, which the key that asks does not have itself", scope), Example: joinScopes(r.Granter.Scopes)})
 		}
 	}
 	if r.Granter != nil && r.Granter.Test && !r.Test {

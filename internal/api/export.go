@@ -45,9 +45,12 @@ type export struct {
 
 // newExport checks a request for an export and writes it into the audit log.
 func (h *handlers) newExport(ctx context.Context, name string, limit *int, cursor *string, columns []string) (export, error) {
-	for field, given := range map[string]bool{"limit": limit != nil, "cursor": cursor != nil} {
-		if given {
-			return export{}, Invalid(FieldError{Field: field, Message: "goes with JSON; a CSV export holds all rows that match"})
+	for _, p := range []struct {
+		name, example string
+		given         bool
+	}{{"cursor", exampleCursor, cursor != nil}, {"limit", "20", limit != nil}} {
+		if p.given {
+			return export{}, Invalid(FieldError{Field: p.name, Message: "goes with Accept: application/json only; a CSV export holds all rows that match", Example: p.example})
 		}
 	}
 	x := callerOf(ctx)

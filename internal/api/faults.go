@@ -88,7 +88,11 @@ func (t *translation) addSchema(err *openapi3.SchemaError) {
 				for k := range err.Schema.Properties {
 					known = append(known, k)
 				}
-				t.faults = append(t.faults, FieldError{Field: join(at, name), Message: "is not a field of this request" + suggestion(name, known)})
+				f := FieldError{Field: join(at, name), Message: "is not a field of this request", Example: exampleOf(err.Schema)}
+				if meant := nearest(name, known); meant != "" {
+					f.Message, f.Example = f.Message+"; did you mean "+meant+"?", exampleOf(err.Schema.Properties[meant].Value)
+				}
+				t.faults = append(t.faults, f)
 			}
 		}
 	case "required":
@@ -218,7 +222,7 @@ func (o *ownRules) object(schema *openapi3.Schema, object map[string]any, at str
 			o.fault(schema.Properties[names[0]].Value, join(at, names[0]), "is required, or %s in its place", strings.Join(names[1:], " or "))
 		}
 		for _, n := range given[min(1, len(given)):] {
-			o.faults = append(o.faults, FieldError{Field: join(at, n), Message: "must not be given together with " + given[0]})
+			o.fault(schema.Properties[n].Value, join(at, n), "must not be given together with %s", given[0])
 		}
 	}
 	longest, limited := schema.Extensions["x-key-max-length"].(float64)
@@ -292,8 +296,8 @@ func fieldName(name string) string {
 	return "[" + strconv.Quote(clip(name)) + "]"
 }
 
-// suggestion names the known word that a typing mistake was meant to be.
-func suggestion(name string, known []string) string {
+// nearest is the known word that a typing mistake was meant to be, or "".
+func nearest(name string, known []string) string {
 	sort.Strings(known)
 	best, distance := "", 3
 	for _, k := range known {
@@ -301,10 +305,7 @@ func suggestion(name string, known []string) string {
 			best, distance = k, d
 		}
 	}
-	if best == "" {
-		return ""
-	}
-	return "; did you mean " + best + "?"
+	return best
 }
 
 // edits is the Levenshtein distance.

@@ -9,7 +9,11 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/store"
 )
 
-const defaultLimit = 20
+const (
+	defaultLimit = 20
+	// exampleCursor is what a cursor looks like, here and in openapi.yaml.
+	exampleCursor = "MTc5NTQyODE5MjQ1NjAwMCBwYXlfMGszbXpxOHI1djd3Mng5eTRiNmMxZDBlZmc"
+)
 
 // pageOf reads the two parameters that every list has.
 func pageOf(limit *int, cursor *string) (store.Page, error) {
@@ -57,5 +61,5 @@ func openCursor(c string, fields int) ([]string, bool) {
 }
 
 func badCursor(name string) *Problem {
-	return Invalid(FieldError{Field: name, Message: "is not a next_cursor that this gateway gave out"})
+	return Invalid(FieldError{Field: name, Message: "is not a next_cursor that this gateway gave out", Example: exampleCursor})
 }

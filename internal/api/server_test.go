@@ -24,7 +24,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 func testNow() time.Time { return time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC) }
 
 // testServer has every operation of the file, guarded as in production, with handlers that answer the body they got.
-func testServer(t testing.TB, log io.Writer) *Server {
+func testServer(t testing.TB, log io.Writer) *held {
 	t.Helper()
 	s, err := New(Options{Logger: slog.New(slog.NewJSONHandler(log, nil)), Now: testNow})
 	if err != nil {
@@ -41,7 +41,7 @@ func testServer(t testing.TB, log io.Writer) *Server {
 			return c.Blob(http.StatusOK, "application/json", body)
 		}, guards[op.id]...)
 	}
-	return s
+	return &held{s, t, newContract(t)}
 }
 
 // ask sends a request with a fixed request id; JSON is assumed unless the headers say otherwise.

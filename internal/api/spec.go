@@ -30,7 +30,8 @@ type operation struct {
 	id     string
 	scopes []string
 	route  *routers.Route
-	query  map[string]*openapi3.Parameter
+	// query and header are its parameters by name.
+	query, header map[string]*openapi3.Parameter
 }
 
 func loadSpec() (*spec, error) {
@@ -49,7 +50,7 @@ func loadSpec() (*spec, error) {
 	for path, item := range doc.Paths.Map() {
 		for method, op := range item.Operations() {
 			o := &operation{
-				id: op.OperationID, query: make(map[string]*openapi3.Parameter),
+				id: op.OperationID, query: make(map[string]*openapi3.Parameter), header: make(map[string]*openapi3.Parameter),
 				route: &routers.Route{Spec: doc, Path: path, PathItem: item, Method: method, Operation: op},
 			}
 			list, ok := op.Extensions["x-scopes"].([]any)
@@ -60,8 +61,11 @@ func loadSpec() (*spec, error) {
 				o.scopes = append(o.scopes, fmt.Sprint(scope))
 			}
 			for _, p := range append(op.Parameters, item.Parameters...) {
-				if p.Value.In == openapi3.ParameterInQuery {
+				switch p.Value.In {
+				case openapi3.ParameterInQuery:
 					o.query[p.Value.Name] = p.Value
+				case openapi3.ParameterInHeader:
+					o.header[p.Value.Name] = p.Value
 				}
 			}
 			s.operations[method+" "+echoPath(path)] = o

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -87,9 +88,9 @@ func (v *validator) check(r *http.Request, op *operation, params map[string]stri
 		return NewProblem(CodeInvalidRequest, "The query string is malformed.")
 	}
 	faults := queryFaults(op, query)
-	for _, name := range []string{"Idempotency-Key", "If-Match"} {
+	for name, p := range op.header {
 		if len(r.Header.Values(name)) > 1 {
-			faults = append(faults, FieldError{Field: name, Message: "must be given once"})
+			faults = append(faults, FieldError{Field: name, Message: "must be given once", Example: exampleOf(p.Schema.Value)})
 		}
 	}
 
@@ -151,11 +152,7 @@ func queryFaults(op *operation, query url.Values) []FieldError {
 		p, known := op.query[name]
 		switch {
 		case !known:
-			known := make([]string, 0, len(op.query))
-			for k := range op.query {
-				known = append(known, k)
-			}
-			faults = append(faults, FieldError{Field: fieldName(name), Message: "is not a parameter of this request" + suggestion(name, known)})
+			faults = append(faults, unknownParameter(op, name))
 		case len(values) > 1:
 			faults = append(faults, FieldError{Field: name, Message: "must be given once", Example: exampleOf(p.Schema.Value)})
 		case hasControl(values[0], false):
@@ -163,6 +160,22 @@ func queryFaults(op *operation, query url.Values) []FieldError {
 		}
 	}
 	return faults
+}
+
+// unknownParameter tells what was meant, or what there is.
+func unknownParameter(op *operation, name string) FieldError {
+	f := FieldError{Field: fieldName(name), Message: "is not a parameter of this request"}
+	known := slices.Sorted(maps.Keys(op.query))
+	if meant := nearest(name, known); meant != "" {
+		f.Message, f.Example = f.Message+"; did you mean "+meant+"?", exampleOf(op.query[meant].Schema.Value)
+	} else if len(known) > 0 {
+		f.Message += ", which takes " + strings.Join(known, ", ")
+		f.Example = known[0] + "=" + exampleOf(op.query[known[0]].Schema.Value)
+	} else {
+		f.Message += ", which takes none"
+		f.Example = op.route.Path
+	}
+	return f
 }
 
 // onePerField sorts faults by field and keeps the first that was found of each.
