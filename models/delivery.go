@@ -73,7 +73,7 @@ type Delivery struct {
 	DeadReason string
 	ReplayOf   *string
 	ReplayID   *string // the replay job that ordered it
-	// SignWith, of a test, is the role of the one secret that signs it: current, next or previous. "" is all of them.
+	// SignWith, of a test, is the role of the one secret that signs it: current, next or previous, or all. "" is no test.
 	SignWith string
 	// Parked rows have no task and get none until the pause that took them out of Redis is over.
 	Parked bool
@@ -90,6 +90,9 @@ type Delivery struct {
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
 }
+
+// IsTest reports whether somebody sent it to try the endpoint, whatever event it carries.
+func (d Delivery) IsTest() bool { return d.SignWith != "" || d.EventType == "webhook.test" }
 
 // Attempt is one POST that was made, and what came back.
 type Attempt struct {

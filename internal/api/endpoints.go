@@ -4,6 +4,8 @@ import (
 	"context"
 	"math"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/delivery"
@@ -243,14 +245,15 @@ func (h *handlers) ownEndpoint(ctx context.Context, id string) (models.Endpoint,
 
 // stillAt refuses a conditional request whose version is not the newest any more.
 func (h *handlers) stillAt(ctx context.Context, tx *store.Tx, x exchange, id string, ifMatch *string) error {
-	if ifMatch == nil || *ifMatch == "*" {
+	if ifMatch == nil || strings.TrimSpace(*ifMatch) == "*" {
 		return nil
 	}
 	e, err := tx.LockEndpoint(ctx, x.merchant.ID, id)
 	if err != nil {
 		return h.orNotFound(err, "webhook endpoint")
 	}
-	if etag(e) != *ifMatch {
+	seen := strings.Split(*ifMatch, ",") // our own tags have no comma
+	if !slices.ContainsFunc(seen, func(tag string) bool { return strings.TrimSpace(tag) == etag(e) }) {
 		return NewProblem(CodeVersionMismatch, "The endpoint is at version "+etag(e)+" now. Read it again and decide anew.")
 	}
 	return nil

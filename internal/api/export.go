@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
@@ -21,17 +23,27 @@ const (
 	exportPatience = 30 * time.Second
 )
 
-// wantsCSV reports whether a request prefers a CSV export to JSON: the first of the two that Accept names decides.
+// wantsCSV reports whether a request prefers a CSV export to JSON: the heavier of the two that Accept names decides, and
+// between equals the first.
 func wantsCSV(accept string) bool {
+	csv, heaviest := false, 0.0
 	for _, part := range strings.Split(accept, ",") {
-		switch kind, _, _ := mime.ParseMediaType(part); kind {
+		kind, params, err := mime.ParseMediaType(part)
+		q := 1.0
+		if given, ok := params["q"]; ok && err == nil {
+			q, err = strconv.ParseFloat(given, 64)
+		}
+		if err != nil || q <= heaviest {
+			continue
+		}
+		switch kind {
 		case "text/csv":
-			return true
-		case "application/json", "application/*", "*/*":
-			return false
+			csv, heaviest = true, q
+		case jsonType, "application/*", "*/*":
+			csv, heaviest = false, q
 		}
 	}
-	return false
+	return csv
 }
 
 // export is a list as CSV, all of it, written as it is read. next returns the rows after a position, fewer than
@@ -158,12 +170,17 @@ func (h *handlers) exportDeliveries(ctx context.Context, params ListDeliveriesPa
 	return e, err
 }
 
+// formulas are the characters that make a spreadsheet take a cell for a formula: also in full width, which some fold, and
+// after white space, which some trim.
+const formulas = "=+-@\t\r\n＝＋－＠"
+
 // harmless is a text of somebody else's in a cell: with an apostrophe before what a spreadsheet would take for a formula.
 func harmless(s *string) string {
 	if s == nil {
 		return ""
 	}
-	if *s != "" && strings.ContainsRune("=+-@\t\r", rune((*s)[0])) {
+	first, _ := utf8.DecodeRuneInString(strings.TrimLeftFunc(*s, unicode.IsSpace))
+	if *s != "" && (strings.ContainsRune(formulas, first) || strings.ContainsAny((*s)[:1], formulas)) {
 		return "'" + *s
 	}
 	return *s

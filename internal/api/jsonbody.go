@@ -12,8 +12,11 @@ import (
 	"unicode/utf8"
 )
 
-// maxBody is the largest request body in bytes.
-const maxBody = 64 << 10
+const (
+	// maxBody is the largest request body in bytes.
+	maxBody  = 64 << 10
+	jsonType = "application/json"
+)
 
 // checkMediaType refuses bodies that do not say they are plain JSON.
 func checkMediaType(h http.Header) *Problem {
@@ -25,11 +28,12 @@ func checkMediaType(h http.Header) *Problem {
 	switch {
 	case given == "":
 		return NewProblem(CodeUnsupportedMediaType, "Content-Type is missing; send application/json.")
-	case err != nil || mediaType != "application/json":
+	case err != nil || mediaType != jsonType:
 		return NewProblem(CodeUnsupportedMediaType, fmt.Sprintf("Content-Type is %q; send application/json.", clip(given)))
 	case params["charset"] != "" && !strings.EqualFold(params["charset"], "utf-8"):
 		return NewProblem(CodeUnsupportedMediaType, "JSON is UTF-8; leave the charset out.")
 	}
+	h.Set("Content-Type", jsonType) // whatever its case, for those who read it after us
 	return nil
 }
 
@@ -39,6 +43,9 @@ func decodeJSON(body []byte) (any, *Problem) {
 	bad := func(offset int, format string, args ...any) *Problem {
 		line, column := position(body, offset)
 		return NewProblem(CodeInvalidJSON, fmt.Sprintf("Line %d, column %d: ", line, column)+fmt.Sprintf(format, args...)+".")
+	}
+	if bytes.HasPrefix(body, []byte("\uFEFF")) {
+		return nil, bad(0, "there is a byte order mark before the JSON; leave it out")
 	}
 	if at := invalidUTF8(body); at >= 0 {
 		return nil, bad(at, "this is not UTF-8")

@@ -39,6 +39,7 @@ type counter struct {
 	contract *contract.Contract
 	store    *store.Store
 	access   *access.Service
+	payments *payments.Service
 }
 
 func newCounter(t testing.TB, s *store.Store, change ...func(*Options)) *counter {
@@ -93,7 +94,7 @@ func newCounter(t testing.TB, s *store.Store, change ...func(*Options)) *counter
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &counter{Server: server, t: t, contract: newContract(t), store: s, access: keys}
+	return &counter{Server: server, t: t, contract: newContract(t), store: s, access: keys, payments: pays}
 }
 
 // merchant makes a merchant with an account key and returns its id and a key with the given scopes, all when there are none.

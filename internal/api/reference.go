@@ -31,7 +31,9 @@ type (
 		Title, Version string
 		About          template.HTML
 		Groups         []referenceGroup
-		Events         []referenceRow
+		Sent           []referenceRow // the headers of a webhook
+		Expected       []referenceAnswer
+		Events         []referenceEvent
 		Problems       []referenceProblem
 		Schemas        []referenceSchema
 	}
@@ -62,6 +64,10 @@ type (
 		Limits                        []string
 		About                         template.HTML
 	}
+	referenceEvent struct {
+		Name, Schema, Example string
+		About                 template.HTML
+	}
 	referenceProblem struct {
 		Code   Code
 		Status int
@@ -88,14 +94,8 @@ func renderReference(s *spec) ([]byte, error) {
 	for _, k := range kinds {
 		page.Problems = append(page.Problems, referenceProblem{k.code, k.status, k.title})
 	}
-	events, _ := s.doc.Extensions["x-webhooks"].(map[string]any)
-	for _, v := range s.doc.Components.Schemas["EventType"].Value.Enum {
-		name := fmt.Sprint(v)
-		event, ok := events[name].(map[string]any)
-		if !ok {
-			return nil, fmt.Errorf("api: openapi.yaml: x-webhooks does not describe %s", name)
-		}
-		page.Events = append(page.Events, referenceRow{Name: name, About: prose(fmt.Sprint(event["description"]))})
+	if err := s.referenceEvents(&page); err != nil {
+		return nil, err
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.doc.Components.Schemas)) {
 		schema := s.doc.Components.Schemas[name].Value

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -82,8 +83,14 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-// ServeHTTP answers one request.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.ServeHTTP(w, r) }
+// ServeHTTP answers one request. HEAD on the API is answered as GET, of which net/http sends the headers alone.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodHead && strings.HasPrefix(r.URL.Path, "/api/v1/") {
+		asGet := *r
+		asGet.Method, r = http.MethodGet, &asGet
+	}
+	s.echo.ServeHTTP(w, r)
+}
 
 // Mount serves everything under prefix, which ends in a slash, by h: pages that are not part of the API. They get a
 // request id, a log line without their path, and the security headers, which h may override.

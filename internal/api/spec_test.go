@@ -2,14 +2,21 @@ package api
 
 import (
 	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/ctrip-gateway/ctrip/models"
 	"github.com/ctrip-gateway/ctrip/webhook"
@@ -117,6 +124,143 @@ func bounded(t *testing.T, at string, s *openapi3.Schema) {
 				t.Errorf("%s has no greatest size", at)
 			}
 			bounded(t, at+".*", more.Value)
+		}
+	}
+}
+
+// TestExamples: every schema, parameter, header and answer shows a good value, and each fits: what the library holds against
+// its schema when the file is loaded, and the problem of each answer has the answer's status and one of its codes.
+func TestExamples(t *testing.T) {
+	s, err := loadSpec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, ref := range s.doc.Components.Schemas {
+		shown(t, name, ref)
+	}
+	for name, ref := range s.doc.Components.Headers {
+		shown(t, "header "+name, ref.Value.Schema)
+	}
+	for name, ref := range s.doc.Components.Parameters {
+		shown(t, "parameter "+name, ref.Value.Schema)
+	}
+	for _, op := range s.operations {
+		for _, p := range append(slices.Clone(op.route.Operation.Parameters), op.route.PathItem.Parameters...) {
+			shown(t, op.id+"?"+p.Value.Name, p.Value.Schema)
+		}
+		for status, answer := range op.route.Operation.Responses.Map() {
+			at := op.id + " " + status
+			for _, h := range answer.Value.Headers {
+				shown(t, at, h.Value.Schema)
+			}
+			for kind, media := range answer.Value.Content {
+				if kind != "application/problem+json" {
+					shown(t, at, media.Schema)
+					continue
+				}
+				example, ok := media.Example.(map[string]any)
+				if !ok || fmt.Sprint(example["status"]) != status || !strings.Contains(*answer.Value.Description, "`"+fmt.Sprint(example["code"])+"`") {
+					t.Errorf("%s: the example is %v", at, media.Example)
+					continue
+				}
+				if p := NewProblem(Code(fmt.Sprint(example["code"])), ""); p.Title != example["title"] || p.Type != example["type"] {
+					t.Errorf("%s: the example is %v, the code has %+v", at, example, p)
+				}
+			}
+		}
+	}
+	for _, row := range []struct {
+		path    string
+		columns []string
+	}{{"/api/v1/payments", paymentColumns}, {"/api/v1/deliveries", deliveryColumns}} {
+		example := s.doc.Paths.Value(row.path).Get.Responses.Value("200").Value.Content.Get("text/csv").Schema.Value.Example
+		rows, err := csv.NewReader(strings.NewReader(fmt.Sprint(example))).ReadAll()
+		if err != nil || len(rows) != 2 || !slices.Equal(rows[0], row.columns) {
+			t.Errorf("%s: the example is %q, %v", row.path, rows, err)
+		}
+	}
+	if _, ok := openCursor(exampleCursor, 2); !ok || !strings.Contains(string(openAPI), exampleCursor) {
+		t.Error("the example of a cursor is none")
+	}
+}
+
+// shown finds what has no example of its own, of its items or of its fields.
+func shown(t *testing.T, at string, ref *openapi3.SchemaRef) {
+	t.Helper()
+	s := ref.Value
+	for name, p := range s.Properties {
+		if p.Ref == "" {
+			shown(t, at+"."+name, p)
+		}
+	}
+	switch {
+	case s.Example != nil:
+		if err := s.VisitJSON(s.Example); err != nil {
+			t.Errorf("the example of %s: %v", at, err)
+		}
+	case s.Items != nil:
+		shown(t, at+"[]", s.Items)
+	case len(s.AllOf) == 1:
+		shown(t, at, s.AllOf[0])
+	case len(s.Enum) != 1:
+		t.Errorf("%s has no example", at)
+	}
+}
+
+// TestWebhooks: each event's body is described by the schema that is published, and its example is the golden body of the
+// package webhook, which fits.
+func TestWebhooks(t *testing.T) {
+	server := testServer(t, io.Discard)
+	sent, err := server.spec.webhooks()
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiler := jsonschema.NewCompiler()
+	for _, kind := range webhook.EventTypes() {
+		event := sent[string(kind)].Post
+		body := event.RequestBody.Content["application/json"]
+		published := ask(server, http.MethodGet, body.Schema.Ref, "")
+		if published.Code != http.StatusOK || !bytes.Equal(published.Body.Bytes(), webhook.Schema(kind)) {
+			t.Errorf("%s: %s answers %d", kind, body.Schema.Ref, published.Code)
+			continue
+		}
+		document, err := jsonschema.UnmarshalJSON(published.Body)
+		if err == nil {
+			err = compiler.AddResource("/schemas/"+string(kind)+".json", document)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		schema, err := compiler.Compile("/schemas/" + string(kind) + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden, err := os.ReadFile(filepath.Join("../../webhook/testdata", string(kind)+".json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want any
+		if err := json.Unmarshal(golden, &want); err != nil {
+			t.Fatal(err)
+		}
+		example, err := jsonschema.UnmarshalJSON(bytes.NewReader(body.Example))
+		if err == nil {
+			err = schema.Validate(example)
+		}
+		var got any
+		if err == nil {
+			err = json.Unmarshal(body.Example, &got)
+		}
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: the example %s does not fit or is not the golden body: %v", kind, body.Example, err)
+		}
+		if len(event.Parameters) < 9 || event.Responses["2XX"].Description == "" || event.Responses["default"].Description == "" || event.OperationID == "" {
+			t.Errorf("%s: %+v", kind, event)
+		}
+		for _, p := range event.Parameters {
+			if p.In != openapi3.ParameterInHeader || p.Description == "" || p.Schema.Value.Example == nil {
+				t.Errorf("%s: %+v", kind, p)
+			}
 		}
 	}
 }

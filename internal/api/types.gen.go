@@ -1443,13 +1443,13 @@ type CreateWebhookEndpointParams struct {
 
 // DeleteWebhookEndpointParams defines parameters for DeleteWebhookEndpoint.
 type DeleteWebhookEndpointParams struct {
-	// IfMatch The `ETag` that you last saw; when it is no longer current, nothing changes and the answer is 412.
+	// IfMatch The `ETag` that you last saw, or several; when none is current any more, nothing changes and the answer is 412. `*` is any.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // UpdateWebhookEndpointParams defines parameters for UpdateWebhookEndpoint.
 type UpdateWebhookEndpointParams struct {
-	// IfMatch The `ETag` that you last saw; when it is no longer current, nothing changes and the answer is 412.
+	// IfMatch The `ETag` that you last saw, or several; when none is current any more, nothing changes and the answer is 412. `*` is any.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 

@@ -6,7 +6,6 @@ import (
 
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
-	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
 const (
@@ -35,7 +34,7 @@ func Before(row *store.Waiting, task Task, now time.Time) (Outcome, bool) {
 	default: // delivered, canceled, or held until its endpoint is enabled
 		return Outcome{Do: Ack, Reason: string(row.State)}, false
 	}
-	test := row.EventType == string(webhook.WebhookTest)
+	test := row.IsTest()
 	switch {
 	case row.Parked:
 		return Outcome{Do: Ack, Reason: "parked"}, false
@@ -45,7 +44,7 @@ func Before(row *store.Waiting, task Task, now time.Time) (Outcome, bool) {
 		return Outcome{Do: Ack, Reason: "of a generation that the record never had"}, false
 	case row.EndpointDeleted, row.EndpointStatus != models.EndpointEnabled && !test:
 		return Outcome{Do: Ack, Reason: "the endpoint is " + string(row.EndpointStatus)}, false
-	case !test && barred(row):
+	case !(test && row.Attempts == 0) && barred(row):
 		return Outcome{Do: park, At: *row.BreakerUntil, Reason: "the breaker of the endpoint is " + row.Breaker}, false
 	case row.NextAttemptAt.Sub(now) > early:
 		return later(row.NextAttemptAt, now, "not due yet"), false

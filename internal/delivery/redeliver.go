@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -24,7 +25,7 @@ func (s *Service) Redeliver(ctx context.Context, tx *store.Tx, by By, merchantID
 	if err != nil {
 		return d, err
 	}
-	if e.Status == models.EndpointDisabled && d.EventType != string(webhook.WebhookTest) {
+	if e.Status == models.EndpointDisabled && !d.IsTest() {
 		return d, ErrEndpointDisabled
 	}
 	return s.again(ctx, tx, by, d, e, "delivery.redelivered")
@@ -62,11 +63,11 @@ func (s *Service) repeat(ctx context.Context, tx *store.Tx, d models.Delivery, e
 	if err != nil {
 		return d, err
 	}
-	next := store.NewDelivery(ev, e, s.MaxAttempts, now)
-	next.ReplayOf = &d.ID
-	if d.EventType == string(webhook.WebhookTest) {
-		next.State = models.DeliveryPending
+	if d.IsTest() {
+		e = open(e)
 	}
+	next := store.NewDelivery(ev, e, s.MaxAttempts, now)
+	next.ReplayOf, next.SignWith = &d.ID, d.SignWith
 	next.AttemptBase, err = tx.AttemptsMade(ctx, d.EventID, d.EndpointID)
 	return next, err
 }
@@ -106,6 +107,8 @@ const (
 	SignWithCurrent  = "current"
 	SignWithNext     = "next"
 	SignWithPrevious = "previous"
+	// signWithAll marks a test that every live secret signs.
+	signWithAll = "all"
 )
 
 // Test is what a test sends.
@@ -114,7 +117,8 @@ type Test struct {
 	SignWith  string            // the role of a secret; "" is every live one, as for any other event
 }
 
-// TestEndpoint sends an event with sample data to one endpoint, also to a disabled one. It returns [Faults] for a type or a
+// TestEndpoint sends an event with sample data to one endpoint, also to a disabled one and through an open breaker, because
+// somebody waits for the verdict. It returns [Faults] for a type or a
 // role that there is not.
 func (s *Service) TestEndpoint(ctx context.Context, tx *store.Tx, by By, merchantID, id string, test Test) (models.Delivery, error) {
 	e, err := tx.Endpoint(ctx, merchantID, id)
@@ -134,12 +138,18 @@ func (s *Service) TestEndpoint(ctx context.Context, tx *store.Tx, by By, merchan
 	if err := tx.InsertEvent(ctx, ev); err != nil {
 		return models.Delivery{}, err
 	}
-	d := store.NewDelivery(ev, e, s.MaxAttempts, ev.CreatedAt)
-	d.State, d.SignWith = models.DeliveryPending, test.SignWith
+	d := store.NewDelivery(ev, open(e), s.MaxAttempts, ev.CreatedAt)
+	d.SignWith = cmp.Or(test.SignWith, signWithAll)
 	if err := tx.InsertDeliveries(ctx, []models.Delivery{d}); err != nil {
 		return d, err
 	}
 	return d, s.audit(ctx, tx, by, "endpoint.tested", e, map[string]string{"delivery_id": d.ID, "event_type": ev.Type, "sign_with": test.SignWith})
+}
+
+// open is an endpoint as a test finds it: nothing keeps it back.
+func open(e models.Endpoint) models.Endpoint {
+	e.Status, e.BreakerState = models.EndpointEnabled, models.BreakerClosed
+	return e
 }
 
 func (s *Service) checkTest(ctx context.Context, tx *store.Tx, e models.Endpoint, test Test) error {

@@ -104,6 +104,12 @@ func TestBefore(t *testing.T) {
 		"test, breaker open": {func(w *store.Waiting) {
 			w.Breaker, w.BreakerUntil, w.EventType = models.BreakerOpen, at(time.Minute), "webhook.test"
 		}, 3, "", time.Time{}, true},
+		"test of any type": {func(w *store.Waiting) {
+			w.Breaker, w.BreakerUntil, w.SignWith, w.EndpointStatus = models.BreakerOpen, at(time.Minute), "all", models.EndpointDisabled
+		}, 3, "", time.Time{}, true},
+		"retry of a test, breaker open": {func(w *store.Waiting) {
+			w.Breaker, w.BreakerUntil, w.SignWith, w.Attempts = models.BreakerOpen, at(time.Minute), "all", 1
+		}, 3, park, now.Add(time.Minute), false},
 		"half open": {func(w *store.Waiting) {
 			w.Breaker, w.BreakerUntil, w.BreakerProbe = models.BreakerHalfOpen, at(time.Minute), "dlv_2"
 		}, 3, park, now.Add(time.Minute), false},

@@ -64,17 +64,20 @@ func (s *Service) RotateSecret(ctx context.Context, tx *store.Tx, by By, merchan
 	})
 }
 
+// exampleSecret is what a secret looks like.
+const exampleSecret = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
+
 func newSecret(given *string) (webhook.Secret, *Fault) {
 	if given == nil {
 		key, err := webhook.NewSecret(nil)
 		if err != nil {
-			return key, &Fault{Field: "secret", Message: err.Error(), Example: ""}
+			return key, &Fault{Field: "secret", Message: err.Error(), Example: exampleSecret}
 		}
 		return key, nil
 	}
 	key, err := webhook.ParseSecret(*given)
 	if err != nil {
-		return key, &Fault{Field: "secret", Message: "must be whsec_ and base64 of 24 to 64 bytes, or 24 to 128 bytes without that prefix", Example: "whsec_…"}
+		return key, &Fault{Field: "secret", Message: "must be whsec_ and base64 of 24 to 64 bytes, or 24 to 128 bytes without that prefix", Example: exampleSecret}
 	}
 	return key, nil
 }

@@ -204,28 +204,53 @@ func TestRedeliver(t *testing.T) {
 	})
 }
 
-func TestTestEventGoesToADisabledEndpoint(t *testing.T) {
+// TestTestsReachAnyEndpoint: a test of any type is sent to an endpoint that is disabled or whose breaker is open, and so is
+// its redelivery; the row says that it was a test.
+func TestTestsReachAnyEndpoint(t *testing.T) {
 	w := deliverytest.New(t, storetest.SQLite(t))
 	r := testkit.NewReceiver(t)
 	m := w.Merchant()
 	e, secret := w.Endpoint(m, r.URL)
-	var d models.Delivery
+	off, offSecret := w.Endpoint(m, r.URL)
 	w.InTx(func(tx *store.Tx) (err error) {
-		if _, err = w.Service.DisableEndpoint(t.Context(), tx, delivery.System, m, e.ID, "x"); err != nil {
+		if _, err = w.Service.DisableEndpoint(t.Context(), tx, delivery.System, m, off.ID, "x"); err != nil {
 			return err
 		}
-		d, err = w.Service.TestEndpoint(t.Context(), tx, delivery.System, m, e.ID, delivery.Test{})
+		broken, err := tx.LockEndpoint(t.Context(), m, e.ID)
+		if err != nil {
+			return err
+		}
+		until := time.Now().Add(time.Hour)
+		broken.BreakerState, broken.BreakerOpenUntil = models.BreakerOpen, &until
+		_, err = tx.SaveEndpoint(t.Context(), broken)
 		return err
 	})
-	if out := w.Sender().Attempt(t.Context(), task(d)); out.Do != delivery.Ack {
-		t.Fatalf("outcome %+v", out)
+	sender, sent := w.Sender(), 0
+	for _, kind := range webhook.EventTypes() {
+		for id, key := range map[string]webhook.Secret{e.ID: secret, off.ID: offSecret} {
+			var d models.Delivery
+			w.InTx(func(tx *store.Tx) (err error) {
+				d, err = w.Service.TestEndpoint(t.Context(), tx, delivery.System, m, id, delivery.Test{EventType: kind})
+				return err
+			})
+			for range 2 { // the second time is a redelivery
+				if out := sender.Attempt(t.Context(), task(d)); out.Do != delivery.Ack || !out.Attempted || !d.IsTest() {
+					t.Fatalf("%s to %s: outcome %+v", kind, id, out)
+				}
+				sent++
+				got := r.WaitCount(t, sent, time.Second)[sent-1]
+				ev, err := webhook.Verify(got.Header, got.Body, []webhook.Secret{key})
+				if err != nil || ev.Type != kind || ev.Data.Endpoint != nil && id == off.ID && ev.Data.Endpoint.Status != "disabled" {
+					t.Fatalf("event %+v, %v", ev, err)
+				}
+				validate(t, kind, got.Body)
+				w.InTx(func(tx *store.Tx) (err error) {
+					d, err = w.Service.Redeliver(t.Context(), tx, delivery.System, m, d.ID)
+					return err
+				})
+			}
+		}
 	}
-	got := r.WaitCount(t, 1, time.Second)[0]
-	ev, err := webhook.Verify(got.Header, got.Body, []webhook.Secret{secret})
-	if err != nil || ev.Type != webhook.WebhookTest || ev.Data.Endpoint.Status != "disabled" {
-		t.Fatalf("event %+v, %v", ev, err)
-	}
-	validate(t, webhook.WebhookTest, got.Body)
 }
 
 func validate(t *testing.T, kind webhook.EventType, body []byte) {

@@ -121,6 +121,9 @@ func (s *Service) apply(e *models.Endpoint, set Settings) Faults {
 	number("max_attempts", &e.MaxAttempts, set.MaxAttempts, 1, maxAttempts)
 	number("retry_base", &e.RetryBaseMS, set.RetryBaseMS, 1000, hour)
 	number("retry_max", &e.RetryMaxMS, set.RetryMaxMS, 1000, 24*hour)
+	if e.RetryBaseMS != nil && e.RetryMaxMS != nil && *e.RetryBaseMS > *e.RetryMaxMS {
+		bad("retry_max", fmt.Sprint((*e.RetryBaseMS+999)/1000), "must be at least retry_base")
+	}
 	number("batch_max_events", &e.BatchMaxEvents, set.BatchMaxEvents, 1, 100)
 	number("batch_max_wait", &e.BatchMaxWaitMS, set.BatchMaxWaitMS, 10, 60_000)
 	return faults
@@ -140,9 +143,11 @@ func (s *Service) applyHeaders(e *models.Endpoint, custom map[string]string, bad
 		e.HeadersSealed, err = s.Vault.Seal(plain, models.HeadersPlace(e.ID))
 	}
 	if err != nil {
-		bad("headers", "", "could not be encrypted: %v", err)
+		bad("headers", `{"X-Tenant":"shop"}`, "could not be encrypted: %v", err)
 	}
 }
+
+const exampleClientCert = `{"cert_pem":"-----BEGIN CERTIFICATE-----…","key_pem":"-----BEGIN PRIVATE KEY-----…"}`
 
 func (s *Service) applyClientCert(e *models.Endpoint, c ClientCert, bad func(field, example, format string, args ...any)) {
 	e.ClientCertPEM, e.ClientKeySealed = "", nil
@@ -151,12 +156,12 @@ func (s *Service) applyClientCert(e *models.Endpoint, c ClientCert, bad func(fie
 	}
 	err := egress.TLSSettings{ClientCertPEM: c.CertPEM, ClientKeyPEM: c.KeyPEM}.Check()
 	if err != nil || len(c.CertPEM) > maxPEM || len(c.KeyPEM) > maxPEM || strings.Contains(c.CertPEM, "PRIVATE KEY") {
-		bad("client_cert", "", "must be a certificate chain and its unencrypted private key in PEM")
+		bad("client_cert", exampleClientCert, "must be a certificate chain and its unencrypted private key in PEM")
 		return
 	}
 	sealed, err := s.Vault.Seal([]byte(c.KeyPEM), models.ClientKeyPlace(e.ID))
 	if err != nil {
-		bad("client_cert", "", "could not be encrypted: %v", err)
+		bad("client_cert", exampleClientCert, "could not be encrypted: %v", err)
 		return
 	}
 	e.ClientCertPEM, e.ClientKeySealed = c.CertPEM, sealed

@@ -34,6 +34,7 @@ type target struct {
 func (t *target) signing(signWith string, now time.Time, keys []webhook.SigningKey) webhook.Secrets {
 	live := t.live(now)
 	switch {
+	case signWith == signWithAll:
 	case signWith == SignWithNext && live.Next != nil:
 		live = webhook.Secrets{Current: *live.Next}
 	case signWith == SignWithPrevious && len(live.Previous) > 0:

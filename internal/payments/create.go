@@ -143,7 +143,7 @@ func (s *Service) draft(r Request) (models.Payment, error) {
 			amount, err := models.Amount{}, error(nil)
 			switch {
 			case r.Amount != "" && r.AmountDecimal != "":
-				fault("amount_decimal", "", "cannot be given together with amount")
+				fault("amount_decimal", "1.5", "cannot be given together with amount")
 			case r.AmountDecimal != "":
 				field, example = "amount_decimal", "1.5"
 				amount, err = models.ParseDecimal(r.AmountDecimal, asset.decimals)
