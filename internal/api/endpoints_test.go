@@ -2,7 +2,9 @@ package api
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -155,7 +157,7 @@ func TestEveryRouteKeepsItsDoor(t *testing.T) {
 	_, mine := c.merchant(t, "a", false)
 	otherID, theirs := c.merchant(t, "b", false)
 	endpoint := decoded[WebhookEndpoint](t, c.ask(theirs, "POST", "/api/v1/webhook_endpoints", `{"url":"https://shop.example/hooks"}`), http.StatusCreated)
-	payment := decoded[Payment](t, c.ask(theirs, "POST", "/api/v1/payments", `{"chain":"ethereum","asset":"native","amount":"1"}`), http.StatusCreated)
+	payment := decoded[Payment](t, c.ask(theirs, "POST", "/api/v1/payments", `{"chain":"ethereum","asset":"native","amount":"1","order_id":"theirs"}`), http.StatusCreated)
 	delivery := decoded[DeliveryList](t, c.ask(theirs, "GET", "/api/v1/deliveries", ""), http.StatusOK).Data[0]
 	apiKey := decoded[APIKeyList](t, c.ask(theirs, "GET", "/api/v1/api_keys", ""), http.StatusOK).Data[0]
 	replay := decoded[Replay](t, c.ask(theirs, "POST", "/api/v1/webhook_endpoints/"+endpoint.ID+"/replay", ""), http.StatusAccepted)
@@ -190,8 +192,38 @@ func TestEveryRouteKeepsItsDoor(t *testing.T) {
 		}
 		if strings.Contains(path, ":id") {
 			walked++
-			if w := c.ask(mine, method, target, body); w.Code != http.StatusNotFound {
+			w := c.ask(mine, method, target, body)
+			if w.Code != http.StatusNotFound {
 				t.Errorf("%s with another merchant's id: %d %s", route, w.Code, w.Body)
+			}
+			// What is another's is told in the same words as what is nowhere.
+			nowhere := c.ask(mine, method, strings.Replace(path, ":id", ids[resource][:len(ids[resource])-26]+strings.Repeat("0", 26), 1), body)
+			if nowhere.Code != w.Code || nowhere.Body.String() != w.Body.String() {
+				t.Errorf("%s: %s is not %s", route, w.Body, nowhere.Body)
+			}
+			continue
+		}
+		if method != "GET" {
+			continue
+		}
+		// Lists show nothing of him, also where they are asked for what is his, as JSON or as CSV.
+		queries := []string{""}
+		for name, id := range map[string]string{"endpoint_id": endpoint.ID, "event_id": delivery.EventID, "payment_id": payment.ID, "after": delivery.EventID, "order_id": "theirs"} {
+			if op.query[name] != nil {
+				queries = append(queries, "?"+name+"="+id)
+			}
+		}
+		for _, query := range queries {
+			for _, accept := range []string{"application/json", "text/csv"} {
+				w := c.ask(mine, method, target+query, "", "Accept", accept)
+				if w.Code != http.StatusOK && w.Code != http.StatusBadRequest {
+					t.Errorf("%s%s: %d", route, query, w.Code)
+				}
+				for _, id := range slices.Concat(slices.Collect(maps.Values(ids)), []string{otherID, payment.Address}) {
+					if strings.Contains(w.Body.String(), id) {
+						t.Errorf("%s%s as %s shows %s of another merchant", route, query, accept, id)
+					}
+				}
 			}
 		}
 	}

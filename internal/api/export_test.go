@@ -9,6 +9,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -125,4 +126,46 @@ func aborted(t *testing.T, h http.Handler) bool {
 	defer res.Body.Close()
 	_, err = io.ReadAll(res.Body)
 	return err != nil
+}
+
+// TestExportIsFlat: a hundred thousand rows are written as they are read; no more than a few pages are in memory at once.
+func TestExportIsFlat(t *testing.T) {
+	const pages = 200
+	before, most, written, page := heap(), uint64(0), 0, 0
+	e := export{name: "x", columns: []string{"a", "b"}, ctx: t.Context(), next: func(context.Context, store.Page) ([][]string, store.Position, error) {
+		if page++; page%20 == 0 {
+			most = max(most, heap())
+		}
+		rows := make([][]string, exportPage)
+		for i := range rows {
+			rows[i] = []string{strings.Repeat("x", 200), fmt.Sprint(page, i)}
+		}
+		if page == pages {
+			rows = rows[:exportPage-1]
+		}
+		written += len(rows)
+		return rows, store.Position{}, nil
+	}}
+	if err := e.write(nowhere{http.Header{}}); err != nil {
+		t.Fatal(err)
+	}
+	if grown := int64(most) - int64(before); written != pages*exportPage-1 || grown > 4<<20 {
+		t.Errorf("%d rows, and the heap grew by %d bytes", written, grown)
+	}
+}
+
+// nowhere is a reader who keeps nothing.
+type nowhere struct{ header http.Header }
+
+func (n nowhere) Header() http.Header         { return n.header }
+func (n nowhere) Write(b []byte) (int, error) { return len(b), nil }
+func (n nowhere) WriteHeader(int)             {}
+func (n nowhere) Flush()                      {}
+
+// heap is what is in use after a collection.
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/base64"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +16,12 @@ const (
 	exampleCursor = "MTc5NTQyODE5MjQ1NjAwMCBwYXlfMGszbXpxOHI1djd3Mng5eTRiNmMxZDBlZmc"
 )
 
+// latest is the last moment that a cursor may name, in Unix microseconds: the end of the year 9999.
+const latest = 253_402_300_799_999_999
+
+// cursorID is what the ids in cursors look like.
+var cursorID = regexp.MustCompile(`^[a-z]+_[0-9a-z]+$`)
+
 // pageOf reads the two parameters that every list has.
 func pageOf(limit *int, cursor *string) (store.Page, error) {
 	p := store.Page{Limit: limitOf(limit)}
@@ -26,7 +33,7 @@ func pageOf(limit *int, cursor *string) (store.Page, error) {
 		return p, badCursor("cursor")
 	}
 	micros, err := strconv.ParseInt(fields[0], 10, 64)
-	if err != nil {
+	if err != nil || micros < 0 || micros > latest || !cursorID.MatchString(fields[1]) {
 		return p, badCursor("cursor")
 	}
 	p.Before = &store.Position{CreatedAt: time.UnixMicro(micros).UTC(), ID: fields[1]}

@@ -247,6 +247,8 @@ func problemOf(err error) *Problem {
 		return NewProblem(CodeNotFound, "").Because(err)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return NewProblem(CodeUnavailable, "The request took too long.").RetryAfter(time.Second).Because(err)
+	case store.Away(err):
+		return NewProblem(CodeUnavailable, "The gateway cannot reach its database. Repeat the request, with the same Idempotency-Key.").RetryAfter(time.Second).Because(err)
 	case errors.As(err, &he):
 		switch he.Code {
 		case http.StatusNotFound:

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/labstack/echo/v4"
 
 	"github.com/ctrip-gateway/ctrip/models"
@@ -49,6 +51,9 @@ func TestProblemOf(t *testing.T) {
 		{fmt.Errorf("x: %w", models.ErrNotFound), CodeNotFound},
 		{fmt.Errorf("x: %w", &http.MaxBytesError{Limit: 7}), CodeBodyTooLarge},
 		{context.Canceled, CodeUnavailable},
+		{fmt.Errorf("x: %w", driver.ErrBadConn), CodeUnavailable},
+		{fmt.Errorf("x: %w", &pgconn.PgError{Code: "57P01"}), CodeUnavailable},
+		{fmt.Errorf("x: %w", &pgconn.PgError{Code: "23505"}), CodeInternal},
 		{fmt.Errorf("x: %w", context.DeadlineExceeded), CodeUnavailable},
 		{echo.ErrNotFound, CodeNotFound},
 		{echo.ErrMethodNotAllowed, CodeMethodNotAllowed},

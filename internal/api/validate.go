@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -155,6 +156,8 @@ func queryFaults(op *operation, query url.Values) []FieldError {
 			faults = append(faults, unknownParameter(op, name))
 		case len(values) > 1:
 			faults = append(faults, FieldError{Field: name, Message: "must be given once", Example: exampleOf(p.Schema.Value)})
+		case !utf8.ValidString(values[0]):
+			faults = append(faults, FieldError{Field: name, Message: "must be UTF-8", Example: exampleOf(p.Schema.Value)})
 		case hasControl(values[0], false):
 			faults = append(faults, FieldError{Field: name, Message: "must not contain control characters", Example: exampleOf(p.Schema.Value)})
 		}

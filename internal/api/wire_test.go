@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 )
 
@@ -121,4 +122,30 @@ func TestIfMatch(t *testing.T) {
 	if w := c.ask(key, "DELETE", path, "", "If-Match", `"1"`); w.Code != http.StatusPreconditionFailed {
 		t.Errorf("an old version was deleted: %d", w.Code)
 	}
+}
+
+// TestOddQueries: what a database could stumble over is told as a fault of the caller's, or finds nothing.
+func TestOddQueries(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		c := newCounter(t, s)
+		_, key := c.merchant(t, "a", false)
+		for query, want := range map[string]int{
+			"order_id=%ff": 400, "order_id=%ed%a0%80": 400, "order_id=%00": 400, "order_id=%EF%BF%BE": 200, "order_id=" + strings.Repeat("%F0%9F%A7%80", 255): 200,
+			"created_after=0000-01-01T00:00:00Z": 200, "created_before=9999-12-31T23:59:59.999999999Z": 200, "created_after=2026-11-23T10:00:00-23:59": 200,
+			"cursor=" + sealCursor("1", "pay_1"): 200, "cursor=" + sealCursor("1", "pay_\x00"): 400, "cursor=" + sealCursor("1", "pay_\xff"): 400, "cursor=" + sealCursor("1", ""): 400,
+			"cursor=" + sealCursor("9223372036854775807", "pay_1"): 400, "cursor=" + sealCursor("-9223372036854775808", "pay_1"): 400, "cursor=" + sealCursor("253402300799999999", "pay_1"): 200,
+		} {
+			if w := c.ask(key, "GET", "/api/v1/payments?"+query, ""); w.Code != want {
+				t.Errorf("%s: %d %s", query, w.Code, w.Body)
+			}
+		}
+		for after, want := range map[string]int{
+			"": 200, "0": 200, "1": 400, sealCursor("0", "0"): 200, sealCursor("18446744073709551615", "9223372036854775807"): 200, sealCursor("18446744073709551616", "1"): 400,
+			sealCursor("+1", "1"): 400, sealCursor("0", "-1"): 200, "evt_00000000000000000000000000": 400,
+		} {
+			if w := c.ask(key, "GET", "/api/v1/events?after="+after, ""); w.Code != want {
+				t.Errorf("after %s: %d %s", after, w.Code, w.Body)
+			}
+		}
+	})
 }

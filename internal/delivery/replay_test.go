@@ -14,6 +14,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
 	"github.com/ctrip-gateway/ctrip/models"
+	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
 // replayWorld has an endpoint at a receiver, and one attempt for each delivery.
@@ -231,4 +232,22 @@ func TestReplayRefuses(t *testing.T) {
 	if _, err := w.start(delivery.ReplayRequest{}); !errors.Is(err, delivery.ErrEndpointDisabled) {
 		t.Errorf("disabled: %v", err)
 	}
+}
+
+// TestReplayLeavesTests: nobody wants the sample data of a test again, whatever event it carried.
+func TestReplayLeavesTests(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		w := newReplayWorld(t, s)
+		ds := w.Publish(w.merchant, 2)
+		w.InTx(func(tx *store.Tx) error {
+			d, err := w.Service.TestEndpoint(t.Context(), tx, delivery.System, w.merchant, w.endpoint.ID, delivery.Test{EventType: webhook.PaymentConfirmed})
+			ds = append(ds, d)
+			return err
+		})
+		w.send(http.StatusNoContent, ds...)
+		w.clock.move(time.Second)
+		if plan, err := w.Service.PlanReplay(t.Context(), &s.Queries, w.merchant, w.endpoint.ID, delivery.ReplayRequest{}); err != nil || plan.Matched != 2 {
+			t.Errorf("%+v, %v", plan, err)
+		}
+	})
 }

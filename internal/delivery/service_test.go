@@ -51,11 +51,12 @@ func TestEndpointSettingsAreChecked(t *testing.T) {
 		"pin":             {set: delivery.Settings{URL: good, SPKIPins: &[]string{"short"}}, field: "spki_pins"},
 		"client cert":     {set: delivery.Settings{URL: good, ClientCert: &delivery.ClientCert{CertPEM: "a", KeyPEM: "b"}}, field: "client_cert"},
 		"description":     {set: delivery.Settings{URL: good, Description: ptr("a\x00b")}, field: "description"},
+		"waits":           {set: delivery.Settings{URL: good, RetryBaseMS: ptr(ptr(60_000)), RetryMaxMS: ptr(ptr(5_000))}, field: "retry_max"},
 		"short secret":    {set: delivery.Settings{URL: good}, secret: ptr("too short"), field: "secret"},
 	} {
 		var faults delivery.Faults
 		err := create(c.set, c.secret)
-		if !errors.As(err, &faults) || len(faults) != 1 || faults[0].Field != c.field || faults[0].Message == "" {
+		if !errors.As(err, &faults) || len(faults) != 1 || faults[0].Field != c.field || faults[0].Message == "" || faults[0].Example == "" {
 			t.Errorf("%s: %v", name, err)
 		}
 		if c.secret != nil && strings.Contains(err.Error(), *c.secret) {

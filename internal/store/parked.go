@@ -68,7 +68,7 @@ func (q *Queries) parkAll(ctx context.Context, endpointID string, until time.Tim
 		greatest = "max"
 	}
 	return wrap("park deliveries of "+endpointID, q.with(ctx).Exec("UPDATE deliveries SET parked = ?, sweep_after = ?, next_attempt_at = "+greatest+`(next_attempt_at, ?)
-		WHERE endpoint_id = ? AND state = 'pending' AND event_type <> 'webhook.test' AND NOT (`+carried+")", true, never, until, endpointID).Error)
+		WHERE endpoint_id = ? AND state = 'pending' AND event_type <> 'webhook.test' AND sign_with = '' AND NOT (`+carried+")", true, never, until, endpointID).Error)
 }
 
 // parkedEndpoints jumps from one endpoint to the next in the index, because there may be a million rows in between.

@@ -89,7 +89,7 @@ func (q *Queries) NextReplayed(ctx context.Context, r models.Replay, limit int) 
 // is sent once however often it was sent before. Test events are nothing that anybody wants again.
 func (q *Queries) replayed(ctx context.Context, r models.Replay) *gorm.DB {
 	db := q.with(ctx).Table("deliveries AS d").
-		Where("d.merchant_id = ? AND d.endpoint_id = ? AND d.created_at < ? AND d.event_id IS NOT NULL AND d.event_type <> 'webhook.test'", r.MerchantID, r.EndpointID, r.CreatedBefore).
+		Where("d.merchant_id = ? AND d.endpoint_id = ? AND d.created_at < ? AND d.event_id IS NOT NULL AND d.event_type <> 'webhook.test' AND d.sign_with = ''", r.MerchantID, r.EndpointID, r.CreatedBefore).
 		Where(`NOT EXISTS (SELECT 1 FROM deliveries n WHERE n.event_id = d.event_id AND n.endpoint_id = d.endpoint_id AND n.replay_of IS NOT NULL
 			AND n.created_at < ? AND (n.created_at, n.id) > (d.created_at, d.id))`, r.CreatedAt)
 	if r.CreatedAfter != nil {

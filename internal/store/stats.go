@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"gorm.io/gorm"
+
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
@@ -45,9 +47,13 @@ func (q *Queries) EndpointStats(ctx context.Context, e models.Endpoint, since ti
 		TotalMicros int64
 		Class       string
 	}
-	recent := q.with(ctx).Table("deliveries").Select("id").Where("merchant_id = ? AND endpoint_id = ? AND created_at >= ? AND attempts > 0", e.MerchantID, e.ID, since).
-		Order("created_at DESC, id DESC").Limit(statsMost)
-	err := q.with(ctx).Table("attempts").Select("total_us AS total_micros, class").Where("delivery_id IN (?) AND started_at >= ?", recent, since).
+	tried := q.with(ctx).Table("deliveries").Select("id").Where("merchant_id = ? AND endpoint_id = ? AND attempts > 0", e.MerchantID, e.ID)
+	newest := tried.Session(&gorm.Session{}).Where("created_at >= ?", since).Order("created_at DESC, id DESC").Limit(statsMost)
+	// What is tried again for days was made before, and so was what died of it.
+	retried := tried.Session(&gorm.Session{}).Where("state = 'pending' AND created_at < ?", since).Order("created_at DESC, id DESC").Limit(statsMost)
+	died := tried.Session(&gorm.Session{}).Where("state = 'dead' AND dead_at >= ? AND created_at < ?", since, since).Order("dead_at DESC").Limit(statsMost)
+	err := q.with(ctx).Table("attempts").Select("total_us AS total_micros, class").
+		Where("(delivery_id IN (?) OR delivery_id IN (?) OR delivery_id IN (?)) AND started_at >= ?", newest, retried, died, since).
 		Order("started_at DESC").Limit(statsMost).Find(&rows).Error
 	if err != nil {
 		return s, wrap("attempts on "+e.ID, err)
@@ -93,7 +99,7 @@ func (q *Queries) EndpointStats(ctx context.Context, e models.Endpoint, since ti
 		}
 	}
 	var dead int64
-	err = q.with(ctx).Table("deliveries").Where("merchant_id = ? AND endpoint_id = ? AND state = 'dead' AND created_at >= ?", e.MerchantID, e.ID, since).Count(&dead).Error
+	err = q.with(ctx).Table("deliveries").Where("endpoint_id = ? AND state = 'dead' AND dead_at >= ?", e.ID, since).Count(&dead).Error
 	s.Dead = int(dead)
 	return s, wrap("dead deliveries of "+e.ID, err)
 }

@@ -282,3 +282,21 @@ func TestEventsAfterWaitsForOlderTransactions(t *testing.T) {
 		t.Fatalf("%d events, %v", len(events), err)
 	}
 }
+
+// TestAway: a database that is not there is told from one that refuses.
+func TestAway(t *testing.T) {
+	if _, err := store.Open(t.Context(), store.Options{DSN: "postgres://nobody@127.0.0.1:1/none"}); !store.Away(err) {
+		t.Errorf("nobody listens: %v", err)
+	}
+	s := storetest.Postgres(t)
+	if _, err := s.Payment(t.Context(), "mer_x", "pay_x"); err == nil || store.Away(err) {
+		t.Errorf("a row that is not there: %v", err)
+	}
+	m := models.Merchant{ID: "mer_twice", Name: "x", CreatedAt: noon, UpdatedAt: noon}
+	twice := s.InTx(t.Context(), func(tx *store.Tx) error {
+		return errors.Join(tx.InsertMerchant(t.Context(), m), tx.InsertMerchant(t.Context(), m))
+	})
+	if twice == nil || store.Away(twice) {
+		t.Errorf("a row that is there: %v", twice)
+	}
+}

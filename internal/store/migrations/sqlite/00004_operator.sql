@@ -18,7 +18,11 @@ DROP TABLE idempotency_keys;
 ALTER TABLE idempotency_keys_new RENAME TO idempotency_keys;
 CREATE INDEX idempotency_keys_expiry ON idempotency_keys (expires_at);
 
+-- For the figures of an endpoint: what died of late.
+CREATE INDEX deliveries_died ON deliveries (endpoint_id, dead_at) WHERE state = 'dead';
+
 -- +goose Down
+DROP INDEX deliveries_died;
 CREATE TABLE idempotency_keys_old (
     merchant_id  TEXT NOT NULL REFERENCES merchants (id),
     method       TEXT NOT NULL,
