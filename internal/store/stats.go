@@ -40,7 +40,8 @@ type EndpointStats struct {
 	OldestPending        *time.Time
 }
 
-// EndpointStats counts the attempts on an endpoint since a moment, at most the newest 10,000, and what waits for it now.
+// EndpointStats counts the attempts on an endpoint since a moment, at most the newest 10,000, on deliveries that were made since
+// then, wait still, or died since then; and what waits for it now.
 func (q *Queries) EndpointStats(ctx context.Context, e models.Endpoint, since time.Time) (EndpointStats, error) {
 	var s EndpointStats
 	var rows []struct {
