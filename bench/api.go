@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/client"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
 	"github.com/ctrip-gateway/ctrip/internal/testkit/gateway"
 )
@@ -78,7 +79,7 @@ func (a *apiRun) open(env []string) {
 		h.WaitReady("api")
 		h.WaitScanned()
 		c := &counter{name: name, house: h, merchant: h.NewMerchant(), buyer: newBuyer(t, h, a.connections), old: old}
-		c.endpoint = h.NewEndpoint(c.merchant, "http://127.0.0.1:80/hooks", nil) // never called
+		c.endpoint = h.NewEndpoint(c.merchant, client.WebhookEndpointCreate{URL: "http://127.0.0.1:80/hooks"}) // never called
 		c.buyer.keys = []string{c.merchant.Key}
 		_, err = c.buyer.create(c.buyer.take(1))
 		must(t, err)
@@ -89,7 +90,7 @@ func (a *apiRun) open(env []string) {
 	}
 	a.few, a.many = open("few", a.fewRows), open("many", a.manyRows)
 	other := a.few.house.NewMerchant()
-	a.few.house.NewEndpoint(other, "http://127.0.0.1:80/hooks", nil)
+	a.few.house.NewEndpoint(other, client.WebhookEndpointCreate{URL: "http://127.0.0.1:80/hooks"})
 	b := newBuyer(t, a.few.house, 1)
 	b.keys = []string{other.Key}
 	_, err := b.create(0)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/client"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
 	"github.com/ctrip-gateway/ctrip/internal/testkit/gateway"
 )
@@ -70,7 +71,7 @@ func (h *throughRun) open(env []string) {
 	h.buyer = newBuyer(t, h.house, h.connections)
 	for range h.merchants {
 		m := h.house.NewMerchant()
-		h.house.NewEndpoint(m, h.receiver.endpoint(0), nil)
+		h.house.NewEndpoint(m, client.WebhookEndpointCreate{URL: h.receiver.endpoint(0)})
 		h.buyer.keys = append(h.buyer.keys, m.Key)
 	}
 }

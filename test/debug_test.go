@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/client"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
 	"github.com/ctrip-gateway/ctrip/internal/testkit/gateway"
 	"github.com/ctrip-gateway/ctrip/webhook"
@@ -49,8 +50,12 @@ func TestDebugADelivery(t *testing.T) {
 		}
 		return testkit.Answer{Status: http.StatusOK, Body: []byte("thanks")}
 	})
-	ca := map[string]any{"ca_pem": string(receiver.CA()), "headers": map[string]string{"X-Shop": "hunter2hunter2"}}
-	fine, broken := h.NewEndpoint(m, receiver.URL+"/fine", ca), h.NewEndpoint(m, receiver.URL+"/broken", ca)
+	secure := client.WebhookEndpointCreate{CAPEM: new(string(receiver.CA())), Headers: &map[string]string{"X-Shop": "hunter2hunter2"}}
+	endpoint := func(path string) gateway.Endpoint {
+		secure.URL = receiver.URL + path
+		return h.NewEndpoint(m, secure)
+	}
+	fine, broken := endpoint("/fine"), endpoint("/broken")
 	try := func(e gateway.Endpoint, kind webhook.EventType, want string) seenDelivery {
 		t.Helper()
 		var d seenDelivery

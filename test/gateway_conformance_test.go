@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/client"
 	"github.com/ctrip-gateway/ctrip/internal/devnet"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
 	"github.com/ctrip-gateway/ctrip/internal/testkit/gateway"
@@ -70,11 +71,11 @@ func TestStrangersVerifyTheGateway(t *testing.T) {
 		}
 		return testkit.Answer{}
 	})
-	e := h.NewEndpoint(gateway.Merchant{Key: h.key}, r.URL+"/hooks", map[string]any{"ed25519": true, "secret": "a-secret-of-our-own-32-bytes-long"})
+	e := h.NewEndpoint(h.merchant, client.WebhookEndpointCreate{URL: r.URL + "/hooks", Ed25519: new(true), Secret: new("a-secret-of-our-own-32-bytes-long")})
 	rotate := func(in map[string]any) webhook.Secret {
 		t.Helper()
 		var out struct{ Secret string }
-		if status := h.Call(h.key, http.MethodPost, "/api/v1/webhook_endpoints/"+e.ID+"/rotate_secret", "", in, &out); status != http.StatusOK {
+		if status := h.Call(h.merchant.Key, http.MethodPost, "/api/v1/webhook_endpoints/"+e.ID+"/rotate_secret", "", in, &out); status != http.StatusOK {
 			t.Fatalf("rotate: %d", status)
 		}
 		secret, err := webhook.ParseSecret(out.Secret)
@@ -89,10 +90,10 @@ func TestStrangersVerifyTheGateway(t *testing.T) {
 	r.WaitCount(t, 2, 30*time.Second)
 	var list struct{ Data []struct{ ID string } }
 	testkit.Eventually(t, 30*time.Second, "the delivery is delivered", func() bool {
-		h.Call(h.key, http.MethodGet, "/api/v1/deliveries?state=delivered&endpoint_id="+e.ID, "", nil, &list)
+		h.Call(h.merchant.Key, http.MethodGet, "/api/v1/deliveries?state=delivered&endpoint_id="+e.ID, "", nil, &list)
 		return len(list.Data) == 1
 	})
-	if status := h.Call(h.key, http.MethodPost, "/api/v1/deliveries/"+list.Data[0].ID+"/redeliver", "", nil, nil); status != http.StatusAccepted {
+	if status := h.Call(h.merchant.Key, http.MethodPost, "/api/v1/deliveries/"+list.Data[0].ID+"/redeliver", "", nil, nil); status != http.StatusAccepted {
 		t.Fatalf("redeliver: %d", status)
 	}
 	sent := r.WaitCount(t, 3, 30*time.Second)

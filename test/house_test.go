@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net/http"
 	"testing"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/client"
 	"github.com/ctrip-gateway/ctrip/internal/api"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
 	"github.com/ctrip-gateway/ctrip/internal/testkit/contract"
@@ -20,7 +20,8 @@ type house struct {
 	*gateway.House
 	t        *testing.T
 	receiver *testkit.Receiver
-	key      string
+	merchant gateway.Merchant
+	api      *client.Client // as the merchant
 	secret   webhook.Secret
 }
 
@@ -35,8 +36,9 @@ func newHouse(t *testing.T, c gateway.Chain, extra ...string) *house {
 	}
 	h.WaitReady("api")
 	h.WaitScanned()
-	m := h.NewMerchant()
-	h.key, h.secret = m.Key, h.NewEndpoint(m, h.receiver.URL+"/hooks", nil).Secret
+	h.merchant = h.NewMerchant()
+	h.api = h.API(h.merchant)
+	h.secret = h.NewEndpoint(h.merchant, client.WebhookEndpointCreate{URL: h.receiver.URL + "/hooks"}).Secret
 	return h
 }
 
@@ -50,32 +52,28 @@ func keepsContract(t *testing.T, h *gateway.House) {
 	h.Client.Transport = c.Transport(http.DefaultTransport, func(err error) { t.Error(err) })
 }
 
-// payment is what a test needs of the API's answer.
-type payment struct {
-	ID      string `json:"id"`
-	Address string `json:"address"`
-	Status  string `json:"status"`
-}
-
 // create makes a payment, however often the API dies meanwhile: the idempotency key makes it one.
-func (h *house) create(ctx context.Context, key, asset, amount string) payment {
+func (h *house) create(ctx context.Context, key, asset, amount string) client.Payment {
 	h.t.Helper()
-	var p payment
 	for ctx.Err() == nil {
-		status := h.Call(h.key, http.MethodPost, "/api/v1/payments", key, map[string]any{"chain": h.Chain, "asset": asset, "amount": amount, "order_id": key}, &p)
-		if status == http.StatusCreated {
+		in := client.PaymentCreate{Chain: h.Chain, Asset: asset, Amount: &amount, OrderID: &key}
+		p, err := h.api.CreatePayment(ctx, in, client.IdempotencyKey(key))
+		if err == nil {
 			return p
 		}
+		h.t.Log(err)
 		time.Sleep(100 * time.Millisecond)
 	}
 	h.t.Errorf("payment %s could not be made", key)
-	return p
+	return client.Payment{}
 }
 
 func (h *house) status(id string) string {
 	h.t.Helper()
-	var p payment
-	h.Call(h.key, http.MethodGet, "/api/v1/payments/"+id, "", nil, &p)
+	p, err := h.api.GetPayment(h.t.Context(), id)
+	if err != nil {
+		h.t.Log(err)
+	}
 	return p.Status
 }
 

@@ -16,6 +16,7 @@ import (
 
 	standard "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"github.com/ctrip-gateway/ctrip/client"
 	"github.com/ctrip-gateway/ctrip/internal/devnet"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
 	"github.com/ctrip-gateway/ctrip/internal/testkit/gateway"
@@ -78,7 +79,7 @@ func TestLineOnAnvil(t *testing.T) {
 
 // expectLine waits until a payment is confirmed and its three events are there, then verifies both signatures of each
 // with implementations that are not ours.
-func (h *house) expectLine(p payment) {
+func (h *house) expectLine(p client.Payment) {
 	h.t.Helper()
 	var got []testkit.Received
 	for _, kind := range []webhook.EventType{webhook.PaymentCreated, webhook.PaymentDetected, webhook.PaymentConfirmed} {

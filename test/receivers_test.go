@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/client"
 	"github.com/ctrip-gateway/ctrip/internal/devnet"
 	"github.com/ctrip-gateway/ctrip/internal/receivertest"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
@@ -229,7 +230,7 @@ func TestLineToSampleReceivers(t *testing.T) {
 	for _, s := range all {
 		s.start()
 		defer s.kill()
-		h.NewEndpoint(gateway.Merchant{Key: h.key}, s.url+"/hooks", map[string]any{"secret": secret.Reveal(), "ed25519": true})
+		h.NewEndpoint(h.merchant, client.WebhookEndpointCreate{URL: s.url + "/hooks", Secret: new(secret.Reveal()), Ed25519: new(true)})
 	}
 	p := h.create(t.Context(), "receivers-1", devnet.TokenSymbol, "1000000000000")
 	if _, err := c.SendToken(t.Context(), c.DemoPayer(), p.Address, big.NewInt(1e12)); err != nil {
@@ -272,12 +273,15 @@ func (h *house) prove(c *devnet.Chain, r testkit.Received) {
 // evidence exports what is known of an event's delivery, checks it with the published keys, and spoils it.
 func (h *house) evidence(eventID string) {
 	h.t.Helper()
-	var list struct {
-		Data []struct{ ID, State string }
-	}
+	var delivered client.Delivery
 	testkit.Eventually(h.t, 30*time.Second, "a delivery of the event is delivered", func() bool {
-		h.Call(h.key, http.MethodGet, "/api/v1/deliveries?event_id="+eventID+"&state=delivered", "", nil, &list)
-		return len(list.Data) > 0
+		for d, err := range h.api.Deliveries(h.t.Context(), client.ListDeliveriesParams{EventID: &eventID, State: new(client.DeliveryStateDelivered)}) {
+			if err != nil {
+				h.t.Fatal(err)
+			}
+			delivered = d
+		}
+		return delivered.ID != ""
 	})
 	res, err := h.Client.Get(h.APIURL + "/.well-known/webhook-keys.json")
 	if err != nil {
@@ -293,7 +297,7 @@ func (h *house) evidence(eventID string) {
 	if err := os.WriteFile(keyFile, keys.Bytes(), 0o600); err != nil {
 		h.t.Fatal(err)
 	}
-	h.Ctl("delivery", "evidence", list.Data[0].ID, "--out", document)
+	h.Ctl("delivery", "evidence", delivered.ID, "--out", document)
 	var v struct {
 		OK        bool
 		Attempts  int

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/client"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
 	"github.com/ctrip-gateway/ctrip/internal/testkit/gateway"
 	"github.com/ctrip-gateway/ctrip/internal/vault"
@@ -134,7 +135,7 @@ func TestRunbook(t *testing.T) {
 	b.Start("worker")
 	b.WaitReady("api", "worker")
 	m := b.NewMerchant()
-	e := b.NewEndpoint(m, receiver.URL+"/hooks", map[string]any{"headers": map[string]string{"X-Shop": "planted"}, "ed25519": true})
+	e := b.NewEndpoint(m, client.WebhookEndpointCreate{URL: receiver.URL + "/hooks", Headers: &map[string]string{"X-Shop": "planted"}, Ed25519: new(true)})
 	b.blanks["we_…"], b.blanks["mer_…"], b.blanks["URL"] = e.ID, m.ID, receiver.URL+"/hooks"
 	send := func() testkit.Received {
 		t.Helper()

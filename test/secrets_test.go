@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/client"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
 	"github.com/ctrip-gateway/ctrip/internal/testkit/gateway"
 	"github.com/ctrip-gateway/ctrip/internal/vault"
@@ -82,8 +83,8 @@ func TestPlantedSecrets(t *testing.T) {
 	h.WaitScanned()
 	m, other := h.NewMerchant(), h.NewMerchant()
 	h.planted["API key"] = m.Key
-	headers := map[string]any{"headers": map[string]string{"X-Shop-Auth": h.planted["header value"]}, "ed25519": true}
-	fine := h.NewEndpoint(m, receiver.URL+"/fine", headers)
+	headers := &map[string]string{"X-Shop-Auth": h.planted["header value"]}
+	fine := h.NewEndpoint(m, client.WebhookEndpointCreate{URL: receiver.URL + "/fine", Headers: headers, Ed25519: new(true)})
 	h.planted["signing secret"] = fine.Secret.Reveal()
 	var rotated struct {
 		Secret string `json:"secret"`
@@ -93,11 +94,11 @@ func TestPlantedSecrets(t *testing.T) {
 	}
 	h.planted["rotated secret"] = rotated.Secret
 	h.planted["signing key"] = h.signingKey()
-	broken := h.NewEndpoint(m, receiver.URL+"/broken", map[string]any{
-		"headers": headers["headers"], "secret": h.planted["own secret"],
-		"client_cert": map[string]string{"cert_pem": newCertificate(t, h.planted["client key"]), "key_pem": h.planted["client key"]},
+	broken := h.NewEndpoint(m, client.WebhookEndpointCreate{
+		URL: receiver.URL + "/broken", Headers: headers, Secret: new(h.planted["own secret"]),
+		ClientCert: &client.ClientCertificate{CertPEM: newCertificate(t, h.planted["client key"]), KeyPEM: h.planted["client key"]},
 	})
-	away := h.NewEndpoint(m, "http://127.0.0.1:1/away", headers)
+	away := h.NewEndpoint(m, client.WebhookEndpointCreate{URL: "http://127.0.0.1:1/away", Headers: headers, Ed25519: new(true)})
 	receiver.Script(func(r testkit.Received) testkit.Answer {
 		if r.Path == "/broken" {
 			return testkit.Answer{Status: http.StatusUnauthorized, Body: []byte("no")}

@@ -1,19 +1,17 @@
 package devnet
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math/big"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/client"
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
@@ -57,7 +55,7 @@ type Shop struct {
 	options ShopOptions
 	server  *http.Server
 	address net.Addr
-	client  *http.Client
+	api     *client.Client
 
 	mu      sync.Mutex
 	secrets map[string][]webhook.Secret // by path
@@ -77,12 +75,16 @@ const (
 
 // StartShop listens and serves. The shop has no endpoint at the gateway until [Shop.Subscribe].
 func StartShop(o ShopOptions) (*Shop, error) {
+	api, err := client.New(client.Options{URL: o.APIURL, Key: o.APIKey})
+	if err != nil {
+		return nil, fmt.Errorf("start shop: %w", err)
+	}
 	l, err := net.Listen("tcp", o.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("start shop: %w", err)
 	}
 	s := &Shop{
-		options: o, address: l.Addr(), client: &http.Client{Timeout: 15 * time.Second},
+		options: o, address: l.Addr(), api: api,
 		secrets: make(map[string][]webhook.Secret), orders: make(map[string]*Order), byPay: make(map[string]string),
 		refusal: make(map[string]int), changed: make(chan struct{}),
 	}
@@ -108,17 +110,14 @@ func (s *Shop) Close() error { return s.server.Close() }
 
 // Subscribe creates a webhook endpoint at the gateway for one of the shop's paths and keeps its secret.
 func (s *Shop) Subscribe(ctx context.Context, path string, events ...string) (string, error) {
-	var made struct {
-		ID     string `json:"id"`
-		Secret string `json:"secret"`
-	}
-	err := s.call(ctx, http.MethodPost, "/api/v1/webhook_endpoints", "", map[string]any{
-		"url": s.URL() + path, "events": events, "description": "demo shop " + path,
-	}, &made)
+	made, err := s.api.CreateWebhookEndpoint(ctx, client.WebhookEndpointCreate{URL: s.URL() + path, Events: &events, Description: new("demo shop " + path)})
 	if err != nil {
 		return "", err
 	}
-	secret, err := webhook.ParseSecret(made.Secret)
+	if made.Secret == nil {
+		return "", fmt.Errorf("the gateway shows no secret of %s", made.ID)
+	}
+	secret, err := webhook.ParseSecret(*made.Secret)
 	if err != nil {
 		return "", err
 	}
@@ -139,16 +138,9 @@ func (s *Shop) Buy(ctx context.Context, item, amount string, token bool) (Order,
 	s.placed = append(s.placed, o.ID)
 	s.orders[o.ID] = o
 	s.mu.Unlock()
-	var p struct {
-		ID       string `json:"id"`
-		Address  string `json:"address"`
-		Amount   string `json:"amount"`
-		Checkout string `json:"checkout_url"`
-	}
-	err := s.call(ctx, http.MethodPost, "/api/v1/payments", o.ID, map[string]any{
-		"chain": s.options.Name, "asset": asset, "amount_decimal": amount, "order_id": o.ID,
-		"metadata": map[string]string{"item": item}, "redirect_url": s.URL() + "/",
-	}, &p)
+	p, err := s.api.CreatePayment(ctx, client.PaymentCreate{
+		Chain: s.options.Name, Asset: asset, AmountDecimal: &amount, OrderID: &o.ID, Metadata: &map[string]string{"item": item}, RedirectURL: new(s.URL() + "/"),
+	}, client.IdempotencyKey(o.ID))
 	if err != nil {
 		return Order{}, err
 	}
@@ -158,7 +150,10 @@ func (s *Shop) Buy(ctx context.Context, item, amount string, token bool) (Order,
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	o.PaymentID, o.Address, o.Amount, o.Checkout = p.ID, p.Address, units, p.Checkout
+	o.PaymentID, o.Address, o.Amount = p.ID, p.Address, units
+	if p.CheckoutURL != nil {
+		o.Checkout = *p.CheckoutURL
+	}
 	if o.Status == "new" {
 		o.Status = "waiting for payment"
 	}
@@ -280,34 +275,4 @@ func (s *Shop) lookup(r *http.Request) ([]webhook.Secret, error) {
 		return nil, errors.New("the shop has no secret for this path yet")
 	}
 	return secrets, nil
-}
-
-// call is one request to the gateway's REST API.
-func (s *Shop) call(ctx context.Context, method, path, idempotencyKey string, in, out any) error {
-	body, err := json.Marshal(in)
-	if err != nil {
-		return err
-	}
-	req, err := http.NewRequestWithContext(ctx, method, s.options.APIURL+path, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Authorization", "Bearer "+s.options.APIKey)
-	req.Header.Set("Content-Type", "application/json")
-	if idempotencyKey != "" {
-		req.Header.Set("Idempotency-Key", idempotencyKey)
-	}
-	res, err := s.client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
-	if err != nil {
-		return err
-	}
-	if res.StatusCode >= 300 {
-		return fmt.Errorf("%s %s: %s: %s", method, path, res.Status, strings.TrimSpace(string(answer)))
-	}
-	return json.Unmarshal(answer, out)
 }

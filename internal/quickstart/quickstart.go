@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/client"
 	"github.com/ctrip-gateway/ctrip/config"
 	"github.com/ctrip-gateway/ctrip/internal/access"
 	"github.com/ctrip-gateway/ctrip/internal/app"
@@ -84,6 +85,7 @@ type world struct {
 	store   *store.Store
 	gateway *app.App
 	shop    *devnet.Shop
+	api     *client.Client // as the shop, which is whose story it is
 	story   *story
 
 	apiURL, opsURL, token, apiKey string
@@ -174,6 +176,9 @@ func (w *world) openShop(ctx context.Context) error {
 		MerchantID: merchant.ID, Name: "quickstart", Test: true, Scopes: models.Scopes, Actor: "operator:quickstart",
 	})
 	if err != nil {
+		return err
+	}
+	if w.api, err = client.New(client.Options{URL: w.apiURL, Key: w.apiKey}); err != nil {
 		return err
 	}
 	w.story = newStory(w.o.Out)

@@ -2,7 +2,6 @@ package quickstart
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/client"
 	"github.com/ctrip-gateway/ctrip/internal/devnet"
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
@@ -176,20 +176,13 @@ func (w *world) paid(ctx context.Context, o devnet.Order) error {
 // delivered asks the API what became of an event's delivery and waits until it is delivered.
 func (w *world) delivered(ctx context.Context, eventID string, attempts int) error {
 	for {
-		var page struct {
-			Data []struct {
-				ID         string `json:"id"`
-				State      string `json:"state"`
-				Attempts   int    `json:"attempts"`
-				LastStatus int    `json:"last_status"`
-			} `json:"data"`
-		}
-		if err := w.get(ctx, "/api/v1/deliveries?event_id="+eventID, &page); err != nil {
+		page, err := w.api.ListDeliveries(ctx, client.ListDeliveriesParams{EventID: &eventID})
+		if err != nil {
 			return err
 		}
 		for _, d := range page.Data {
-			if d.State == "delivered" && d.Attempts >= attempts {
-				w.story.say("api", "delivery %s of %s: %s, attempt %d answered %d", d.ID, eventID, d.State, d.Attempts, d.LastStatus)
+			if d.State == client.DeliveryStateDelivered && d.Attempts >= attempts && d.LastStatus != nil {
+				w.story.say("api", "delivery %s of %s: %s, attempt %d answered %d", d.ID, eventID, d.State, d.Attempts, *d.LastStatus)
 				return nil
 			}
 		}
@@ -211,10 +204,8 @@ func (w *world) recovery(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var p struct {
-		Status string `json:"status"`
-	}
-	if err := w.call(ctx, http.MethodPost, "/api/v1/payments/"+o.PaymentID+"/cancel", &p); err != nil {
+	p, err := w.api.CancelPayment(ctx, o.PaymentID)
+	if err != nil {
 		return err
 	}
 	w.story.say("api", "200 payment %s is %s", o.PaymentID, p.Status)
@@ -295,29 +286,4 @@ func (w *world) waitReady(ctx context.Context) error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-}
-
-func (w *world) get(ctx context.Context, path string, out any) error {
-	return w.call(ctx, http.MethodGet, path, out)
-}
-
-func (w *world) call(ctx context.Context, method, path string, out any) error {
-	req, err := http.NewRequestWithContext(ctx, method, w.apiURL+path, nil)
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Authorization", "Bearer "+w.apiKey)
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
-	if err != nil {
-		return err
-	}
-	if res.StatusCode >= 300 {
-		return fmt.Errorf("%s %s: %s: %s", method, path, res.Status, body)
-	}
-	return json.Unmarshal(body, out)
 }

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/client"
 	"github.com/ctrip-gateway/ctrip/internal/devnet"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
 	"github.com/ctrip-gateway/ctrip/internal/testkit/gateway"
@@ -89,7 +90,7 @@ func newWorld(t testkit.TB, p Plan) *world {
 		m := merchant{Merchant: w.NewMerchant()}
 		for range endpointsPerMerchant {
 			name := fmt.Sprintf("endpoint-%d", len(w.endpoints)+1)
-			e := w.NewEndpoint(m.Merchant, w.receiver.url+name, nil)
+			e := w.NewEndpoint(m.Merchant, client.WebhookEndpointCreate{URL: w.receiver.url + name})
 			w.receiver.Know(name, e.Secret)
 			m.endpoints = append(m.endpoints, name)
 			w.endpoints = append(w.endpoints, name)

@@ -3,7 +3,7 @@
 //
 // [New] starts Postgres and Redis and migrates; [House.Start] runs any number of api, worker and scanner processes, each
 // with an environment of its own, which is also how a proxy is put in front of Postgres or Redis. [House.Ctl] is ctripctl,
-// [House.Call] the REST API. What was started ends with the test, or with the program (see testkit.Main), even by SIGKILL.
+// [House.API] a client of the REST API. What was started ends with the test, or with the program (see testkit.Main), even by SIGKILL.
 //
 // It knows the gateway from outside only: binaries, settings, REST, tables.
 package gateway

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/ctrip-gateway/ctrip/client"
 	"github.com/ctrip-gateway/ctrip/internal/devnet"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
 	"github.com/ctrip-gateway/ctrip/webhook"
@@ -40,28 +41,34 @@ func (h *House) NewMerchant() Merchant {
 	return Merchant{ID: m.Merchant.ID, Key: k.Secret}
 }
 
-// NewEndpoint makes an endpoint for all events over the API, which must run. more are further fields of the request.
-func (h *House) NewEndpoint(m Merchant, url string, more map[string]any) Endpoint {
+// API is a client of the process named api, as the merchant.
+func (h *House) API(m Merchant) *client.Client {
 	h.t.Helper()
-	in := map[string]any{"url": url, "events": []string{"*"}}
-	for k, v := range more {
-		in[k] = v
+	c, err := client.New(client.Options{URL: h.APIURL, Key: m.Key, HTTPClient: h.Client})
+	if err != nil {
+		h.t.Fatal(err)
 	}
-	var e struct {
-		ID     string `json:"id"`
-		Secret string `json:"secret"`
+	return c
+}
+
+// NewEndpoint makes an endpoint over the API, which must run.
+func (h *House) NewEndpoint(m Merchant, in client.WebhookEndpointCreate) Endpoint {
+	h.t.Helper()
+	e, err := h.API(m).CreateWebhookEndpoint(h.t.Context(), in)
+	if err != nil {
+		h.t.Fatal(err)
 	}
-	if status := h.Call(m.Key, http.MethodPost, "/api/v1/webhook_endpoints", "", in, &e); status != http.StatusCreated {
-		h.t.Fatalf("create endpoint: %d", status)
+	if e.Secret == nil {
+		h.t.Fatalf("%s has no secret", e.ID)
 	}
-	secret, err := webhook.ParseSecret(e.Secret)
+	secret, err := webhook.ParseSecret(*e.Secret)
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	return Endpoint{ID: e.ID, Secret: secret}
 }
 
-// Call makes one API request with a merchant's key, and returns the status: 0 when there was no answer. What is not below
+// Call makes one API request by hand, for tests of the wire itself, and returns the status: 0 when there was no answer. What is not below
 // 300 leaves out alone; what the API refuses is logged.
 func (h *House) Call(key, method, path, idempotencyKey string, in, out any) int {
 	h.t.Helper()
