@@ -32,6 +32,7 @@ type Config struct {
 	Retention         Retention     `group:"Retention"`
 	API               API           `group:"API limits"`
 	Tracing           Tracing       `group:"Tracing"`
+	Caller            Caller        `group:"Calling the API"`
 
 	// Chains is what CHAINS_FILE says, checked.
 	Chains []Chain `env:"-"`
@@ -122,6 +123,12 @@ type Tracing struct {
 	Headers     Secret  `env:"OTEL_EXPORTER_OTLP_HEADERS" secret:"true" desc:"Headers for the collector: name=value, comma-separated."`
 	ServiceName string  `env:"OTEL_SERVICE_NAME" desc:"Service name in spans. Default ctrip- and the binary's name."`
 	SampleRatio float64 `env:"OTEL_TRACES_SAMPLER_ARG" envDefault:"1" desc:"Share of new traces that are recorded, 0 to 1."`
+}
+
+// Caller is a merchant who calls the API with ctripctl, on whatever machine. The services need none of it.
+type Caller struct {
+	URL string `env:"CTRIP_API_URL" envDefault:"http://127.0.0.1:8080" desc:"Where ctripctl api and ctripctl listen find the gateway, without /api/v1."`
+	Key Secret `env:"CTRIP_API_KEY" secret:"true" desc:"The API key with which they call it."`
 }
 
 // IsProduction reports whether the strict rules apply. Whatever is not clearly development or test is production.

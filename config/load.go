@@ -28,6 +28,9 @@ const (
 // largestFile bounds what is read for a _FILE form or a chains file, in bytes.
 const largestFile = 1 << 20
 
+// callerGroup is the group of [Caller]'s settings.
+const callerGroup = "Calling the API"
+
 // Options say for whom the settings are read, and from where.
 type Options struct {
 	// Process is one of the Process constants. It chooses OPS_ADDR's default and which settings must be there.
@@ -77,6 +80,31 @@ func Load(o Options) (Config, error) {
 		return Config{}, err
 	}
 	return c, nil
+}
+
+// LoadCaller reads and checks the settings of a merchant who calls the API, and no others: his environment is his own.
+// url, unless it is empty, takes the place of CTRIP_API_URL. Its error is always a [*Faults].
+func LoadCaller(o Options, url string) (Caller, error) {
+	var faults Faults
+	var vars []variable
+	for _, v := range variables() {
+		if v.Group == callerGroup {
+			vars = append(vars, v)
+		}
+	}
+	var c Config
+	parse(&c, resolveFiles(readEnviron(o, &faults), vars, &faults), &faults)
+	name := "CTRIP_API_URL"
+	if url != "" {
+		c.Caller.URL, name = url, "--api-url"
+	}
+	if !plainURL(c.Caller.URL, "http", "https") {
+		faults.add(name, "is not an http or https URL without user, query and fragment")
+	}
+	if c.Caller.Key == "" && !faults.Has("CTRIP_API_KEY") && !faults.Has("CTRIP_API_KEY_FILE") {
+		faults.add("CTRIP_API_KEY", "is required: an API key of the merchant, or CTRIP_API_KEY_FILE with the name of a file that holds it")
+	}
+	return c.Caller, faults.orNil()
 }
 
 // Need reports as faults the named variables that were left empty. ctripctl, whose commands differ in what they use, asks

@@ -297,3 +297,32 @@ func TestParseDuration(t *testing.T) {
 		}
 	}
 }
+
+// TestLoadCaller: a merchant's own settings are read by themselves, whatever else his environment holds.
+func TestLoadCaller(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte("ck_test_from_a_file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		environ []string
+		url     string
+		want    Caller
+		faults  string
+	}{
+		{[]string{"CTRIP_API_KEY=ck_test_a", "LOG_LEVEL=silly", "DATABASE_URL=mysql://x"}, "", Caller{"http://127.0.0.1:8080", "ck_test_a"}, ""},
+		{[]string{"CTRIP_API_KEY_FILE=" + file, "CTRIP_API_URL=https://pay.example"}, "", Caller{"https://pay.example", "ck_test_from_a_file"}, ""},
+		{[]string{"CTRIP_API_KEY=ck_test_a", "CTRIP_API_URL=https://pay.example"}, "http://127.0.0.1:1", Caller{"http://127.0.0.1:1", "ck_test_a"}, ""},
+		{[]string{"CTRIP_API_URL=pay.example"}, "", Caller{}, "CTRIP_API_URL CTRIP_API_KEY"},
+		{[]string{"CTRIP_API_KEY=ck_test_a", "CTRIP_API_KEY_FILE=" + file}, "https://u:p@pay.example", Caller{}, "CTRIP_API_KEY --api-url"},
+		{[]string{"CTRIP_API_KEY_FILE=/nowhere"}, "", Caller{}, "CTRIP_API_KEY_FILE"},
+	} {
+		got, err := LoadCaller(Options{Environ: append([]string{"ENV=test"}, c.environ...)}, c.url)
+		if c.faults == "" && (err != nil || got != c.want) {
+			t.Errorf("%v: %+v, %v", c.environ, got, err)
+		}
+		if c.faults != "" && (err == nil || names(faultsOf(t, err)) != c.faults || strings.Contains(err.Error(), "ck_test")) {
+			t.Errorf("%v: %v", c.environ, err)
+		}
+	}
+}

@@ -59,6 +59,7 @@ Needs MASTER_KEYS, the same as the gateway's.`,
 	c.Flags().StringSliceVar(&r.Events, "events", nil, "event types, payment.* or *, comma-separated (default *)")
 	c.Flags().StringVar(&r.Description, "description", "", "what the endpoint is for")
 	c.Flags().StringVar(&file, "secret-file", "", secretFileUsage)
+	suggest(c, "events", eventPatterns())
 	return require(c, "merchant", "url")
 }
 

@@ -60,6 +60,7 @@ func (sh *shell) keyCreate() *cobra.Command {
 	c.Flags().BoolVar(&r.Test, "test", false, "make a ck_test_ key, which sees and makes only payments on test chains")
 	c.Flags().StringSliceVar(&scopes, "scopes", nil, "what the key may do, comma-separated (default all)")
 	c.Flags().Var(&expires, "expires-in", "how long the key works, such as 90d or 12h (default for good)")
+	suggest(c, "scopes", models.Scopes)
 	return require(c, "merchant", "name")
 }
 
@@ -114,7 +115,9 @@ To rotate: put the new key in front of the old ones and restart every process; r
 remove the old keys and restart again. Exits with 1 while a value is left that no key opens.`,
 		Example: "  ctripctl keys reencrypt",
 		RunE: sh.atDesk(func(ctx context.Context, d *ops.Desk, _ []string) error {
-			r, err := d.Reencrypt(ctx, func(r ops.Reencryption) { sh.progress("re-encrypted", r.Checked, r.Total) })
+			p := sh.progress("re-encrypted")
+			r, err := d.Reencrypt(ctx, func(r ops.Reencryption) { p.at(r.Checked, r.Total) })
+			p.end(r.Checked, r.Total)
 			if err != nil {
 				return err
 			}

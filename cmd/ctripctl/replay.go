@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ctrip-gateway/ctrip/internal/ops"
+	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
 // replayPoll is how often a command that waits for a replay looks how far it is.
@@ -51,7 +52,13 @@ of each event, and leaves out what is going to be sent anyway. Workers carry it 
 				return err
 			}
 			if wait && !dry {
-				if job, err = sh.follow(ctx, d, job); err != nil {
+				err := sh.follow(ctx, "ctripctl replay get "+job.ID, advanceOf(job), func() (advance, error) {
+					if job, err = d.Replay(ctx, job.ID); err != nil {
+						return advance{}, err
+					}
+					return advanceOf(job), nil
+				})
+				if err != nil {
 					return err
 				}
 			}
@@ -65,25 +72,37 @@ of each event, and leaves out what is going to be sent anyway. Workers carry it 
 	c.Flags().IntVar(&r.Rate, "rate", 50, "deliveries a second")
 	c.Flags().BoolVar(&dry, "dry-run", false, "count and send nothing")
 	c.Flags().BoolVar(&wait, "wait", false, "wait until it is over, and show how far it is")
+	suggest(c, "state", replayedStates)
+	suggest(c, "type", webhook.EventTypes())
 	return c
 }
 
-// follow waits for the end of a job.
-func (sh *shell) follow(ctx context.Context, d *ops.Desk, job ops.Replay) (ops.Replay, error) {
-	for !job.Ended() {
-		sh.progress("replayed", int64(job.Replayed+job.Skipped), int64(job.Matched))
+// advance is how far a replay is.
+type advance struct {
+	done, total int
+	over        bool
+}
+
+// follow waits for the end of a replay, which look asks about, and shows how far it is. command shows it later.
+func (sh *shell) follow(ctx context.Context, command string, a advance, look func() (advance, error)) error {
+	p := sh.progress("replayed")
+	defer func() { p.end(int64(a.done), int64(a.total)) }()
+	for !a.over {
+		p.at(int64(a.done), int64(a.total))
 		select {
 		case <-ctx.Done():
-			return job, fmt.Errorf("%s goes on without you: ctripctl replay get %s", job.ID, job.ID)
+			return fmt.Errorf("it goes on without you: %s", command)
 		case <-time.After(replayPoll):
 		}
 		var err error
-		if job, err = d.Replay(ctx, job.ID); err != nil {
-			return job, err
+		if a, err = look(); err != nil {
+			return err
 		}
 	}
-	return job, nil
+	return nil
 }
+
+func advanceOf(j ops.Replay) advance { return advance{j.Replayed + j.Skipped, j.Matched, j.Ended()} }
 
 func (sh *shell) replayGet() *cobra.Command {
 	return &cobra.Command{

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ctrip-gateway/ctrip/client"
 	"github.com/ctrip-gateway/ctrip/config"
 	"github.com/ctrip-gateway/ctrip/internal/ops"
 )
@@ -37,6 +38,7 @@ type shell struct {
 	in       io.Reader
 	out, err io.Writer
 	json     bool
+	apiURL   string
 	started  bool // a command's own code has begun; until then every error is one of usage
 }
 
@@ -47,6 +49,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	root.SetArgs(args)
 	called, err := root.ExecuteContextC(ctx)
 	var usage usageError
+	var problem *client.Problem
 	switch {
 	case err == nil:
 		return exitOK
@@ -56,19 +59,44 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 		fmt.Fprintf(errs, "ctripctl: %v\nRun `%s --help` for how to call it.\n", err, called.CommandPath())
 		return exitUsage
 	}
+	if errors.As(err, &problem) {
+		sh.sayProblem(problem)
+		return exitFailure
+	}
 	fmt.Fprintf(errs, "ctripctl: %v\n", err)
 	return exitFailure
 }
 
 func (sh *shell) root() *cobra.Command {
-	root := sh.group("ctripctl", "Operate a cTrip gateway",
-		sh.migrate(), sh.merchant(), sh.key(), sh.endpoint(), sh.signingKey(), sh.delivery(), sh.webhook(), sh.pause(), sh.resume(), sh.pauses(), sh.replay(), sh.chain(), sh.audit(), sh.addresses(), sh.config(), sh.doctor(), sh.version())
-	root.Long = `Operate a cTrip gateway.
+	root := sh.group("ctripctl", "Use and operate a cTrip gateway")
+	for _, g := range []struct {
+		id, title string
+		commands  []*cobra.Command
+	}{
+		{"merchants", "For merchants:", []*cobra.Command{sh.api(), sh.listen(), sh.webhook()}},
+		{"operators", "For operators, on the gateway's database:", []*cobra.Command{
+			sh.migrate(), sh.merchant(), sh.key(), sh.endpoint(), sh.signingKey(), sh.delivery(), sh.pause(), sh.resume(), sh.pauses(), sh.replay(),
+			sh.chain(), sh.audit(), sh.addresses(), sh.config(), sh.doctor(),
+		}},
+	} {
+		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
+		for _, c := range g.commands {
+			c.GroupID = g.id
+			root.AddCommand(c)
+		}
+	}
+	root.AddCommand(sh.completion(), sh.version())
+	root.Long = `Use and operate a cTrip gateway.
 
-Settings are those of the gateway, from the environment or, in development, from .env: see ` + "`ctripctl config reference`" + `.
-A command needs only the settings that it uses. Every change is written to the audit log under your user name.`
+Merchants reach it over its REST API and need CTRIP_API_URL and CTRIP_API_KEY. For operators, who work on its database, the
+settings are those of the gateway. All come from the environment or, in development, from .env: see
+` + "`ctripctl config reference`" + `. A command needs only the settings that it uses. Every change that an operator makes is written to
+the audit log under his user name.
+
+Exits with 0 when the command did what it says, 1 when it could not or its finding is bad news, and 2 when it was called
+wrongly. Results go to standard output, everything else to standard error.`
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.CompletionOptions.HiddenDefaultCmd = true
+	root.CompletionOptions.DisableDefaultCmd = true // ours has no PowerShell, and prints JSON too
 	// A group is runnable only to say that it is not: its usage is that of its commands.
 	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
 	root.PersistentFlags().BoolVar(&sh.json, "json", false, "print JSON with stable keys")
