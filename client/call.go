@@ -12,7 +12,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 )
 
@@ -42,7 +41,7 @@ func (c *Client) request(method, path string, query url.Values, body any, option
 		}
 		r.header.Set("Content-Type", "application/json")
 	}
-	if method == http.MethodPost && strings.HasPrefix(path, "/api/v1/") {
+	if method == http.MethodPost {
 		r.header.Set("Idempotency-Key", "go-"+rand.Text())
 	}
 	for _, o := range options {

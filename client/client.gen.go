@@ -683,7 +683,7 @@ type Merchant struct {
 	Paused bool `json:"paused"`
 }
 
-// MerchantList Example: {"data":[{"created_at":"2026-11-23T09:00:00.000Z","deliveries_paused_at":null,"id":"mer_0k3mzn2p5q8r1s4t7v0w3x6y9z","name":"Shop","paused_at":null}]}
+// MerchantList Example: {"data":[{"accept_late":false,"created_at":"2026-11-23T09:00:00.000Z","deliveries_paused_at":null,"id":"mer_0k3mzn2p5q8r1s4t7v0w3x6y9z","limits":{"api_keys":null,"open_payments":50000,"requests_per_second":null,"webhook_endpoints":null},"name":"Shop","paused_at":null}]}
 type MerchantList struct {
 	Data []OperatedMerchant `json:"data"`
 }
@@ -707,8 +707,13 @@ type Misdirected struct {
 	Transfer Transfer `json:"transfer"`
 }
 
-// OperatedMerchant Example: {"created_at":"2026-11-23T09:00:00.000Z","deliveries_paused_at":null,"id":"mer_0k3mzn2p5q8r1s4t7v0w3x6y9z","name":"Shop","paused_at":null}
+// OperatedMerchant Example: {"accept_late":false,"created_at":"2026-11-23T09:00:00.000Z","deliveries_paused_at":null,"id":"mer_0k3mzn2p5q8r1s4t7v0w3x6y9z","limits":{"api_keys":null,"open_payments":50000,"requests_per_second":null,"webhook_endpoints":null},"name":"Shop","paused_at":null}
 type OperatedMerchant struct {
+	// AcceptLate Whether an expired payment may still go on to `detected` and `confirmed`.
+	//
+	// Example: false
+	AcceptLate bool `json:"accept_late"`
+
 	// CreatedAt Example: 2026-11-23T09:00:00.000Z
 	CreatedAt webhook.Time `json:"created_at"`
 
@@ -720,6 +725,11 @@ type OperatedMerchant struct {
 	// ID Example: mer_0k3mzn2p5q8r1s4t7v0w3x6y9z
 	ID string `json:"id"`
 
+	// Limits The limits of one merchant; one that is null is the deployment's.
+	//
+	// Example: {"api_keys":null,"open_payments":50000,"requests_per_second":null,"webhook_endpoints":null}
+	Limits OwnLimits `json:"limits"`
+
 	// Name Example: Shop
 	Name string `json:"name"`
 
@@ -727,6 +737,58 @@ type OperatedMerchant struct {
 	//
 	// Example: 2026-11-23T10:00:00.000Z
 	PausedAt *webhook.Time `json:"paused_at"`
+}
+
+// OperatedMerchantUpdate Example: {"accept_late":true,"limits":{"open_payments":50000}}
+type OperatedMerchantUpdate struct {
+	// AcceptLate Whether an expired payment may still go on to `detected` and `confirmed`; for payments made from now on.
+	//
+	// Example: true
+	AcceptLate *bool `json:"accept_late,omitempty"`
+
+	// Limits Example: {"open_payments":50000,"requests_per_second":null}
+	Limits *OwnLimitsUpdate `json:"limits,omitempty"`
+
+	// Name Example: Shop
+	Name *string `json:"name,omitempty"`
+}
+
+// OwnLimits The limits of one merchant; one that is null is the deployment's.
+//
+// Example: {"api_keys":null,"open_payments":50000,"requests_per_second":null,"webhook_endpoints":null}
+type OwnLimits struct {
+	// APIKeys Example: 20
+	APIKeys *int `json:"api_keys"`
+
+	// OpenPayments Payments that are pending or detected.
+	//
+	// Example: 50000
+	OpenPayments *int `json:"open_payments"`
+
+	// RequestsPerSecond For each key.
+	//
+	// Example: 200
+	RequestsPerSecond *int `json:"requests_per_second"`
+
+	// WebhookEndpoints Example: 20
+	WebhookEndpoints *int `json:"webhook_endpoints"`
+}
+
+// OwnLimitsUpdate Example: {"open_payments":50000,"requests_per_second":null}
+type OwnLimitsUpdate struct {
+	// APIKeys Example: 20
+	APIKeys Optional[int] `json:"api_keys,omitempty,omitzero"`
+
+	// OpenPayments Example: 50000
+	OpenPayments Optional[int] `json:"open_payments,omitempty,omitzero"`
+
+	// RequestsPerSecond For each key.
+	//
+	// Example: 200
+	RequestsPerSecond Optional[int] `json:"requests_per_second,omitempty,omitzero"`
+
+	// WebhookEndpoints Example: 20
+	WebhookEndpoints Optional[int] `json:"webhook_endpoints,omitempty,omitzero"`
 }
 
 // Pause Example: {"reason":"secret of the order system leaked"}
@@ -1425,6 +1487,14 @@ func (c *Client) ListMerchants(ctx context.Context, options ...Option) (Merchant
 // AdminGetMerchant: A merchant.
 func (c *Client) AdminGetMerchant(ctx context.Context, id MerchantID, options ...Option) (OperatedMerchant, error) {
 	return call[OperatedMerchant](ctx, c, http.MethodGet, fmt.Sprintf("/admin/v1/merchants/%s", url.PathEscape(id)), nil, nil, options)
+}
+
+// AdminUpdateMerchant: Change a merchant.
+//
+// What is left out stays as it is; a limit that is `null` goes back to the deployment's default. It holds within two seconds
+// in every process. The account key is set with `ctripctl merchant set-xpub` only: nobody moves money with a request.
+func (c *Client) AdminUpdateMerchant(ctx context.Context, id MerchantID, body OperatedMerchantUpdate, options ...Option) (OperatedMerchant, error) {
+	return call[OperatedMerchant](ctx, c, http.MethodPatch, fmt.Sprintf("/admin/v1/merchants/%s", url.PathEscape(id)), nil, body, options)
 }
 
 // PauseMerchant: Send nothing to a merchant.

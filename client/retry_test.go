@@ -97,7 +97,7 @@ func TestRetries(t *testing.T) {
 		{"a POST over a broken connection", post, 0, []http.HandlerFunc{breaks, good}, 2, true},
 		{"a PATCH over a broken connection", patch, 0, []http.HandlerFunc{breaks, good}, 1, false},
 		{"a DELETE over a broken connection", remove, 0, []http.HandlerFunc{breaks, good}, 1, false},
-		{"an operator's POST over a broken connection", operate, 0, []http.HandlerFunc{breaks, good}, 1, false},
+		{"an operator's POST over a broken connection", operate, 0, []http.HandlerFunc{breaks, good}, 2, true},
 		{"a PATCH that was turned away", patch, 0, []http.HandlerFunc{busy, good}, 2, true},
 		{"a POST that was turned away", post, 0, []http.HandlerFunc{busy, good}, 2, true},
 		{"a GET while the gateway is away", get, 0, []http.HandlerFunc{answers(503, problem("unavailable", 503)), answers(502, "<h1>Bad Gateway"), good}, 3, true},
