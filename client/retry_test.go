@@ -10,8 +10,10 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,6 +40,13 @@ func newScript(t *testing.T, answers ...http.HandlerFunc) *script {
 	}))
 	t.Cleanup(s.Close)
 	return s
+}
+
+// asked is every request up to now.
+func (s *script) asked() []*http.Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.seen)
 }
 
 func (s *script) client(t *testing.T, retries int) *client.Client {
@@ -116,13 +125,14 @@ func TestRetries(t *testing.T) {
 			t.Parallel()
 			s := newScript(t, c.answers...)
 			err := c.do(s.client(t, c.retries))
-			if (err == nil) != c.ok || len(s.seen) != c.sent {
-				t.Fatalf("sent %d times, want %d: %v", len(s.seen), c.sent, err)
+			seen := s.asked()
+			if (err == nil) != c.ok || len(seen) != c.sent {
+				t.Fatalf("sent %d times, want %d: %v", len(seen), c.sent, err)
 			}
-			first, _ := io.ReadAll(s.seen[0].Body)
-			for _, r := range s.seen[1:] {
+			first, _ := io.ReadAll(seen[0].Body)
+			for _, r := range seen[1:] {
 				body, _ := io.ReadAll(r.Body)
-				if string(body) != string(first) || r.Header.Get("Idempotency-Key") != s.seen[0].Header.Get("Idempotency-Key") || r.Header.Get("Authorization") != "Bearer ck_test_x" {
+				if string(body) != string(first) || r.Header.Get("Idempotency-Key") != seen[0].Header.Get("Idempotency-Key") || r.Header.Get("Authorization") != "Bearer ck_test_x" {
 					t.Errorf("sent again with another body, key or authorization: %s, %v", body, r.Header)
 				}
 			}
@@ -146,8 +156,8 @@ func TestRetryObeysContext(t *testing.T) {
 	}
 	ctx, cancel = context.WithCancel(t.Context())
 	time.AfterFunc(100*time.Millisecond, cancel)
-	if _, err := s.client(t, 0).GetMerchant(ctx); !errors.As(err, &p) || len(s.seen) != 2 {
-		t.Errorf("canceled: %d, %v", len(s.seen), err)
+	if _, err := s.client(t, 0).GetMerchant(ctx); !errors.As(err, &p) || len(s.asked()) != 2 {
+		t.Errorf("canceled: %d, %v", len(s.asked()), err)
 	}
 }
 
@@ -158,9 +168,9 @@ func TestLostAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	proxy := httputil.NewSingleHostReverseProxy(target)
-	lost := 0
+	var lost atomic.Int64
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if lost++; lost%2 == 1 {
+		if lost.Add(1)%2 == 1 {
 			proxy.ServeHTTP(httptest.NewRecorder(), r)
 			panic(http.ErrAbortHandler)
 		}
