@@ -14,6 +14,7 @@ import (
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/eth"
 	"github.com/ethereum/go-ethereum/node"
+	"github.com/ethereum/go-ethereum/rpc"
 )
 
 // ChainID is the chain id of every development chain.
@@ -146,6 +147,7 @@ func (c *Chain) start(listener net.Listener) error {
 	}
 	c.token = mined.contract
 
+	apis = append(apis, rpc.API{Namespace: "eth", Service: purse{c}})
 	c.rpc, err = startRPC(listener, apis, &c.gate, c.logger)
 	return err
 }
@@ -156,7 +158,8 @@ func (c *Chain) URL() string { return "http://" + c.rpc.listener.Addr().String()
 // Token is the demo token's contract address in EIP-55 spelling. Its symbol is TokenSymbol, its decimals TokenDecimals.
 func (c *Chain) Token() string { return c.token.Hex() }
 
-// Payer is a funded account that nothing in this package spends from by itself: it is for the user.
+// Payer is a funded account that nothing in this package spends from by itself: it is for the user. JSON-RPC signs for it
+// (eth_sendTransaction), and for no other.
 func (c *Chain) Payer() Key { return c.payer }
 
 // DemoPayer is a funded account for the program's own story.

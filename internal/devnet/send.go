@@ -57,16 +57,21 @@ func (c *Chain) SendToken(ctx context.Context, from Key, to string, units *big.I
 	return hash.Hex(), nil
 }
 
-// send completes tx with chain id, fees and nonce, signs it and puts it into the pool.
+// send is pool for callers that do not hold the gate.
 func (c *Chain) send(ctx context.Context, from Key, tx *types.DynamicFeeTx) (common.Hash, error) {
+	c.gate.RLock()
+	defer c.gate.RUnlock()
+	return c.pool(ctx, from, tx)
+}
+
+// pool completes tx with chain id, fees and nonce, signs it and puts it into the pool. The gate is held.
+func (c *Chain) pool(ctx context.Context, from Key, tx *types.DynamicFeeTx) (common.Hash, error) {
 	if err := ctx.Err(); err != nil {
 		return common.Hash{}, err
 	}
 	if from.IsZero() {
 		return common.Hash{}, errors.New("no key")
 	}
-	c.gate.RLock()
-	defer c.gate.RUnlock()
 	c.sending.Lock()
 	defer c.sending.Unlock()
 

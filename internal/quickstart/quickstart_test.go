@@ -69,7 +69,7 @@ func TestEnvFileAndLinks(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^([A-Z_]+)='(.*)'$`).FindAllStringSubmatch(string(file), -1) {
 		env[m[1]] = m[2]
 	}
-	for _, name := range []string{"API_URL", "API_KEY", "OPS_URL", "OPERATOR_TOKEN", "RPC_URL", "CHAIN", "TOKEN_SYMBOL", "TOKEN_ADDRESS", "PAYER_PRIVATE_KEY", "REDIS_URL", "SHOP_URL"} {
+	for _, name := range []string{"API_URL", "API_KEY", "OPS_URL", "OPERATOR_TOKEN", "RPC_URL", "CHAIN", "TOKEN_SYMBOL", "TOKEN_ADDRESS", "PAYER_PRIVATE_KEY", "PAYER_ADDRESS", "REDIS_URL", "SHOP_URL"} {
 		if env[name] == "" {
 			t.Errorf("the env file lacks %s", name)
 		}
