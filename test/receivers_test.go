@@ -4,15 +4,21 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/big"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -52,27 +58,31 @@ func samples(t *testing.T, secret webhook.Secret) map[string]*sample {
 		"go":     {t: t, argv: []string{filepath.Join(dir, "receiver-go"), "-addr", "127.0.0.1:0", "-secret-file", file, "-db", filepath.Join(dir, "go.db")}, env: env},
 		"node":   {t: t, argv: []string{"node", "../examples/receiver-node/receiver.mjs"}, env: slices.Concat(env, []string{"STATE=" + filepath.Join(dir, "node.log")}), log: filepath.Join(dir, "node.log")},
 		"python": {t: t, argv: []string{"python3", "-B", "../examples/receiver-python/receiver.py"}, env: slices.Concat(env, []string{"STATE=" + filepath.Join(dir, "python.db")})},
+		"php":    {t: t, argv: []string{"php", "-S", "127.0.0.1:0", "../examples/receiver-php/receiver.php"}, env: slices.Concat(env, []string{"STATE=" + filepath.Join(dir, "php.db")})},
 	}
 }
 
-// start runs the receiver on a port that is free, or on the one that it had.
+var listening = regexp.MustCompile(`http://127\.0\.0\.1:\d+`)
+
+// start runs the receiver on a port that is free and waits until it says which.
 func (s *sample) start() {
 	s.t.Helper()
 	s.cmd = exec.Command(s.argv[0], s.argv[1:]...)
-	s.cmd.Env, s.cmd.Stderr = s.env, os.Stderr
+	s.cmd.Env = s.env
 	out, err := s.cmd.StdoutPipe()
 	if err == nil {
+		s.cmd.Stderr = s.cmd.Stdout // where php -S speaks
 		err = s.cmd.Start()
 	}
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if _, url, ok := strings.Cut(strings.TrimSpace(line), "listening on "); ok {
-		s.url = url
-		return
+	lines := bufio.NewReader(out)
+	line, err := lines.ReadString('\n')
+	if s.url = listening.FindString(line); s.url == "" {
+		s.t.Fatalf("%s does not listen: %q, %v", s.argv[0], line, err)
 	}
-	s.t.Fatalf("%s does not listen: %q, %v", s.argv[0], line, err)
+	go io.Copy(os.Stderr, lines) // until it is killed
 }
 
 func (s *sample) kill() {
@@ -190,6 +200,7 @@ func TestSampleReceivers(t *testing.T) {
 }
 
 // TestSampleReceiversRefuseNoSecret: with an empty or broken secret a receiver does not start; under an empty key anybody could sign.
+// PHP has a process of its own for each request, and refuses each.
 func TestSampleReceiversRefuseNoSecret(t *testing.T) {
 	secret, err := webhook.NewSecret(nil)
 	if err != nil {
@@ -200,6 +211,10 @@ func TestSampleReceiversRefuseNoSecret(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "secret.txt")
 			if err := os.WriteFile(file, []byte(bad+"\n"), 0o600); err != nil {
 				t.Fatal(err)
+			}
+			if name == "php" {
+				refusesAll(t, s, bad)
+				continue
 			}
 			argv := slices.Clone(s.argv)
 			if i := slices.Index(argv, "-secret-file"); i >= 0 {
@@ -217,8 +232,49 @@ func TestSampleReceiversRefuseNoSecret(t *testing.T) {
 	}
 }
 
-// TestLineToSampleReceivers is the whole line with receivers in three languages, and what their merchant can prove afterwards
-// with nothing but a node and an exported document.
+// refusesAll starts a receiver with a bad secret and asks it with a request that is signed under the empty key.
+func refusesAll(t *testing.T, s *sample, bad string) {
+	t.Helper()
+	broken := *s
+	broken.env = append(slices.Clone(s.env), "WEBHOOK_SECRET="+bad)
+	broken.start()
+	defer broken.kill()
+	body, id, now := `{"id":"evt_1","type":"payment.confirmed"}`, "evt_1", strconv.FormatInt(time.Now().Unix(), 10)
+	mac := hmac.New(sha256.New, nil)
+	mac.Write([]byte(id + "." + now + "." + body))
+	req, err := http.NewRequest(http.MethodPost, broken.url+"/hooks", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]string{"webhook-id": id, "webhook-timestamp": now, "webhook-signature": "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))} {
+		req.Header.Set(name, value)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("with the secret %q it answers %s", bad, res.Status)
+	}
+}
+
+// takePayment runs one of the programs under examples/ that create payments.
+func (h *house) takePayment(argv []string, order, asset, amount string) (p payment, printed string, err error) {
+	h.t.Helper()
+	cmd := exec.Command(argv[0], append(slices.Clone(argv[1:]), order, h.Chain, asset, amount)...)
+	cmd.Env = append(os.Environ(), "API_URL="+h.APIURL, "API_KEY="+h.key)
+	out, err := cmd.CombinedOutput()
+	if fields := strings.Fields(string(out)); err == nil && len(fields) == 3 && strings.HasPrefix(fields[2], "http") {
+		p = payment{ID: fields[0], Address: fields[1]}
+	} else if err == nil {
+		h.t.Errorf("%v printed %s", argv, out)
+	}
+	return p, string(out), err
+}
+
+// TestLineToSampleReceivers is the whole line in four languages, from a payment that a program of one creates to the receivers of
+// all, and what their merchant can prove afterwards with nothing but a node and an exported document.
 func TestLineToSampleReceivers(t *testing.T) {
 	secret, err := webhook.NewSecret(nil)
 	if err != nil {
@@ -232,12 +288,34 @@ func TestLineToSampleReceivers(t *testing.T) {
 		defer s.kill()
 		h.NewEndpoint(h.merchant, client.WebhookEndpointCreate{URL: s.url + "/hooks", Secret: new(secret.Reveal()), Ed25519: new(true)})
 	}
-	p := h.create(t.Context(), "receivers-1", devnet.TokenSymbol, "1000000000000")
-	if _, err := c.SendToken(t.Context(), c.DemoPayer(), p.Address, big.NewInt(1e12)); err != nil {
-		t.Fatal(err)
+	program := filepath.Join(t.TempDir(), "payment-go")
+	if out, err := exec.Command("go", "build", "-o", program, "../examples/payment-go").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	paid := map[string]string{} // payment → language that created it
+	for language, argv := range map[string][]string{
+		"go": {program}, "node": {"node", "../examples/payment-node/payment.mjs"},
+		"python": {"python3", "-B", "../examples/payment-python/payment.py"}, "php": {"php", "../examples/payment-php/payment.php"},
+	} {
+		p, printed, err := h.takePayment(argv, "order-"+language, devnet.TokenSymbol, "0.000001")
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", language, err, printed)
+		}
+		if again, _, err := h.takePayment(argv, "order-"+language, devnet.TokenSymbol, "0.000001"); err != nil || again != p {
+			t.Errorf("%s: asked again, %v, got %+v instead of %+v", language, err, again, p)
+		}
+		if _, printed, err := h.takePayment(argv, "refused-"+language, "BTC", "0.000001"); err == nil || !strings.Contains(printed, "unprocessable") || !strings.Contains(printed, "asset") {
+			t.Errorf("%s: an asset that does not exist: %v\n%s", language, err, printed)
+		}
+		if _, err := c.SendToken(t.Context(), c.DemoPayer(), p.Address, big.NewInt(1e12)); err != nil {
+			t.Fatal(err)
+		}
+		paid[p.ID] = language
 	}
 	for name, s := range all {
-		testkit.Eventually(t, time.Minute, "the order is confirmed at the receiver in "+name, func() bool { return s.orders()[p.ID] == "confirmed" })
+		for id, language := range paid {
+			testkit.Eventually(t, time.Minute, "the order from "+language+" is confirmed at the receiver in "+name, func() bool { return s.orders()[id] == "confirmed" })
+		}
 	}
 	got := h.receiver.WaitFor(t, func(r testkit.Received) bool { return r.Type() == string(webhook.PaymentConfirmed) }, time.Minute)
 	h.prove(c, got)

@@ -1,0 +1,141 @@
+<?php
+// A shop that takes webhooks, in PHP 8 with PDO and nothing else. It verifies signature and time, remembers ids, orders the
+// events of a payment by their sequence, and has the id and the effect of an event in one transaction of SQLite. Copy it and
+// put your own database in its place.
+//
+//   WEBHOOK_SECRET=whsec_… STATE=shop.db php -S 127.0.0.1:8000 receiver.php
+//
+// WEBHOOK_SECRET may hold several secrets, separated by spaces, during a rotation. php -S is for trying; in a real shop this
+// is a script behind your web server.
+
+declare(strict_types=1);
+ini_set('display_errors', 'stderr');
+
+const TOLERANCE = 5 * 60; // seconds, either way
+const MAX_BODY = 256 * 1024; // bytes; a batch has no more
+const KNOWN = ['payment.created', 'payment.detected', 'payment.confirmed', 'payment.expired', 'payment.canceled', 'payment.reorged'];
+
+class Refused extends Exception
+{
+}
+
+// key_of is the key of the Standard Webhooks scheme: what the base64 after whsec_ says, or all bytes of a secret of your own.
+function key_of(string $secret): string
+{
+    if (!str_starts_with($secret, 'whsec_')) {
+        return $secret;
+    }
+    $key = base64_decode(substr($secret, strlen('whsec_')), true);
+    return $key !== false ? $key : throw new Exception('WEBHOOK_SECRET is not base64 after whsec_');
+}
+
+// verify returns the events of a request, or throws. $body is the raw bytes as they came.
+function verify(array $keys, string $id, string $timestamp, string $signatures, string $body): array
+{
+    if (!preg_match('/\A[1-9][0-9]{0,11}\z/', $timestamp) || $id === '' || str_contains($id, '.')) {
+        throw new Refused('a webhook header is missing or malformed');
+    }
+    $fits = false;
+    foreach ($keys as $key) {
+        $want = 'v1,' . base64_encode(hash_hmac('sha256', "$id.$timestamp.$body", $key, true));
+        foreach (explode(' ', $signatures) as $given) {
+            $fits = hash_equals($want, $given) || $fits; // in constant time
+        }
+    }
+    if (!$fits) {
+        throw new Refused('no signature fits');
+    }
+    if (abs(time() - (int) $timestamp) > TOLERANCE) {
+        throw new Refused('too old, or of the future');
+    }
+    $message = json_decode($body, true, 64, JSON_THROW_ON_ERROR);
+    if ($message['type'] === 'batch') {
+        return $message['events'];
+    }
+    if ($message['id'] !== $id) {
+        throw new Refused('webhook-id is not the id of the body');
+    }
+    return [$message];
+}
+
+function open_shop(string $path): PDO
+{
+    $db = new PDO("sqlite:$path", null, null, [PDO::ATTR_ERRMODE => PDO::ERRMODE_EXCEPTION, PDO::ATTR_TIMEOUT => 5]);
+    $db->exec('CREATE TABLE IF NOT EXISTS events (id TEXT PRIMARY KEY, at INTEGER NOT NULL)');
+    $db->exec('CREATE TABLE IF NOT EXISTS orders (payment TEXT PRIMARY KEY, id TEXT NOT NULL, sequence INTEGER NOT NULL, status TEXT NOT NULL)');
+    return $db;
+}
+
+// handle has the effect of each event once: the newest sequence of a payment wins, and unknown types pass. Amounts are strings
+// of base units: use GMP or bcmath, never int or float.
+function handle(PDO $db, array $events): void
+{
+    $db->exec('BEGIN IMMEDIATE'); // one transaction: all of it, or nothing
+    try {
+        foreach ($events as $event) {
+            $seen = $db->prepare('INSERT INTO events VALUES (?, ?) ON CONFLICT DO NOTHING');
+            $seen->execute([$event['id'], time()]);
+            $payment = $event['data']['payment'] ?? null;
+            if ($seen->rowCount() === 0 || !in_array($event['type'], KNOWN, true) || !isset($payment['order_id'])) {
+                continue;
+            }
+            $db->prepare(
+                'INSERT INTO orders VALUES (?, ?, ?, ?) ON CONFLICT (payment) DO UPDATE SET sequence = excluded.sequence, ' .
+                'status = excluded.status WHERE excluded.sequence > orders.sequence'
+            )->execute([$payment['id'], $payment['order_id'], $payment['sequence'], $payment['status']]);
+        }
+        $db->exec('COMMIT');
+    } catch (Throwable $e) {
+        $db->exec('ROLLBACK');
+        throw $e;
+    }
+}
+
+function answer(int $status, string $text, string $type = 'text/plain'): void
+{
+    http_response_code($status);
+    header("Content-Type: $type");
+    echo $text;
+}
+
+function main(): void
+{
+    $keys = array_map('key_of', preg_split('/\s+/', getenv('WEBHOOK_SECRET') ?: '', -1, PREG_SPLIT_NO_EMPTY));
+    if ($keys === []) {
+        throw new Exception('WEBHOOK_SECRET is needed');
+    }
+    $route = $_SERVER['REQUEST_METHOD'] . ' ' . $_SERVER['REQUEST_URI'];
+    if ($route !== 'POST /hooks' && $route !== 'GET /orders') {
+        answer(404, 'not here');
+        return;
+    }
+    $db = open_shop(getenv('STATE') ?: 'shop.db');
+    if ($route === 'GET /orders') {
+        $all = $db->query('SELECT payment, status FROM orders')->fetchAll(PDO::FETCH_KEY_PAIR);
+        answer(200, json_encode((object) $all), 'application/json');
+        return;
+    }
+    $body = file_get_contents('php://input', false, null, 0, MAX_BODY + 1);
+    if ($body === false || strlen($body) > MAX_BODY) {
+        answer(413, 'too large');
+        return;
+    }
+    try {
+        $events = verify($keys, $_SERVER['HTTP_WEBHOOK_ID'] ?? '', $_SERVER['HTTP_WEBHOOK_TIMESTAMP'] ?? '', $_SERVER['HTTP_WEBHOOK_SIGNATURE'] ?? '', $body);
+    } catch (Refused $e) {
+        answer(401, $e->getMessage());
+        return;
+    } catch (JsonException $e) {
+        answer(400, 'malformed');
+        return;
+    }
+    handle($db, $events);
+    answer(200, 'ok');
+}
+
+try {
+    main();
+} catch (Throwable $e) {
+    error_log((string) $e);
+    answer(503, 'try again later'); // and the gateway does
+}
