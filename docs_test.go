@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -47,4 +48,86 @@ func TestDocsNameRealTests(t *testing.T) {
 	if named < 20 {
 		t.Errorf("only %d tests are named", named)
 	}
+}
+
+// TestDocsQuoteFiles: a fence that names a file holds lines of that file as they are.
+func TestDocsQuoteFiles(t *testing.T) {
+	pages, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	quoted := make(map[string]bool)
+	fence := regexp.MustCompile("(?ms)^```\\w+ (\\S+/\\S+)\n(.*?)^```$")
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range fence.FindAllStringSubmatch(string(text), -1) {
+			source, err := os.ReadFile(m[1])
+			if err != nil {
+				t.Errorf("%s: %v", page, err)
+			} else if !strings.Contains(string(source), m[2]) {
+				t.Errorf("%s quotes %s, which says it otherwise:\n%s", page, m[1], m[2])
+			}
+			quoted[m[1]] = true
+		}
+	}
+	examples, err := exec.Command("git", "ls-files", "examples/*/main.go", "examples/*.mjs", "examples/*.py", "examples/*.php").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range strings.Fields(string(examples)) {
+		if !quoted[file] {
+			t.Errorf("no page quotes %s", file)
+		}
+	}
+}
+
+// TestDocsLinks: every relative link of the pages leads to a file, and to a heading where it names one.
+func TestDocsLinks(t *testing.T) {
+	pages, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	top, err := filepath.Glob("*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := regexp.MustCompile(`\]\(([^)#\s]*)(?:#([^)\s]+))?\)`)
+	for _, page := range append(pages, top...) {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+			if strings.Contains(m[1], ":") {
+				continue
+			}
+			target := page
+			if m[1] != "" {
+				target = filepath.Join(filepath.Dir(page), m[1])
+			}
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s links to %s: %v", page, m[1], err)
+			} else if m[2] != "" && !slices.Contains(anchors(t, target), m[2]) {
+				t.Errorf("%s links to %s, which has no heading %s", page, m[1], m[2])
+			}
+		}
+	}
+}
+
+// anchors are the names by which headings of a Markdown page are linked to.
+func anchors(t *testing.T, page string) []string {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(string(text), -1) {
+		name := regexp.MustCompile(`[^\p{L}\p{N}\s_-]`).ReplaceAllString(strings.ToLower(m[1]), "")
+		names = append(names, strings.ReplaceAll(name, " ", "-"))
+	}
+	return names
 }
