@@ -201,7 +201,7 @@ type APIKeyList struct {
 
 	// NextCursor Null on the last page.
 	//
-	// Example: MTc5NTQyODAwMDAwMA
+	// Example: MTc5NTQyODE5MjQ1NjAwMCBwYXlfMGszbXpxOHI1djd3Mng5eTRiNmMxZDBlZmc
 	NextCursor *string `json:"next_cursor"`
 }
 
@@ -238,7 +238,7 @@ type AssetList struct {
 
 	// NextCursor Always null.
 	//
-	// Example: MTc5NTQyODAwMDAwMA
+	// Example: MTc5NTQyODE5MjQ1NjAwMCBwYXlfMGszbXpxOHI1djd3Mng5eTRiNmMxZDBlZmc
 	NextCursor *string `json:"next_cursor"`
 }
 
@@ -499,7 +499,7 @@ type DeliveryList struct {
 
 	// NextCursor Null on the last page.
 	//
-	// Example: MTc5NTQyODAwMDAwMA
+	// Example: MTc5NTQyODE5MjQ1NjAwMCBwYXlfMGszbXpxOHI1djd3Mng5eTRiNmMxZDBlZmc
 	NextCursor *string `json:"next_cursor"`
 }
 
@@ -571,12 +571,12 @@ type EndpointStatus string
 
 // Event Something that happened, as it was sent to endpoints.
 //
-// Example: {"api_version":"2026-11-01","created_at":"2026-11-23T10:03:12.456Z","data":{"payment":{"address":"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed","amount":"1500000","amount_confirmed":"1500000","amount_decimal":"1.5","amount_received":"1500000","asset":{"contract":"0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48","decimals":6,"symbol":"USDC"},"chain":"ethereum","chain_id":1,"checkout_url":"https://pay.example/pay/co_7h2k9m4n1p8q5r3s6t0v2w9x4y7z1a3b","confirmations":12,"confirmed_at":"2026-11-23T10:03:11.000Z","created_at":"2026-11-23T10:00:00.123Z","derivation_path":"m/0/17","expires_at":"2026-11-23T10:30:00.123Z","id":"pay_0k3mzq8r5v7w2x9y4b6c1d0efg","late":false,"metadata":{"cart":"9"},"order_id":"A-17","overpaid":false,"partial":false,"required_confirmations":12,"sequence":4,"status":"confirmed","transfers":[{"amount":"1500000","block_hash":"0x1b2c3d4e5f60718293a4b5c6d7e8f9001a2b3c4d5e6f708192a3b4c5d6e7f809","block_number":19000000,"block_timestamp":"2026-11-23T10:00:47.000Z","confirmations":12,"from":"0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359","log_index":3,"source":"chain","status":"confirmed","tx_hash":"0x2f3a4b5c6d7e8f901a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f7081"}],"transfers_total":1},"retracts":null},"id":"evt_0k3mzq8r6a1b2c3d4e5f6g7h8j","merchant_id":"mer_0k3mzm1n4p7q0r3s6t9v2w5x8y","nonce":"5f0c1d2e3a4b59687786a5b4c3d2e1f0","timestamp":1795428192,"type":"payment.confirmed"}
+// Example: {"api_version":"2026-11-01","created_at":"2026-11-23T10:03:12.456Z","data":{"payment":{"address":"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed","amount":"1500000","amount_confirmed":"1500000","amount_decimal":"1.5","amount_received":"1500000","asset":{"contract":"0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48","decimals":6,"symbol":"USDC"},"chain":"ethereum","chain_id":1,"checkout_url":"https://pay.example/pay/co_7h2k9m4n1p8q5r3s6t0v2w9x4y7z1a3b","confirmations":12,"confirmed_at":"2026-11-23T10:03:11.000Z","created_at":"2026-11-23T10:00:00.123Z","derivation_path":"m/44'/60'/0'/0/17","expires_at":"2026-11-23T10:30:00.123Z","id":"pay_0k3mzq8r5v7w2x9y4b6c1d0efg","late":false,"metadata":{"cart":"9"},"order_id":"A-17","overpaid":false,"partial":false,"required_confirmations":12,"sequence":4,"status":"confirmed","transfers":[{"amount":"1500000","block_hash":"0x1b2c3d4e5f60718293a4b5c6d7e8f9001a2b3c4d5e6f708192a3b4c5d6e7f809","block_number":19000000,"block_timestamp":"2026-11-23T10:00:47.000Z","confirmations":12,"from":"0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359","log_index":3,"source":"chain","status":"confirmed","tx_hash":"0x2f3a4b5c6d7e8f901a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f7081"}],"transfers_total":1},"retracts":null},"id":"evt_0k3mzq8r6a1b2c3d4e5f6g7h8j","merchant_id":"mer_0k3mzm1n4p7q0r3s6t9v2w5x8y","nonce":"5f0c1d2e3a4b59687786a5b4c3d2e1f0","timestamp":1795428192,"type":"payment.confirmed"}
 type Event = json.RawMessage
 
 // EventData A payment, or an endpoint.
 //
-// Example: {"payment":{"address":"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed","amount":"1500000","amount_confirmed":"1500000","amount_decimal":"1.5","amount_received":"1500000","asset":{"contract":"0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48","decimals":6,"symbol":"USDC"},"chain":"ethereum","chain_id":1,"checkout_url":"https://pay.example/pay/co_7h2k9m4n1p8q5r3s6t0v2w9x4y7z1a3b","confirmations":12,"confirmed_at":"2026-11-23T10:03:11.000Z","created_at":"2026-11-23T10:00:00.123Z","derivation_path":"m/0/17","expires_at":"2026-11-23T10:30:00.123Z","id":"pay_0k3mzq8r5v7w2x9y4b6c1d0efg","late":false,"metadata":{"cart":"9"},"order_id":"A-17","overpaid":false,"partial":false,"required_confirmations":12,"sequence":4,"status":"confirmed","transfers":[{"amount":"1500000","block_hash":"0x1b2c3d4e5f60718293a4b5c6d7e8f9001a2b3c4d5e6f708192a3b4c5d6e7f809","block_number":19000000,"block_timestamp":"2026-11-23T10:00:47.000Z","confirmations":12,"from":"0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359","log_index":3,"source":"chain","status":"confirmed","tx_hash":"0x2f3a4b5c6d7e8f901a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f7081"}],"transfers_total":1},"retracts":null}
+// Example: {"payment":{"address":"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed","amount":"1500000","amount_confirmed":"1500000","amount_decimal":"1.5","amount_received":"1500000","asset":{"contract":"0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48","decimals":6,"symbol":"USDC"},"chain":"ethereum","chain_id":1,"checkout_url":"https://pay.example/pay/co_7h2k9m4n1p8q5r3s6t0v2w9x4y7z1a3b","confirmations":12,"confirmed_at":"2026-11-23T10:03:11.000Z","created_at":"2026-11-23T10:00:00.123Z","derivation_path":"m/44'/60'/0'/0/17","expires_at":"2026-11-23T10:30:00.123Z","id":"pay_0k3mzq8r5v7w2x9y4b6c1d0efg","late":false,"metadata":{"cart":"9"},"order_id":"A-17","overpaid":false,"partial":false,"required_confirmations":12,"sequence":4,"status":"confirmed","transfers":[{"amount":"1500000","block_hash":"0x1b2c3d4e5f60718293a4b5c6d7e8f9001a2b3c4d5e6f708192a3b4c5d6e7f809","block_number":19000000,"block_timestamp":"2026-11-23T10:00:47.000Z","confirmations":12,"from":"0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359","log_index":3,"source":"chain","status":"confirmed","tx_hash":"0x2f3a4b5c6d7e8f901a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f7081"}],"transfers_total":1},"retracts":null}
 type EventData struct {
 	// Endpoint Example: {"disabled_reason":"the endpoint answered 410 Gone","id":"we_0k3mzp7t4n9v5w2x8y6b3c1d0e","secret_created_at":"2026-11-23T09:00:00.000Z","secret_expires_at":null,"status":"disabled","url":"https://shop.example/webhooks"}
 	Endpoint *EventEndpoint `json:"endpoint,omitempty"`
@@ -588,7 +588,7 @@ type EventData struct {
 
 	// Payment A payment, in events and answers alike.
 	//
-	// Example: {"address":"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed","amount":"1500000","amount_confirmed":"1500000","amount_decimal":"1.5","amount_received":"1500000","asset":{"contract":"0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48","decimals":6,"symbol":"USDC"},"chain":"ethereum","chain_id":1,"checkout_url":"https://pay.example/pay/co_7h2k9m4n1p8q5r3s6t0v2w9x4y7z1a3b","confirmations":12,"confirmed_at":"2026-11-23T10:03:11.000Z","created_at":"2026-11-23T10:00:00.123Z","derivation_path":"m/0/17","expires_at":"2026-11-23T10:30:00.123Z","id":"pay_0k3mzq8r5v7w2x9y4b6c1d0efg","late":false,"metadata":{"cart":"9"},"order_id":"A-17","overpaid":false,"partial":false,"required_confirmations":12,"sequence":4,"status":"confirmed","transfers":[{"amount":"1500000","block_hash":"0x1b2c3d4e5f60718293a4b5c6d7e8f9001a2b3c4d5e6f708192a3b4c5d6e7f809","block_number":19000000,"block_timestamp":"2026-11-23T10:00:47.000Z","confirmations":12,"from":"0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359","log_index":3,"source":"chain","status":"confirmed","tx_hash":"0x2f3a4b5c6d7e8f901a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f7081"}],"transfers_total":1}
+	// Example: {"address":"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed","amount":"1500000","amount_confirmed":"1500000","amount_decimal":"1.5","amount_received":"1500000","asset":{"contract":"0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48","decimals":6,"symbol":"USDC"},"chain":"ethereum","chain_id":1,"checkout_url":"https://pay.example/pay/co_7h2k9m4n1p8q5r3s6t0v2w9x4y7z1a3b","confirmations":12,"confirmed_at":"2026-11-23T10:03:11.000Z","created_at":"2026-11-23T10:00:00.123Z","derivation_path":"m/44'/60'/0'/0/17","expires_at":"2026-11-23T10:30:00.123Z","id":"pay_0k3mzq8r5v7w2x9y4b6c1d0efg","late":false,"metadata":{"cart":"9"},"order_id":"A-17","overpaid":false,"partial":false,"required_confirmations":12,"sequence":4,"status":"confirmed","transfers":[{"amount":"1500000","block_hash":"0x1b2c3d4e5f60718293a4b5c6d7e8f9001a2b3c4d5e6f708192a3b4c5d6e7f809","block_number":19000000,"block_timestamp":"2026-11-23T10:00:47.000Z","confirmations":12,"from":"0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359","log_index":3,"source":"chain","status":"confirmed","tx_hash":"0x2f3a4b5c6d7e8f901a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f7081"}],"transfers_total":1}
 	Payment *Payment `json:"payment,omitempty"`
 
 	// Retracts Ids of events that a reorg made untrue; only `payment.reorged` has some.
@@ -618,13 +618,13 @@ type EventEndpoint struct {
 	URL string `json:"url"`
 }
 
-// EventList Example: {"data":[{"api_version":"2026-11-01","created_at":"2026-11-23T10:03:12.456Z","data":{"payment":{"address":"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed","amount":"1500000","amount_confirmed":"1500000","amount_decimal":"1.5","amount_received":"1500000","asset":{"contract":"0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48","decimals":6,"symbol":"USDC"},"chain":"ethereum","chain_id":1,"checkout_url":"https://pay.example/pay/co_7h2k9m4n1p8q5r3s6t0v2w9x4y7z1a3b","confirmations":12,"confirmed_at":"2026-11-23T10:03:11.000Z","created_at":"2026-11-23T10:00:00.123Z","derivation_path":"m/0/17","expires_at":"2026-11-23T10:30:00.123Z","id":"pay_0k3mzq8r5v7w2x9y4b6c1d0efg","late":false,"metadata":{"cart":"9"},"order_id":"A-17","overpaid":false,"partial":false,"required_confirmations":12,"sequence":4,"status":"confirmed","transfers":[{"amount":"1500000","block_hash":"0x1b2c3d4e5f60718293a4b5c6d7e8f9001a2b3c4d5e6f708192a3b4c5d6e7f809","block_number":19000000,"block_timestamp":"2026-11-23T10:00:47.000Z","confirmations":12,"from":"0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359","log_index":3,"source":"chain","status":"confirmed","tx_hash":"0x2f3a4b5c6d7e8f901a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f7081"}],"transfers_total":1},"retracts":null},"id":"evt_0k3mzq8r6a1b2c3d4e5f6g7h8j","merchant_id":"mer_0k3mzm1n4p7q0r3s6t9v2w5x8y","nonce":"5f0c1d2e3a4b59687786a5b4c3d2e1f0","timestamp":1795428192,"type":"payment.confirmed"}],"next_cursor":"MTc5NTQyODAwMDAwMA"}
+// EventList Example: {"data":[{"api_version":"2026-11-01","created_at":"2026-11-23T10:03:12.456Z","data":{"payment":{"address":"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed","amount":"1500000","amount_confirmed":"1500000","amount_decimal":"1.5","amount_received":"1500000","asset":{"contract":"0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48","decimals":6,"symbol":"USDC"},"chain":"ethereum","chain_id":1,"checkout_url":"https://pay.example/pay/co_7h2k9m4n1p8q5r3s6t0v2w9x4y7z1a3b","confirmations":12,"confirmed_at":"2026-11-23T10:03:11.000Z","created_at":"2026-11-23T10:00:00.123Z","derivation_path":"m/44'/60'/0'/0/17","expires_at":"2026-11-23T10:30:00.123Z","id":"pay_0k3mzq8r5v7w2x9y4b6c1d0efg","late":false,"metadata":{"cart":"9"},"order_id":"A-17","overpaid":false,"partial":false,"required_confirmations":12,"sequence":4,"status":"confirmed","transfers":[{"amount":"1500000","block_hash":"0x1b2c3d4e5f60718293a4b5c6d7e8f9001a2b3c4d5e6f708192a3b4c5d6e7f809","block_number":19000000,"block_timestamp":"2026-11-23T10:00:47.000Z","confirmations":12,"from":"0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359","log_index":3,"source":"chain","status":"confirmed","tx_hash":"0x2f3a4b5c6d7e8f901a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f7081"}],"transfers_total":1},"retracts":null},"id":"evt_0k3mzq8r6a1b2c3d4e5f6g7h8j","merchant_id":"mer_0k3mzm1n4p7q0r3s6t9v2w5x8y","nonce":"5f0c1d2e3a4b59687786a5b4c3d2e1f0","timestamp":1795428192,"type":"payment.confirmed"}],"next_cursor":"MTc5NTQyODE5MjQ1NjAwMCBwYXlfMGszbXpxOHI1djd3Mng5eTRiNmMxZDBlZmc"}
 type EventList struct {
 	Data []Event `json:"data"`
 
 	// NextCursor Null on the last page, but never with `after`.
 	//
-	// Example: MTc5NTQyODAwMDAwMA
+	// Example: MTc5NTQyODE5MjQ1NjAwMCBwYXlfMGszbXpxOHI1djd3Mng5eTRiNmMxZDBlZmc
 	NextCursor *string `json:"next_cursor"`
 }
 
@@ -839,7 +839,7 @@ type Pauses struct {
 
 // Payment A payment, in events and answers alike.
 //
-// Example: {"address":"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed","amount":"1500000","amount_confirmed":"1500000","amount_decimal":"1.5","amount_received":"1500000","asset":{"contract":"0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48","decimals":6,"symbol":"USDC"},"chain":"ethereum","chain_id":1,"checkout_url":"https://pay.example/pay/co_7h2k9m4n1p8q5r3s6t0v2w9x4y7z1a3b","confirmations":12,"confirmed_at":"2026-11-23T10:03:11.000Z","created_at":"2026-11-23T10:00:00.123Z","derivation_path":"m/0/17","expires_at":"2026-11-23T10:30:00.123Z","id":"pay_0k3mzq8r5v7w2x9y4b6c1d0efg","late":false,"metadata":{"cart":"9"},"order_id":"A-17","overpaid":false,"partial":false,"required_confirmations":12,"sequence":4,"status":"confirmed","transfers":[{"amount":"1500000","block_hash":"0x1b2c3d4e5f60718293a4b5c6d7e8f9001a2b3c4d5e6f708192a3b4c5d6e7f809","block_number":19000000,"block_timestamp":"2026-11-23T10:00:47.000Z","confirmations":12,"from":"0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359","log_index":3,"source":"chain","status":"confirmed","tx_hash":"0x2f3a4b5c6d7e8f901a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f7081"}],"transfers_total":1}
+// Example: {"address":"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed","amount":"1500000","amount_confirmed":"1500000","amount_decimal":"1.5","amount_received":"1500000","asset":{"contract":"0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48","decimals":6,"symbol":"USDC"},"chain":"ethereum","chain_id":1,"checkout_url":"https://pay.example/pay/co_7h2k9m4n1p8q5r3s6t0v2w9x4y7z1a3b","confirmations":12,"confirmed_at":"2026-11-23T10:03:11.000Z","created_at":"2026-11-23T10:00:00.123Z","derivation_path":"m/44'/60'/0'/0/17","expires_at":"2026-11-23T10:30:00.123Z","id":"pay_0k3mzq8r5v7w2x9y4b6c1d0efg","late":false,"metadata":{"cart":"9"},"order_id":"A-17","overpaid":false,"partial":false,"required_confirmations":12,"sequence":4,"status":"confirmed","transfers":[{"amount":"1500000","block_hash":"0x1b2c3d4e5f60718293a4b5c6d7e8f9001a2b3c4d5e6f708192a3b4c5d6e7f809","block_number":19000000,"block_timestamp":"2026-11-23T10:00:47.000Z","confirmations":12,"from":"0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359","log_index":3,"source":"chain","status":"confirmed","tx_hash":"0x2f3a4b5c6d7e8f901a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f7081"}],"transfers_total":1}
 type Payment = webhook.Payment
 
 // PaymentAsset Example: {"contract":"0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48","decimals":6,"symbol":"USDC"}
@@ -893,13 +893,13 @@ type PaymentCreate struct {
 	ToleranceBPS *int `json:"tolerance_bps,omitempty"`
 }
 
-// PaymentList Example: {"data":[{"address":"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed","amount":"1500000","amount_confirmed":"1500000","amount_decimal":"1.5","amount_received":"1500000","asset":{"contract":"0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48","decimals":6,"symbol":"USDC"},"chain":"ethereum","chain_id":1,"checkout_url":"https://pay.example/pay/co_7h2k9m4n1p8q5r3s6t0v2w9x4y7z1a3b","confirmations":12,"confirmed_at":"2026-11-23T10:03:11.000Z","created_at":"2026-11-23T10:00:00.123Z","derivation_path":"m/0/17","expires_at":"2026-11-23T10:30:00.123Z","id":"pay_0k3mzq8r5v7w2x9y4b6c1d0efg","late":false,"metadata":{"cart":"9"},"order_id":"A-17","overpaid":false,"partial":false,"required_confirmations":12,"sequence":4,"status":"confirmed","transfers":[{"amount":"1500000","block_hash":"0x1b2c3d4e5f60718293a4b5c6d7e8f9001a2b3c4d5e6f708192a3b4c5d6e7f809","block_number":19000000,"block_timestamp":"2026-11-23T10:00:47.000Z","confirmations":12,"from":"0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359","log_index":3,"source":"chain","status":"confirmed","tx_hash":"0x2f3a4b5c6d7e8f901a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f7081"}],"transfers_total":1}],"next_cursor":null}
+// PaymentList Example: {"data":[{"address":"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed","amount":"1500000","amount_confirmed":"1500000","amount_decimal":"1.5","amount_received":"1500000","asset":{"contract":"0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48","decimals":6,"symbol":"USDC"},"chain":"ethereum","chain_id":1,"checkout_url":"https://pay.example/pay/co_7h2k9m4n1p8q5r3s6t0v2w9x4y7z1a3b","confirmations":12,"confirmed_at":"2026-11-23T10:03:11.000Z","created_at":"2026-11-23T10:00:00.123Z","derivation_path":"m/44'/60'/0'/0/17","expires_at":"2026-11-23T10:30:00.123Z","id":"pay_0k3mzq8r5v7w2x9y4b6c1d0efg","late":false,"metadata":{"cart":"9"},"order_id":"A-17","overpaid":false,"partial":false,"required_confirmations":12,"sequence":4,"status":"confirmed","transfers":[{"amount":"1500000","block_hash":"0x1b2c3d4e5f60718293a4b5c6d7e8f9001a2b3c4d5e6f708192a3b4c5d6e7f809","block_number":19000000,"block_timestamp":"2026-11-23T10:00:47.000Z","confirmations":12,"from":"0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359","log_index":3,"source":"chain","status":"confirmed","tx_hash":"0x2f3a4b5c6d7e8f901a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f7081"}],"transfers_total":1}],"next_cursor":null}
 type PaymentList struct {
 	Data []Payment `json:"data"`
 
 	// NextCursor Null on the last page.
 	//
-	// Example: MTc5NTQyODAwMDAwMA
+	// Example: MTc5NTQyODE5MjQ1NjAwMCBwYXlfMGszbXpxOHI1djd3Mng5eTRiNmMxZDBlZmc
 	NextCursor *string `json:"next_cursor"`
 }
 
@@ -1260,7 +1260,7 @@ type WebhookEndpointList struct {
 
 	// NextCursor Null on the last page.
 	//
-	// Example: MTc5NTQyODAwMDAwMA
+	// Example: MTc5NTQyODE5MjQ1NjAwMCBwYXlfMGszbXpxOHI1djd3Mng5eTRiNmMxZDBlZmc
 	NextCursor *string `json:"next_cursor"`
 }
 
@@ -1343,7 +1343,7 @@ type CreatedAfter = time.Time
 // CreatedBefore Example: 2026-11-24T10:00:00Z
 type CreatedBefore = time.Time
 
-// Cursor Example: MTc5NTQyODAwMDAwMA
+// Cursor Example: MTc5NTQyODE5MjQ1NjAwMCBwYXlfMGszbXpxOHI1djd3Mng5eTRiNmMxZDBlZmc
 type Cursor = string
 
 // DeliveryID Example: dlv_0k3mzq8r7b5c4d3e2f1g0h9j8k
@@ -1758,7 +1758,8 @@ func (c *Client) RotateWebhookSecret(ctx context.Context, id EndpointID, body Se
 
 // GetWebhookEndpointStats: How an endpoint does.
 //
-// Over the attempts of the last 24 hours, at most the newest 10,000 of them, and what waits now.
+// Over the attempts of the last 24 hours, at most the newest 10,000 of them, on deliveries that were made in that time, wait
+// still, or died in it; and what waits now.
 func (c *Client) GetWebhookEndpointStats(ctx context.Context, id EndpointID, options ...Option) (EndpointStats, error) {
 	return call[EndpointStats](ctx, c, http.MethodGet, fmt.Sprintf("/api/v1/webhook_endpoints/%s/stats", url.PathEscape(id)), nil, nil, options)
 }
@@ -1766,7 +1767,7 @@ func (c *Client) GetWebhookEndpointStats(ctx context.Context, id EndpointID, opt
 // TestWebhookEndpoint: Send a test event.
 //
 // Sends a signed event with sample data and answers with its delivery and what the endpoint said; `state` is still
-// `pending` when it said nothing in time. Works for a disabled endpoint too. The sample payment is of test money, and its
+// `pending` when it said nothing in time. An endpoint that is disabled, or whose breaker is open, gets it all the same. The sample payment is of test money, and its
 // `order_id` is `sample-order`.
 func (c *Client) TestWebhookEndpoint(ctx context.Context, id EndpointID, body WebhookEndpointTest, options ...Option) (DeliveryDetail, error) {
 	return call[DeliveryDetail](ctx, c, http.MethodPost, fmt.Sprintf("/api/v1/webhook_endpoints/%s/test", url.PathEscape(id)), nil, body, options)

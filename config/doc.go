@@ -9,3 +9,5 @@
 // is for the rooms that talk to them. It imports nothing of ours, is the only room that reads the environment, and the
 // only one that knows YAML. The binaries serve themselves from it; rooms get plain values out of it through their Options.
 package config
+
+//go:generate go test -count 1 -run ^TestReference$ . -update

@@ -12,3 +12,4 @@ package api
 
 //go:generate go run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen -config oapi-types.yaml -o types.gen.go openapi.yaml
 //go:generate go run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen -config oapi-codegen.yaml -o server.gen.go openapi.yaml
+//go:generate go test -count 1 -run ^TestAPIPage$ . -update

@@ -29,7 +29,7 @@ const pagePolicy = "default-src 'none'; style-src 'self'; base-uri 'none'; form-
 type (
 	referencePage struct {
 		Title, Version string
-		About          template.HTML
+		About          string
 		Groups         []referenceGroup
 		Sent           []referenceRow // the headers of a webhook
 		Expected       []referenceAnswer
@@ -39,13 +39,13 @@ type (
 	}
 	referenceGroup struct {
 		Name       string
-		About      template.HTML
+		About      string
 		Operations []referenceOperation
 	}
 	referenceOperation struct {
 		ID, Method, Path, Summary string
 		Scopes                    []string
-		About                     template.HTML
+		About                     string
 		Parameters                []referenceRow
 		BodySchema                string
 		BodyRequired              bool
@@ -56,17 +56,16 @@ type (
 	}
 	referenceAnswer struct {
 		Status, Schema string
-		About          template.HTML
+		About          string
 	}
 	referenceRow struct {
 		Name, Type, Link, In, Example string
 		Required                      bool
 		Limits                        []string
-		About                         template.HTML
+		About                         string
 	}
 	referenceEvent struct {
-		Name, Schema, Example string
-		About                 template.HTML
+		Name, About, Schema, Example string
 	}
 	referenceProblem struct {
 		Code   Code
@@ -75,7 +74,7 @@ type (
 	}
 	referenceSchema struct {
 		Name, Type, Example string
-		About               template.HTML
+		About               string
 		Values              []string
 		Fields              []referenceRow
 	}
@@ -83,30 +82,13 @@ type (
 
 // renderReference draws the page once; it is the same for everybody.
 func renderReference(s *spec) ([]byte, error) {
-	t, err := template.New("reference").Parse(referenceHTML)
+	t, err := template.New("reference").Funcs(template.FuncMap{"prose": prose}).Parse(referenceHTML)
 	if err != nil {
 		return nil, fmt.Errorf("api: reference page: %w", err)
 	}
-	page := referencePage{Title: s.doc.Info.Title, Version: s.doc.Info.Version, About: prose(s.doc.Info.Description)}
-	for _, tag := range s.doc.Tags {
-		page.Groups = append(page.Groups, s.referenceGroup(tag))
-	}
-	for _, k := range kinds {
-		page.Problems = append(page.Problems, referenceProblem{k.code, k.status, k.title})
-	}
-	if err := s.referenceEvents(&page); err != nil {
+	page, err := s.referencePage()
+	if err != nil {
 		return nil, err
-	}
-	for _, name := range slices.Sorted(maps.Keys(s.doc.Components.Schemas)) {
-		schema := s.doc.Components.Schemas[name].Value
-		r := referenceSchema{Name: name, Type: article(schema), About: prose(schema.Description), Fields: s.fields(schema)}
-		for _, v := range schema.Enum {
-			r.Values = append(r.Values, fmt.Sprint(v))
-		}
-		if schema.Type.Is(openapi3.TypeObject) {
-			r.Example = pretty(schema, schema.Example)
-		}
-		page.Schemas = append(page.Schemas, r)
 	}
 	var b bytes.Buffer
 	if err := t.Execute(&b, page); err != nil {
@@ -115,10 +97,36 @@ func renderReference(s *spec) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
+// referencePage is all that the reference says, in the order in which it says it.
+func (s *spec) referencePage() (referencePage, error) {
+	page := referencePage{Title: s.doc.Info.Title, Version: s.doc.Info.Version, About: s.doc.Info.Description}
+	for _, tag := range s.doc.Tags {
+		page.Groups = append(page.Groups, s.referenceGroup(tag))
+	}
+	for _, k := range kinds {
+		page.Problems = append(page.Problems, referenceProblem{k.code, k.status, k.title})
+	}
+	if err := s.referenceEvents(&page); err != nil {
+		return referencePage{}, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.doc.Components.Schemas)) {
+		schema := s.doc.Components.Schemas[name].Value
+		r := referenceSchema{Name: name, Type: article(schema), About: schema.Description, Fields: s.fields(schema)}
+		for _, v := range schema.Enum {
+			r.Values = append(r.Values, fmt.Sprint(v))
+		}
+		if schema.Type.Is(openapi3.TypeObject) {
+			r.Example = pretty(schema, schema.Example)
+		}
+		page.Schemas = append(page.Schemas, r)
+	}
+	return page, nil
+}
+
 var methodOrder = []string{http.MethodPost, http.MethodGet, http.MethodPatch, http.MethodDelete}
 
 func (s *spec) referenceGroup(tag *openapi3.Tag) referenceGroup {
-	g := referenceGroup{Name: tag.Name, About: prose(tag.Description)}
+	g := referenceGroup{Name: tag.Name, About: tag.Description}
 	for _, path := range slices.Sorted(maps.Keys(s.doc.Paths.Map())) {
 		item := s.doc.Paths.Value(path)
 		for _, method := range methodOrder {
@@ -132,14 +140,14 @@ func (s *spec) referenceGroup(tag *openapi3.Tag) referenceGroup {
 
 func (s *spec) referenceOperation(method, path string, item *openapi3.PathItem, op *openapi3.Operation) referenceOperation {
 	r := referenceOperation{
-		ID: op.OperationID, Method: method, Path: path, Summary: op.Summary, About: prose(op.Description),
+		ID: op.OperationID, Method: method, Path: path, Summary: op.Summary, About: op.Description,
 		Scopes: s.operations[method+" "+echoPath(path)].scopes,
 	}
 	url := path
 	for _, ref := range append(slices.Clone(item.Parameters), op.Parameters...) {
 		p := ref.Value
 		row := s.row(p.Name, p.Schema, p.Required)
-		row.In, row.About = p.In, prose(p.Description)
+		row.In, row.About = p.In, p.Description
 		r.Parameters = append(r.Parameters, row)
 		if p.In == openapi3.ParameterInPath {
 			url = strings.ReplaceAll(url, "{"+p.Name+"}", row.Example)
@@ -149,7 +157,11 @@ func (s *spec) referenceOperation(method, path string, item *openapi3.PathItem, 
 	if method != http.MethodGet {
 		curl = append(curl, "-X "+method)
 	}
-	curl = append(curl, `"$API_URL`+url+`"`, `-H "Authorization: Bearer $API_KEY"`)
+	bearer := "$API_KEY"
+	if op.Security != nil {
+		bearer = "$OPERATOR_TOKEN"
+	}
+	curl = append(curl, `"$API_URL`+url+`"`, `-H "Authorization: Bearer `+bearer+`"`)
 	if op.RequestBody != nil {
 		ref := op.RequestBody.Value.Content.Get("application/json").Schema
 		r.BodySchema, r.BodyRequired, r.Body = schemaName(ref), op.RequestBody.Value.Required, s.fields(ref.Value)
@@ -162,18 +174,27 @@ func (s *spec) referenceOperation(method, path string, item *openapi3.PathItem, 
 		answer := op.Responses.Value(status).Value
 		a := referenceAnswer{Status: status}
 		if answer.Description != nil {
-			a.About = prose(*answer.Description)
+			a.About = *answer.Description
 		}
-		for _, media := range answer.Content {
+		for kind, media := range answer.Content {
+			if !strings.HasSuffix(kind, "json") {
+				continue
+			}
 			a.Schema = schemaName(media.Schema)
 			if status < "300" {
 				r.AnswerExample = pretty(media.Schema.Value, media.Schema.Value.Example)
 			}
 		}
+		if csv := answer.Content["text/csv"]; csv != nil {
+			a.About += " As CSV with `Accept: text/csv`: " + lowerFirst(csv.Schema.Value.Description)
+		}
 		r.Answers = append(r.Answers, a)
 	}
 	return r
 }
+
+// lowerFirst puts a sentence behind a colon.
+func lowerFirst(s string) string { return strings.ToLower(s[:1]) + s[1:] }
 
 // fields are an object's properties: the required ones in their order, then the others.
 func (s *spec) fields(schema *openapi3.Schema) []referenceRow {
@@ -191,7 +212,7 @@ func (s *spec) fields(schema *openapi3.Schema) []referenceRow {
 
 func (s *spec) row(name string, ref *openapi3.SchemaRef, required bool) referenceRow {
 	schema := ref.Value
-	r := referenceRow{Name: name, Required: required, Type: strings.TrimPrefix(strings.TrimPrefix(article(schema), "an "), "a "), About: prose(schema.Description), Link: schemaName(ref)}
+	r := referenceRow{Name: name, Required: required, Type: strings.TrimPrefix(strings.TrimPrefix(article(schema), "an "), "a "), About: schema.Description, Link: schemaName(ref)}
 	if schema.Items != nil {
 		r.Type, r.Link = "list", schemaName(schema.Items)
 	}

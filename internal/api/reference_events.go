@@ -66,18 +66,18 @@ func (s *spec) referenceEvents(page *referencePage) error {
 			return fmt.Errorf("api: openapi.yaml: the example of %s: %w", name, err)
 		}
 		page.Events = append(page.Events, referenceEvent{
-			Name: name, About: prose(event.Summary), Schema: body.Schema.Ref, Example: pretty(s.doc.Components.Schemas["Event"].Value, example),
+			Name: name, About: event.Summary, Schema: body.Schema.Ref, Example: pretty(s.doc.Components.Schemas["Event"].Value, example),
 		})
 		if page.Sent != nil {
 			continue
 		}
 		for _, p := range event.Parameters {
 			row := s.row(p.Name, p.Schema, p.Required)
-			row.About = prose(p.Description)
+			row.About = p.Description
 			page.Sent = append(page.Sent, row)
 		}
 		for _, status := range slices.Sorted(maps.Keys(event.Responses)) {
-			page.Expected = append(page.Expected, referenceAnswer{Status: status, About: prose(event.Responses[status].Description)})
+			page.Expected = append(page.Expected, referenceAnswer{Status: status, About: event.Responses[status].Description})
 		}
 	}
 	return nil
