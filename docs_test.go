@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/ctrip-gateway/ctrip/config"
 )
 
 // TestDocsNameRealTests: a page that says which test holds a promise names one that exists.
@@ -130,4 +132,43 @@ func anchors(t *testing.T, page string) []string {
 		names = append(names, strings.ReplaceAll(name, " ", "-"))
 	}
 	return names
+}
+
+// TestGoingLiveNamesRealThings: settings, metrics, alerts and routes of the checklist exist.
+func TestGoingLiveNamesRealThings(t *testing.T) {
+	text, err := os.ReadFile("docs/going-live.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	alerts, err := os.ReadFile("deploy/alerts.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	routes, err := os.ReadFile("docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings, page, named := config.Reference(), string(text), 0
+	for _, kind := range []struct {
+		what    string
+		pattern string
+		exists  func(string) bool
+	}{
+		{"setting", "`([A-Z]+(?:_[A-Z]+)+|ENV)\\b[^`]*`", func(s string) bool { return strings.Contains(settings, "| `"+s+"` |") || s == "_FILE" }},
+		{"metric", "`(ctrip_[a-z_]+)`", func(s string) bool { return strings.Contains(string(alerts), s) }},
+		{"alert", "`([A-Z][a-z]+[A-Z][A-Za-z]+)`", func(s string) bool {
+			return strings.Contains(string(alerts), "alert: "+s+"\n") || strings.HasPrefix(s, "Test")
+		}},
+		{"route", "`((?:GET|POST|PATCH|DELETE) /api/v1[^`? ]*)", func(s string) bool { return strings.Contains(string(routes), "\n`"+s+"`") }},
+	} {
+		for _, m := range regexp.MustCompile(kind.pattern).FindAllStringSubmatch(page, -1) {
+			named++
+			if !kind.exists(m[1]) {
+				t.Errorf("docs/going-live.md names the %s %s, which does not exist", kind.what, m[1])
+			}
+		}
+	}
+	if named < 40 {
+		t.Errorf("only %d things are named", named)
+	}
 }

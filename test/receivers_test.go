@@ -292,9 +292,13 @@ func TestLineToSampleReceivers(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", program, "../examples/payment-go").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	keyFile := filepath.Join(t.TempDir(), "key.txt")
+	if err := os.WriteFile(keyFile, []byte(h.key+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	paid := map[string]string{} // payment → language that created it
 	for language, argv := range map[string][]string{
-		"go": {program}, "node": {"node", "../examples/payment-node/payment.mjs"},
+		"go": {program, "-api", h.APIURL, "-key-file", keyFile}, "node": {"node", "../examples/payment-node/payment.mjs"},
 		"python": {"python3", "-B", "../examples/payment-python/payment.py"}, "php": {"php", "../examples/payment-php/payment.php"},
 	} {
 		p, printed, err := h.takePayment(argv, "order-"+language, devnet.TokenSymbol, "0.000001")

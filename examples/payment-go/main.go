@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log"
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -28,17 +30,21 @@ type problem struct {
 
 func (p problem) Error() string { return fmt.Sprint(p.Code, ": ", p.Detail, " ", p.Errors) }
 
-var client = &http.Client{Timeout: 30 * time.Second}
+// gateway is where payments are made, and with which API key.
+type gateway struct {
+	url, key string
+	client   *http.Client
+}
 
 // createPayment asks for a payment of an order. The order is the Idempotency-Key: however often this is asked, and whatever
 // answers were lost, it is one payment.
-func createPayment(order, chain, asset, amount string) (payment, error) {
+func (g gateway) createPayment(order, chain, asset, amount string) (payment, error) {
 	body, err := json.Marshal(map[string]string{"chain": chain, "asset": asset, "amount_decimal": amount, "order_id": order})
 	if err != nil {
 		return payment{}, err
 	}
 	for try := 1; ; try++ {
-		p, wait, err := post("/api/v1/payments", order, body)
+		p, wait, err := g.post("/api/v1/payments", order, body)
 		if err == nil || wait < 0 || try == 4 {
 			return p, err
 		}
@@ -47,15 +53,15 @@ func createPayment(order, chain, asset, amount string) (payment, error) {
 }
 
 // post returns how long to wait before the same request again; a negative time means that it would fail again.
-func post(path, idempotencyKey string, body []byte) (p payment, wait time.Duration, err error) {
-	req, err := http.NewRequest(http.MethodPost, os.Getenv("API_URL")+path, bytes.NewReader(body))
+func (g gateway) post(path, idempotencyKey string, body []byte) (p payment, wait time.Duration, err error) {
+	req, err := http.NewRequest(http.MethodPost, g.url+path, bytes.NewReader(body))
 	if err != nil {
 		return payment{}, -1, err
 	}
-	req.Header.Set("Authorization", "Bearer "+os.Getenv("API_KEY"))
+	req.Header.Set("Authorization", "Bearer "+g.key)
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Idempotency-Key", idempotencyKey)
-	res, err := client.Do(req)
+	res, err := g.client.Do(req)
 	if err != nil {
 		return payment{}, time.Second, err
 	}
@@ -82,10 +88,18 @@ func post(path, idempotencyKey string, body []byte) (p payment, wait time.Durati
 }
 
 func main() {
-	if len(os.Args) != 5 {
-		log.Fatal("usage: payment-go ORDER CHAIN ASSET AMOUNT")
+	url := flag.String("api", "http://127.0.0.1:8080", "where the gateway is")
+	keyFile := flag.String("key-file", "key.txt", "file with the API key")
+	flag.Parse()
+	if flag.NArg() != 4 {
+		log.Fatal("usage: payment-go [flags] ORDER CHAIN ASSET AMOUNT")
 	}
-	p, err := createPayment(os.Args[1], os.Args[2], os.Args[3], os.Args[4])
+	key, err := os.ReadFile(*keyFile)
+	if err != nil {
+		log.Fatal(err)
+	}
+	g := gateway{url: *url, key: strings.TrimSpace(string(key)), client: &http.Client{Timeout: 30 * time.Second}}
+	p, err := g.createPayment(flag.Arg(0), flag.Arg(1), flag.Arg(2), flag.Arg(3))
 	if err != nil {
 		log.Fatal(err)
 	}
