@@ -20,13 +20,15 @@ class Refused extends Exception
 }
 
 // key_of is the key of the Standard Webhooks scheme: what the base64 after whsec_ says, or all bytes of a secret of your own.
+// Anything else is refused: under a key that came out empty everybody can sign.
 function key_of(string $secret): string
 {
-    if (!str_starts_with($secret, 'whsec_')) {
-        return $secret;
+    $encoded = str_starts_with($secret, 'whsec_') ? substr($secret, strlen('whsec_')) : null;
+    $key = $encoded === null ? $secret : base64_decode($encoded, true);
+    if ($key === false || strlen($key) < 24 || ($encoded !== null && base64_encode($key) !== $encoded)) {
+        throw new Exception('WEBHOOK_SECRET holds no secret of the gateway');
     }
-    $key = base64_decode(substr($secret, strlen('whsec_')), true);
-    return $key !== false ? $key : throw new Exception('WEBHOOK_SECRET is not base64 after whsec_');
+    return $key;
 }
 
 // verify returns the events of a request, or throws. $body is the raw bytes as they came.
