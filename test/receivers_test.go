@@ -259,14 +259,17 @@ func refusesAll(t *testing.T, s *sample, bad string) {
 	}
 }
 
+// printedPayment is what these programs print of a payment.
+type printedPayment struct{ ID, Address string }
+
 // takePayment runs one of the programs under examples/ that create payments.
-func (h *house) takePayment(argv []string, order, asset, amount string) (p payment, printed string, err error) {
+func (h *house) takePayment(argv []string, order, asset, amount string) (p printedPayment, printed string, err error) {
 	h.t.Helper()
 	cmd := exec.Command(argv[0], append(slices.Clone(argv[1:]), order, h.Chain, asset, amount)...)
-	cmd.Env = append(os.Environ(), "API_URL="+h.APIURL, "API_KEY="+h.key)
+	cmd.Env = append(os.Environ(), "API_URL="+h.APIURL, "API_KEY="+h.merchant.Key)
 	out, err := cmd.CombinedOutput()
 	if fields := strings.Fields(string(out)); err == nil && len(fields) == 3 && strings.HasPrefix(fields[2], "http") {
-		p = payment{ID: fields[0], Address: fields[1]}
+		p = printedPayment{ID: fields[0], Address: fields[1]}
 	} else if err == nil {
 		h.t.Errorf("%v printed %s", argv, out)
 	}
@@ -293,7 +296,7 @@ func TestLineToSampleReceivers(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	keyFile := filepath.Join(t.TempDir(), "key.txt")
-	if err := os.WriteFile(keyFile, []byte(h.key+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(keyFile, []byte(h.merchant.Key+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	paid := map[string]string{} // payment → language that created it
