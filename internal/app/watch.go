@@ -64,8 +64,8 @@ type auditWatch struct {
 // watchAudit follows the audit log from where it was found whole, and now and then reads all of it. Where it got to goes into
 // the log, out of reach of whoever has the database.
 func (a *App) watchAudit(ctx context.Context, w *auditWatch, now time.Time) error {
+	var mark store.AuditMark
 	var err error
-	mark := w.mark
 	if now.Sub(w.whole) >= auditWholeEvery {
 		if mark, err = a.store.VerifyAuditAgainst(ctx, w.mark); err == nil {
 			w.whole = now
