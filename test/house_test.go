@@ -43,7 +43,7 @@ func newHouse(t *testing.T, c gateway.Chain, extra ...string) *house {
 	return h
 }
 
-// keepsContract holds every answer that the house gives to its Call against the OpenAPI file.
+// keepsContract holds every answer that the house gives to its callers against the OpenAPI file.
 func keepsContract(t *testing.T, h *gateway.House) {
 	t.Helper()
 	c, err := contract.New(api.OpenAPI())
