@@ -111,6 +111,7 @@ type API struct {
 	Rate            float64       `env:"API_RATE" envDefault:"100" desc:"Requests a second that one API key may make in the long run."`
 	Burst           int           `env:"API_BURST" envDefault:"500" desc:"Requests that one API key may make at once."`
 	Origins         []string      `env:"API_CORS_ORIGINS" desc:"Web origins whose pages may call the API from a browser, comma-separated, such as https://shop.example. Empty allows none. A page that holds an API key shows it to its visitors."`
+	Proxies         []string      `env:"TRUSTED_PROXIES" desc:"Addresses or CIDRs of the reverse proxies in front of API_ADDR, comma-separated. From them X-Forwarded-For is believed, so that the log and the audit log name the caller; from anybody else it is not."`
 	Timeout         time.Duration `env:"API_TIMEOUT" envDefault:"30s" desc:"Time for one API request in all."`
 	MaxEndpoints    int           `env:"MAX_ENDPOINTS" envDefault:"20" desc:"Webhook endpoints of one merchant."`
 	MaxKeys         int           `env:"MAX_KEYS" envDefault:"20" desc:"API keys of one merchant."`

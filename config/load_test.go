@@ -122,6 +122,8 @@ func TestLoadFaults(t *testing.T) {
 		{"listeners", []string{"API_ADDR=8080", "OPS_ADDR=nowhere:port"}, "API_ADDR OPS_ADDR"},
 		{"same listener", []string{"OPS_ADDR=127.0.0.1:8080"}, "OPS_ADDR"},
 		{"egress", []string{"EGRESS_PROXY=ftp://proxy", "EGRESS_IPS=198.51.100.7,shop.test"}, "EGRESS_PROXY EGRESS_IPS"},
+		{"proxies", []string{"TRUSTED_PROXIES=10.0.0.0/8,2001:db8::7,fe80::1%eth0"}, "TRUSTED_PROXIES"},
+		{"good proxies", []string{"TRUSTED_PROXIES=10.0.0.0/8,2001:db8::7"}, ""},
 		{"private key by name", []string{"PAYER_PRIVATE_KEY=1", "Wallet_Mnemonic=1", "EMPTY_PRIVATE_KEY="}, "PAYER_PRIVATE_KEY Wallet_Mnemonic"},
 		{"xprv", []string{"WEBHOOK_ALLOW=" + xprv}, "WEBHOOK_ALLOW"},
 		{"xprv in any variable", []string{"WALLET=" + xprv}, "WALLET"},

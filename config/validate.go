@@ -81,10 +81,14 @@ func (c *Config) validate(o Options, faults *Faults) {
 	between("WEBHOOK_SECRET_OVERLAP", w.SecretOverlap, 0, 7*day)
 
 	check("EGRESS_PROXY", c.Egress.Proxy == "" || parsesAs(string(c.Egress.Proxy), "http", "https"), "is not an http or https URL")
-	for _, ip := range c.Egress.IPs {
-		_, addrErr := netip.ParseAddr(ip)
-		_, prefixErr := netip.ParsePrefix(ip)
-		check("EGRESS_IPS", addrErr == nil || prefixErr == nil, "lists something that is neither an IP address nor a CIDR")
+	for _, list := range []struct {
+		name    string
+		entries []string
+	}{{"EGRESS_IPS", c.Egress.IPs}, {"TRUSTED_PROXIES", c.API.Proxies}} {
+		for _, entry := range list.entries {
+			_, err := ParseNetwork(entry)
+			check(list.name, err == nil, "lists something that is neither an IP address nor a CIDR")
+		}
 	}
 
 	r := c.Retention
@@ -105,6 +109,16 @@ func (c *Config) validate(o Options, faults *Faults) {
 
 	check("OTEL_EXPORTER_OTLP_ENDPOINT", c.Tracing.Endpoint == "" || parsesAs(string(c.Tracing.Endpoint), "http", "https"), "is not an http or https URL")
 	number("OTEL_TRACES_SAMPLER_ARG", c.Tracing.SampleRatio, 0, 1)
+}
+
+// ParseNetwork reads a CIDR, or an IP address as the network of that address alone.
+func ParseNetwork(s string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(s); err == nil && addr.Zone() == "" {
+		addr = addr.Unmap()
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	return p.Masked(), err
 }
 
 func databaseProblem(u URL, allowSQLite bool) string {

@@ -38,5 +38,9 @@ func (a *App) buildAPI(context.Context) error {
 	for _, prefix := range web.Prefixes {
 		server.Mount(prefix, site)
 	}
-	return a.serve("API listener", a.o.APIListener, a.cfg.APIAddr, server)
+	handler, err := behindProxies(a.cfg.API.Proxies, server)
+	if err != nil {
+		return err
+	}
+	return a.serve("API listener", a.o.APIListener, a.cfg.APIAddr, handler)
 }

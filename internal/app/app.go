@@ -131,6 +131,11 @@ func (a *App) Run(ctx context.Context) error {
 			}
 		})
 	}
+	for _, role := range []Role{API, Worker, Scanner} {
+		if a.o.Roles&role != 0 {
+			a.metrics.Running(role.String())
+		}
+	}
 	a.log.Info("process.running", "roles", a.o.Roles.String())
 	var err error
 	select {

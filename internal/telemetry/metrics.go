@@ -27,6 +27,7 @@ type Metrics struct {
 	auditBroken      prometheus.Gauge
 	requeued         prometheus.Counter
 
+	running   *prometheus.GaugeVec
 	lag       *prometheus.GaugeVec
 	head      *prometheus.GaugeVec
 	scanned   *prometheus.CounterVec
@@ -92,6 +93,7 @@ func NewMetrics() *Metrics {
 		rejecting:        gauge("ctrip_webhook_rejecting_endpoints", "Endpoints that answered 401 or 403 in the last ten minutes."),
 		auditBroken:      gauge("ctrip_audit_broken", "1 while a line of the audit log is missing, changed or out of its place."),
 		requeued:         counter("ctrip_sweeper_requeued_total", "Due deliveries without a task that the sweeper queued again."),
+		running:          gauges("ctrip_running", "1 for each role that this process plays: api, worker, scanner.", "role"),
 		lag:              gauges("ctrip_chain_lag_blocks", "Blocks between the chain's head and the last scanned one.", "chain"),
 		head:             gauges("ctrip_chain_head_block", "The chain's head, as its providers tell.", "chain"),
 		scanned:          counters("ctrip_chain_blocks_scanned_total", "Blocks read, matched and recorded.", "chain"),
@@ -149,6 +151,13 @@ func (m *Metrics) Attempt(class string, took time.Duration) {
 func (m *Metrics) Delivered(sinceEvent time.Duration) {
 	if m != nil {
 		m.eventToDelivered.Observe(max(sinceEvent, 0).Seconds())
+	}
+}
+
+// Running says that this process plays a role; where no process says so of one, nobody does its work.
+func (m *Metrics) Running(role string) {
+	if m != nil {
+		m.running.WithLabelValues(role).Set(1)
 	}
 }
 

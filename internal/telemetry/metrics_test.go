@@ -45,6 +45,7 @@ func useAll(m *Metrics) {
 	m.Request("", "BREW"+string([]byte{0xff}), 404, time.Millisecond)
 	m.Request("/bad"+string([]byte{0xff}), http.MethodGet, 404, time.Millisecond)
 	m.AuthFailure()
+	m.Running("worker")
 }
 
 func TestMetricsHaveTheirFixedNames(t *testing.T) {
@@ -52,6 +53,7 @@ func TestMetricsHaveTheirFixedNames(t *testing.T) {
 	useAll(m)
 	got := scrape(t, m)
 	for _, want := range []string{
+		`ctrip_running{role="worker"} 1`,
 		`ctrip_webhook_attempts_total{class="delivered"} 1`,
 		`ctrip_webhook_attempts_total{class="gone"} 0`,
 		`ctrip_webhook_attempts_total{class="tls"} 1`,
