@@ -2,18 +2,15 @@ package app
 
 import (
 	"bytes"
-	"database/sql"
 	"log/slog"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib"
-
 	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 	"github.com/ctrip-gateway/ctrip/internal/telemetry"
-	"github.com/ctrip-gateway/ctrip/internal/testkit"
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
@@ -21,20 +18,7 @@ import (
 // once, and by an old line that changed when it next reads all of them.
 func TestWatchAudit(t *testing.T) {
 	noon := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
-	dsn := testkit.Postgres(t)
-	s, err := store.Open(t.Context(), store.Options{DSN: dsn})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	if _, err := s.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	owner, err := sql.Open("pgx", dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer owner.Close()
+	s, owner := storetest.Owned(t)
 	tamper := func(do string) {
 		t.Helper()
 		if _, err := owner.ExecContext(t.Context(), do); err != nil {

@@ -9,11 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
-	"github.com/ctrip-gateway/ctrip/internal/testkit"
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
@@ -174,33 +171,16 @@ func TestOneWhoWaitsHoldsNobodyUp(t *testing.T) {
 // TestAnAddressIsHandedOutOnce: a payment that is refused gives its address back; one whose COMMIT failed may exist, and
 // keeps it.
 func TestAnAddressIsHandedOutOnce(t *testing.T) {
-	dsn := testkit.Postgres(t)
-	s, err := store.Open(t.Context(), store.Options{DSN: dsn})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if _, err := s.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	db, err := pgx.Connect(t.Context(), dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close(context.Background())
+	s, db := storetest.Owned(t)
 	run := func(sql string) {
 		t.Helper()
-		if _, err := db.Exec(t.Context(), sql); err != nil {
+		if _, err := db.ExecContext(t.Context(), sql); err != nil {
 			t.Fatal(err)
 		}
 	}
 	h := newHouse(t, s, nil)
 	refusal := errors.New("refused")
-	_, err = h.Create(t.Context(), h.request(""), func(models.Payment) (*models.IdempotencyRecord, error) { return nil, refusal })
+	_, err := h.Create(t.Context(), h.request(""), func(models.Payment) (*models.IdempotencyRecord, error) { return nil, refusal })
 	if !errors.Is(err, refusal) {
 		t.Fatal(err)
 	}

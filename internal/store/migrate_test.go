@@ -12,10 +12,10 @@ import (
 	"testing"
 
 	_ "github.com/glebarez/sqlite"
-	_ "github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/sqlite"
+	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
 )
 
@@ -67,20 +67,7 @@ func TestMigrate(t *testing.T) {
 // seen in review.
 func TestSchema(t *testing.T) {
 	t.Run("postgres", func(t *testing.T) {
-		dsn := testkit.Postgres(t)
-		s, err := store.Open(t.Context(), store.Options{DSN: dsn})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Close()
-		if _, err := s.Migrate(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		db, err := sql.Open("pgx", dsn)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer db.Close()
+		_, db := storetest.Owned(t)
 		golden(t, "schema/postgres.txt", rows(t, db, `
 			SELECT format('column     %s.%s %s%s%s', c.table_name, c.column_name, COALESCE(c.domain_name, c.data_type),
 				CASE c.is_nullable WHEN 'NO' THEN ' not null' ELSE '' END, COALESCE(' default ' || c.column_default, ''))
@@ -122,20 +109,7 @@ func TestSchema(t *testing.T) {
 
 // TestMoneyIsRangeChecked asks both databases to refuse what no EVM word can hold, whoever writes it.
 func TestMoneyIsRangeChecked(t *testing.T) {
-	pg := testkit.Postgres(t)
-	s, err := store.Open(t.Context(), store.Options{DSN: pg})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	if _, err := s.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	db, err := sql.Open("pgx", pg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
+	_, db := storetest.Owned(t)
 	const max256 = "115792089237316195423570985008687907853269984665640564039457584007913129639935"
 	for value, ok := range map[string]bool{"0": true, max256: true, "-1": false, max256[:77] + "6": false} {
 		var got string

@@ -1,32 +1,18 @@
 package store_test
 
 import (
-	"database/sql"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/ctrip-gateway/ctrip/internal/store"
-	"github.com/ctrip-gateway/ctrip/internal/testkit"
+	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 )
 
 // TestEverySealedColumnIsKnown: whatever column of the schema holds bytes is sealed, and then re-encrypted with all others, or is
 // one of those that hold what went over the wire.
 func TestEverySealedColumnIsKnown(t *testing.T) {
-	dsn := testkit.Postgres(t)
-	s, err := store.Open(t.Context(), store.Options{DSN: dsn})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	if _, err := s.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	db, err := sql.Open("pgx", dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
+	_, db := storetest.Owned(t)
 	found := rows(t, db, `SELECT table_name || '.' || column_name FROM information_schema.columns
 		WHERE table_schema = current_schema() AND (data_type = 'bytea' OR column_name LIKE '%sealed%' OR column_name LIKE '%secret%' OR column_name LIKE '%private%')`)
 	got := strings.Fields(found)

@@ -1,9 +1,12 @@
 package storetest
 
 import (
+	"database/sql"
 	"path/filepath"
 	"testing"
 	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/sqlite"
@@ -22,6 +25,25 @@ func Postgres(t testing.TB) *store.Store {
 	t.Helper()
 	s, err := store.Open(t.Context(), store.Options{DSN: testkit.Postgres(t)})
 	return migrated(t, s, err)
+}
+
+// Owned returns a store as [Postgres] does, and the database itself, for tests that do what nobody may who goes through the
+// store.
+func Owned(t testing.TB) (*store.Store, *sql.DB) {
+	t.Helper()
+	dsn := testkit.Postgres(t)
+	s, err := store.Open(t.Context(), store.Options{DSN: dsn})
+	s = migrated(t, s, err)
+	db, err := sql.Open("pgx", dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s, db
 }
 
 // SQLite returns a migrated store on a file that is removed after the test.
