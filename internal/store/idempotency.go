@@ -35,15 +35,10 @@ func (tx *Tx) KeepAnswers(ctx context.Context, rs []models.IdempotencyRecord) er
 		DoUpdates: clause.AssignmentColumns([]string{"request_hash", "status_code", "answer", "created_at", "expires_at"}),
 		Where:     clause.Where{Exprs: []clause.Expression{gorm.Expr("idempotency_keys.expires_at <= excluded.created_at")}},
 	}).Create(&rs)
-	switch {
-	case lockTimedOut(res.Error):
-		return ErrBusy
-	case res.Error != nil:
-		return wrap("idempotency records", res.Error)
-	case res.RowsAffected < int64(len(rs)):
+	if res.Error == nil && res.RowsAffected < int64(len(rs)) {
 		return ErrIdempotencyTaken
 	}
-	return nil
+	return wrap("idempotency records", res.Error)
 }
 
 // DropExpiredAnswers deletes up to limit expired records and returns how many there were.

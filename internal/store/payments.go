@@ -17,11 +17,8 @@ var ErrOrderTaken = errors.New("store: order_id is taken by another payment")
 // use, and [ErrBusy] when another transaction that uses it takes longer than we wait.
 func (tx *Tx) InsertPayments(ctx context.Context, ps []models.Payment) error {
 	if err := tx.with(ctx).Create(&ps).Error; err != nil {
-		switch {
-		case violates(err, "payments_order", "payments.order_id"):
+		if violates(err, "payments_order", "payments.order_id") {
 			return ErrOrderTaken
-		case lockTimedOut(err):
-			return ErrBusy
 		}
 		return wrap("insert payments", err)
 	}

@@ -176,9 +176,13 @@ func one(call string, err error) error {
 	return fmt.Errorf("store: %s: %w", call, err)
 }
 
+// wrap names the call. What [Tx.WaitAtMost] let end is [ErrBusy].
 func wrap(call string, err error) error {
-	if err == nil {
+	switch {
+	case err == nil:
 		return nil
+	case lockTimedOut(err):
+		return fmt.Errorf("store: %s: %w: %w", call, ErrBusy, err)
 	}
 	return fmt.Errorf("store: %s: %w", call, err)
 }

@@ -126,6 +126,28 @@ func TestAuditChain(t *testing.T) {
 	})
 }
 
+// TestWaitAtMost: whoever waits too long for a key that another transaction holds is told that it is busy.
+func TestWaitAtMost(t *testing.T) {
+	s := storetest.Postgres(t)
+	m := newMerchant(t, s)
+	records := []models.IdempotencyRecord{{MerchantID: m.ID, Method: "POST", Path: "/p", Key: "k", RequestHash: "h", StatusCode: 201, Answer: []byte("a"), CreatedAt: noon, ExpiresAt: noon.Add(time.Hour)}}
+	err := s.InTx(t.Context(), func(tx *store.Tx) error {
+		if err := tx.KeepAnswers(t.Context(), records); err != nil {
+			return err
+		}
+		err := s.InTx(t.Context(), func(other *store.Tx) error {
+			return errors.Join(other.WaitAtMost(t.Context(), 50*time.Millisecond), other.KeepAnswers(t.Context(), records))
+		})
+		if !errors.Is(err, store.ErrBusy) || !store.Contested(err) {
+			t.Errorf("the one who waited was told %v", err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestIdempotencyIsWonOnce(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		m := newMerchant(t, s)
