@@ -38,6 +38,13 @@ func TestDatabaseAwayDuringARequest(t *testing.T) {
 		if err := pg.Kill(); err != nil {
 			t.Error(err)
 		}
+		// A backend outlives its killed postmaster by a moment and may carry out one more statement: answer when none does.
+		for refused := 0; refused < 20; refused++ {
+			if s.Ping(context.Background()) == nil {
+				refused = 0
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
 		close(killed)
 		return testkit.Answer{}
 	})
@@ -46,17 +53,13 @@ func TestDatabaseAwayDuringARequest(t *testing.T) {
 	go func() { first <- sender.Attempt(context.Background(), task(ds[0])) }()
 	<-killed
 	r.Script(nil)
-	// A backend outlives its killed postmaster by a moment and may answer one more query: wait until none does.
-	for refused := 0; refused < 20; refused++ {
-		if s.Ping(t.Context()) == nil {
-			refused = 0
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
 
 	// Give the first commit the time to fail; from then on every task is turned away without a request.
 	var out delivery.Outcome
-	for out.Reason != "the database takes no writes" {
+	for deadline := time.Now().Add(2 * time.Minute); out.Reason != "the database takes no writes"; {
+		if time.Now().After(deadline) {
+			t.Fatalf("the failed commit did not shut the recorder: %+v", out)
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		out = sender.Attempt(ctx, task(ds[1]))
 		cancel()
