@@ -145,7 +145,7 @@ func TestUserURLsGoThroughEgress(t *testing.T) {
 			})
 		}
 	}
-	if want := []string{"internal/delivery sends", "internal/ops probes"}; !slices.Equal(slices.Sorted(maps.Keys(got)), want) {
+	if want := []string{"internal/admin probes", "internal/delivery sends"}; !slices.Equal(slices.Sorted(maps.Keys(got)), want) {
 		t.Errorf("connections by way of internal/egress: %v, want %v", got, want)
 	}
 }

@@ -129,7 +129,7 @@ func (w *world) shops(n int, delay time.Duration) []shop {
 			if err := tx.InsertMerchant(w.t.Context(), m); err != nil {
 				return err
 			}
-			e, _, err := w.service.CreateEndpoint(w.t.Context(), tx, delivery.System, m.ID, delivery.Settings{URL: &url}, nil)
+			e, _, err := w.service.CreateEndpoint(w.t.Context(), tx, models.System, m.ID, delivery.Settings{URL: &url}, nil)
 			if err != nil {
 				return err
 			}

@@ -138,4 +138,4 @@ func hashKey(key string) string {
 }
 
 // now is the time to the microsecond, which is what both databases keep.
-func (s *Service) now() time.Time { return s.Now().UTC().Truncate(time.Microsecond) }
+func (s *Service) now() time.Time { return models.Now(s.Now) }

@@ -20,7 +20,6 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/ctrip-gateway/ctrip/internal/access"
-	"github.com/ctrip-gateway/ctrip/internal/delivery"
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
@@ -40,7 +39,7 @@ type exchangeKey struct{}
 func callerOf(ctx context.Context) exchange { return ctx.Value(exchangeKey{}).(exchange) }
 
 // by is who asks, for the audit log.
-func (x exchange) by() delivery.By { return delivery.By{Actor: "key:" + x.key.ID, IP: x.ip} }
+func (x exchange) by() models.Actor { return models.Actor{Name: "key:" + x.key.ID, IP: x.ip} }
 
 // admit stands before every operation: a live key, its scopes, and its rate.
 func (h *handlers) admit(scopes []string) []echo.MiddlewareFunc {

@@ -73,7 +73,7 @@ func (h *handlers) idempotent(ctx context.Context, key *string, run func(sealer)
 		if err != nil {
 			return nil, err
 		}
-		now := h.now().UTC().Truncate(time.Microsecond)
+		now := models.Now(h.now)
 		return &models.IdempotencyRecord{
 			MerchantID: x.merchant.ID, Method: x.method, Path: x.path, Key: *key, RequestHash: x.bodyHash, StatusCode: a.status,
 			Answer: sealed, CreatedAt: now, ExpiresAt: now.Add(keepAnswers),

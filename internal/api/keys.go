@@ -35,7 +35,7 @@ func (h *handlers) CreateAPIKey(ctx context.Context, r CreateAPIKeyRequestObject
 	return h.once(ctx, r.Params.IdempotencyKey, func(tx *store.Tx) (kept, error) {
 		k, secret, err := h.access.AddKey(ctx, tx, access.KeyRequest{
 			MerchantID: x.merchant.ID, Name: r.Body.Name, Test: deref(r.Body.Test), Scopes: r.Body.Scopes, ExpiresAt: r.Body.ExpiresAt,
-			Granter: &x.key, Actor: x.by().Actor, IP: x.ip,
+			Granter: &x.key, Actor: x.by().Name, IP: x.ip,
 		})
 		if err != nil {
 			return kept{}, err
@@ -53,7 +53,7 @@ func (h *handlers) RevokeAPIKey(ctx context.Context, r RevokeAPIKeyRequestObject
 		return nil, NotFound("API key")
 	}
 	err := h.store.InTx(ctx, func(tx *store.Tx) error {
-		return h.access.RevokeKey(ctx, tx, x.merchant.ID, r.ID, x.by().Actor, x.ip)
+		return h.access.RevokeKey(ctx, tx, x.merchant.ID, r.ID, x.by().Name, x.ip)
 	})
 	return RevokeAPIKey204Response{}, h.orNotFound(err, "API key")
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/ctrip-gateway/ctrip/internal/access"
-	"github.com/ctrip-gateway/ctrip/internal/delivery"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
 	"github.com/ctrip-gateway/ctrip/webhook"
@@ -72,8 +71,8 @@ func (h *handlers) admitOperator(needed []string) echo.MiddlewareFunc {
 }
 
 // byOperator is the operator, for the audit log.
-func byOperator(ctx context.Context) delivery.By {
-	return delivery.By{Actor: "operator", IP: callerOf(ctx).ip}
+func byOperator(ctx context.Context) models.Actor {
+	return models.Actor{Name: "operator", IP: callerOf(ctx).ip}
 }
 
 // ListPauses shows everything to which nothing is sent by order of an operator.
@@ -197,7 +196,7 @@ func (h *handlers) AdminUpdateMerchant(ctx context.Context, r AdminUpdateMerchan
 		change.MaxKeys, change.MaxOpenPayments = intOr(l.APIKeys), intOr(l.OpenPayments)
 	}
 	by := byOperator(ctx)
-	m, err := h.access.ChangeMerchant(ctx, r.ID, change, by.Actor, by.IP)
+	m, err := h.access.ChangeMerchant(ctx, r.ID, change, by.Name, by.IP)
 	return AdminUpdateMerchant200JSONResponse(operatedView(m)), noSuch("merchant", err)
 }
 

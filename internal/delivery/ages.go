@@ -77,5 +77,5 @@ func (s *Service) warn(ctx context.Context, tx *store.Tx, k models.EndpointSecre
 	if _, err := tx.Publish(ctx, ev, s.MaxAttempts); err != nil {
 		return err
 	}
-	return s.audit(ctx, tx, System, "endpoint.secret_expiring", e, map[string]string{"secret_id": k.ID, "active_from": k.ActiveFrom.Format(time.RFC3339)})
+	return s.audit(ctx, tx, models.System, "endpoint.secret_expiring", e, map[string]string{"secret_id": k.ID, "active_from": k.ActiveFrom.Format(time.RFC3339)})
 }

@@ -200,7 +200,7 @@ func TestAttemptGoneDisablesEndpoint(t *testing.T) {
 
 		// Enabling resumes what is held, under a new generation; the sweeper brings it.
 		w.InTx(func(tx *store.Tx) error {
-			_, err := w.Service.EnableEndpoint(t.Context(), tx, delivery.By{Actor: "key:x"}, m, e.ID)
+			_, err := w.Service.EnableEndpoint(t.Context(), tx, models.Actor{Name: "key:x"}, m, e.ID)
 			return err
 		})
 		gone.Answers(testkit.Answer{})
@@ -293,7 +293,7 @@ func TestRotationHoldsFromTheNextAttempt(t *testing.T) {
 	rotate := func(rot delivery.Rotation) {
 		t.Helper()
 		w.InTx(func(tx *store.Tx) (err error) {
-			_, fresh, err = w.Service.RotateSecret(t.Context(), tx, delivery.System, m, e.ID, rot)
+			_, fresh, err = w.Service.RotateSecret(t.Context(), tx, models.System, m, e.ID, rot)
 			return err
 		})
 	}

@@ -31,7 +31,7 @@ func TestBatchAtAClosedEndpoint(t *testing.T) {
 			}
 		}
 		w.InTx(func(tx *store.Tx) error {
-			_, err := w.Service.PauseEndpoint(t.Context(), tx, delivery.System, w.merchant, w.endpoint.ID, "maintenance")
+			_, err := w.Service.PauseEndpoint(t.Context(), tx, models.System, w.merchant, w.endpoint.ID, "maintenance")
 			return err
 		})
 		states(models.DeliveryHeld, append(append([]models.Delivery{carrier}, members...), waiting...)...)
@@ -44,7 +44,7 @@ func TestBatchAtAClosedEndpoint(t *testing.T) {
 		}
 
 		w.InTx(func(tx *store.Tx) error {
-			_, err := w.Service.ResumeEndpoint(t.Context(), tx, delivery.System, w.merchant, w.endpoint.ID)
+			_, err := w.Service.ResumeEndpoint(t.Context(), tx, models.System, w.merchant, w.endpoint.ID)
 			return err
 		})
 		states(models.DeliveryPending, append(append([]models.Delivery{carrier, published}, members...), waiting...)...)
@@ -68,7 +68,7 @@ func TestBatchAtAClosedEndpoint(t *testing.T) {
 		})
 		states(models.DeliveryHeld, append(waiting, second, published)...)
 		w.InTx(func(tx *store.Tx) error {
-			return w.Service.DeleteEndpoint(t.Context(), tx, delivery.System, w.merchant, w.endpoint.ID)
+			return w.Service.DeleteEndpoint(t.Context(), tx, models.System, w.merchant, w.endpoint.ID)
 		})
 		states(models.DeliveryCanceled, append(waiting, second, published)...)
 		if out := sender.Attempt(t.Context(), task(second)); out.Do != delivery.Ack || out.Attempted {

@@ -45,7 +45,7 @@ func TestBatchVerdicts(t *testing.T) {
 				if c.last {
 					w.InTx(func(tx *store.Tx) error {
 						one := ptr(ptr(1))
-						_, err := w.Service.UpdateEndpoint(t.Context(), tx, delivery.System, w.merchant, w.endpoint.ID, delivery.Settings{MaxAttempts: one})
+						_, err := w.Service.UpdateEndpoint(t.Context(), tx, models.System, w.merchant, w.endpoint.ID, delivery.Settings{MaxAttempts: one})
 						return err
 					})
 				}
@@ -178,7 +178,7 @@ func TestSplitMembersGoOn(t *testing.T) {
 		// A replay counts on over both rows of attempts.
 		var again models.Delivery
 		w.InTx(func(tx *store.Tx) (err error) {
-			again, err = w.Service.Redeliver(t.Context(), tx, delivery.System, w.merchant, members[0].ID)
+			again, err = w.Service.Redeliver(t.Context(), tx, models.System, w.merchant, members[0].ID)
 			return err
 		})
 		if again.BatchID != nil || again.AttemptBase != 2 || *again.ReplayOf != members[0].ID {
@@ -194,7 +194,7 @@ func TestDeadBatchIsRun(t *testing.T) {
 		r.Answers(testkit.Answer{Status: 500})
 		w := newBatchWorld(t, s, r.URL, 10, time.Minute)
 		w.InTx(func(tx *store.Tx) error {
-			_, err := w.Service.UpdateEndpoint(t.Context(), tx, delivery.System, w.merchant, w.endpoint.ID, delivery.Settings{MaxAttempts: ptr(ptr(1))})
+			_, err := w.Service.UpdateEndpoint(t.Context(), tx, models.System, w.merchant, w.endpoint.ID, delivery.Settings{MaxAttempts: ptr(ptr(1))})
 			return err
 		})
 		carrier, members := w.one(3)
@@ -232,7 +232,7 @@ func TestRedeliverBatched(t *testing.T) {
 		again := func(d models.Delivery) models.Delivery {
 			t.Helper()
 			w.InTx(func(tx *store.Tx) (err error) {
-				d, err = w.Service.Redeliver(t.Context(), tx, delivery.System, w.merchant, d.ID)
+				d, err = w.Service.Redeliver(t.Context(), tx, models.System, w.merchant, d.ID)
 				return err
 			})
 			return d
@@ -260,7 +260,7 @@ func TestRedeliverBatched(t *testing.T) {
 			t.Errorf("replay %+v", fresh)
 		}
 		w.InTx(func(tx *store.Tx) error {
-			if _, err := w.Service.Redeliver(t.Context(), tx, delivery.System, w.merchant, carrier.ID); err == nil {
+			if _, err := w.Service.Redeliver(t.Context(), tx, models.System, w.merchant, carrier.ID); err == nil {
 				t.Error("a carrier was redelivered")
 			}
 			return nil

@@ -191,4 +191,4 @@ func bodies(members []store.Gathered) [][]byte {
 }
 
 // now is the time to the microsecond, which is what both databases keep.
-func (b *Batcher) now() time.Time { return b.Now().UTC().Truncate(time.Microsecond) }
+func (b *Batcher) now() time.Time { return models.Now(b.Now) }

@@ -162,7 +162,7 @@ func TestBatchesAreFormed(t *testing.T) {
 		// What is not about a payment goes alone, and so do tests and replays.
 		ds = w.Publish(w.merchant, 3)
 		w.InTx(func(tx *store.Tx) error {
-			_, err := w.Service.TestEndpoint(t.Context(), tx, delivery.System, w.merchant, w.endpoint.ID, delivery.Test{})
+			_, err := w.Service.TestEndpoint(t.Context(), tx, models.System, w.merchant, w.endpoint.ID, delivery.Test{})
 			return err
 		})
 		if got := w.offered.take(); len(got) != 4 {

@@ -47,5 +47,5 @@ func (s *Service) disable(ctx context.Context, tx *store.Tx, e models.Endpoint, 
 	if _, err := tx.Publish(ctx, ev, s.MaxAttempts); err != nil {
 		return err
 	}
-	return s.audit(ctx, tx, System, "endpoint.disabled", e, map[string]string{"reason": e.DisabledReason, "deliveries": fmt.Sprint(n)})
+	return s.audit(ctx, tx, models.System, "endpoint.disabled", e, map[string]string{"reason": e.DisabledReason, "deliveries": fmt.Sprint(n)})
 }

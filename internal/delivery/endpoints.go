@@ -12,7 +12,7 @@ import (
 
 // CreateEndpoint makes an enabled endpoint and its first secret: the one given, or a new one. The merchant's default
 // endpoint is gone with it. It returns [Faults] or [ErrEndpointLimit] when the request cannot be met.
-func (s *Service) CreateEndpoint(ctx context.Context, tx *store.Tx, by By, merchantID string, set Settings, secret *string) (models.Endpoint, webhook.Secret, error) {
+func (s *Service) CreateEndpoint(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID string, set Settings, secret *string) (models.Endpoint, webhook.Secret, error) {
 	now := s.now()
 	e := models.Endpoint{
 		ID: models.NewID(models.PrefixEndpoint, now), MerchantID: merchantID, Events: []string{webhook.PatternAll},
@@ -57,12 +57,12 @@ func (s *Service) CreateEndpoint(ctx context.Context, tx *store.Tx, by By, merch
 	if err := s.insertSecret(ctx, tx, e.ID, key, now); err != nil {
 		return e, key, err
 	}
-	return e, key, s.audit(ctx, tx, by, "endpoint.created", e, map[string]string{"url": e.URL, "events": strings.Join(e.Events, " ")})
+	return e, key, s.audit(ctx, tx, actor, "endpoint.created", e, map[string]string{"url": e.URL, "events": strings.Join(e.Events, " ")})
 }
 
 // UpdateEndpoint changes settings of an endpoint. It returns [Faults], [ErrDefaultEndpoint] or [ErrSecretTooOld] when it
 // cannot.
-func (s *Service) UpdateEndpoint(ctx context.Context, tx *store.Tx, by By, merchantID, id string, set Settings) (models.Endpoint, error) {
+func (s *Service) UpdateEndpoint(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id string, set Settings) (models.Endpoint, error) {
 	e, err := s.own(ctx, tx, merchantID, id)
 	if err != nil {
 		return e, err
@@ -84,35 +84,35 @@ func (s *Service) UpdateEndpoint(ctx context.Context, tx *store.Tx, by By, merch
 	if e, err = tx.SaveEndpoint(ctx, e); err != nil {
 		return e, err
 	}
-	return e, s.audit(ctx, tx, by, "endpoint.updated", e, map[string]string{"url": e.URL, "changed": strings.Join(set.names(), " ")})
+	return e, s.audit(ctx, tx, actor, "endpoint.updated", e, map[string]string{"url": e.URL, "changed": strings.Join(set.names(), " ")})
 }
 
 // EnableEndpoint lets an endpoint have its deliveries again; what was held leaves oldest first. Enabling an enabled one
 // changes nothing; what the operator paused it refuses with [ErrEndpointPaused].
-func (s *Service) EnableEndpoint(ctx context.Context, tx *store.Tx, by By, merchantID, id string) (models.Endpoint, error) {
-	return s.setStatus(ctx, tx, by, merchantID, id, models.EndpointEnabled, "")
+func (s *Service) EnableEndpoint(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id string) (models.Endpoint, error) {
+	return s.setStatus(ctx, tx, actor, merchantID, id, models.EndpointEnabled, "")
 }
 
 // DisableEndpoint holds the deliveries of an endpoint until it is enabled.
-func (s *Service) DisableEndpoint(ctx context.Context, tx *store.Tx, by By, merchantID, id, reason string) (models.Endpoint, error) {
-	return s.setStatus(ctx, tx, by, merchantID, id, models.EndpointDisabled, reason)
+func (s *Service) DisableEndpoint(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id, reason string) (models.Endpoint, error) {
+	return s.setStatus(ctx, tx, actor, merchantID, id, models.EndpointDisabled, reason)
 }
 
 // PauseEndpoint is the operator's DisableEndpoint: only [Service.ResumeEndpoint] ends it (ruling 10).
-func (s *Service) PauseEndpoint(ctx context.Context, tx *store.Tx, by By, merchantID, id, reason string) (models.Endpoint, error) {
-	return s.setStatus(ctx, tx, by, merchantID, id, models.EndpointPaused, reason)
+func (s *Service) PauseEndpoint(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id, reason string) (models.Endpoint, error) {
+	return s.setStatus(ctx, tx, actor, merchantID, id, models.EndpointPaused, reason)
 }
 
 // ResumeEndpoint enables what the operator paused.
-func (s *Service) ResumeEndpoint(ctx context.Context, tx *store.Tx, by By, merchantID, id string) (models.Endpoint, error) {
+func (s *Service) ResumeEndpoint(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id string) (models.Endpoint, error) {
 	e, err := tx.LockEndpoint(ctx, merchantID, id)
 	if err != nil || e.Status != models.EndpointPaused {
 		return e, err
 	}
-	return s.moveTo(ctx, tx, by, e, models.EndpointEnabled, "")
+	return s.moveTo(ctx, tx, actor, e, models.EndpointEnabled, "")
 }
 
-func (s *Service) setStatus(ctx context.Context, tx *store.Tx, by By, merchantID, id string, to models.EndpointStatus, reason string) (models.Endpoint, error) {
+func (s *Service) setStatus(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id string, to models.EndpointStatus, reason string) (models.Endpoint, error) {
 	e, err := s.own(ctx, tx, merchantID, id)
 	switch {
 	case err != nil:
@@ -122,10 +122,10 @@ func (s *Service) setStatus(ctx context.Context, tx *store.Tx, by By, merchantID
 	case e.Status == models.EndpointPaused:
 		return e, ErrEndpointPaused
 	}
-	return s.moveTo(ctx, tx, by, e, to, reason)
+	return s.moveTo(ctx, tx, actor, e, to, reason)
 }
 
-func (s *Service) moveTo(ctx context.Context, tx *store.Tx, by By, e models.Endpoint, to models.EndpointStatus, reason string) (models.Endpoint, error) {
+func (s *Service) moveTo(ctx context.Context, tx *store.Tx, actor models.Actor, e models.Endpoint, to models.EndpointStatus, reason string) (models.Endpoint, error) {
 	now := s.now()
 	from := e.Status
 	e.Status, e.DisabledReason, e.UpdatedAt = to, reason, now
@@ -144,12 +144,12 @@ func (s *Service) moveTo(ctx context.Context, tx *store.Tx, by By, e models.Endp
 	if err != nil {
 		return e, err
 	}
-	return e, s.audit(ctx, tx, by, "endpoint."+string(to), e, map[string]string{"from": string(from), "reason": reason, "deliveries": fmt.Sprint(n)})
+	return e, s.audit(ctx, tx, actor, "endpoint."+string(to), e, map[string]string{"from": string(from), "reason": reason, "deliveries": fmt.Sprint(n)})
 }
 
 // DeleteEndpoint removes an endpoint and cancels what waits for it. Its attempts can still be read. A merchant whose
 // last endpoint goes has the default one again.
-func (s *Service) DeleteEndpoint(ctx context.Context, tx *store.Tx, by By, merchantID, id string) error {
+func (s *Service) DeleteEndpoint(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id string) error {
 	if _, err := tx.LockMerchant(ctx, merchantID); err != nil {
 		return err
 	}
@@ -164,7 +164,7 @@ func (s *Service) DeleteEndpoint(ctx context.Context, tx *store.Tx, by By, merch
 	if err := s.ensureDefault(ctx, tx, merchantID); err != nil {
 		return err
 	}
-	return s.audit(ctx, tx, by, "endpoint.deleted", e, map[string]string{"url": e.URL, "deliveries": fmt.Sprint(n)})
+	return s.audit(ctx, tx, actor, "endpoint.deleted", e, map[string]string{"url": e.URL, "deliveries": fmt.Sprint(n)})
 }
 
 func (s *Service) remove(ctx context.Context, tx *store.Tx, e models.Endpoint) (int64, error) {

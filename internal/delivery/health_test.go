@@ -215,9 +215,9 @@ func TestTimeoutsOpenTheBreakerAndMakeSlow(t *testing.T) {
 		t.Errorf("endpoint %+v", got)
 	}
 	w.InTx(func(tx *store.Tx) error {
-		_, err := w.Service.DisableEndpoint(t.Context(), tx, delivery.System, m, e.ID, "test")
+		_, err := w.Service.DisableEndpoint(t.Context(), tx, models.System, m, e.ID, "test")
 		if err == nil {
-			got, err = w.Service.EnableEndpoint(t.Context(), tx, delivery.System, m, e.ID)
+			got, err = w.Service.EnableEndpoint(t.Context(), tx, models.System, m, e.ID)
 		}
 		return err
 	})

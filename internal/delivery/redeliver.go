@@ -16,7 +16,7 @@ import (
 // Redeliver sends an event to an endpoint once more (ruling 14): a pending delivery becomes due now, with the batch that it
 // is in if it is in one, a finished one gets a new row with a budget of its own, the same body and the same webhook-id. To a
 // disabled endpoint it is [ErrEndpointDisabled], to a deleted one [models.ErrNotFound]; what is held stays held.
-func (s *Service) Redeliver(ctx context.Context, tx *store.Tx, by By, merchantID, deliveryID string) (models.Delivery, error) {
+func (s *Service) Redeliver(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, deliveryID string) (models.Delivery, error) {
 	d, err := tx.LockDelivery(ctx, merchantID, deliveryID)
 	if err != nil {
 		return d, err
@@ -28,11 +28,11 @@ func (s *Service) Redeliver(ctx context.Context, tx *store.Tx, by By, merchantID
 	if e.Status == models.EndpointDisabled && !d.IsTest() {
 		return d, ErrEndpointDisabled
 	}
-	return s.again(ctx, tx, by, d, e, "delivery.redelivered")
+	return s.again(ctx, tx, actor, d, e, "delivery.redelivered")
 }
 
 // again is what Redeliver and an operator's Run in asynqmon have in common.
-func (s *Service) again(ctx context.Context, tx *store.Tx, by By, d models.Delivery, e models.Endpoint, action string) (models.Delivery, error) {
+func (s *Service) again(ctx context.Context, tx *store.Tx, actor models.Actor, d models.Delivery, e models.Endpoint, action string) (models.Delivery, error) {
 	now := s.now()
 	next := d
 	var err error
@@ -52,7 +52,7 @@ func (s *Service) again(ctx context.Context, tx *store.Tx, by By, d models.Deliv
 		}
 	}
 	return next, tx.Audit(ctx, models.AuditEntry{
-		At: now, Actor: by.Actor, IP: by.IP, Action: action, Subject: d.ID, Merchant: d.MerchantID,
+		At: now, Actor: actor.Name, IP: actor.IP, Action: action, Subject: d.ID, Merchant: d.MerchantID,
 		Detail: map[string]string{"as": next.ID, "event_id": d.EventID, "endpoint_id": d.EndpointID},
 	})
 }
@@ -97,7 +97,7 @@ func (s *Service) runOnce(ctx context.Context, tx *store.Tx, d models.Delivery, 
 	if _, err := tx.PendingReplay(ctx, d); !errors.Is(err, models.ErrNotFound) {
 		return err
 	}
-	_, err := s.again(ctx, tx, By{Actor: "operator"}, d, e, "delivery.run")
+	_, err := s.again(ctx, tx, models.Actor{Name: "operator"}, d, e, "delivery.run")
 	return err
 }
 
@@ -120,7 +120,7 @@ type Test struct {
 // TestEndpoint sends an event with sample data to one endpoint, also to a disabled one and through an open breaker, because
 // somebody waits for the verdict. It returns [Faults] for a type or a
 // role that there is not.
-func (s *Service) TestEndpoint(ctx context.Context, tx *store.Tx, by By, merchantID, id string, test Test) (models.Delivery, error) {
+func (s *Service) TestEndpoint(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id string, test Test) (models.Delivery, error) {
 	e, err := tx.Endpoint(ctx, merchantID, id)
 	if err != nil {
 		return models.Delivery{}, err
@@ -143,7 +143,7 @@ func (s *Service) TestEndpoint(ctx context.Context, tx *store.Tx, by By, merchan
 	if err := tx.InsertDeliveries(ctx, []models.Delivery{d}); err != nil {
 		return d, err
 	}
-	return d, s.audit(ctx, tx, by, "endpoint.tested", e, map[string]string{"delivery_id": d.ID, "event_type": ev.Type, "sign_with": test.SignWith})
+	return d, s.audit(ctx, tx, actor, "endpoint.tested", e, map[string]string{"delivery_id": d.ID, "event_type": ev.Type, "sign_with": test.SignWith})
 }
 
 // open is an endpoint as a test finds it: nothing keeps it back.

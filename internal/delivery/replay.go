@@ -82,7 +82,7 @@ func (s *Service) PlanReplay(ctx context.Context, q *store.Queries, merchantID, 
 
 // StartReplay puts a job on record; any worker carries it out. While another one sends to the endpoint it is a
 // [*ReplayRunningError].
-func (s *Service) StartReplay(ctx context.Context, tx *store.Tx, by By, merchantID, endpointID string, r ReplayRequest) (models.Replay, error) {
+func (s *Service) StartReplay(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, endpointID string, r ReplayRequest) (models.Replay, error) {
 	e, err := tx.LockEndpoint(ctx, merchantID, endpointID) // one at a time
 	if err != nil {
 		return models.Replay{}, err
@@ -96,17 +96,17 @@ func (s *Service) StartReplay(ctx context.Context, tx *store.Tx, by By, merchant
 	if err != nil {
 		return job, err
 	}
-	job.Actor = by.Actor
+	job.Actor = actor.Name
 	if err := tx.InsertReplay(ctx, job); err != nil {
 		return job, err
 	}
-	return job, s.audit(ctx, tx, by, "replay.started", e, map[string]string{
+	return job, s.audit(ctx, tx, actor, "replay.started", e, map[string]string{
 		"replay_id": job.ID, "matched": fmt.Sprint(job.Matched), "rate": fmt.Sprint(job.Rate), "event_type": job.EventType, "state": job.State,
 	})
 }
 
 // CancelReplay ends a job; what it has made deliveries of is sent all the same. A job that is over stays as it is.
-func (s *Service) CancelReplay(ctx context.Context, tx *store.Tx, by By, merchantID, id string) (models.Replay, error) {
+func (s *Service) CancelReplay(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id string) (models.Replay, error) {
 	job, err := tx.LockReplay(ctx, merchantID, id)
 	if err != nil || job.Status != models.ReplayRunning {
 		return job, err
@@ -115,12 +115,12 @@ func (s *Service) CancelReplay(ctx context.Context, tx *store.Tx, by By, merchan
 	if err := tx.SaveReplay(ctx, job); err != nil {
 		return job, err
 	}
-	return job, s.auditReplay(ctx, tx, by, "replay.canceled", job)
+	return job, s.auditReplay(ctx, tx, actor, "replay.canceled", job)
 }
 
-func (s *Service) auditReplay(ctx context.Context, tx *store.Tx, by By, action string, job models.Replay) error {
+func (s *Service) auditReplay(ctx context.Context, tx *store.Tx, actor models.Actor, action string, job models.Replay) error {
 	return tx.Audit(ctx, models.AuditEntry{
-		At: s.now(), Actor: by.Actor, IP: by.IP, Action: action, Subject: job.EndpointID, Merchant: job.MerchantID,
+		At: s.now(), Actor: actor.Name, IP: actor.IP, Action: action, Subject: job.EndpointID, Merchant: job.MerchantID,
 		Detail: map[string]string{"replay_id": job.ID, "matched": fmt.Sprint(job.Matched), "replayed": fmt.Sprint(job.Replayed), "skipped": fmt.Sprint(job.Skipped)},
 	})
 }

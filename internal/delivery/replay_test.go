@@ -52,7 +52,7 @@ func (w *replayWorld) send(status int, ds ...models.Delivery) {
 
 func (w *replayWorld) start(r delivery.ReplayRequest) (job models.Replay, err error) {
 	err = w.Store.InTx(w.t.Context(), func(tx *store.Tx) error {
-		job, err = w.Service.StartReplay(w.t.Context(), tx, delivery.System, w.merchant, w.endpoint.ID, r)
+		job, err = w.Service.StartReplay(w.t.Context(), tx, models.System, w.merchant, w.endpoint.ID, r)
 		return err
 	})
 	return job, err
@@ -89,7 +89,7 @@ func TestReplay(t *testing.T) {
 		w.clock.move(time.Second)
 		for _, d := range ds[:2] { // two were redelivered, and arrived
 			w.InTx(func(tx *store.Tx) error {
-				_, err := w.Service.Redeliver(t.Context(), tx, delivery.System, w.merchant, d.ID)
+				_, err := w.Service.Redeliver(t.Context(), tx, models.System, w.merchant, d.ID)
 				return err
 			})
 		}
@@ -181,7 +181,7 @@ func TestReplayEnds(t *testing.T) {
 		w.step(true)
 		cancel := func() (out models.Replay) {
 			w.InTx(func(tx *store.Tx) (err error) {
-				out, err = w.Service.CancelReplay(t.Context(), tx, delivery.System, w.merchant, job.ID)
+				out, err = w.Service.CancelReplay(t.Context(), tx, models.System, w.merchant, job.ID)
 				return err
 			})
 			return out
@@ -195,7 +195,7 @@ func TestReplayEnds(t *testing.T) {
 			t.Fatalf("canceled twice: %+v", got)
 		}
 		if err := s.InTx(t.Context(), func(tx *store.Tx) error {
-			_, err := w.Service.CancelReplay(t.Context(), tx, delivery.System, "mer_other", job.ID)
+			_, err := w.Service.CancelReplay(t.Context(), tx, models.System, "mer_other", job.ID)
 			return err
 		}); !errors.Is(err, models.ErrNotFound) {
 			t.Fatalf("another merchant's: %v", err)
@@ -205,7 +205,7 @@ func TestReplayEnds(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.InTx(func(tx *store.Tx) error {
-			return w.Service.DeleteEndpoint(t.Context(), tx, delivery.System, w.merchant, w.endpoint.ID)
+			return w.Service.DeleteEndpoint(t.Context(), tx, models.System, w.merchant, w.endpoint.ID)
 		})
 		w.step(true)
 		if got := w.job(job.ID); got.Status != models.ReplayCanceled || got.Replayed != 0 {
@@ -226,7 +226,7 @@ func TestReplayRefuses(t *testing.T) {
 		}
 	}
 	w.InTx(func(tx *store.Tx) error {
-		_, err := w.Service.DisableEndpoint(t.Context(), tx, delivery.System, w.merchant, w.endpoint.ID, "over")
+		_, err := w.Service.DisableEndpoint(t.Context(), tx, models.System, w.merchant, w.endpoint.ID, "over")
 		return err
 	})
 	if _, err := w.start(delivery.ReplayRequest{}); !errors.Is(err, delivery.ErrEndpointDisabled) {
@@ -240,7 +240,7 @@ func TestReplayLeavesTests(t *testing.T) {
 		w := newReplayWorld(t, s)
 		ds := w.Publish(w.merchant, 2)
 		w.InTx(func(tx *store.Tx) error {
-			d, err := w.Service.TestEndpoint(t.Context(), tx, delivery.System, w.merchant, w.endpoint.ID, delivery.Test{EventType: webhook.PaymentConfirmed})
+			d, err := w.Service.TestEndpoint(t.Context(), tx, models.System, w.merchant, w.endpoint.ID, delivery.Test{EventType: webhook.PaymentConfirmed})
 			ds = append(ds, d)
 			return err
 		})

@@ -83,7 +83,7 @@ func (r *Replayer) Step(ctx context.Context) (bool, error) {
 			if err := tx.SaveReplay(ctx, job); err != nil {
 				return err
 			}
-			return s.auditReplay(ctx, tx, System, action, job)
+			return s.auditReplay(ctx, tx, models.System, action, job)
 		}
 		return tx.SaveReplay(ctx, job)
 	})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/models"
 )
 
 const (
@@ -63,7 +64,7 @@ func (r *Retention) Run(ctx context.Context) error {
 
 // Pass deletes all that is old now. What fails does not keep the rest from being deleted.
 func (r *Retention) Pass(ctx context.Context) error {
-	now := r.Now().UTC().Truncate(time.Microsecond)
+	now := models.Now(r.Now)
 	s := r.Store
 	var all []error
 	for _, step := range []struct {

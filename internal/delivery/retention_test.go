@@ -77,7 +77,7 @@ func TestRetention(t *testing.T) {
 
 		// One of them is redelivered on the last day: its own row goes, the event stays for the new one.
 		w.InTx(func(tx *store.Tx) error {
-			_, err := w.Service.Redeliver(t.Context(), tx, delivery.System, w.merchant, over[1].ID)
+			_, err := w.Service.Redeliver(t.Context(), tx, models.System, w.merchant, over[1].ID)
 			return err
 		})
 		w.clock.move(2 * time.Minute)
@@ -98,7 +98,7 @@ func TestRetention(t *testing.T) {
 
 		// What is held for as long is canceled, and is over then; 0 keeps for good.
 		w.InTx(func(tx *store.Tx) error {
-			_, err := w.Service.PauseEndpoint(t.Context(), tx, delivery.System, w.merchant, w.endpoint.ID, "gone")
+			_, err := w.Service.PauseEndpoint(t.Context(), tx, models.System, w.merchant, w.endpoint.ID, "gone")
 			return err
 		})
 		if err := w.retention(0, 0).Pass(t.Context()); err != nil || w.Get(waiting).State != models.DeliveryHeld {

@@ -18,7 +18,7 @@ type Rotation struct {
 }
 
 // RotateSecret gives an endpoint another secret, from its next attempt on. It returns [Faults] for values out of range.
-func (s *Service) RotateSecret(ctx context.Context, tx *store.Tx, by By, merchantID, id string, r Rotation) (models.Endpoint, webhook.Secret, error) {
+func (s *Service) RotateSecret(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id string, r Rotation) (models.Endpoint, webhook.Secret, error) {
 	e, err := s.own(ctx, tx, merchantID, id)
 	if err != nil {
 		return e, webhook.Secret{}, err
@@ -59,7 +59,7 @@ func (s *Service) RotateSecret(ctx context.Context, tx *store.Tx, by By, merchan
 	if e, err = tx.SaveEndpoint(ctx, e); err != nil { // the new version makes every worker read the secrets anew
 		return e, key, err
 	}
-	return e, key, s.audit(ctx, tx, by, "endpoint.secret_rotated", e, map[string]string{
+	return e, key, s.audit(ctx, tx, actor, "endpoint.secret_rotated", e, map[string]string{
 		"overlap_seconds": fmt.Sprint(int(overlap.Seconds())), "active_from": plan.activeFrom.Format(time.RFC3339), "brought": fmt.Sprint(r.Secret != nil),
 	})
 }

@@ -201,7 +201,7 @@ func (s *Sender) leave() {
 }
 
 // now is the time to the microsecond, which is what both databases keep.
-func (s *Sender) now() time.Time { return s.Now().UTC().Truncate(time.Microsecond) }
+func (s *Sender) now() time.Time { return models.Now(s.Now) }
 
 // timeout is the time for one request to an endpoint.
 func (s *Sender) timeout(e models.Endpoint) time.Duration {

@@ -30,15 +30,6 @@ type (
 	Faults = models.Faults
 )
 
-// By is who does something, for the audit log.
-type By struct {
-	Actor string // "operator", "key:key_…", "system"
-	IP    string
-}
-
-// System is the gateway itself.
-var System = By{Actor: "system"}
-
 // ServiceOptions are what the deeds need.
 type ServiceOptions struct {
 	Store *store.Store
@@ -84,15 +75,15 @@ func NewService(o ServiceOptions) (*Service, error) {
 }
 
 // now is the time to the microsecond, which is what both databases keep.
-func (s *Service) now() time.Time { return s.Now().UTC().Truncate(time.Microsecond) }
+func (s *Service) now() time.Time { return models.Now(s.Now) }
 
 // AuditRead records that somebody read the attempts of a delivery.
-func (s *Service) AuditRead(ctx context.Context, tx *store.Tx, by By, d models.Delivery) error {
-	return tx.Audit(ctx, models.AuditEntry{At: s.now(), Actor: by.Actor, IP: by.IP, Action: "attempts.read", Subject: d.ID, Merchant: d.MerchantID})
+func (s *Service) AuditRead(ctx context.Context, tx *store.Tx, actor models.Actor, d models.Delivery) error {
+	return tx.Audit(ctx, models.AuditEntry{At: s.now(), Actor: actor.Name, IP: actor.IP, Action: "attempts.read", Subject: d.ID, Merchant: d.MerchantID})
 }
 
-func (s *Service) audit(ctx context.Context, tx *store.Tx, by By, action string, e models.Endpoint, detail map[string]string) error {
+func (s *Service) audit(ctx context.Context, tx *store.Tx, actor models.Actor, action string, e models.Endpoint, detail map[string]string) error {
 	return tx.Audit(ctx, models.AuditEntry{
-		At: s.now(), Actor: by.Actor, IP: by.IP, Action: action, Subject: e.ID, Merchant: e.MerchantID, Detail: detail,
+		At: s.now(), Actor: actor.Name, IP: actor.IP, Action: action, Subject: e.ID, Merchant: e.MerchantID, Detail: detail,
 	})
 }

@@ -26,7 +26,7 @@ func TestEndpointSettingsAreChecked(t *testing.T) {
 	m := w.Merchant()
 	create := func(set delivery.Settings, secret *string) error {
 		return w.Store.InTx(t.Context(), func(tx *store.Tx) error {
-			_, _, err := w.Service.CreateEndpoint(t.Context(), tx, delivery.System, m, set, secret)
+			_, _, err := w.Service.CreateEndpoint(t.Context(), tx, models.System, m, set, secret)
 			return err
 		})
 	}
@@ -74,7 +74,7 @@ func TestEndpointLimit(t *testing.T) {
 	w.Endpoint(m, "https://a.example/")
 	w.Endpoint(m, "https://b.example/")
 	err := w.Store.InTx(t.Context(), func(tx *store.Tx) error {
-		_, _, err := w.Service.CreateEndpoint(t.Context(), tx, delivery.System, m, delivery.Settings{URL: ptr("https://c.example/")}, nil)
+		_, _, err := w.Service.CreateEndpoint(t.Context(), tx, models.System, m, delivery.Settings{URL: ptr("https://c.example/")}, nil)
 		return err
 	})
 	if !errors.Is(err, delivery.ErrEndpointLimit) || !errors.Is(err, models.ErrConflict) {
@@ -92,16 +92,16 @@ func TestEndpointLife(t *testing.T) {
 			err = s.InTx(ctx, func(tx *store.Tx) (err error) { got, err = f(tx); return err })
 			return got, err
 		}
-		by := delivery.By{Actor: "key:1", IP: "192.0.2.1"}
+		actor := models.Actor{Name: "key:1", IP: "192.0.2.1"}
 		waiting := w.Publish(m, 3)
 		got, err := do(func(tx *store.Tx) (models.Endpoint, error) {
-			return w.Service.UpdateEndpoint(ctx, tx, by, m, e.ID, delivery.Settings{URL: ptr("https://SHOP.example:443/b"), RateLimit: ptr(ptr(5))})
+			return w.Service.UpdateEndpoint(ctx, tx, actor, m, e.ID, delivery.Settings{URL: ptr("https://SHOP.example:443/b"), RateLimit: ptr(ptr(5))})
 		})
 		if err != nil || got.URL != "https://shop.example/b" || *got.RateLimit != 5 || got.Version != e.Version+1 {
 			t.Fatalf("updated %+v, %v", got, err)
 		}
 		if _, err = do(func(tx *store.Tx) (models.Endpoint, error) {
-			return w.Service.DisableEndpoint(ctx, tx, by, m, e.ID, "holidays")
+			return w.Service.DisableEndpoint(ctx, tx, actor, m, e.ID, "holidays")
 		}); err != nil {
 			t.Fatal(err)
 		}
@@ -112,12 +112,12 @@ func TestEndpointLife(t *testing.T) {
 			}
 		}
 		if err := s.InTx(ctx, func(tx *store.Tx) error {
-			_, err := w.Service.Redeliver(ctx, tx, by, m, late.ID)
+			_, err := w.Service.Redeliver(ctx, tx, actor, m, late.ID)
 			return err
 		}); !errors.Is(err, delivery.ErrEndpointDisabled) {
 			t.Fatalf("redelivery to a disabled endpoint: %v", err)
 		}
-		if _, err = do(func(tx *store.Tx) (models.Endpoint, error) { return w.Service.EnableEndpoint(ctx, tx, by, m, e.ID) }); err != nil {
+		if _, err = do(func(tx *store.Tx) (models.Endpoint, error) { return w.Service.EnableEndpoint(ctx, tx, actor, m, e.ID) }); err != nil {
 			t.Fatal(err)
 		}
 		due, err := s.ClaimSweep(ctx, time.Now().UTC(), 10)
@@ -125,19 +125,19 @@ func TestEndpointLife(t *testing.T) {
 			t.Fatalf("resumed in the order %+v, %v", due, err)
 		}
 		if _, err = do(func(tx *store.Tx) (models.Endpoint, error) {
-			return w.Service.PauseEndpoint(ctx, tx, delivery.By{Actor: "operator"}, m, e.ID, "incident")
+			return w.Service.PauseEndpoint(ctx, tx, models.Actor{Name: "operator"}, m, e.ID, "incident")
 		}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err = do(func(tx *store.Tx) (models.Endpoint, error) { return w.Service.EnableEndpoint(ctx, tx, by, m, e.ID) }); !errors.Is(err, delivery.ErrEndpointPaused) {
+		if _, err = do(func(tx *store.Tx) (models.Endpoint, error) { return w.Service.EnableEndpoint(ctx, tx, actor, m, e.ID) }); !errors.Is(err, delivery.ErrEndpointPaused) {
 			t.Fatalf("a merchant resumed what the operator paused: %v", err)
 		}
 		if _, err = do(func(tx *store.Tx) (models.Endpoint, error) {
-			return w.Service.ResumeEndpoint(ctx, tx, delivery.By{Actor: "operator"}, m, e.ID)
+			return w.Service.ResumeEndpoint(ctx, tx, models.Actor{Name: "operator"}, m, e.ID)
 		}); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.InTx(ctx, func(tx *store.Tx) error { return w.Service.DeleteEndpoint(ctx, tx, by, m, e.ID) }); err != nil {
+		if err := s.InTx(ctx, func(tx *store.Tx) error { return w.Service.DeleteEndpoint(ctx, tx, actor, m, e.ID) }); err != nil {
 			t.Fatal(err)
 		}
 		if row := w.Get(late); row.State != models.DeliveryCanceled {
@@ -147,7 +147,9 @@ func TestEndpointLife(t *testing.T) {
 			t.Fatalf("deleted: %v", err)
 		}
 		other := w.Merchant()
-		if _, err := do(func(tx *store.Tx) (models.Endpoint, error) { return w.Service.EnableEndpoint(ctx, tx, by, other, e.ID) }); !errors.Is(err, models.ErrNotFound) {
+		if _, err := do(func(tx *store.Tx) (models.Endpoint, error) {
+			return w.Service.EnableEndpoint(ctx, tx, actor, other, e.ID)
+		}); !errors.Is(err, models.ErrNotFound) {
 			t.Fatalf("another merchant's: %v", err)
 		}
 		lines, err := s.AuditLog(ctx, 1, 100)
@@ -175,7 +177,7 @@ func TestRedeliver(t *testing.T) {
 		again := func() (next models.Delivery) {
 			t.Helper()
 			w.InTx(func(tx *store.Tx) (err error) {
-				next, err = w.Service.Redeliver(t.Context(), tx, delivery.By{Actor: "key:1"}, m, d.ID)
+				next, err = w.Service.Redeliver(t.Context(), tx, models.Actor{Name: "key:1"}, m, d.ID)
 				return err
 			})
 			return next
@@ -214,7 +216,7 @@ func TestTestsReachAnyEndpoint(t *testing.T) {
 	e, secret := w.Endpoint(m, r.URL)
 	off, offSecret := w.Endpoint(m, r.URL)
 	w.InTx(func(tx *store.Tx) (err error) {
-		if _, err = w.Service.DisableEndpoint(t.Context(), tx, delivery.System, m, off.ID, "x"); err != nil {
+		if _, err = w.Service.DisableEndpoint(t.Context(), tx, models.System, m, off.ID, "x"); err != nil {
 			return err
 		}
 		broken, err := tx.LockEndpoint(t.Context(), m, e.ID)
@@ -231,7 +233,7 @@ func TestTestsReachAnyEndpoint(t *testing.T) {
 		for id, key := range map[string]webhook.Secret{e.ID: secret, off.ID: offSecret} {
 			var d models.Delivery
 			w.InTx(func(tx *store.Tx) (err error) {
-				d, err = w.Service.TestEndpoint(t.Context(), tx, delivery.System, m, id, delivery.Test{EventType: kind})
+				d, err = w.Service.TestEndpoint(t.Context(), tx, models.System, m, id, delivery.Test{EventType: kind})
 				return err
 			})
 			for range 2 { // the second time is a redelivery
@@ -246,7 +248,7 @@ func TestTestsReachAnyEndpoint(t *testing.T) {
 				}
 				validate(t, kind, got.Body)
 				w.InTx(func(tx *store.Tx) (err error) {
-					d, err = w.Service.Redeliver(t.Context(), tx, delivery.System, m, d.ID)
+					d, err = w.Service.Redeliver(t.Context(), tx, models.System, m, d.ID)
 					return err
 				})
 			}
@@ -302,7 +304,7 @@ func TestDefaultEndpoint(t *testing.T) {
 			t.Fatal(err)
 		}
 		err = s.InTx(ctx, func(tx *store.Tx) error {
-			_, err := w.Service.DisableEndpoint(ctx, tx, delivery.System, m, es[0].ID, "x")
+			_, err := w.Service.DisableEndpoint(ctx, tx, models.System, m, es[0].ID, "x")
 			return err
 		})
 		if !errors.Is(err, delivery.ErrDefaultEndpoint) {
@@ -312,7 +314,7 @@ func TestDefaultEndpoint(t *testing.T) {
 		if es, _ = s.EndpointsOf(ctx, m); len(es) != 1 || es[0].ID != own.ID {
 			t.Fatalf("with an endpoint of its own: %+v", es)
 		}
-		w.InTx(func(tx *store.Tx) error { return w.Service.DeleteEndpoint(ctx, tx, delivery.System, m, own.ID) })
+		w.InTx(func(tx *store.Tx) error { return w.Service.DeleteEndpoint(ctx, tx, models.System, m, own.ID) })
 		if es, _ = s.EndpointsOf(ctx, m); len(es) != 1 || !es[0].IsDefault {
 			t.Fatalf("after the last of its own: %+v", es)
 		}

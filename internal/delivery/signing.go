@@ -44,7 +44,7 @@ func (s *Service) ensureSigningKey(ctx context.Context, tx *store.Tx) error {
 		return err
 	}
 	return tx.Audit(ctx, models.AuditEntry{
-		At: row.CreatedAt, Actor: System.Actor, Action: "signing_key.created", Subject: row.ID, Detail: map[string]string{"public_key": row.PublicKey},
+		At: row.CreatedAt, Actor: models.System.Name, Action: "signing_key.created", Subject: row.ID, Detail: map[string]string{"public_key": row.PublicKey},
 	})
 }
 
@@ -66,7 +66,7 @@ func (s *Service) insertSigningKey(ctx context.Context, tx *store.Tx, generation
 
 // RotateSigningKey publishes another key of the gateway's own, which signs after publishAhead; what signed until then signs
 // on beside it for overlap. A key that was waiting to sign is replaced, and what signs now goes on until the new one does.
-func (s *Service) RotateSigningKey(ctx context.Context, tx *store.Tx, by By, publishAhead, overlap time.Duration) (models.SigningKey, error) {
+func (s *Service) RotateSigningKey(ctx context.Context, tx *store.Tx, actor models.Actor, publishAhead, overlap time.Duration) (models.SigningKey, error) {
 	var faults Faults
 	for field, d := range map[string]time.Duration{"publish_ahead": publishAhead, "overlap": overlap} {
 		if d < 0 || d > MaxKeyDelay {
@@ -108,7 +108,7 @@ func (s *Service) RotateSigningKey(ctx context.Context, tx *store.Tx, by By, pub
 		}
 	}
 	return row, tx.Audit(ctx, models.AuditEntry{
-		At: now, Actor: by.Actor, IP: by.IP, Action: "signing_key.rotated", Subject: row.ID,
+		At: now, Actor: actor.Name, IP: actor.IP, Action: "signing_key.rotated", Subject: row.ID,
 		Detail: map[string]string{"active_from": activeFrom.Format(time.RFC3339), "overlap": overlap.String(), "public_key": row.PublicKey},
 	})
 }

@@ -55,7 +55,7 @@ func TestSigningKeysRotate(t *testing.T) {
 			t.Helper()
 			var d models.Delivery
 			w.InTx(func(tx *store.Tx) (err error) {
-				d, err = w.Service.TestEndpoint(t.Context(), tx, delivery.System, merchant, to.ID, delivery.Test{})
+				d, err = w.Service.TestEndpoint(t.Context(), tx, models.System, merchant, to.ID, delivery.Test{})
 				return err
 			})
 			before := len(r.All())
@@ -79,7 +79,7 @@ func TestSigningKeysRotate(t *testing.T) {
 		rotate := func(ahead, overlap time.Duration) {
 			t.Helper()
 			w.InTx(func(tx *store.Tx) error {
-				_, err := w.Service.RotateSigningKey(t.Context(), tx, delivery.System, ahead, overlap)
+				_, err := w.Service.RotateSigningKey(t.Context(), tx, models.System, ahead, overlap)
 				return err
 			})
 		}
@@ -125,7 +125,7 @@ func TestSigningKeysRotate(t *testing.T) {
 		}
 		var faults delivery.Faults
 		err := s.InTx(t.Context(), func(tx *store.Tx) error {
-			_, err := w.Service.RotateSigningKey(t.Context(), tx, delivery.System, -1, 31*24*time.Hour)
+			_, err := w.Service.RotateSigningKey(t.Context(), tx, models.System, -1, 31*24*time.Hour)
 			return err
 		})
 		if !errors.As(err, &faults) || len(faults) != 2 {
@@ -142,7 +142,7 @@ func TestSignWith(t *testing.T) {
 	e, current := w.Endpoint(merchant, r.URL)
 	test := func(what delivery.Test) (d models.Delivery, err error) {
 		err = w.Store.InTx(t.Context(), func(tx *store.Tx) (err error) {
-			d, err = w.Service.TestEndpoint(t.Context(), tx, delivery.System, merchant, e.ID, what)
+			d, err = w.Service.TestEndpoint(t.Context(), tx, models.System, merchant, e.ID, what)
 			return err
 		})
 		return d, err
@@ -153,7 +153,7 @@ func TestSignWith(t *testing.T) {
 	}
 	var next webhook.Secret
 	w.InTx(func(tx *store.Tx) (err error) {
-		_, next, err = w.Service.RotateSecret(t.Context(), tx, delivery.System, merchant, e.ID, delivery.Rotation{ActivateIn: time.Hour})
+		_, next, err = w.Service.RotateSecret(t.Context(), tx, models.System, merchant, e.ID, delivery.Rotation{ActivateIn: time.Hour})
 		return err
 	})
 	sender := w.Sender()
@@ -202,7 +202,7 @@ func TestSecretsGrowOld(t *testing.T) {
 		e, _ := w.Endpoint(merchant, "https://shop.example/hooks")
 		update := func() error {
 			return s.InTx(t.Context(), func(tx *store.Tx) error {
-				_, err := w.Service.UpdateEndpoint(t.Context(), tx, delivery.System, merchant, e.ID, delivery.Settings{Description: ptr("x")})
+				_, err := w.Service.UpdateEndpoint(t.Context(), tx, models.System, merchant, e.ID, delivery.Settings{Description: ptr("x")})
 				return err
 			})
 		}
@@ -234,7 +234,7 @@ func TestSecretsGrowOld(t *testing.T) {
 			t.Fatalf("%s, %v", ev.Body, err)
 		}
 		w.InTx(func(tx *store.Tx) error {
-			_, _, err := w.Service.RotateSecret(t.Context(), tx, delivery.System, merchant, e.ID, delivery.Rotation{})
+			_, _, err := w.Service.RotateSecret(t.Context(), tx, models.System, merchant, e.ID, delivery.Rotation{})
 			return err
 		})
 		if err := update(); err != nil {

@@ -8,5 +8,5 @@
 // may be a key.
 //
 // It keeps no record and decides nothing about payments. It serves internal/scanner, internal/payments (through app) and
-// internal/ops.
+// internal/admin.
 package evm

@@ -355,7 +355,7 @@ func (s *Sweeper) measureSecrets(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-func (s *Sweeper) now() time.Time { return s.Now().UTC().Truncate(time.Microsecond) }
+func (s *Sweeper) now() time.Time { return models.Now(s.Now) }
 
 func ids(rows []models.Delivery) []string {
 	all := make([]string, len(rows))

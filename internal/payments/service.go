@@ -11,6 +11,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/config"
 	"github.com/ctrip-gateway/ctrip/internal/events"
 	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/models"
 )
 
 // Options are what a Service needs.
@@ -75,4 +76,4 @@ func New(o Options) (*Service, error) {
 }
 
 // now is the time to the microsecond, which is what both databases keep.
-func (s *Service) now() time.Time { return s.clock().UTC().Truncate(time.Microsecond) }
+func (s *Service) now() time.Time { return models.Now(s.clock) }

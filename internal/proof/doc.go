@@ -6,5 +6,5 @@
 // that the node has at its number, and the log or the transaction itself moved exactly this amount of this asset from this
 // sender to the payment's address; that a transfer that is listed twice, or a sum that the transfers do not give, is refuted; and that evidence opens only with every byte as it was when it was exported.
 //
-// It does not collect evidence (internal/ops does), reads no database and sends nothing to anybody but the node.
+// It does not collect evidence (internal/admin does), reads no database and sends nothing to anybody but the node.
 package proof

@@ -303,4 +303,4 @@ func (s *Scanner) row(h chain.Header) models.Block {
 	return models.Block{ChainID: s.Chain.ChainID, Number: h.Number, Hash: h.Hash.Hex(), ParentHash: h.Parent.Hex(), Time: h.Time}
 }
 
-func (s *Scanner) now() time.Time { return s.Now().UTC().Truncate(time.Microsecond) }
+func (s *Scanner) now() time.Time { return models.Now(s.Now) }

@@ -6,5 +6,5 @@
 // seals, every key opens, and [Vault.NeedsReseal] finds what still lies under an old one. A [Key] prints as [redacted].
 //
 // It stores nothing, fetches no keys and does not hide how long a secret is. One key should seal fewer than 2^32 values;
-// after that a random nonce could repeat. It serves internal/payments, internal/delivery, internal/api and internal/ops.
+// after that a random nonce could repeat. It serves internal/payments, internal/delivery, internal/api and internal/admin.
 package vault

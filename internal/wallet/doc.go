@@ -6,5 +6,5 @@
 // spellings of one key are one key.
 //
 // It keeps no counter, knows no chain and touches no network: which index is next is a question for internal/store, and
-// whether an address was used before one for internal/evm. It serves internal/payments, internal/api and internal/ops.
+// whether an address was used before one for internal/evm. It serves internal/payments, internal/api and internal/admin.
 package wallet

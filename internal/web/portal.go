@@ -106,7 +106,7 @@ func (s *Site) signOut(w http.ResponseWriter, r *http.Request, _ *visitor) error
 // audit writes a line about what a visitor did.
 func (s *Site) audit(ctx context.Context, v *visitor, action, subject string) error {
 	return s.Store.InTx(ctx, func(tx *store.Tx) error {
-		return tx.Audit(ctx, models.AuditEntry{At: s.now(), Actor: v.by().Actor, IP: v.IP, Action: action, Subject: subject, Merchant: v.Merchant.ID})
+		return tx.Audit(ctx, models.AuditEntry{At: s.now(), Actor: v.by().Name, IP: v.IP, Action: action, Subject: subject, Merchant: v.Merchant.ID})
 	})
 }
 

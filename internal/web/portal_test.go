@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ctrip-gateway/ctrip/internal/delivery"
 	"github.com/ctrip-gateway/ctrip/internal/payments"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
@@ -225,7 +224,7 @@ func TestRedeliver(t *testing.T) {
 	b.open(next).want(t, "On its way again", "Replay of", d.ID)
 
 	h.InTx(func(tx *store.Tx) error {
-		_, err := h.Service.DisableEndpoint(t.Context(), tx, delivery.System, h.merchant.ID, d.EndpointID, "no success for 5 days")
+		_, err := h.Service.DisableEndpoint(t.Context(), tx, models.System, h.merchant.ID, d.EndpointID, "no success for 5 days")
 		return err
 	})
 	page := b.open(path)

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/ctrip-gateway/ctrip/internal/delivery"
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
@@ -48,7 +47,7 @@ func (v *visitor) Webhooks() bool  { return v.Key.Allows(models.ScopeWebhooksRea
 func (v *visitor) Redeliver() bool { return v.Key.Allows(models.ScopeWebhooksWrite) }
 
 // by names the visitor in the audit log.
-func (v *visitor) by() delivery.By { return delivery.By{Actor: "key:" + v.Key.ID, IP: v.IP} }
+func (v *visitor) by() models.Actor { return models.Actor{Name: "key:" + v.Key.ID, IP: v.IP} }
 
 // begin gives the browser a session of a key that has just been presented.
 func (s *Site) begin(w http.ResponseWriter, key models.APIKey) error {

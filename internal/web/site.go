@@ -127,7 +127,7 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // now is the time to the microsecond, which is what both databases keep.
-func (s *Site) now() time.Time { return s.Now().UTC().Truncate(time.Microsecond) }
+func (s *Site) now() time.Time { return models.Now(s.Now) }
 
 // public serves a page that needs no session.
 func (s *Site) public(f func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {

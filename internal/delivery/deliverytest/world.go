@@ -112,7 +112,7 @@ func (w *World) Endpoint(merchantID, url string, change ...func(*delivery.Settin
 	var e models.Endpoint
 	var secret webhook.Secret
 	w.InTx(func(tx *store.Tx) (err error) {
-		e, secret, err = w.Service.CreateEndpoint(w.T.Context(), tx, delivery.System, merchantID, set, nil)
+		e, secret, err = w.Service.CreateEndpoint(w.T.Context(), tx, models.System, merchantID, set, nil)
 		return err
 	})
 	return e, secret
@@ -181,7 +181,7 @@ func (w *World) InTx(f func(*store.Tx) error) {
 	must(w.T, w.Store.InTx(w.T.Context(), f))
 }
 
-func (w *World) now() time.Time { return w.Now().UTC().Truncate(time.Microsecond) }
+func (w *World) now() time.Time { return models.Now(w.Now) }
 
 func must(t testing.TB, err error) {
 	t.Helper()

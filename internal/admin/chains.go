@@ -1,0 +1,68 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/models"
+)
+
+// ErrNotHalted is returned when a chain that follows its blocks is told to go on.
+var ErrNotHalted = errors.New("the chain is not halted")
+
+// Chain is how far a chain has been recorded, as an operator sees it.
+type Chain struct {
+	Chain       string     `json:"chain"`
+	ChainID     uint64     `json:"chain_id"`
+	Number      uint64     `json:"block_number"`
+	BlockTime   time.Time  `json:"block_time"`
+	HeadNumber  uint64     `json:"head_number"`
+	FinalNumber uint64     `json:"final_number"`
+	HaltedAt    *time.Time `json:"halted_at"`
+	HaltReason  string     `json:"halt_reason"`
+}
+
+// Chains lists the chains that have ever been scanned.
+func (d *Admin) Chains(ctx context.Context) ([]Chain, error) {
+	cursors, err := d.store.Cursors(ctx)
+	if err != nil {
+		return nil, err
+	}
+	chains := make([]Chain, len(cursors))
+	for i, c := range cursors {
+		chains[i] = Chain{
+			Chain: c.Chain, ChainID: c.ChainID, Number: c.Number, BlockTime: c.BlockTime.UTC(), HeadNumber: c.HeadNumber,
+			FinalNumber: c.FinalNumber, HaltedAt: utc(c.HaltedAt), HaltReason: c.HaltReason,
+		}
+	}
+	return chains, nil
+}
+
+// AcceptReorg lets a halted chain go on: its scanner may then walk back below what was final, and payments that were
+// confirmed can lose their money again (ruling 5).
+func (d *Admin) AcceptReorg(ctx context.Context, name string) error {
+	cursors, err := d.store.Cursors(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range cursors {
+		if c.Chain != name {
+			continue
+		}
+		if c.HaltedAt == nil {
+			return fmt.Errorf("%s: %w", name, ErrNotHalted)
+		}
+		return d.store.InTx(ctx, func(tx *store.Tx) error {
+			if err := tx.AcceptReorg(ctx, c.ChainID); err != nil {
+				return err
+			}
+			return tx.Audit(ctx, models.AuditEntry{
+				At: time.Now(), Actor: d.actor, Action: "chain.reorg_accepted", Subject: name, Detail: map[string]string{"reason": c.HaltReason},
+			})
+		})
+	}
+	return fmt.Errorf("chain %q: %w", name, models.ErrNotFound)
+}

@@ -1,0 +1,221 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/config"
+	"github.com/ctrip-gateway/ctrip/internal/egress"
+	"github.com/ctrip-gateway/ctrip/internal/evm"
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/jobs"
+)
+
+const (
+	// checkTimeout bounds everything that is asked of one dependency.
+	checkTimeout = 10 * time.Second
+	// oldestRedis is the first major version that the lanes are tested on.
+	oldestRedis = 7
+)
+
+// Check is one thing that was looked at.
+type Check struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"`
+	Hint   string `json:"hint"` // what to do, when it is not OK
+}
+
+// Report is all that was looked at.
+type Report struct {
+	OK     bool    `json:"ok"`
+	Checks []Check `json:"checks"`
+}
+
+// Examine looks at everything that the processes need and changes nothing. The configuration is what [config.Load]
+// returned, faults included: where it could not be read there is nothing else to ask.
+func Examine(ctx context.Context, cfg config.Config, loaded error, now func() time.Time) Report {
+	checks := examineConfig(cfg, loaded)
+	if loaded == nil {
+		checks = append(checks, examineDatabase(ctx, cfg, now)...)
+		checks = append(checks, examineRedis(ctx, cfg)...)
+		checks = append(checks, examineChains(ctx, cfg, now)...)
+	}
+	return Report{OK: !slices.ContainsFunc(checks, func(c Check) bool { return !c.OK }), Checks: checks}
+}
+
+// services are the settings that the processes need beyond what ctripctl asks for.
+var services = []string{"MASTER_KEYS", "OPERATOR_TOKEN", "REDIS_URL"}
+
+func examineConfig(cfg config.Config, loaded error) []Check {
+	var checks []Check
+	fault := func(name, detail string) {
+		checks = append(checks, Check{"config", false, name + ": " + detail, "docs/configuration.md, or `ctripctl config reference`"})
+	}
+	each := func(err error) {
+		var faults *config.Faults
+		if errors.As(err, &faults) {
+			for _, f := range faults.All {
+				fault(f.Name, f.Problem)
+			}
+		} else if err != nil {
+			fault("settings", err.Error())
+		}
+	}
+	each(loaded)
+	if loaded == nil {
+		each(cfg.Need(services...))
+		if _, err := egress.ParseAllow(cfg.Webhook.Allow); err != nil {
+			fault("WEBHOOK_ALLOW", err.Error())
+		}
+		if len(cfg.Chains) == 0 {
+			fault("CHAINS_FILE", "no chain is configured")
+		}
+	}
+	if checks == nil {
+		checks = append(checks, Check{Name: "config", OK: true, Detail: fmt.Sprintf("ENV=%s, %d chains", cfg.Env, len(cfg.Chains))})
+	}
+	for _, w := range cfg.Warnings {
+		checks = append(checks, Check{Name: "config warning", OK: true, Detail: w})
+	}
+	return checks
+}
+
+func examineDatabase(ctx context.Context, cfg config.Config, now func() time.Time) []Check {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	where := cfg.Database.URL.String()
+	db, err := store.Open(ctx, store.Options{DSN: cfg.Database.URL.Reveal(), MaxConns: 1})
+	if err != nil {
+		return []Check{{"database", false, where + ": " + oneLine(err), "is Postgres running, and does DATABASE_URL say the right host, user, password and sslmode?"}}
+	}
+	defer db.Close()
+	checks := []Check{{Name: "database", OK: true, Detail: where}}
+
+	schema := Check{Name: "schema", OK: true}
+	st, err := db.SchemaStatus(ctx)
+	if err == nil {
+		err = db.CheckSchema(ctx)
+	}
+	if err != nil {
+		schema = Check{"schema", false, oneLine(err), "run `ctripctl migrate up` with the newest ctripctl"}
+	} else {
+		schema.Detail = fmt.Sprintf("version %d, this binary needs %d", st.Version, st.Binary)
+	}
+	checks = append(checks, schema)
+
+	before := now()
+	theirs, err := db.Now(ctx)
+	if err != nil {
+		return append(checks, Check{"clock", false, oneLine(err), "the database did not tell its time"})
+	}
+	skew := theirs.Sub(before.Add(now().Sub(before) / 2))
+	clock := Check{Name: "clock", OK: skew.Abs() <= cfg.MaxClockSkew, Detail: fmt.Sprintf("the database's differs by %s", skew.Round(time.Millisecond))}
+	if !clock.OK {
+		clock.Hint = fmt.Sprintf("keep both machines on NTP: above MAX_CLOCK_SKEW (%s) no process is ready", cfg.MaxClockSkew)
+	}
+	return append(checks, clock)
+}
+
+func examineRedis(ctx context.Context, cfg config.Config) []Check {
+	if cfg.Need("REDIS_URL") != nil {
+		return nil // a fault of the configuration, told there
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	where := cfg.Redis.Server.String()
+	unreachable := func(err error) []Check {
+		return []Check{{"redis", false, where + ": " + oneLine(err), "is Redis running, and does REDIS_URL say the right host and password?"}}
+	}
+	r, err := jobs.Connect(cfg.Redis.Server, 1)
+	if err != nil {
+		return unreachable(err)
+	}
+	defer r.Close()
+	if err := r.Ping(ctx); err != nil {
+		return unreachable(err)
+	}
+	s, err := r.Inspect(ctx)
+	if err != nil {
+		return unreachable(err)
+	}
+	return append([]Check{{Name: "redis", OK: true, Detail: where}}, judgeRedis(s)...)
+}
+
+// judgeRedis holds the settings of a Redis against what a queue needs.
+func judgeRedis(s jobs.Settings) []Check {
+	or := func(v string) string {
+		if v == "" {
+			return "not told"
+		}
+		return v
+	}
+	checks := []Check{
+		{Name: "redis version", OK: major(s.Version) >= oldestRedis, Detail: or(s.Version)},
+		{Name: "redis eviction", OK: s.EvictionPolicy == "noeviction", Detail: "maxmemory-policy " + or(s.EvictionPolicy)},
+		{Name: "redis append-only file", OK: s.AppendOnly, Detail: "appendonly " + map[bool]string{true: "yes", false: "no"}[s.AppendOnly]},
+	}
+	for i, hint := range []string{
+		fmt.Sprintf("run Redis %d or later", oldestRedis),
+		"set maxmemory-policy to noeviction: an evicted key is a lost task, and waits for the sweeper",
+		"set appendonly to yes: without it every restart of Redis empties the queues until the sweeper has filled them again",
+	} {
+		if !checks[i].OK {
+			checks[i].Hint = hint
+		}
+	}
+	return checks
+}
+
+func major(version string) int {
+	first, _, _ := strings.Cut(version, ".")
+	n, err := strconv.Atoi(first)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+func examineChains(ctx context.Context, cfg config.Config, now func() time.Time) []Check {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	var checks []Check
+	for _, c := range cfg.Chains {
+		name := "chain " + c.Name
+		o := evm.Options{Name: c.Name, ChainID: c.ChainID, Now: now, Logger: slog.New(slog.DiscardHandler)}
+		for _, u := range c.RPCURLs {
+			o.URLs = append(o.URLs, u.Reveal())
+		}
+		pool, err := evm.New(o)
+		if err != nil {
+			checks = append(checks, Check{name, false, oneLine(err), "correct rpc_urls in CHAINS_FILE"})
+			continue
+		}
+		answers := pool.ChainIDs(ctx)
+		pool.Close()
+		for _, host := range slices.Sorted(maps.Keys(answers)) {
+			checks = append(checks, judgeProvider(name, host, c.ChainID, answers[host]))
+		}
+	}
+	return checks
+}
+
+func judgeProvider(name, host string, chainID uint64, err error) Check {
+	switch {
+	case err == nil:
+		return Check{Name: name, OK: true, Detail: fmt.Sprintf("%s: chain id %d", host, chainID)}
+	case errors.Is(err, evm.ErrWrongChain):
+		return Check{name, false, host + ": " + oneLine(err), "chain_id or this URL in rpc_urls is wrong in CHAINS_FILE: nothing is read from this provider"}
+	}
+	return Check{name, false, host + ": " + oneLine(err), "does the node answer from here, and is the API key in its URL still good?"}
+}
+
+// oneLine keeps a table a table.
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }

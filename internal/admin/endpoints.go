@@ -1,0 +1,100 @@
+package admin
+
+import (
+	"context"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/internal/delivery"
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/models"
+)
+
+// Endpoint is a webhook endpoint without its secrets.
+type Endpoint struct {
+	ID             string                `json:"id"`
+	MerchantID     string                `json:"merchant_id"`
+	URL            string                `json:"url"`
+	Description    string                `json:"description"`
+	Events         []string              `json:"events"`
+	Status         models.EndpointStatus `json:"status"`
+	DisabledReason string                `json:"disabled_reason"`
+	Default        bool                  `json:"default"` // the deployment's WEBHOOK_URL
+	LastSuccessAt  *time.Time            `json:"last_success_at"`
+	CreatedAt      time.Time             `json:"created_at"`
+}
+
+// EndpointCreated is an endpoint and the secret that it was just given, which is shown this once.
+type EndpointCreated struct {
+	Endpoint Endpoint `json:"endpoint"`
+	Secret   string   `json:"secret"`
+}
+
+// EndpointRequest asks for an endpoint. No events are all events; a nil Secret is a new one.
+type EndpointRequest struct {
+	MerchantID, URL, Description string
+	Events                       []string
+	Secret                       *string
+}
+
+// Rotation is how an endpoint's secret is replaced.
+type Rotation = delivery.Rotation
+
+func endpointOf(e models.Endpoint) Endpoint {
+	return Endpoint{
+		ID: e.ID, MerchantID: e.MerchantID, URL: e.URL, Description: e.Description, Events: e.Events, Status: e.Status,
+		DisabledReason: e.DisabledReason, Default: e.IsDefault, LastSuccessAt: utc(e.LastSuccessAt), CreatedAt: e.CreatedAt.UTC(),
+	}
+}
+
+// CreateEndpoint makes an enabled endpoint for a merchant, by the rules that the API applies.
+func (d *Admin) CreateEndpoint(ctx context.Context, r EndpointRequest) (EndpointCreated, error) {
+	endpoints, err := d.endpoints()
+	if err != nil {
+		return EndpointCreated{}, err
+	}
+	if err := d.known(ctx, r.MerchantID); err != nil {
+		return EndpointCreated{}, err
+	}
+	set := delivery.Settings{URL: &r.URL, Description: &r.Description, Events: r.Events}
+	var made EndpointCreated
+	err = d.inTx(ctx, func(tx *store.Tx) error {
+		e, secret, err := endpoints.CreateEndpoint(ctx, tx, d.by(), r.MerchantID, set, r.Secret)
+		made = EndpointCreated{endpointOf(e), secret.Reveal()}
+		return err
+	})
+	if err != nil {
+		return EndpointCreated{}, err
+	}
+	return made, nil
+}
+
+// Endpoints lists a merchant's endpoints, newest first.
+func (d *Admin) Endpoints(ctx context.Context, merchantID string) ([]Endpoint, error) {
+	if err := d.known(ctx, merchantID); err != nil {
+		return nil, err
+	}
+	rows, err := d.store.EndpointsOf(ctx, merchantID)
+	return convert(rows, endpointOf), err
+}
+
+// RotateSecret gives an endpoint another secret, whoever owns it.
+func (d *Admin) RotateSecret(ctx context.Context, id string, r Rotation) (EndpointCreated, error) {
+	endpoints, err := d.endpoints()
+	if err != nil {
+		return EndpointCreated{}, err
+	}
+	e, err := d.store.EndpointByID(ctx, id)
+	if err != nil {
+		return EndpointCreated{}, missing(err, "endpoint", id)
+	}
+	var made EndpointCreated
+	err = d.inTx(ctx, func(tx *store.Tx) error {
+		e, secret, err := endpoints.RotateSecret(ctx, tx, d.by(), e.MerchantID, id, r)
+		made = EndpointCreated{endpointOf(e), secret.Reveal()}
+		return err
+	})
+	if err != nil {
+		return EndpointCreated{}, missing(err, "endpoint", id)
+	}
+	return made, nil
+}

@@ -1,0 +1,45 @@
+package admin
+
+import (
+	"context"
+
+	"github.com/ctrip-gateway/ctrip/internal/store"
+)
+
+// Schema is where the database stands, as seen by this binary.
+type Schema struct {
+	store.SchemaStatus
+	// Fits says whether this binary can run on the database.
+	Fits    bool   `json:"fits"`
+	Problem string `json:"problem,omitempty"`
+}
+
+// Migration is what [Admin.Migrate] did.
+type Migration struct {
+	Applied []string `json:"applied"` // files, in order
+	Schema  Schema   `json:"schema"`
+}
+
+// Migrate brings the schema up to this binary's version. Several may run at once: they wait for each other.
+func (d *Admin) Migrate(ctx context.Context) (Migration, error) {
+	applied, err := d.store.Migrate(ctx)
+	if err != nil {
+		return Migration{}, err
+	}
+	m := Migration{Applied: append([]string{}, applied...)}
+	m.Schema, err = d.Schema(ctx)
+	return m, err
+}
+
+// Schema reads the version of the schema without changing anything.
+func (d *Admin) Schema(ctx context.Context) (Schema, error) {
+	st, err := d.store.SchemaStatus(ctx)
+	if err != nil {
+		return Schema{}, err
+	}
+	s := Schema{SchemaStatus: st, Fits: true}
+	if err := d.store.CheckSchema(ctx); err != nil {
+		s.Fits, s.Problem = false, err.Error()
+	}
+	return s, nil
+}

@@ -1,0 +1,41 @@
+package admin
+
+import (
+	"context"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/models"
+)
+
+// SigningKey is a public key of the gateway's own Ed25519 signatures.
+type SigningKey struct {
+	ID         string     `json:"id"`
+	PublicKey  string     `json:"public_key"` // whpk_…
+	ActiveFrom time.Time  `json:"active_from"`
+	ExpiresAt  *time.Time `json:"expires_at"` // null while nothing replaces it
+}
+
+func signingKeyOf(k models.SigningKey) SigningKey {
+	return SigningKey{ID: k.ID, PublicKey: k.PublicKey, ActiveFrom: k.ActiveFrom.UTC(), ExpiresAt: utc(k.ExpiresAt)}
+}
+
+// SigningKeys lists the keys that are published, newest first.
+func (d *Admin) SigningKeys(ctx context.Context) ([]SigningKey, error) {
+	rows, err := d.store.SigningKeys(ctx, d.utc())
+	return convert(rows, signingKeyOf), err
+}
+
+// RotateSigningKey publishes another key, which signs after publishAhead; the older ones sign beside it for overlap.
+func (d *Admin) RotateSigningKey(ctx context.Context, publishAhead, overlap time.Duration) (SigningKey, error) {
+	endpoints, err := d.endpoints()
+	if err != nil {
+		return SigningKey{}, err
+	}
+	var made models.SigningKey
+	err = d.inTx(ctx, func(tx *store.Tx) (err error) {
+		made, err = endpoints.RotateSigningKey(ctx, tx, d.by(), publishAhead, overlap)
+		return err
+	})
+	return signingKeyOf(made), err
+}

@@ -1,0 +1,116 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ctrip-gateway/ctrip/client"
+	"github.com/ctrip-gateway/ctrip/models"
+)
+
+func (sh *shell) apiMerchant() *cobra.Command {
+	return sh.group("merchant", "Show the merchant that the key belongs to", &cobra.Command{
+		Use: "get", Short: "Show the merchant, its account key and its limits", Args: cobra.NoArgs,
+		RunE: sh.atAPI(func(ctx context.Context, x *exchange, _ []string) error {
+			m, err := x.GetMerchant(ctx, x.options...)
+			return x.say(err, func() error {
+				pairs := []string{"merchant", m.ID, "name", m.Name, "paused", fmt.Sprint(m.Paused), "accepts late", fmt.Sprint(m.AcceptLate)}
+				if k := m.AccountKey; k != nil {
+					pairs = append(pairs, "account key", k.Fingerprint, "branch", fmt.Sprint(k.Branch), "first address", k.FirstAddress, "next index", fmt.Sprint(k.NextIndex))
+				}
+				pairs = append(pairs, "requests", fmt.Sprint(m.Limits.RequestsPerSecond, "/s"), "open payments", fmt.Sprint(m.Limits.OpenPayments, " at most"),
+					"endpoints", fmt.Sprint(m.Limits.WebhookEndpoints, " at most"), "API keys", fmt.Sprint(m.Limits.APIKeys, " at most"))
+				return sh.facts("", pairs...)
+			})
+		}),
+	})
+}
+
+func (sh *shell) apiAsset() *cobra.Command {
+	return sh.group("asset", "Show what can be asked for", &cobra.Command{
+		Use: "list", Short: "List the assets of every chain that the key may use", Args: cobra.NoArgs,
+		RunE: sh.atAPI(func(ctx context.Context, x *exchange, _ []string) error {
+			list, err := x.ListAssets(ctx, x.options...)
+			return x.page(err, "CHAIN CHAIN_ID SYMBOL CONTRACT DECIMALS TEST", "There are no assets.", nil, func() (rows [][]string) {
+				for _, a := range list.Data {
+					rows = append(rows, []string{a.Chain, fmt.Sprint(a.ChainID), a.Symbol, orEmpty(a.Contract), fmt.Sprint(a.Decimals), fmt.Sprint(a.Test)})
+				}
+				return rows
+			})
+		}),
+	})
+}
+
+func (sh *shell) apiKey() *cobra.Command {
+	return sh.group("key", "Create, list and revoke API keys", sh.apiKeyCreate(), sh.apiKeyList(), sh.apiKeyRevoke())
+}
+
+func (sh *shell) apiKeyCreate() *cobra.Command {
+	var in client.APIKeyCreate
+	var scopes []string
+	var test bool
+	var expires duration
+	c := &cobra.Command{
+		Use: "create", Short: "Create an API key, which is shown once", Args: cobra.NoArgs,
+		Long:    "Create an API key, which is shown once. A key grants only scopes that it has itself, and a test key makes only test keys.\n\nScopes: " + strings.ReplaceAll(scopeNames(models.Scopes), ",", ", ") + ".",
+		Example: "  ctripctl api key create --name reports --scopes payments:read --expires-in 365d",
+		RunE: sh.atAPI(func(ctx context.Context, x *exchange, _ []string) error {
+			for _, s := range scopes {
+				in.Scopes = append(in.Scopes, client.Scope(strings.TrimSpace(s)))
+			}
+			in.Test = given(test)
+			if expires > 0 {
+				in.ExpiresAt = new(time.Now().Add(time.Duration(expires)).UTC().Truncate(time.Second))
+			}
+			k, err := x.CreateAPIKey(ctx, in, x.options...)
+			return x.say(err, func() error {
+				return sh.facts("The key is shown this once. Store it now.", "id", k.ID, "name", k.Name, "scopes", scopesOf(k), "expires", stamped(k.ExpiresAt), "key", orEmpty(k.Key))
+			})
+		}),
+	}
+	c.Flags().StringVar(&in.Name, "name", "", "what the key is for (required)")
+	c.Flags().StringSliceVar(&scopes, "scopes", nil, "what the key may do, comma-separated (required)")
+	c.Flags().BoolVar(&test, "test", false, "make a ck_test_ key, which sees and makes only payments on test chains")
+	c.Flags().Var(&expires, "expires-in", "how long the key works, such as 90d or 12h (default for good)")
+	suggest(c, "scopes", models.Scopes)
+	return once(require(c, "name", "scopes"))
+}
+
+func scopesOf(k client.APIKey) string {
+	names := make([]string, len(k.Scopes))
+	for i, s := range k.Scopes {
+		names[i] = string(s)
+	}
+	return strings.Join(names, ",")
+}
+
+func (sh *shell) apiKeyList() *cobra.Command {
+	var p paging
+	c := &cobra.Command{
+		Use: "list", Short: "List API keys, newest first, revoked ones included", Args: cobra.NoArgs,
+		RunE: sh.atAPI(func(ctx context.Context, x *exchange, _ []string) error {
+			list, err := x.ListAPIKeys(ctx, client.ListAPIKeysParams{Limit: &p.limit, Cursor: given(p.cursor)}, x.options...)
+			return x.page(err, "ID NAME PREFIX SCOPES EXPIRES REVOKED LAST_USED", "There are no API keys.", list.NextCursor, func() (rows [][]string) {
+				for _, k := range list.Data {
+					rows = append(rows, []string{k.ID, k.Name, k.Prefix, scopesOf(k), stamped(k.ExpiresAt), stamped(k.RevokedAt), stamped(k.LastUsedAt)})
+				}
+				return rows
+			})
+		}),
+	}
+	p.add(c)
+	return c
+}
+
+func (sh *shell) apiKeyRevoke() *cobra.Command {
+	return &cobra.Command{
+		Use: "revoke KEY", Short: "End an API key by its id", Args: cobra.ExactArgs(1),
+		RunE: sh.atAPI(func(ctx context.Context, x *exchange, args []string) error {
+			return x.say(x.RevokeAPIKey(ctx, args[0], x.options...), func() error { return sh.facts("", "revoked", args[0]) })
+		}),
+	}
+}

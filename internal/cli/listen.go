@@ -1,0 +1,156 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ctrip-gateway/ctrip/client"
+	"github.com/ctrip-gateway/ctrip/config"
+	"github.com/ctrip-gateway/ctrip/internal/admin"
+	"github.com/ctrip-gateway/ctrip/models"
+	"github.com/ctrip-gateway/ctrip/webhook"
+)
+
+func (sh *shell) listen() *cobra.Command {
+	var to, secretFile, secretVar, since string
+	var patterns []string
+	var remote bool
+	var attempts int
+	c := &cobra.Command{
+		Use: "listen", Short: "Forward a merchant's events to a receiver on this machine, signed", Args: cobra.NoArgs,
+		Long: `Forward a merchant's events to a receiver on this machine, as the gateway would send them: the same bytes and webhook-id,
+both signatures, a fresh timestamp. It reads them from the API, so that no address of yours needs to be reachable, and no
+endpoint is made. The secret is made at each start and printed, unless you give one; it is not that of any endpoint.
+
+It starts with what happens from now on. What the receiver does not answer with 2xx is tried again, under the same id, and
+left behind after the last attempt; events come one after another, in the order of commit. It waits for an API that is away
+and ends with Ctrl-C.
+
+A receiver on another machine needs --allow-remote: events tell of payments, and plain http shows them to everybody between.
+
+` + apiSettings,
+		Example: `  ctripctl listen --forward-to http://127.0.0.1:4242/hooks
+  ctripctl listen --forward-to 127.0.0.1:4242/hooks --events payment.confirmed,payment.reorged --since 1h
+  ctripctl listen --forward-to http://127.0.0.1:4242/hooks --secret-env WEBHOOK_SECRET`,
+	}
+	c.RunE = sh.do(func(ctx context.Context, _ []string) error {
+		o := admin.ListenOptions{URL: to, AllowRemote: remote, Patterns: patterns, Attempts: attempts, Now: time.Now, Tell: sh.sayForwarded, Away: sh.sayAway}
+		if !strings.Contains(to, "://") {
+			o.URL = "http://" + to
+		}
+		var err error
+		if o.After, o.Since, err = beginning(since, time.Now()); err != nil {
+			return err
+		}
+		made := false
+		switch {
+		case secretFile != "":
+			o.Secret, err = sh.readSecret(secretFile)
+		case secretVar != "":
+			o.Secret, err = namedSecret(secretVar)
+		default:
+			made = true
+			o.Secret, err = webhook.NewSecret(nil)
+		}
+		if err != nil {
+			return err
+		}
+		if o.API, err = sh.caller(); err != nil {
+			return err
+		}
+		o.Began = func() error { return sh.sayListening(o, made) }
+		l, err := admin.NewListener(o)
+		if err != nil {
+			return usageError{err}
+		}
+		return l.Run(ctx)
+	})
+	c.Flags().StringVar(&to, "forward-to", "", "URL of the receiver (required)")
+	c.Flags().StringSliceVar(&patterns, "events", []string{webhook.PatternAll}, "event types, payment.* or *, comma-separated")
+	c.Flags().StringVar(&since, "since", "", "begin with what happened since: 1h, an RFC 3339 time, an event id, or 0 for the oldest (default now)")
+	c.Flags().StringVar(&secretFile, "secret-file", "", "file with the secret to sign with, - for standard input (default a new one)")
+	c.Flags().StringVar(&secretVar, "secret-env", "", "name of an environment variable with the secret to sign with")
+	c.Flags().IntVar(&attempts, "attempts", 4, "how often an event is tried, 1s, 2s, 4s and so on apart")
+	c.Flags().BoolVar(&remote, "allow-remote", false, "let the receiver be on another machine")
+	c.MarkFlagsMutuallyExclusive("secret-file", "secret-env")
+	suggest(c, "events", eventPatterns())
+	sh.reaches(c)
+	return require(c, "forward-to")
+}
+
+// beginning reads --since: behind an event, or at a time.
+func beginning(s string, now time.Time) (after string, at time.Time, err error) {
+	if s == "" || s == "0" || models.IsID(models.PrefixEvent, s) {
+		return s, at, nil
+	}
+	if at, err = time.Parse(time.RFC3339, s); err == nil {
+		return "", at, nil
+	}
+	ago, err := config.ParseDuration(s)
+	if err != nil || ago <= 0 {
+		return "", at, misused("--since must be a duration such as 1h, a time such as 2026-11-23T10:00:00Z, an event id, or 0")
+	}
+	return "", now.Add(-ago), nil
+}
+
+// sayLine prints one line of JSON; what listen says has no end.
+func (sh *shell) sayLine(v any) error {
+	enc := json.NewEncoder(sh.out)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+func (sh *shell) sayListening(o admin.ListenOptions, made bool) error {
+	secret := "the one that you gave"
+	if made {
+		secret = o.Secret.Reveal()
+	}
+	if sh.json {
+		line := struct {
+			To     string   `json:"forward_to"`
+			Events []string `json:"events"`
+			Secret *string  `json:"secret"`
+		}{To: o.URL, Events: o.Patterns}
+		if made {
+			line.Secret = &secret
+		}
+		return sh.sayLine(line)
+	}
+	_, err := fmt.Fprintf(sh.out, "Forwarding %s to %s. Ctrl-C ends it.\nSigned with the secret %s\n\n", strings.Join(o.Patterns, ","), o.URL, secret)
+	return err
+}
+
+// sayForwarded prints a try: when, what, and what the receiver made of it.
+func (sh *shell) sayForwarded(f admin.Forwarded) {
+	if sh.json {
+		_ = sh.sayLine(f)
+		return
+	}
+	verdict := fmt.Sprintf("%d in %d ms", f.Status, f.Millis)
+	if f.Status == 0 {
+		verdict = f.Error
+	}
+	switch {
+	case f.Again > 0:
+		verdict += fmt.Sprintf(", attempt %d, again in %s", f.Attempt, f.Again)
+	case !f.OK:
+		verdict += fmt.Sprintf(", attempt %d, given up", f.Attempt)
+	case f.Attempt > 1:
+		verdict += fmt.Sprintf(", attempt %d", f.Attempt)
+	}
+	fmt.Fprintf(sh.out, "%s  %-24s %s  %s\n", time.Now().Format(time.TimeOnly), f.Type, f.EventID, verdict)
+}
+
+func (sh *shell) sayAway(err error) {
+	var p *client.Problem
+	if errors.As(err, &p) {
+		err = p
+	}
+	fmt.Fprintf(sh.err, "the API is away, and is asked again: %v\n", err)
+}

@@ -1,0 +1,135 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ctrip-gateway/ctrip/internal/admin"
+)
+
+func (sh *shell) merchant() *cobra.Command {
+	return sh.group("merchant", "Create and change merchants", sh.merchantCreate(), sh.merchantList(), sh.merchantSetXPub(),
+		sh.merchantPause("pause", "Let a merchant make no more payments; those that it has go on", (*admin.Admin).PauseMerchant),
+		sh.merchantPause("resume", "Let a paused merchant make payments again", (*admin.Admin).ResumeMerchant))
+}
+
+// xpubFlags are the two ways to give an xpub.
+type xpubFlags struct{ text, file string }
+
+func (f *xpubFlags) add(c *cobra.Command) {
+	c.Flags().StringVar(&f.text, "xpub", "", "extended public key of the merchant's account, m/44'/60'/account'")
+	c.Flags().StringVar(&f.file, "xpub-file", "", "file to read the xpub from, - for standard input")
+	c.MarkFlagsMutuallyExclusive("xpub", "xpub-file")
+}
+
+func (f *xpubFlags) value(sh *shell) (string, error) {
+	if f.file == "" {
+		return f.text, nil
+	}
+	return sh.readLine(f.file)
+}
+
+func (sh *shell) merchantCreate() *cobra.Command {
+	var name string
+	var xpub xpubFlags
+	c := &cobra.Command{
+		Use: "create", Short: "Create a merchant", Args: cobra.NoArgs,
+		Long: `Create a merchant. Without an xpub it can make no payments until ` + "`ctripctl merchant set-xpub`" + `.
+
+Only public account keys are accepted. The first address that the key derives is printed: compare it with the first address
+that the owner's wallet shows for the account.`,
+		Example: `  ctripctl merchant create --name "Tea & Sons" --xpub xpub6C…`,
+		RunE: sh.atDesk(func(ctx context.Context, d *admin.Admin, _ []string) error {
+			key, err := xpub.value(sh)
+			if err != nil {
+				return err
+			}
+			m, err := d.CreateMerchant(ctx, name, key)
+			if err != nil {
+				return err
+			}
+			return sh.sayMerchant(m)
+		}),
+	}
+	c.Flags().StringVar(&name, "name", "", "what the merchant is called (required)")
+	xpub.add(c)
+	return require(c, "name")
+}
+
+func (sh *shell) sayMerchant(m admin.MerchantCreated) error {
+	return sh.answer(m, func() error {
+		note := ""
+		if m.FirstAddress != "" {
+			note = "Compare the first address with the one that the owner's wallet shows before any payment is made."
+		}
+		return sh.facts(note, "merchant", m.Merchant.ID, "name", m.Merchant.Name, "xpub fingerprint", orEmpty(m.Merchant.XPubFingerprint),
+			"first address", m.FirstAddress)
+	})
+}
+
+func (sh *shell) merchantList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List all merchants, newest first", Args: cobra.NoArgs,
+		RunE: sh.atDesk(func(ctx context.Context, d *admin.Admin, _ []string) error {
+			all, err := d.Merchants(ctx)
+			if err != nil {
+				return err
+			}
+			return sh.answer(list[admin.Merchant]{all}, func() error {
+				var rows [][]string
+				for _, m := range all {
+					rows = append(rows, []string{m.ID, m.Name, orEmpty(m.XPubFingerprint), when(m.PausedAt), when(&m.CreatedAt)})
+				}
+				return sh.table("ID NAME XPUB PAUSED CREATED", "There are no merchants.", rows)
+			})
+		}),
+	}
+}
+
+func (sh *shell) merchantSetXPub() *cobra.Command {
+	var xpub xpubFlags
+	c := &cobra.Command{
+		Use: "set-xpub MERCHANT", Short: "Give a merchant another account key", Args: cobra.ExactArgs(1),
+		Long: `Give a merchant another account key. New payments draw their addresses from it; those of the old one stay watched. A key
+that the merchant had before goes on where it stopped.`,
+		RunE: sh.atDesk(func(ctx context.Context, d *admin.Admin, args []string) error {
+			key, err := xpub.value(sh)
+			if err != nil {
+				return err
+			}
+			m, err := d.SetXPub(ctx, args[0], key)
+			if err != nil {
+				return err
+			}
+			return sh.sayMerchant(m)
+		}),
+	}
+	xpub.add(c)
+	c.MarkFlagsOneRequired("xpub", "xpub-file")
+	return c
+}
+
+func (sh *shell) merchantPause(verb, short string, deed func(*admin.Admin, context.Context, string) (admin.Merchant, error)) *cobra.Command {
+	return &cobra.Command{
+		Use: verb + " MERCHANT", Short: short, Args: cobra.ExactArgs(1),
+		RunE: sh.atDesk(func(ctx context.Context, d *admin.Admin, args []string) error {
+			m, err := deed(d, ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return sh.answer(struct {
+				Merchant admin.Merchant `json:"merchant"`
+			}{m}, func() error {
+				return sh.facts("", "merchant", m.ID, "name", m.Name, "paused", orNo(when(m.PausedAt)))
+			})
+		}),
+	}
+}
+
+func orNo(s string) string {
+	if s == "" {
+		return "no"
+	}
+	return s
+}
