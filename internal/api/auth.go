@@ -1,13 +1,11 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net/http"
 	"slices"
@@ -20,12 +18,13 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/ctrip-gateway/ctrip/internal/access"
+	"github.com/ctrip-gateway/ctrip/internal/api/openapi"
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// exchange is what the middleware has learned of a request. The generated handlers are given nothing but a context, so it
-// travels there, from [handlers.admit] to [callerOf], and nowhere else.
-type exchange struct {
+// requestContext is what the middleware has learned of a request. The generated handlers are given nothing but a context, so it
+// travels there, from [handlers.authenticate] to [callerOf], and nowhere else.
+type requestContext struct {
 	merchant         models.Merchant
 	key              models.APIKey
 	ip, method, path string
@@ -33,18 +32,20 @@ type exchange struct {
 	csv              bool   // the answer is wanted as CSV where there is one
 }
 
-type exchangeKey struct{}
+type requestContextKey struct{}
 
-// callerOf returns the exchange of an authenticated request.
-func callerOf(ctx context.Context) exchange { return ctx.Value(exchangeKey{}).(exchange) }
+// callerOf returns the requestContext of an authenticated request.
+func callerOf(ctx context.Context) requestContext {
+	return ctx.Value(requestContextKey{}).(requestContext)
+}
 
 // by is who asks, for the audit log.
-func (x exchange) by() models.Actor { return models.Actor{Name: "key:" + x.key.ID, IP: x.ip} }
+func (x requestContext) by() models.Actor { return models.Actor{Name: "key:" + x.key.ID, IP: x.ip} }
 
-// admit stands before every operation: a live key, its scopes, and its rate.
-func (h *handlers) admit(scopes []string) []echo.MiddlewareFunc {
+// authenticate stands before every operation: a live key, its scopes, and its rate.
+func (h *handlers) authenticate(scopes []string) []echo.MiddlewareFunc {
 	if forOperator(scopes) {
-		return []echo.MiddlewareFunc{h.admitOperator(scopes)}
+		return []echo.MiddlewareFunc{h.authenticateOperator(scopes)}
 	}
 	return []echo.MiddlewareFunc{func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -73,8 +74,8 @@ func (h *handlers) admit(scopes []string) []echo.MiddlewareFunc {
 					return NewProblem(CodeInsufficientScope, "This request needs the scope "+s+".")
 				}
 			}
-			x := exchange{merchant: merchant, key: key, ip: c.RealIP(), method: r.Method, path: r.URL.Path, csv: wantsCSV(r.Header.Get("Accept"))}
-			c.SetRequest(r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
+			x := requestContext{merchant: merchant, key: key, ip: c.RealIP(), method: r.Method, path: r.URL.Path, csv: wantsCSV(r.Header.Get("Accept"))}
+			c.SetRequest(r.WithContext(context.WithValue(r.Context(), requestContextKey{}, x)))
 			return next(c)
 		}
 	}}
@@ -94,16 +95,15 @@ func hashBody(next echo.HandlerFunc) echo.HandlerFunc {
 		if !slices.Contains([]string{"POST", "PATCH", "PUT"}, r.Method) {
 			return next(c)
 		}
-		body, err := io.ReadAll(r.Body)
+		body, err := openapi.ReadBody(r)
 		if err != nil {
-			return unreadable(err)
+			return err
 		}
-		if x, ok := r.Context().Value(exchangeKey{}).(exchange); ok {
+		if x, ok := r.Context().Value(requestContextKey{}).(requestContext); ok {
 			sum := sha256.Sum256(fmt.Appendf(body[:len(body):len(body)], "\x00%v %v", x.key.Test, x.key.Scopes))
 			x.bodyHash = hex.EncodeToString(sum[:])
-			r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+			r = r.WithContext(context.WithValue(r.Context(), requestContextKey{}, x))
 		}
-		r.Body = io.NopCloser(bytes.NewReader(body))
 		c.SetRequest(r)
 		return next(c)
 	}

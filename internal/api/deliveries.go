@@ -62,30 +62,30 @@ func (h *handlers) Redeliver(ctx context.Context, r RedeliverRequestObject) (Red
 	if _, err := h.ownDelivery(ctx, x, r.ID); err != nil {
 		return nil, err
 	}
-	return h.once(ctx, r.Params.IdempotencyKey, func(tx *store.Tx) (kept, error) {
+	return h.once(ctx, r.Params.IdempotencyKey, func(tx *store.Tx) (savedAnswer, error) {
 		d, err := h.deliveries.Redeliver(ctx, tx, x.by(), x.merchant.ID, r.ID)
 		if err != nil {
-			return kept{}, err
+			return savedAnswer{}, err
 		}
 		return answer(http.StatusAccepted, deliveryView(d))
 	})
 }
 
 // detail answers with a delivery and its attempts.
-func (h *handlers) detail(ctx context.Context, x exchange, d models.Delivery) (kept, error) {
+func (h *handlers) detail(ctx context.Context, x requestContext, d models.Delivery) (savedAnswer, error) {
 	attempts, err := h.store.Attempts(ctx, x.merchant.ID, d.ID)
 	if err != nil {
-		return kept{}, err
+		return savedAnswer{}, err
 	}
 	v, err := detailView(d, attempts)
 	if err != nil {
-		return kept{}, err
+		return savedAnswer{}, err
 	}
 	return answer(http.StatusOK, v)
 }
 
 // ownDelivery reads a delivery of the caller.
-func (h *handlers) ownDelivery(ctx context.Context, x exchange, id string) (models.Delivery, error) {
+func (h *handlers) ownDelivery(ctx context.Context, x requestContext, id string) (models.Delivery, error) {
 	if !models.IsID(models.PrefixDelivery, id) {
 		return models.Delivery{}, NotFound("delivery")
 	}

@@ -50,10 +50,10 @@ func (h *handlers) CreateWebhookEndpoint(ctx context.Context, r CreateWebhookEnd
 	if b.ClientCert != nil {
 		set.ClientCert = &delivery.ClientCert{CertPEM: b.ClientCert.CertPEM, KeyPEM: b.ClientCert.KeyPEM}
 	}
-	return h.once(ctx, r.Params.IdempotencyKey, func(tx *store.Tx) (kept, error) {
+	return h.once(ctx, r.Params.IdempotencyKey, func(tx *store.Tx) (savedAnswer, error) {
 		e, secret, err := h.deliveries.CreateEndpoint(ctx, tx, x.by(), x.merchant.ID, set, b.Secret)
 		if err != nil {
-			return kept{}, err
+			return savedAnswer{}, err
 		}
 		return h.endpointAnswer(ctx, tx, http.StatusCreated, e, &secret)
 	})
@@ -130,7 +130,7 @@ func (h *handlers) DeleteWebhookEndpoint(ctx context.Context, r DeleteWebhookEnd
 
 // EnableWebhookEndpoint resumes an endpoint and what was held for it.
 func (h *handlers) EnableWebhookEndpoint(ctx context.Context, r EnableWebhookEndpointRequestObject) (EnableWebhookEndpointResponseObject, error) {
-	return h.change(ctx, r.ID, r.Params.IdempotencyKey, func(tx *store.Tx, x exchange) (models.Endpoint, *webhook.Secret, error) {
+	return h.change(ctx, r.ID, r.Params.IdempotencyKey, func(tx *store.Tx, x requestContext) (models.Endpoint, *webhook.Secret, error) {
 		e, err := h.deliveries.EnableEndpoint(ctx, tx, x.by(), x.merchant.ID, r.ID)
 		return e, nil, err
 	})
@@ -142,7 +142,7 @@ func (h *handlers) DisableWebhookEndpoint(ctx context.Context, r DisableWebhookE
 	if r.Body != nil && r.Body.Reason != nil {
 		reason = *r.Body.Reason
 	}
-	return h.change(ctx, r.ID, r.Params.IdempotencyKey, func(tx *store.Tx, x exchange) (models.Endpoint, *webhook.Secret, error) {
+	return h.change(ctx, r.ID, r.Params.IdempotencyKey, func(tx *store.Tx, x requestContext) (models.Endpoint, *webhook.Secret, error) {
 		e, err := h.deliveries.DisableEndpoint(ctx, tx, x.by(), x.merchant.ID, r.ID, reason)
 		return e, nil, err
 	})
@@ -158,21 +158,21 @@ func (h *handlers) RotateWebhookSecret(ctx context.Context, r RotateWebhookSecre
 			plan.Overlap = &overlap
 		}
 	}
-	return h.change(ctx, r.ID, r.Params.IdempotencyKey, func(tx *store.Tx, x exchange) (models.Endpoint, *webhook.Secret, error) {
+	return h.change(ctx, r.ID, r.Params.IdempotencyKey, func(tx *store.Tx, x requestContext) (models.Endpoint, *webhook.Secret, error) {
 		e, secret, err := h.deliveries.RotateSecret(ctx, tx, x.by(), x.merchant.ID, r.ID, plan)
 		return e, &secret, err
 	})
 }
 
 // change is an action on one endpoint that answers with the endpoint.
-func (h *handlers) change(ctx context.Context, id string, key *string, deed func(*store.Tx, exchange) (models.Endpoint, *webhook.Secret, error)) (kept, error) {
+func (h *handlers) change(ctx context.Context, id string, key *string, deed func(*store.Tx, requestContext) (models.Endpoint, *webhook.Secret, error)) (savedAnswer, error) {
 	if _, err := h.ownEndpoint(ctx, id); err != nil {
-		return kept{}, err
+		return savedAnswer{}, err
 	}
-	return h.once(ctx, key, func(tx *store.Tx) (kept, error) {
+	return h.once(ctx, key, func(tx *store.Tx) (savedAnswer, error) {
 		e, secret, err := deed(tx, callerOf(ctx))
 		if err != nil {
-			return kept{}, err
+			return savedAnswer{}, err
 		}
 		return h.endpointAnswer(ctx, tx, http.StatusOK, e, secret)
 	})
@@ -197,13 +197,13 @@ func (h *handlers) TestWebhookEndpoint(ctx context.Context, r TestWebhookEndpoin
 		test = delivery.Test{EventType: webhook.EventType(deref(b.EventType)), SignWith: deref(b.SignWith)}
 	}
 	var d models.Delivery
-	a, err := h.once(ctx, r.Params.IdempotencyKey, func(tx *store.Tx) (kept, error) {
+	a, err := h.once(ctx, r.Params.IdempotencyKey, func(tx *store.Tx) (savedAnswer, error) {
 		if d, err = h.deliveries.TestEndpoint(ctx, tx, x.by(), x.merchant.ID, e.ID, test); err != nil {
-			return kept{}, err
+			return savedAnswer{}, err
 		}
 		v, err := detailView(d, nil)
 		if err != nil {
-			return kept{}, err
+			return savedAnswer{}, err
 		}
 		return answer(http.StatusOK, v)
 	})
@@ -244,7 +244,7 @@ func (h *handlers) ownEndpoint(ctx context.Context, id string) (models.Endpoint,
 }
 
 // stillAt refuses a conditional request whose version is not the newest any more.
-func (h *handlers) stillAt(ctx context.Context, tx *store.Tx, x exchange, id string, ifMatch *string) error {
+func (h *handlers) stillAt(ctx context.Context, tx *store.Tx, x requestContext, id string, ifMatch *string) error {
 	if ifMatch == nil || strings.TrimSpace(*ifMatch) == "*" {
 		return nil
 	}
@@ -259,10 +259,10 @@ func (h *handlers) stillAt(ctx context.Context, tx *store.Tx, x exchange, id str
 	return nil
 }
 
-func (h *handlers) endpointAnswer(ctx context.Context, tx *store.Tx, status int, e models.Endpoint, secret *webhook.Secret) (kept, error) {
+func (h *handlers) endpointAnswer(ctx context.Context, tx *store.Tx, status int, e models.Endpoint, secret *webhook.Secret) (savedAnswer, error) {
 	v, err := h.endpointView(ctx, tx, e)
 	if err != nil {
-		return kept{}, err
+		return savedAnswer{}, err
 	}
 	if secret != nil {
 		shown := secret.Reveal()

@@ -168,9 +168,9 @@ func TestEveryRouteKeepsItsDoor(t *testing.T) {
 		lacking[string(scope)] = c.key(t, otherID, false, rest...)
 	}
 	walked := 0
-	for route, op := range c.spec.operations {
+	for route, op := range routesOf(c.Server) {
 		method, path, _ := strings.Cut(route, " ")
-		if forOperator(op.scopes) {
+		if forOperator(op.Scopes) {
 			if w := c.ask(theirs, method, strings.Replace(path, ":id", endpoint.ID, 1), ""); w.Code != http.StatusUnauthorized {
 				t.Errorf("%s with a merchant's key: %d", route, w.Code)
 			}
@@ -185,7 +185,7 @@ func TestEveryRouteKeepsItsDoor(t *testing.T) {
 		if w := c.ask("", method, target, body); w.Code != http.StatusUnauthorized || w.Header().Get("WWW-Authenticate") == "" {
 			t.Errorf("%s without a key: %d", route, w.Code)
 		}
-		for _, scope := range op.scopes {
+		for _, scope := range op.Scopes {
 			if w := c.ask(lacking[scope], method, target, body); w.Code != http.StatusForbidden {
 				t.Errorf("%s without %s: %d", route, scope, w.Code)
 			}
@@ -209,7 +209,7 @@ func TestEveryRouteKeepsItsDoor(t *testing.T) {
 		// Lists show nothing of him, also where they are asked for what is his, as JSON or as CSV.
 		queries := []string{""}
 		for name, id := range map[string]string{"endpoint_id": endpoint.ID, "event_id": delivery.EventID, "payment_id": payment.ID, "after": delivery.EventID, "order_id": "theirs"} {
-			if op.query[name] != nil {
+			if op.Query[name] != nil {
 				queries = append(queries, "?"+name+"="+id)
 			}
 		}

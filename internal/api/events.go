@@ -25,7 +25,7 @@ func (h *handlers) GetEvent(ctx context.Context, r GetEventRequestObject) (GetEv
 	if err != nil {
 		return nil, h.orNotFound(err, "event")
 	}
-	return kept{status: http.StatusOK, body: e.Body}, nil
+	return savedAnswer{status: http.StatusOK, body: e.Body}, nil
 }
 
 // ListEvents shows events newest first, or with after oldest first in the order in which they were committed.
@@ -54,7 +54,7 @@ func (h *handlers) ListEvents(ctx context.Context, r ListEventsRequestObject) (L
 }
 
 // shownTo is nil unless the caller has a test key and the payment is on a live chain, which such a key does not see.
-func (h *handlers) shownTo(ctx context.Context, x exchange, paymentID *string) error {
+func (h *handlers) shownTo(ctx context.Context, x requestContext, paymentID *string) error {
 	if !x.key.Test || paymentID == nil {
 		return nil
 	}
@@ -65,7 +65,7 @@ func (h *handlers) shownTo(ctx context.Context, x exchange, paymentID *string) e
 	return err
 }
 
-func (h *handlers) eventsAfter(ctx context.Context, x exchange, f store.EventFilter, after string, limit int) (ListEventsResponseObject, error) {
+func (h *handlers) eventsAfter(ctx context.Context, x requestContext, f store.EventFilter, after string, limit int) (ListEventsResponseObject, error) {
 	var mark store.Mark
 	switch {
 	case after == "" || after == "0":
@@ -110,7 +110,7 @@ func orZero(xact string) string {
 }
 
 // eventList joins stored bodies into a list without touching their bytes.
-func eventList(rows []models.Event, next *string) (kept, error) {
+func eventList(rows []models.Event, next *string) (savedAnswer, error) {
 	var b bytes.Buffer
 	b.WriteString(`{"data":[`)
 	for i, e := range rows {
@@ -121,10 +121,10 @@ func eventList(rows []models.Event, next *string) (kept, error) {
 	}
 	cursor, err := json.Marshal(next)
 	if err != nil {
-		return kept{}, err
+		return savedAnswer{}, err
 	}
 	b.WriteString(`],"next_cursor":`)
 	b.Write(cursor)
 	b.WriteByte('}')
-	return kept{status: http.StatusOK, body: b.Bytes()}, nil
+	return savedAnswer{status: http.StatusOK, body: b.Bytes()}, nil
 }

@@ -39,7 +39,7 @@ func wantsCSV(accept string) bool {
 		switch kind {
 		case "text/csv":
 			csv, heaviest = true, q
-		case jsonType, "application/*", "*/*":
+		case "application/json", "application/*", "*/*":
 			csv, heaviest = false, q
 		}
 	}

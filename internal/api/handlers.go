@@ -37,14 +37,14 @@ type handlers struct {
 var _ StrictServerInterface = (*handlers)(nil)
 
 // answer is a JSON answer, encoded as events are: without HTML escaping.
-func answer(status int, v any) (kept, error) {
+func answer(status int, v any) (savedAnswer, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
-		return kept{}, err
+		return savedAnswer{}, err
 	}
-	return kept{status: status, body: bytes.TrimSuffix(b.Bytes(), []byte("\n"))}, nil
+	return savedAnswer{status: status, body: bytes.TrimSuffix(b.Bytes(), []byte("\n"))}, nil
 }
 
 // orNotFound names the thing that is not there.

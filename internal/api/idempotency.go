@@ -26,10 +26,10 @@ type sealedAnswer struct {
 
 // sealer makes the record of an idempotency key out of an answer, to be written in the transaction of the effect; nil
 // where the request has no key.
-type sealer func(kept) (*models.IdempotencyRecord, error)
+type sealer func(savedAnswer) (*models.IdempotencyRecord, error)
 
 // keep writes the record in the transaction of the effect.
-func (seal sealer) keep(ctx context.Context, tx *store.Tx, a kept) error {
+func (seal sealer) keep(ctx context.Context, tx *store.Tx, a savedAnswer) error {
 	r, err := seal(a)
 	if err != nil || r == nil {
 		return err
@@ -41,9 +41,9 @@ func (seal sealer) keep(ctx context.Context, tx *store.Tx, a kept) error {
 }
 
 // once runs an effect in one transaction, together with the record of its idempotency key, if it has one.
-func (h *handlers) once(ctx context.Context, key *string, effect func(tx *store.Tx) (kept, error)) (kept, error) {
-	return h.idempotent(ctx, key, func(seal sealer) (kept, error) {
-		var a kept
+func (h *handlers) once(ctx context.Context, key *string, effect func(tx *store.Tx) (savedAnswer, error)) (savedAnswer, error) {
+	return h.idempotent(ctx, key, func(seal sealer) (savedAnswer, error) {
+		var a savedAnswer
 		err := h.store.InTx(ctx, func(tx *store.Tx) (err error) {
 			if a, err = effect(tx); err != nil {
 				return err
@@ -56,15 +56,15 @@ func (h *handlers) once(ctx context.Context, key *string, effect func(tx *store.
 
 // idempotent answers from the record of the key when there is one, and otherwise runs an effect that writes the record in
 // its transaction. Of several requests at once one wins; whoever loses, by whatever constraint, gets the winner's answer.
-func (h *handlers) idempotent(ctx context.Context, key *string, run func(sealer) (kept, error)) (kept, error) {
+func (h *handlers) idempotent(ctx context.Context, key *string, run func(sealer) (savedAnswer, error)) (savedAnswer, error) {
 	if key == nil {
-		return run(func(kept) (*models.IdempotencyRecord, error) { return nil, nil })
+		return run(func(savedAnswer) (*models.IdempotencyRecord, error) { return nil, nil })
 	}
 	if a, err := h.replay(ctx, *key); err != nil || a != nil {
 		return orEmpty(a), err
 	}
 	x := callerOf(ctx)
-	a, err := run(func(a kept) (*models.IdempotencyRecord, error) {
+	a, err := run(func(a savedAnswer) (*models.IdempotencyRecord, error) {
 		plain, err := json.Marshal(sealedAnswer{a.status, a.header, a.body})
 		if err != nil {
 			return nil, err
@@ -83,15 +83,15 @@ func (h *handlers) idempotent(ctx context.Context, key *string, run func(sealer)
 		return a, nil
 	}
 	if winner, replayErr := h.replay(ctx, *key); replayErr != nil {
-		return kept{}, replayErr
+		return savedAnswer{}, replayErr
 	} else if winner != nil {
 		return *winner, nil
 	}
-	return kept{}, err
+	return savedAnswer{}, err
 }
 
-// replay returns the answer kept for a key, or nil.
-func (h *handlers) replay(ctx context.Context, key string) (*kept, error) {
+// replay returns the answer that is saved for a key, or nil.
+func (h *handlers) replay(ctx context.Context, key string) (*savedAnswer, error) {
 	x := callerOf(ctx)
 	r, err := h.store.IdempotencyRecord(ctx, x.merchant.ID, x.method, x.path, key, h.now())
 	if errors.Is(err, models.ErrNotFound) {
@@ -115,12 +115,12 @@ func (h *handlers) replay(ctx context.Context, key string) (*kept, error) {
 		header = make(http.Header)
 	}
 	header.Set("Idempotency-Replayed", "true")
-	return &kept{status: a.Status, header: header, body: a.Body}, nil
+	return &savedAnswer{status: a.Status, header: header, body: a.Body}, nil
 }
 
-func orEmpty(a *kept) kept {
+func orEmpty(a *savedAnswer) savedAnswer {
 	if a == nil {
-		return kept{}
+		return savedAnswer{}
 	}
 	return *a
 }

@@ -32,13 +32,13 @@ func (h *handlers) ListAPIKeys(ctx context.Context, r ListAPIKeysRequestObject) 
 // CreateAPIKey makes a key with scopes that the asking key has; the key itself is in this answer only.
 func (h *handlers) CreateAPIKey(ctx context.Context, r CreateAPIKeyRequestObject) (CreateAPIKeyResponseObject, error) {
 	x := callerOf(ctx)
-	return h.once(ctx, r.Params.IdempotencyKey, func(tx *store.Tx) (kept, error) {
+	return h.once(ctx, r.Params.IdempotencyKey, func(tx *store.Tx) (savedAnswer, error) {
 		k, secret, err := h.access.AddKey(ctx, tx, access.KeyRequest{
 			MerchantID: x.merchant.ID, Name: r.Body.Name, Test: deref(r.Body.Test), Scopes: r.Body.Scopes, ExpiresAt: r.Body.ExpiresAt,
 			Granter: &x.key, Actor: x.by().Name, IP: x.ip,
 		})
 		if err != nil {
-			return kept{}, err
+			return savedAnswer{}, err
 		}
 		v := keyView(k)
 		v.Key = &secret

@@ -14,6 +14,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
 
+	"github.com/ctrip-gateway/ctrip/internal/api/openapi"
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
@@ -52,13 +53,13 @@ func (s *Server) accessLog(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		r, w := c.Request(), c.Response()
 		attrs := []slog.Attr{
-			slog.Any("request_id", c.Get(requestIDKey)), slog.String("method", clip(r.Method)), slog.String("route", c.Path()),
+			slog.Any("request_id", c.Get(requestIDKey)), slog.String("method", models.Clip(r.Method)), slog.String("route", c.Path()),
 			slog.Int("status", w.Status), slog.Int64("bytes", w.Size),
 			slog.Float64("duration_ms", float64(s.now().Sub(started).Microseconds())/1000),
-			slog.String("remote_ip", c.RealIP()), slog.String("user_agent", clip(r.UserAgent())),
+			slog.String("remote_ip", c.RealIP()), slog.String("user_agent", models.Clip(r.UserAgent())),
 		}
 		if strings.HasPrefix(c.Path(), "/api/") {
-			attrs = append(attrs, slog.String("path", clip(r.URL.Path)))
+			attrs = append(attrs, slog.String("path", models.Clip(r.URL.Path)))
 		}
 		for _, key := range []string{merchantKey, apiKeyKey} {
 			if v := c.Get(key); v != nil {
@@ -131,6 +132,9 @@ func crossOrigin(origins []string) echo.MiddlewareFunc {
 	})
 }
 
+// maxBody is the largest request body in bytes.
+const maxBody = 64 << 10
+
 // bodyLimit cuts bodies off after maxBody bytes; reading further is an error that becomes a 413.
 func bodyLimit(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
@@ -140,6 +144,22 @@ func bodyLimit(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		r.Body = http.MaxBytesReader(c.Response(), r.Body, maxBody)
 		return next(c)
+	}
+}
+
+// validate holds a request against its operation in the OpenAPI file before the handler sees it.
+func (s *Server) validate(op *openapi.Operation) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			params := make(map[string]string)
+			for i, name := range c.ParamNames() {
+				params[name] = c.ParamValues()[i]
+			}
+			if err := s.spec.Check(c.Request(), op, params); err != nil {
+				return err
+			}
+			return next(c)
+		}
 	}
 }
 

@@ -47,8 +47,8 @@ func forOperator(scopes []string) bool {
 	return slices.ContainsFunc(scopes, func(s string) bool { return strings.HasPrefix(s, "operator:") })
 }
 
-// admitOperator stands before the operator's routes: a token of the deployment that may do it.
-func (h *handlers) admitOperator(needed []string) echo.MiddlewareFunc {
+// authenticateOperator stands before the operator's routes: a token of the deployment that may do it.
+func (h *handlers) authenticateOperator(needed []string) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			token, _ := bearer(c.Request().Header)
@@ -63,8 +63,8 @@ func (h *handlers) admitOperator(needed []string) echo.MiddlewareFunc {
 				}
 			}
 			r := c.Request()
-			x := exchange{ip: c.RealIP(), method: r.Method, path: r.URL.Path}
-			c.SetRequest(r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
+			x := requestContext{ip: c.RealIP(), method: r.Method, path: r.URL.Path}
+			c.SetRequest(r.WithContext(context.WithValue(r.Context(), requestContextKey{}, x)))
 			return next(c)
 		}
 	}
@@ -126,14 +126,14 @@ func (h *handlers) ResumeEndpoint(ctx context.Context, r ResumeEndpointRequestOb
 }
 
 // turn does something to the incident switch and shows what is paused afterwards.
-func (h *handlers) turn(ctx context.Context, what string, key *string, deed func(*store.Tx) error) (kept, error) {
-	return h.once(ctx, key, func(tx *store.Tx) (kept, error) {
+func (h *handlers) turn(ctx context.Context, what string, key *string, deed func(*store.Tx) error) (savedAnswer, error) {
+	return h.once(ctx, key, func(tx *store.Tx) (savedAnswer, error) {
 		if err := deed(tx); err != nil {
-			return kept{}, noSuch(what, err)
+			return savedAnswer{}, noSuch(what, err)
 		}
 		v, err := h.pauses(ctx, &tx.Queries)
 		if err != nil {
-			return kept{}, err
+			return savedAnswer{}, err
 		}
 		return answer(http.StatusOK, v)
 	})

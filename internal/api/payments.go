@@ -20,8 +20,8 @@ func (h *handlers) CreatePayment(ctx context.Context, r CreatePaymentRequestObje
 		ExpiresIn: time.Duration(deref(r.Body.ExpiresIn)) * time.Second, RedirectURL: deref(r.Body.RedirectURL),
 		ToleranceBPS: deref(r.Body.ToleranceBPS),
 	}
-	return h.idempotent(ctx, r.Params.IdempotencyKey, func(seal sealer) (kept, error) {
-		var a kept
+	return h.idempotent(ctx, r.Params.IdempotencyKey, func(seal sealer) (savedAnswer, error) {
+		var a savedAnswer
 		_, err := h.payments.Create(ctx, ask, func(p models.Payment) (_ *models.IdempotencyRecord, err error) {
 			if a, err = answer(http.StatusCreated, h.payments.View(p, nil, nil)); err != nil {
 				return nil, err
@@ -38,8 +38,8 @@ func (h *handlers) CancelPayment(ctx context.Context, r CancelPaymentRequestObje
 	if _, err := h.ownPayment(ctx, x, r.ID); err != nil {
 		return nil, err
 	}
-	return h.idempotent(ctx, r.Params.IdempotencyKey, func(seal sealer) (kept, error) {
-		var a kept
+	return h.idempotent(ctx, r.Params.IdempotencyKey, func(seal sealer) (savedAnswer, error) {
+		var a savedAnswer
 		_, err := h.payments.Cancel(ctx, x.merchant.ID, r.ID, func(tx *store.Tx, p models.Payment) (err error) {
 			if a, err = answer(http.StatusOK, h.payments.View(p, nil, nil)); err != nil {
 				return err
@@ -93,7 +93,7 @@ func (h *handlers) ListPayments(ctx context.Context, r ListPaymentsRequestObject
 }
 
 // ownPayment reads a payment of the caller; a test key sees only payments on test chains (ruling 9).
-func (h *handlers) ownPayment(ctx context.Context, x exchange, id string) (models.Payment, error) {
+func (h *handlers) ownPayment(ctx context.Context, x requestContext, id string) (models.Payment, error) {
 	if !models.IsID(models.PrefixPayment, id) {
 		return models.Payment{}, NotFound("payment")
 	}

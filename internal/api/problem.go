@@ -1,22 +1,12 @@
 package api
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/labstack/echo/v4"
-
-	"github.com/ctrip-gateway/ctrip/internal/access"
-	"github.com/ctrip-gateway/ctrip/internal/delivery"
-	"github.com/ctrip-gateway/ctrip/internal/payments"
-	"github.com/ctrip-gateway/ctrip/internal/store"
-	"github.com/ctrip-gateway/ctrip/models"
 )
 
 // Code names a kind of problem for programs. Codes never change their meaning.
@@ -122,10 +112,10 @@ func NewProblem(code Code, detail string) *Problem {
 }
 
 // Invalid is a 400 for fields or parameters that do not match the OpenAPI file.
-func Invalid(faults ...FieldError) *Problem { return withFaults(CodeInvalidRequest, faults) }
+func Invalid(fields ...FieldError) *Problem { return withFields(CodeInvalidRequest, fields) }
 
 // Unprocessable is a 422 for fields that are well formed and break a rule.
-func Unprocessable(faults ...FieldError) *Problem { return withFaults(CodeUnprocessable, faults) }
+func Unprocessable(fields ...FieldError) *Problem { return withFields(CodeUnprocessable, fields) }
 
 // NotFound is a 404 for a thing that is not there or belongs to another merchant, which are told the same way.
 func NotFound(what string) *Problem {
@@ -137,26 +127,26 @@ func Internal(cause error) *Problem {
 	return NewProblem(CodeInternal, "The request id finds what happened in the gateway's log.").Because(cause)
 }
 
-// maxFaults bounds the faulty fields that one problem lists.
-const maxFaults = 100
+// maxFields bounds the fields that one problem lists.
+const maxFields = 100
 
-func withFaults(code Code, faults []FieldError) *Problem {
+func withFields(code Code, fields []FieldError) *Problem {
 	names := make([]string, 0, 5)
-	for _, f := range faults[:min(len(faults), cap(names))] {
+	for _, f := range fields[:min(len(fields), cap(names))] {
 		names = append(names, f.Field)
 	}
-	if more := len(faults) - len(names); more > 0 {
+	if more := len(fields) - len(names); more > 0 {
 		names = append(names, fmt.Sprintf("and %d more", more))
 	}
 	p := NewProblem(code, "")
-	switch len(faults) {
+	switch len(fields) {
 	case 0:
 	case 1:
 		p.Detail = "1 field is not as it should be: " + names[0] + "."
 	default:
-		p.Detail = fmt.Sprintf("%d fields are not as they should be: %s.", len(faults), strings.Join(names, ", "))
+		p.Detail = fmt.Sprintf("%d fields are not as they should be: %s.", len(fields), strings.Join(names, ", "))
 	}
-	p.Errors = faults[:min(len(faults), maxFaults)]
+	p.Errors = fields[:min(len(fields), maxFields)]
 	return p
 }
 
@@ -198,76 +188,4 @@ func (p *Problem) write(w http.ResponseWriter) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	return enc.Encode(p)
-}
-
-// problemOf is the one table from an error to a problem. What it does not know is [Internal].
-func problemOf(err error) *Problem {
-	var p *Problem
-	var tooLarge *http.MaxBytesError
-	var he *echo.HTTPError
-	var faults models.Faults
-	var taken *payments.OrderTakenError
-	var running *delivery.ReplayRunningError
-	switch {
-	case errors.As(err, &p):
-		return p
-	case errors.As(err, &tooLarge):
-		return NewProblem(CodeBodyTooLarge, fmt.Sprintf("A body has at most %d bytes.", tooLarge.Limit))
-	case errors.As(err, &faults):
-		return Unprocessable(fieldErrors(faults)...)
-	case errors.As(err, &taken):
-		return NewProblem(CodeOrderIDTaken, fmt.Sprintf("The order_id belongs to payment %s.", taken.PaymentID))
-	case errors.Is(err, store.ErrBusy):
-		return NewProblem(CodeIdempotencyInProgress, "Another request with this Idempotency-Key, or for this order_id, is not over yet.").RetryAfter(time.Second).Because(err)
-	case errors.As(err, &running):
-		return NewProblem(CodeReplayRunning, fmt.Sprintf("Replay %s is still running: wait for its end or cancel it.", running.ID))
-	case errors.Is(err, payments.ErrChainUnavailable):
-		return NewProblem(CodeChainUnavailable, "No new block of this chain has been recorded for a while, so a payment on it could not be watched.").RetryAfter(30 * time.Second).Because(err)
-	case errors.Is(err, payments.ErrNotCancelable):
-		return NewProblem(CodePaymentNotCancelable, "Only a pending payment that has received nothing can be canceled.")
-	case errors.Is(err, payments.ErrNoAccountKey):
-		return NewProblem(CodeNoAccountKey, "The operator of this gateway sets it.")
-	case errors.Is(err, payments.ErrMerchantPaused):
-		return NewProblem(CodeMerchantPaused, "The operator of this gateway has paused the merchant.")
-	case errors.Is(err, payments.ErrTooManyOpen):
-		return NewProblem(CodeLimitReached, "The merchant has as many open payments as it may have.")
-	case errors.Is(err, delivery.ErrEndpointDisabled):
-		return NewProblem(CodeEndpointDisabled, "Enable it first; what is held for it is then sent.")
-	case errors.Is(err, delivery.ErrEndpointPaused):
-		return NewProblem(CodeEndpointPaused, "Only the operator of this gateway can resume it.")
-	case errors.Is(err, delivery.ErrDefaultEndpoint):
-		return NewProblem(CodeEndpointReadOnly, "Make an endpoint of your own, and this one goes.")
-	case errors.Is(err, delivery.ErrSecretTooOld):
-		return NewProblem(CodeSecretTooOld, "Rotate it; then the endpoint can be changed again.")
-	case errors.Is(err, delivery.ErrEndpointLimit), errors.Is(err, access.ErrKeyLimit):
-		return NewProblem(CodeLimitReached, "The merchant has as many of these as it may have.")
-	case errors.Is(err, models.ErrConflict):
-		return NewProblem(CodeConflict, "Somebody else has changed it meanwhile. Read it again and decide anew.").Because(err)
-	case errors.Is(err, models.ErrNotFound):
-		return NewProblem(CodeNotFound, "").Because(err)
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return NewProblem(CodeUnavailable, "The request took too long.").RetryAfter(time.Second).Because(err)
-	case store.Away(err):
-		return NewProblem(CodeUnavailable, "The gateway cannot reach its database. Repeat the request, with the same Idempotency-Key.").RetryAfter(time.Second).Because(err)
-	case errors.As(err, &he):
-		switch he.Code {
-		case http.StatusNotFound:
-			return NewProblem(CodeNotFound, "No route has this path; see /docs.")
-		case http.StatusMethodNotAllowed:
-			return NewProblem(CodeMethodNotAllowed, "The Allow header lists the methods.")
-		case http.StatusBadRequest:
-			return NewProblem(CodeInvalidRequest, "").Because(err)
-		case http.StatusUnsupportedMediaType:
-			return NewProblem(CodeUnsupportedMediaType, "").Because(err)
-		}
-	}
-	return Internal(err)
-}
-
-func fieldErrors(faults models.Faults) []FieldError {
-	fields := make([]FieldError, len(faults))
-	for i, f := range faults {
-		fields[i] = FieldError(f)
-	}
-	return fields
 }

@@ -69,13 +69,13 @@ func TestProblemOf(t *testing.T) {
 	}
 }
 
-func TestManyFaults(t *testing.T) {
-	faults := make([]FieldError, 250)
-	for i := range faults {
-		faults[i].Field = fmt.Sprint("f", i)
+func TestManyFields(t *testing.T) {
+	fields := make([]FieldError, 250)
+	for i := range fields {
+		fields[i].Field = fmt.Sprint("f", i)
 	}
-	p := Invalid(faults...)
-	if len(p.Errors) != maxFaults || p.Detail != "250 fields are not as they should be: f0, f1, f2, f3, f4, and 245 more." {
+	p := Invalid(fields...)
+	if len(p.Errors) != maxFields || p.Detail != "250 fields are not as they should be: f0, f1, f2, f3, f4, and 245 more." {
 		t.Errorf("%d errors, %s", len(p.Errors), p.Detail)
 	}
 }
@@ -83,7 +83,7 @@ func TestManyFaults(t *testing.T) {
 func TestKeptAnswer(t *testing.T) {
 	w := httptest.NewRecorder()
 	body := []byte(`{"a":"<&>"}`)
-	if err := (kept{status: 201, header: http.Header{"Idempotency-Replayed": {"true"}}, body: body}).VisitCreatePaymentResponse(w); err != nil {
+	if err := (savedAnswer{status: 201, header: http.Header{"Idempotency-Replayed": {"true"}}, body: body}).VisitCreatePaymentResponse(w); err != nil {
 		t.Fatal(err)
 	}
 	if w.Code != 201 || w.Body.String() != string(body) || w.Header().Get("Idempotency-Replayed") != "true" || w.Header().Get("Content-Type") != "application/json" {

@@ -28,11 +28,11 @@ func (h *handlers) ReplayWebhookEndpoint(ctx context.Context, r ReplayWebhookEnd
 		EventType: string(deref(b.EventType)), State: deref(b.State), CreatedAfter: b.CreatedAfter, CreatedBefore: b.CreatedBefore,
 		Rate: deref(b.Rate), Test: x.key.Test,
 	}
-	return h.once(ctx, r.Params.IdempotencyKey, func(tx *store.Tx) (kept, error) {
+	return h.once(ctx, r.Params.IdempotencyKey, func(tx *store.Tx) (savedAnswer, error) {
 		if deref(b.DryRun) {
 			plan, err := h.deliveries.PlanReplay(ctx, &tx.Queries, x.merchant.ID, e.ID, ask)
 			if err != nil {
-				return kept{}, err
+				return savedAnswer{}, err
 			}
 			v := replayView(plan)
 			v.ID, v.Status = nil, statusDryRun
@@ -40,7 +40,7 @@ func (h *handlers) ReplayWebhookEndpoint(ctx context.Context, r ReplayWebhookEnd
 		}
 		job, err := h.deliveries.StartReplay(ctx, tx, x.by(), x.merchant.ID, e.ID, ask)
 		if err != nil {
-			return kept{}, err
+			return savedAnswer{}, err
 		}
 		return answer(http.StatusAccepted, replayView(job))
 	})
@@ -61,10 +61,10 @@ func (h *handlers) CancelReplay(ctx context.Context, r CancelReplayRequestObject
 	if _, err := h.ownReplay(ctx, r.ID); err != nil {
 		return nil, err
 	}
-	return h.once(ctx, r.Params.IdempotencyKey, func(tx *store.Tx) (kept, error) {
+	return h.once(ctx, r.Params.IdempotencyKey, func(tx *store.Tx) (savedAnswer, error) {
 		job, err := h.deliveries.CancelReplay(ctx, tx, x.by(), x.merchant.ID, r.ID)
 		if err != nil {
-			return kept{}, err
+			return savedAnswer{}, err
 		}
 		return answer(http.StatusOK, replayView(job))
 	})

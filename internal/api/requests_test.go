@@ -16,6 +16,7 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 
+	"github.com/ctrip-gateway/ctrip/internal/api/openapi"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 	"github.com/ctrip-gateway/ctrip/models"
@@ -32,6 +33,7 @@ type stranger struct {
 // fuzzedCounter is the server that every fuzzed request goes to, with what the requests are made of.
 type fuzzedCounter struct {
 	*counter
+	operations map[string]*openapi.Operation // by route
 	routes     []string
 	merchantID string            // who asks
 	key        string            // his
@@ -44,7 +46,8 @@ type fuzzedCounter struct {
 func newFuzzedCounter(t testing.TB) *fuzzedCounter {
 	t.Helper()
 	c := newCounter(t, storetest.SQLite(t), func(o *Options) { o.Limits.Rate, o.Limits.Burst = 1e9, 1e9 })
-	f := &fuzzedCounter{counter: c, routes: slices.Sorted(maps.Keys(c.spec.operations))}
+	f := &fuzzedCounter{counter: c, operations: routesOf(c.Server)}
+	f.routes = slices.Sorted(maps.Keys(f.operations))
 	c.store.OnCommit(f.work)
 	f.merchantID, f.key = c.merchant(t, "a", false)
 	f.mine = f.things(t, f.key, "mine")
@@ -231,7 +234,7 @@ var filters = map[string]string{"payment_id": "payments", "event_id": "events", 
 
 func (f *fuzzedCounter) request(d *dice) request {
 	method, path, _ := strings.Cut(pick(d, f.routes...), " ")
-	op := f.spec.operations[method+" "+path]
+	op := f.operations[method+" "+path]
 	resource := strings.Split(path, "/")[3]
 	id := pick(d, f.mine[resource], f.mine[resource], f.other.ids[resource], pick(d, slices.Sorted(maps.Values(f.other.ids))...), fmt.Sprint(d.odd()), "x")
 	if strings.Trim(id, "./ ") == "" {
@@ -241,9 +244,9 @@ func (f *fuzzedCounter) request(d *dice) request {
 		id = id[:4000]
 	}
 	query := make(url.Values)
-	for _, name := range slices.Sorted(maps.Keys(op.query)) {
+	for _, name := range slices.Sorted(maps.Keys(op.Query)) {
 		if d.one(3) {
-			value := fmt.Sprint(d.named(name, op.query[name].Schema.Value, 0))
+			value := fmt.Sprint(d.named(name, op.Query[name].Schema.Value, 0))
 			if resource := filters[name]; resource != "" {
 				value = pick(d, value, f.mine[resource], f.mine[resource], f.other.ids[resource])
 			}
@@ -253,11 +256,11 @@ func (f *fuzzedCounter) request(d *dice) request {
 	if d.one(20) {
 		query.Set("unknown", fmt.Sprint(d.odd()))
 	}
-	r := request{route: method + " " + path, method: method, target: strings.Replace(path, ":id", url.PathEscape(id), 1), operator: forOperator(op.scopes) && !d.one(10)}
+	r := request{route: method + " " + path, method: method, target: strings.Replace(path, ":id", url.PathEscape(id), 1), operator: forOperator(op.Scopes) && !d.one(10)}
 	if len(query) > 0 {
 		r.target += "?" + query.Encode()
 	}
-	if b := op.route.Operation.RequestBody; b != nil && !d.one(10) {
+	if b := op.Route.Operation.RequestBody; b != nil && !d.one(10) {
 		v := d.value(b.Value.Content.Get("application/json").Schema.Value, 0)
 		raw, err := json.Marshal(v)
 		if err != nil {

@@ -1,8 +1,11 @@
 package api
 
 import (
+	"bytes"
+	_ "embed"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -12,6 +15,8 @@ import (
 
 	"github.com/ctrip-gateway/ctrip/config"
 	"github.com/ctrip-gateway/ctrip/internal/access"
+	"github.com/ctrip-gateway/ctrip/internal/api/openapi"
+	"github.com/ctrip-gateway/ctrip/internal/api/reference"
 	"github.com/ctrip-gateway/ctrip/internal/delivery"
 	"github.com/ctrip-gateway/ctrip/internal/payments"
 	"github.com/ctrip-gateway/ctrip/internal/store"
@@ -19,6 +24,12 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/vault"
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
+
+//go:embed openapi.yaml
+var openAPI []byte
+
+// OpenAPI returns the OpenAPI file, as /openapi.yaml serves it.
+func OpenAPI() []byte { return bytes.Clone(openAPI) }
 
 // Options are what a Server needs.
 type Options struct {
@@ -45,7 +56,7 @@ type Server struct {
 	log   *slog.Logger
 	now   func() time.Time
 	https bool
-	spec  *spec
+	spec  *openapi.Spec
 	echo  *echo.Echo
 }
 
@@ -54,11 +65,15 @@ func New(o Options) (*Server, error) {
 	if o.Logger == nil || o.Now == nil {
 		return nil, errors.New("api: Logger and Now are needed")
 	}
-	spec, err := loadSpec()
+	spec, err := openapi.Load(openAPI)
+	if err != nil {
+		return nil, fmt.Errorf("api: openapi.yaml: %w", err)
+	}
+	docs, err := newReference(spec)
 	if err != nil {
 		return nil, err
 	}
-	page, err := renderReference(spec)
+	page, err := docs.HTML()
 	if err != nil {
 		return nil, err
 	}
@@ -68,8 +83,8 @@ func New(o Options) (*Server, error) {
 	s.echo.IPExtractor = echo.ExtractIPDirect()
 	s.echo.Pre(s.requestID, s.accessLog, s.recover, deadline(o.Limits.Timeout), s.headers, crossOrigin(o.Limits.Origins))
 	s.page("/openapi.yaml", static("application/yaml", "", openAPI))
-	s.page("/docs", static("text/html; charset=utf-8", pagePolicy, page))
-	s.page("/docs/reference.css", static("text/css; charset=utf-8", "", referenceCSS))
+	s.page("/docs", static("text/html; charset=utf-8", reference.Policy, page))
+	s.page("/docs/reference.css", static("text/css; charset=utf-8", "", reference.CSS()))
 	if err := s.serveSchemas(); err != nil {
 		return nil, err
 	}
@@ -79,7 +94,7 @@ func New(o Options) (*Server, error) {
 		limits: o.Limits, limiter: newLimiter(o.Limits.Rate, o.Limits.Burst, o.Now), metrics: o.Metrics, now: o.Now, log: o.Logger,
 		operators: operators{operate: o.OperatorToken, read: o.OperatorReadToken},
 	}
-	RegisterHandlersWithOptions(s.echo, NewStrictHandler(h, nil), RegisterHandlersOptions{OperationMiddlewares: s.guards(h.admit)})
+	RegisterHandlersWithOptions(s.echo, NewStrictHandler(h, nil), RegisterHandlersOptions{OperationMiddlewares: s.middleware(h.authenticate)})
 	return s, nil
 }
 
@@ -140,13 +155,21 @@ func keySet(deliveries *delivery.Service) echo.HandlerFunc {
 	}
 }
 
-// guards are what stands before each operation's handler, by operation id: what admit returns for the scopes that the
-// operation needs (authentication, rate limits), then the size of the body, then the OpenAPI file.
-func (s *Server) guards(admit func(scopes []string) []echo.MiddlewareFunc) map[string][]echo.MiddlewareFunc {
-	validate := newValidator(s.spec).middleware
-	all := make(map[string][]echo.MiddlewareFunc, len(s.spec.operations))
-	for _, op := range s.spec.operations {
-		all[op.id] = append(admit(op.scopes), bodyLimit, hashBody, validate)
+// middleware is what runs before each operation's handler, by operation id: what authenticate returns for the scopes that
+// the operation needs (authentication, rate limits), then the size of the body, then the OpenAPI file.
+func (s *Server) middleware(authenticate func(scopes []string) []echo.MiddlewareFunc) map[string][]echo.MiddlewareFunc {
+	all := make(map[string][]echo.MiddlewareFunc)
+	for _, op := range s.spec.Operations() {
+		all[op.ID] = append(authenticate(op.Scopes), bodyLimit, hashBody, s.validate(op))
 	}
 	return all
+}
+
+// newReference is the reference of the API, with the table of problem codes.
+func newReference(spec *openapi.Spec) (*reference.Page, error) {
+	problems := make([]reference.Problem, len(kinds))
+	for i, k := range kinds {
+		problems[i] = reference.Problem{Code: string(k.code), Status: k.status, Title: k.title}
+	}
+	return reference.New(spec, problems)
 }

@@ -16,6 +16,8 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/ctrip-gateway/ctrip/internal/api/openapi"
+	"github.com/ctrip-gateway/ctrip/internal/api/reference"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 )
 
@@ -23,25 +25,45 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 func testNow() time.Time { return time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC) }
 
-// testServer has every operation of the file, guarded as in production, with handlers that answer the body they got.
+// testServer has every operation of the file, with the middleware of production, with handlers that answer the body they got.
 func testServer(t testing.TB, log io.Writer) *held {
 	t.Helper()
 	s, err := New(Options{Logger: slog.New(slog.NewJSONHandler(log, nil)), Now: testNow})
 	if err != nil {
 		t.Fatal(err)
 	}
-	guards := s.guards(func([]string) []echo.MiddlewareFunc { return nil })
-	for route, op := range s.spec.operations {
-		method, path, _ := strings.Cut(route, " ")
-		s.echo.Add(method, path, func(c echo.Context) error {
+	before := s.middleware(func([]string) []echo.MiddlewareFunc { return nil })
+	for _, op := range s.spec.Operations() {
+		s.echo.Add(op.Method, echoPath(op.Path), func(c echo.Context) error {
 			body, err := io.ReadAll(c.Request().Body)
 			if err != nil {
 				return err
 			}
 			return c.Blob(http.StatusOK, "application/json", body)
-		}, guards[op.id]...)
+		}, before[op.ID]...)
 	}
 	return &held{s, t, newContract(t)}
+}
+
+// echoPath writes /a/{id} as Echo does: /a/:id.
+func echoPath(path string) string { return strings.NewReplacer("{", ":", "}", "").Replace(path) }
+
+// routesOf are the operations by method, a space and the path as Echo writes it.
+func routesOf(s *Server) map[string]*openapi.Operation {
+	all := make(map[string]*openapi.Operation)
+	for _, op := range s.spec.Operations() {
+		all[op.Method+" "+echoPath(op.Path)] = op
+	}
+	return all
+}
+
+func loadSpec(t testing.TB) *openapi.Spec {
+	t.Helper()
+	s, err := openapi.Load(OpenAPI())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 // ask sends a request with a fixed request id; JSON is assumed unless the headers say otherwise.
@@ -101,15 +123,12 @@ func golden(t *testing.T, name string, w *httptest.ResponseRecorder) {
 
 func checkProblemSchema(t *testing.T, doc []byte) {
 	t.Helper()
-	s, err := loadSpec()
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := loadSpec(t)
 	var v any
 	if err := json.Unmarshal(doc, &v); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.doc.Components.Schemas["Problem"].Value.VisitJSON(v); err != nil {
+	if err := s.Document().Components.Schemas["Problem"].Value.VisitJSON(v); err != nil {
 		t.Errorf("not a Problem of openapi.yaml: %v", err)
 	}
 }
@@ -233,15 +252,15 @@ func TestReference(t *testing.T) {
 	}
 	w = ask(s, http.MethodGet, "/docs", "")
 	page := w.Body.String()
-	if w.Code != 200 || w.Header().Get("Content-Security-Policy") != pagePolicy {
+	if w.Code != 200 || w.Header().Get("Content-Security-Policy") != reference.Policy {
 		t.Errorf("/docs: %d %s", w.Code, w.Header())
 	}
-	for _, op := range s.spec.operations {
-		if !strings.Contains(page, `<article id="`+op.id+`">`) {
-			t.Errorf("/docs lacks %s", op.id)
+	for _, op := range s.spec.Operations() {
+		if !strings.Contains(page, `<article id="`+op.ID+`">`) {
+			t.Errorf("/docs lacks %s", op.ID)
 		}
 	}
-	for name := range s.spec.doc.Components.Schemas {
+	for name := range s.spec.Document().Components.Schemas {
 		if !strings.Contains(page, `id="schema-`+name+`"`) {
 			t.Errorf("/docs lacks %s", name)
 		}
@@ -252,7 +271,7 @@ func TestReference(t *testing.T) {
 		}
 	}
 	for _, ban := range []string{"<script", "style=", "src=", "@import", "ZgotmplZ", "&lt;code"} {
-		if strings.Contains(page+string(referenceCSS), ban) {
+		if strings.Contains(page+string(reference.CSS()), ban) {
 			t.Errorf("/docs holds %q", ban)
 		}
 	}

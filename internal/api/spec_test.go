@@ -18,6 +18,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/ctrip-gateway/ctrip/internal/api/openapi"
 	"github.com/ctrip-gateway/ctrip/models"
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
@@ -47,23 +48,20 @@ func TestGenerated(t *testing.T) {
 // TestSchemasAreClosed: every object says what it may hold, what it must, and shows an example; what a request may hold
 // is bounded, and every pattern of a request has words.
 func TestSchemasAreClosed(t *testing.T) {
-	s, err := loadSpec()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, ref := range s.doc.Components.Schemas {
+	s := loadSpec(t)
+	for name, ref := range s.Document().Components.Schemas {
 		if ref.Value.Example == nil {
 			t.Errorf("%s has no example", name)
 		}
 		closed(t, name, ref.Value)
 	}
-	for _, item := range s.doc.Paths.Map() {
+	for _, item := range s.Document().Paths.Map() {
 		for _, op := range item.Operations() {
 			for _, p := range append(slices.Clone(op.Parameters), item.Parameters...) {
 				if p.Value.In != openapi3.ParameterInPath {
 					bounded(t, op.OperationID+"?"+p.Value.Name, p.Value.Schema.Value)
 				}
-				if p.Value.Description == "" || exampleOf(p.Value.Schema.Value) == "" {
+				if p.Value.Description == "" || openapi.Example(p.Value.Schema.Value) == "" {
 					t.Errorf("%s of %s has no description or example", p.Value.Name, op.OperationID)
 				}
 			}
@@ -131,25 +129,22 @@ func bounded(t *testing.T, at string, s *openapi3.Schema) {
 // TestExamples: every schema, parameter, header and answer shows a good value, and each fits: what the library holds against
 // its schema when the file is loaded, and the problem of each answer has the answer's status and one of its codes.
 func TestExamples(t *testing.T) {
-	s, err := loadSpec()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, ref := range s.doc.Components.Schemas {
+	s := loadSpec(t)
+	for name, ref := range s.Document().Components.Schemas {
 		shown(t, name, ref)
 	}
-	for name, ref := range s.doc.Components.Headers {
+	for name, ref := range s.Document().Components.Headers {
 		shown(t, "header "+name, ref.Value.Schema)
 	}
-	for name, ref := range s.doc.Components.Parameters {
+	for name, ref := range s.Document().Components.Parameters {
 		shown(t, "parameter "+name, ref.Value.Schema)
 	}
-	for _, op := range s.operations {
-		for _, p := range append(slices.Clone(op.route.Operation.Parameters), op.route.PathItem.Parameters...) {
-			shown(t, op.id+"?"+p.Value.Name, p.Value.Schema)
+	for _, op := range s.Operations() {
+		for _, p := range append(slices.Clone(op.Route.Operation.Parameters), op.Route.PathItem.Parameters...) {
+			shown(t, op.ID+"?"+p.Value.Name, p.Value.Schema)
 		}
-		for status, answer := range op.route.Operation.Responses.Map() {
-			at := op.id + " " + status
+		for status, answer := range op.Route.Operation.Responses.Map() {
+			at := op.ID + " " + status
 			for _, h := range answer.Value.Headers {
 				shown(t, at, h.Value.Schema)
 			}
@@ -173,7 +168,7 @@ func TestExamples(t *testing.T) {
 		path    string
 		columns []string
 	}{{"/api/v1/payments", paymentColumns}, {"/api/v1/deliveries", deliveryColumns}} {
-		example := s.doc.Paths.Value(row.path).Get.Responses.Value("200").Value.Content.Get("text/csv").Schema.Value.Example
+		example := s.Document().Paths.Value(row.path).Get.Responses.Value("200").Value.Content.Get("text/csv").Schema.Value.Example
 		rows, err := csv.NewReader(strings.NewReader(fmt.Sprint(example))).ReadAll()
 		if err != nil || len(rows) != 2 || !slices.Equal(rows[0], row.columns) {
 			t.Errorf("%s: the example is %q, %v", row.path, rows, err)
@@ -211,7 +206,7 @@ func shown(t *testing.T, at string, ref *openapi3.SchemaRef) {
 // package webhook, which fits.
 func TestWebhooks(t *testing.T) {
 	server := testServer(t, io.Discard)
-	sent, err := server.spec.webhooks()
+	sent, err := server.spec.Webhooks()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,10 +262,7 @@ func TestWebhooks(t *testing.T) {
 
 // TestWordsAgree: the file lists the same statuses, scopes and event types as the code.
 func TestWordsAgree(t *testing.T) {
-	s, err := loadSpec()
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := loadSpec(t)
 	var events, patterns []string
 	for _, e := range webhook.EventTypes() {
 		events = append(events, string(e))
@@ -282,17 +274,17 @@ func TestWordsAgree(t *testing.T) {
 		"EndpointStatus": {string(models.EndpointEnabled), string(models.EndpointDisabled), string(models.EndpointPaused)},
 	} {
 		var got []string
-		for _, v := range s.doc.Components.Schemas[name].Value.Enum {
+		for _, v := range s.Document().Components.Schemas[name].Value.Enum {
 			got = append(got, v.(string))
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("%s: openapi.yaml has %v, the code %v", name, got, want)
 		}
 	}
-	for _, op := range s.operations {
-		for _, scope := range op.scopes {
+	for _, op := range s.Operations() {
+		for _, scope := range op.Scopes {
 			if scope != operatorRead && scope != operatorOperate && !slices.Contains(models.Scopes, models.Scope(scope)) {
-				t.Errorf("%s needs scope %q, which does not exist", op.id, scope)
+				t.Errorf("%s needs scope %q, which does not exist", op.ID, scope)
 			}
 		}
 	}

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -136,29 +135,6 @@ func TestGoodRequests(t *testing.T) {
 			t.Errorf("%s %s %s: %d %s", c.method, c.target, c.body, w.Code, w.Body)
 		}
 	}
-}
-
-// FuzzDecodeJSON: whatever the strict reader lets pass is an object or value that encodes and reads back; nothing panics.
-func FuzzDecodeJSON(f *testing.F) {
-	for _, seed := range []string{goodPayment, `{"a":{"a":[{"a":1},{"a":2}]}}`, `{"a":1,"\u0061":2}`, `"\ud83d\ude00"`, `"\\ud83d"`, "[1,]", "\xff", "1 2", `"\u"`, "{}{}"} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, body []byte) {
-		v, p := decodeJSON(body)
-		if p != nil {
-			if p.Status != http.StatusBadRequest || p.Code != CodeInvalidJSON {
-				t.Fatalf("%q: %v", body, p)
-			}
-			return
-		}
-		encoded, err := json.Marshal(v)
-		if err != nil {
-			t.Fatalf("%q: %v", body, err)
-		}
-		if _, p := decodeJSON(encoded); p != nil {
-			t.Fatalf("%q became %q: %v", body, encoded, p)
-		}
-	})
 }
 
 // FuzzPaymentBody: any body is either let through or answered by a 4xx.

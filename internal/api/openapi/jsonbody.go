@@ -1,4 +1,4 @@
-package api
+package openapi
 
 import (
 	"bytes"
@@ -10,39 +10,39 @@ import (
 	"net/http"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/ctrip-gateway/ctrip/models"
 )
 
-const (
-	// maxBody is the largest request body in bytes.
-	maxBody  = 64 << 10
-	jsonType = "application/json"
-)
+const jsonType = "application/json"
 
 // checkMediaType refuses bodies that do not say they are plain JSON.
-func checkMediaType(h http.Header) *Problem {
+func checkMediaType(h http.Header) error {
 	given := h.Get("Content-Type")
 	if encoding := h.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return NewProblem(CodeUnsupportedMediaType, "The body is encoded; send it without Content-Encoding.")
+		return mediaType("The body is encoded; send it without Content-Encoding.")
 	}
-	mediaType, params, err := mime.ParseMediaType(given)
+	kind, params, err := mime.ParseMediaType(given)
 	switch {
 	case given == "":
-		return NewProblem(CodeUnsupportedMediaType, "Content-Type is missing; send application/json.")
-	case err != nil || mediaType != jsonType:
-		return NewProblem(CodeUnsupportedMediaType, fmt.Sprintf("Content-Type is %q; send application/json.", clip(given)))
+		return mediaType("Content-Type is missing; send application/json.")
+	case err != nil || kind != jsonType:
+		return mediaType(fmt.Sprintf("Content-Type is %q; send application/json.", models.Clip(given)))
 	case params["charset"] != "" && !strings.EqualFold(params["charset"], "utf-8"):
-		return NewProblem(CodeUnsupportedMediaType, "JSON is UTF-8; leave the charset out.")
+		return mediaType("JSON is UTF-8; leave the charset out.")
 	}
 	h.Set("Content-Type", jsonType) // whatever its case, for those who read it after us
 	return nil
 }
 
+func mediaType(detail string) error { return &Error{Reason: ReasonMediaType, Detail: detail} }
+
 // decodeJSON reads one JSON value and is stricter than encoding/json: UTF-8 only, no name twice in an object, nothing
 // after the value, no half of a surrogate pair. Numbers stay as written.
-func decodeJSON(body []byte) (any, *Problem) {
-	bad := func(offset int, format string, args ...any) *Problem {
+func decodeJSON(body []byte) (any, error) {
+	bad := func(offset int, format string, args ...any) error {
 		line, column := position(body, offset)
-		return NewProblem(CodeInvalidJSON, fmt.Sprintf("Line %d, column %d: ", line, column)+fmt.Sprintf(format, args...)+".")
+		return &Error{Reason: ReasonJSON, Detail: fmt.Sprintf("Line %d, column %d: ", line, column) + fmt.Sprintf(format, args...) + "."}
 	}
 	if bytes.HasPrefix(body, []byte("\uFEFF")) {
 		return nil, bad(0, "there is a byte order mark before the JSON; leave it out")
@@ -71,7 +71,7 @@ func decodeJSON(body []byte) (any, *Problem) {
 		return nil, bad(at, "this is half of a surrogate pair")
 	}
 	if name, at := repeatedName(body); at >= 0 {
-		return nil, bad(at, "%q is given twice in the same object", clip(name))
+		return nil, bad(at, "%q is given twice in the same object", models.Clip(name))
 	}
 	return value, nil
 }
@@ -168,12 +168,4 @@ func repeatedName(body []byte) (string, int) {
 			stack = stack[:top]
 		}
 	}
-}
-
-// clip shortens what a stranger sent before it is shown or logged.
-func clip(s string) string {
-	if r := []rune(s); len(r) > 64 {
-		return string(r[:64]) + "…"
-	}
-	return s
 }
