@@ -2,25 +2,22 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/config"
 	"github.com/ctrip-gateway/ctrip/internal/delivery"
-	"github.com/ctrip-gateway/ctrip/internal/egress"
 	"github.com/ctrip-gateway/ctrip/internal/outbox"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
 	"github.com/ctrip-gateway/ctrip/internal/testkit/gateway"
-	"github.com/ctrip-gateway/ctrip/internal/vault"
+	"github.com/ctrip-gateway/ctrip/internal/wiring"
 	"github.com/ctrip-gateway/ctrip/jobs"
 	"github.com/ctrip-gateway/ctrip/models"
 	"github.com/ctrip-gateway/ctrip/webhook"
@@ -71,30 +68,26 @@ func newWorld(t testkit.TB, r *receiver, env ...string) *world {
 	h.DB.SetMaxOpenConns(32)
 	h.DB.SetMaxIdleConns(32)
 	w := &world{House: h, t: t, receiver: r}
-	var err error
-	w.store, err = store.Open(t.Context(), store.Options{DSN: h.DatabaseURL})
+	cfg, err := config.Load(config.Options{Process: config.ProcessQuickstart, Chains: []config.Chain{}, Environ: []string{
+		"ENV=" + config.Test, "DATABASE_URL=" + h.DatabaseURL, "REDIS_URL=" + h.Redis.URL, "MASTER_KEYS=" + gateway.MasterKeys,
+		"OPERATOR_TOKEN=" + gateway.OperatorToken, "WEBHOOK_ALLOW=127.0.0.0/8", fmt.Sprintf("WEBHOOK_LANES=%d", lanes),
+	}})
+	must(t, err)
+	log := slog.New(slog.DiscardHandler)
+	w.store, err = wiring.Store(t.Context(), cfg, log)
 	must(t, err)
 	t.Cleanup(func() { must(t, w.store.Close()) })
-	id, encoded, _ := strings.Cut(gateway.MasterKeys, ":")
-	key, err := base64.StdEncoding.DecodeString(encoded)
+	v, err := wiring.Vault(cfg)
 	must(t, err)
-	v, err := vault.New([]vault.Key{{ID: id, Secret: [32]byte(key)}})
-	must(t, err)
-	allow, err := egress.ParseAllow("127.0.0.0/8")
-	must(t, err)
-	client, err := egress.New(egress.Options{Allow: allow})
+	client, err := wiring.Egress(cfg)
 	must(t, err)
 	t.Cleanup(client.Close)
-	log := slog.New(slog.DiscardHandler)
-	w.service, err = delivery.NewService(delivery.ServiceOptions{
-		Store: w.store, Vault: v, CheckURL: client.CheckURL, MaxEndpoints: 20, MaxAttempts: maxAttempts, Overlap: delivery.DefaultOverlap,
-		Now: time.Now, Logger: log,
-	})
+	w.service, err = wiring.Endpoints(cfg, w.store, v, client, time.Now, log)
 	must(t, err)
-	redis, err := jobs.Connect(config.Redis{Mode: config.RedisSingle, Addrs: []string{h.Redis.Addr}}, 0)
+	redis, err := wiring.Redis(cfg)
 	must(t, err)
 	t.Cleanup(func() { must(t, redis.Close()) })
-	w.tasks, err = jobs.NewClient(jobs.ClientOptions{Redis: redis, Lanes: lanes, Now: time.Now})
+	w.tasks, err = wiring.Jobs(cfg, redis, time.Now)
 	must(t, err)
 	w.producer, err = outbox.NewProducer(outbox.ProducerOptions{Enqueuer: counting{w}, Queue: 1 << 20, Logger: log, Now: time.Now})
 	must(t, err)

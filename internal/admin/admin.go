@@ -5,17 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/config"
 	"github.com/ctrip-gateway/ctrip/internal/access"
 	"github.com/ctrip-gateway/ctrip/internal/delivery"
-	"github.com/ctrip-gateway/ctrip/internal/egress"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/vault"
+	"github.com/ctrip-gateway/ctrip/internal/wiring"
 	"github.com/ctrip-gateway/ctrip/models"
-	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
 // connections is how many an operator's command may open: it does one thing at a time.
@@ -56,7 +54,9 @@ func Open(ctx context.Context, o Options) (*Admin, error) {
 	d := &Admin{cfg: o.Config, actor: o.Actor, now: o.Now, log: o.Logger, store: o.Store}
 	var err error
 	if d.store == nil {
-		if d.store, err = store.Open(ctx, store.Options{DSN: o.Config.Database.URL.Reveal(), MaxConns: connections, Logger: o.Logger}); err != nil {
+		few := o.Config
+		few.Database.MaxOpen = connections
+		if d.store, err = wiring.Store(ctx, few, o.Logger); err != nil {
 			return nil, fmt.Errorf("database %s: %w", o.Config.Database.URL, err)
 		}
 		d.owned = true
@@ -66,10 +66,7 @@ func Open(ctx context.Context, o Options) (*Admin, error) {
 			return nil, errors.Join(err, d.Close())
 		}
 	}
-	d.access, err = access.New(access.Options{
-		Store: d.store, MaxKeys: o.Config.API.MaxKeys, Branch: o.Config.Payments.AddressBranch, Now: o.Now, Logger: o.Logger,
-	})
-	if err != nil {
+	if d.access, err = wiring.Access(o.Config, d.store, o.Now, o.Logger); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
@@ -100,56 +97,26 @@ func missing(err error, kind, id string) error {
 	return err
 }
 
-// vault opens what the master keys sealed.
+// vault opens what the master keys encrypted.
 func (d *Admin) vault() (*vault.Vault, error) {
 	if err := d.cfg.Need("MASTER_KEYS"); err != nil {
 		return nil, err
 	}
-	var keys []vault.Key
-	for _, k := range d.cfg.MasterKeys {
-		keys = append(keys, vault.Key{ID: k.ID, Secret: k.Key})
-	}
-	return vault.New(keys)
+	return wiring.Vault(d.cfg)
 }
 
-// endpoints makes the room of endpoints, which needs the master keys and the rules for outgoing requests.
+// endpoints makes the service of endpoints, which needs the master keys and the rules for outgoing requests: what the
+// processes that send would refuse, an operator cannot create either.
 func (d *Admin) endpoints() (*delivery.Service, error) {
-	safe, err := d.vault()
+	v, err := d.vault()
 	if err != nil {
 		return nil, err
 	}
-	client, err := d.egress()
+	client, err := wiring.Egress(d.cfg)
 	if err != nil {
 		return nil, err
 	}
-	var secret webhook.Secret
-	if s := d.cfg.Webhook.Secret.Reveal(); s != "" {
-		if secret, err = webhook.ParseSecret(s); err != nil {
-			return nil, fmt.Errorf("WEBHOOK_SECRET: %w", err)
-		}
-	}
-	return delivery.NewService(delivery.ServiceOptions{
-		Store: d.store, Vault: safe, CheckURL: client.CheckURL, MaxEndpoints: d.cfg.API.MaxEndpoints, MaxAttempts: d.cfg.Webhook.MaxAttempts,
-		Overlap: d.cfg.Webhook.SecretOverlap, SecretMaxAge: d.cfg.Webhook.SecretMaxAge, DefaultURL: d.cfg.Webhook.URL.Reveal(), DefaultSecret: secret, Now: d.now, Logger: d.log,
-	})
-}
-
-// egress is the client of the processes that send: what they would refuse, an operator cannot create or reach either.
-func (d *Admin) egress() (*egress.Client, error) {
-	rules, err := egress.ParseAllow(d.cfg.Webhook.Allow)
-	if err != nil {
-		return nil, fmt.Errorf("WEBHOOK_ALLOW: %w", err)
-	}
-	if d.cfg.IsProduction() {
-		rules = egress.Scoped(rules)
-	}
-	o := egress.Options{Allow: rules, RequireHTTPS: d.cfg.IsProduction()}
-	if proxy := d.cfg.Egress.Proxy.Reveal(); proxy != "" {
-		if o.Proxy, err = url.Parse(proxy); err != nil {
-			return nil, errors.New("EGRESS_PROXY is not a URL") // the value may hold a password
-		}
-	}
-	return egress.New(o)
+	return wiring.Endpoints(d.cfg, d.store, v, client, d.now, d.log)
 }
 
 func (d *Admin) by() models.Actor { return models.Actor{Name: d.actor} }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/egress"
+	"github.com/ctrip-gateway/ctrip/internal/wiring"
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
@@ -49,7 +50,7 @@ func (d *Admin) CheckEndpoints(ctx context.Context, of Scope) (EndpointChecks, e
 	if err != nil {
 		return out, err
 	}
-	client, err := d.egress()
+	client, err := wiring.Egress(d.cfg)
 	if err != nil {
 		return out, err
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/config"
 	"github.com/ctrip-gateway/ctrip/internal/egress"
 	"github.com/ctrip-gateway/ctrip/internal/evm"
-	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/internal/wiring"
 	"github.com/ctrip-gateway/ctrip/jobs"
 )
 
@@ -92,7 +92,8 @@ func examineDatabase(ctx context.Context, cfg config.Config, now func() time.Tim
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	where := cfg.Database.URL.String()
-	db, err := store.Open(ctx, store.Options{DSN: cfg.Database.URL.Reveal(), MaxConns: 1})
+	cfg.Database.MaxOpen = 1
+	db, err := wiring.Store(ctx, cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return []Check{{"database", false, where + ": " + oneLine(err), "is Postgres running, and does DATABASE_URL say the right host, user, password and sslmode?"}}
 	}
@@ -134,7 +135,8 @@ func examineRedis(ctx context.Context, cfg config.Config) []Check {
 	unreachable := func(err error) []Check {
 		return []Check{{"redis", false, where + ": " + oneLine(err), "is Redis running, and does REDIS_URL say the right host and password?"}}
 	}
-	r, err := jobs.Connect(cfg.Redis.Server, 1)
+	cfg.Redis.PoolSize = 1
+	r, err := wiring.Redis(cfg)
 	if err != nil {
 		return unreachable(err)
 	}
@@ -189,11 +191,7 @@ func examineChains(ctx context.Context, cfg config.Config, now func() time.Time)
 	var checks []Check
 	for _, c := range cfg.Chains {
 		name := "chain " + c.Name
-		o := evm.Options{Name: c.Name, ChainID: c.ChainID, Now: now, Logger: slog.New(slog.DiscardHandler)}
-		for _, u := range c.RPCURLs {
-			o.URLs = append(o.URLs, u.Reveal())
-		}
-		pool, err := evm.New(o)
+		pool, err := wiring.Chain(c, now, slog.New(slog.DiscardHandler), nil)
 		if err != nil {
 			checks = append(checks, Check{name, false, oneLine(err), "correct rpc_urls in CHAINS_FILE"})
 			continue

@@ -5,9 +5,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ctrip-gateway/ctrip/internal/access"
 	"github.com/ctrip-gateway/ctrip/internal/api"
 	"github.com/ctrip-gateway/ctrip/internal/web"
+	"github.com/ctrip-gateway/ctrip/internal/wiring"
 )
 
 // buildAPI makes what merchants and payers reach: the REST API with its reference, the checkout page and the portal.
@@ -15,7 +15,7 @@ func (a *App) buildAPI(context.Context) error {
 	if a.o.Roles&API == 0 {
 		return nil
 	}
-	keys, err := access.New(access.Options{Store: a.store, MaxKeys: a.cfg.API.MaxKeys, Branch: a.cfg.Payments.AddressBranch, Now: time.Now, Logger: a.log})
+	keys, err := wiring.Access(a.cfg, a.store, time.Now, a.log)
 	if err != nil {
 		return err
 	}

@@ -20,8 +20,8 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/telemetry"
 	"github.com/ctrip-gateway/ctrip/internal/vault"
+	"github.com/ctrip-gateway/ctrip/internal/wiring"
 	"github.com/ctrip-gateway/ctrip/jobs"
-	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
 // Role is what a process does; one process may have several.
@@ -64,7 +64,7 @@ type App struct {
 	jobs       *jobs.Client
 	deliveries *delivery.Service
 	payments   *payments.Service
-	pools      pools
+	pools      wiring.Pools
 }
 
 // part is something that runs until its context ends.
@@ -85,7 +85,7 @@ func New(ctx context.Context, cfg config.Config, o Options) (_ *App, err error) 
 			err = errors.Join(err, a.built.unwind(context.WithoutCancel(ctx)))
 		}
 	}()
-	for _, build := range []func(context.Context) error{a.openRecord, a.openRooms, a.openQueue, a.buildOps, a.buildWorker, a.buildScanner, a.buildAPI} {
+	for _, build := range []func(context.Context) error{a.openRecord, a.openServices, a.openQueue, a.buildOps, a.buildWorker, a.buildScanner, a.buildAPI} {
 		if err := build(ctx); err != nil {
 			return nil, err
 		}
@@ -184,7 +184,7 @@ func (a *App) openRecord(ctx context.Context) (err error) {
 	a.built.push("tracing", a.tracing.Shutdown)
 	a.store = a.o.Store
 	if a.store == nil {
-		if a.store, err = store.Open(ctx, store.Options{DSN: a.cfg.Database.URL.Reveal(), MaxConns: a.cfg.Database.MaxOpen, MaxLifetime: a.cfg.Database.MaxLifetime, Logger: a.log}); err != nil {
+		if a.store, err = wiring.Store(ctx, a.cfg, a.log); err != nil {
 			return err
 		}
 		a.built.push("database", func(context.Context) error { return a.store.Close() })
@@ -192,64 +192,34 @@ func (a *App) openRecord(ctx context.Context) (err error) {
 	if err := a.store.CheckSchema(ctx); err != nil {
 		return err
 	}
-	var keys []vault.Key
-	for _, k := range a.cfg.MasterKeys {
-		keys = append(keys, vault.Key{ID: k.ID, Secret: k.Key})
-	}
-	a.vault, err = vault.New(keys)
+	a.vault, err = wiring.Vault(a.cfg)
 	return err
 }
 
-// openRooms makes the services that more than one role uses.
-func (a *App) openRooms(context.Context) error {
-	cfg := a.cfg
-	rules, err := egress.ParseAllow(cfg.Webhook.Allow)
-	if err != nil {
-		return fmt.Errorf("WEBHOOK_ALLOW: %w", err)
-	}
-	if cfg.IsProduction() {
-		rules = egress.Scoped(rules) // an entry then serves only the merchant that it names (ruling 24)
-	}
-	o := egress.Options{Allow: rules, RequireHTTPS: cfg.IsProduction(), Timeout: cfg.Webhook.Timeout, MaxIdleConnsPerHost: cfg.Webhook.HostInFlight}
-	if proxy := cfg.Egress.Proxy.Reveal(); proxy != "" {
-		if o.Proxy, err = parseURL("EGRESS_PROXY", proxy); err != nil {
-			return err
-		}
-	}
-	if a.egress, err = egress.New(o); err != nil {
+// openServices makes the services that more than one role uses.
+func (a *App) openServices(context.Context) (err error) {
+	if a.egress, err = wiring.Egress(a.cfg); err != nil {
 		return err
 	}
 	a.built.push("egress", func(context.Context) error { a.egress.Close(); return nil })
-	var secret webhook.Secret
-	if s := cfg.Webhook.Secret.Reveal(); s != "" {
-		if secret, err = webhook.ParseSecret(s); err != nil {
-			return fmt.Errorf("WEBHOOK_SECRET: %w", err)
-		}
-	}
-	if a.deliveries, err = delivery.NewService(delivery.ServiceOptions{
-		Store: a.store, Vault: a.vault, CheckURL: a.egress.CheckURL, MaxEndpoints: cfg.API.MaxEndpoints, MaxAttempts: cfg.Webhook.MaxAttempts,
-		Overlap: cfg.Webhook.SecretOverlap, SecretMaxAge: cfg.Webhook.SecretMaxAge, DefaultURL: cfg.Webhook.URL.Reveal(), DefaultSecret: secret, Now: time.Now, Logger: a.log,
-	}); err != nil {
+	if a.deliveries, err = wiring.Endpoints(a.cfg, a.store, a.vault, a.egress, time.Now, a.log); err != nil {
 		return err
 	}
-	pools, err := a.openPools()
-	if err != nil {
+	if a.pools, err = wiring.Chains(a.cfg, time.Now, a.log, a.metrics); err != nil {
 		return err
 	}
-	a.payments, err = payments.New(payments.Options{
-		Store: a.store, Chains: cfg.Chains, PublicURL: cfg.PublicURL, Expiry: cfg.Payments.ExpiresIn, Window: cfg.Payments.MonitoringWindow, MaxAttempts: cfg.Webhook.MaxAttempts,
-		MaxOpen: cfg.API.MaxOpenPayments, Used: pools.used, Now: time.Now, Logger: a.log,
-	})
+	a.built.push("chain providers", func(context.Context) error { a.pools.Close(); return nil })
+	a.payments, err = wiring.Payments(a.cfg, a.store, a.pools, time.Now, a.log)
 	return err
 }
 
 // openQueue connects to Redis, which need not be there, and makes the producer that hears of every commit.
 func (a *App) openQueue(context.Context) (err error) {
-	if a.redis, err = jobs.Connect(a.cfg.Redis.Server, a.cfg.Redis.PoolSize); err != nil {
+	if a.redis, err = wiring.Redis(a.cfg); err != nil {
 		return err
 	}
 	a.built.push("redis", func(context.Context) error { return a.redis.Close() })
-	if a.jobs, err = jobs.NewClient(jobs.ClientOptions{Redis: a.redis, Lanes: a.cfg.Webhook.Lanes, Now: time.Now}); err != nil {
+	if a.jobs, err = wiring.Jobs(a.cfg, a.redis, time.Now); err != nil {
 		return err
 	}
 	producer, err := outbox.NewProducer(outbox.ProducerOptions{Enqueuer: a.jobs, Logger: a.log, Now: time.Now})

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/store"
@@ -37,12 +36,4 @@ func (a *App) auditQueues(ctx context.Context, r *http.Request, action, queue, t
 			At: time.Now(), Actor: "operator", Action: "queue." + action, Subject: queue, Detail: map[string]string{"task": task}, IP: ip,
 		})
 	})
-}
-
-func parseURL(name, raw string) (*url.URL, error) {
-	u, err := url.Parse(raw)
-	if err != nil || u.Host == "" {
-		return nil, fmt.Errorf("%s is not a URL", name) // the value may hold a password
-	}
-	return u, nil
 }

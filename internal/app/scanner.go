@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/config"
-	"github.com/ctrip-gateway/ctrip/internal/evm"
 	"github.com/ctrip-gateway/ctrip/internal/scanner"
 )
 
@@ -17,41 +16,6 @@ const (
 	// quietFor is how long a chain may give no answer before its scanner counts as failing.
 	quietFor = time.Minute
 )
-
-// pools are the providers of every chain, by chain id.
-type pools map[uint64]*evm.Pool
-
-func (a *App) openPools() (pools, error) {
-	ps := make(pools, len(a.cfg.Chains))
-	for _, c := range a.cfg.Chains {
-		o := evm.Options{
-			Name: c.Name, ChainID: c.ChainID, Tag: string(c.Finality.Tag), Depth: c.Finality.Depth, Multicall: c.Multicall, Now: time.Now, Logger: a.log, Metrics: a.metrics,
-		}
-		for _, u := range c.RPCURLs {
-			o.URLs = append(o.URLs, u.Reveal())
-		}
-		for _, t := range c.Tokens {
-			o.Tokens = append(o.Tokens, t.Contract)
-		}
-		p, err := evm.New(o)
-		if err != nil {
-			return nil, err
-		}
-		a.built.push("providers of "+c.Name, func(context.Context) error { p.Close(); return nil })
-		ps[c.ChainID] = p
-	}
-	a.pools = ps
-	return ps, nil
-}
-
-// used asks a chain which addresses have been used before.
-func (ps pools) used(ctx context.Context, chainID uint64, addresses []string) (map[string]bool, error) {
-	p, ok := ps[chainID]
-	if !ok {
-		return nil, fmt.Errorf("app: chain %d is not configured", chainID)
-	}
-	return p.Used(ctx, addresses)
-}
 
 // buildScanner makes one scanner a chain.
 func (a *App) buildScanner(context.Context) error {

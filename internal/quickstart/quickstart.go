@@ -21,6 +21,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/devnet"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/sqlite"
+	"github.com/ctrip-gateway/ctrip/internal/wiring"
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
@@ -134,7 +135,7 @@ func (w *world) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return w.openShop(ctx)
+	return w.openShop(ctx, cfg)
 }
 
 // config is what an operator would have written for this world.
@@ -159,8 +160,8 @@ func (w *world) config() (config.Config, error) {
 }
 
 // openShop makes the demo shop a merchant, as an operator would, and opens it.
-func (w *world) openShop(ctx context.Context) error {
-	operators, err := access.New(access.Options{Store: w.store, Now: time.Now})
+func (w *world) openShop(ctx context.Context, cfg config.Config) error {
+	operators, err := wiring.Access(cfg, w.store, time.Now, w.o.Log)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/devnet"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
+	"github.com/ctrip-gateway/ctrip/internal/wiring"
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
@@ -79,9 +80,6 @@ func New(t testkit.TB, databaseURL string) *Gateway {
 	if _, err := g.store.Migrate(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if g.access, err = access.New(access.Options{Store: g.store, Now: time.Now}); err != nil {
-		t.Fatal(err)
-	}
 	addr := testkit.FreeAddr(t)
 	g.URL = "http://" + addr
 	g.cfg, err = config.Load(config.Options{
@@ -98,6 +96,9 @@ func New(t testkit.TB, databaseURL string) *Gateway {
 		}},
 	})
 	if err != nil {
+		t.Fatal(err)
+	}
+	if g.access, err = wiring.Access(g.cfg, g.store, time.Now, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	g.Start()
