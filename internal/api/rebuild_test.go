@@ -1,21 +1,22 @@
 package api
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math/big"
 	"math/rand/v2"
 	"net/http"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/internal/chain"
 	"github.com/ctrip-gateway/ctrip/internal/payments"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
-	"github.com/ctrip-gateway/ctrip/models"
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
@@ -120,15 +121,18 @@ func (w *week) day() {
 		step.OrphanFrom = &from
 	}
 	for n := from; n < from+2; n++ {
-		b := payments.Block{Number: n, Hash: fmt.Sprintf("0x%064x", w.dice.Uint64()), Time: testNow().Add(time.Duration(n) * 10 * time.Minute)}
+		b := payments.Block{Header: w.header(n)}
 		for i := range 3 {
 			p := w.made[w.dice.IntN(len(w.made))]
-			amount, err := models.ParseAmount([]string{"400", "1000", "1500"}[w.dice.IntN(3)])
+			to, err := chain.ParseAddress(p.Address)
 			if err != nil {
 				w.t.Fatal(err)
 			}
-			b.Sightings = append(b.Sightings, payments.Sighting{
-				TxHash: fmt.Sprintf("0x%032x%032x", w.dice.Uint64(), i), Asset: models.AssetNative, Recipient: strings.ToLower(p.Address), Sender: "0x" + strings.Repeat("1", 40), Amount: amount,
+			tx := w.hash()
+			tx[31] = byte(i)
+			b.Transfers = append(b.Transfers, chain.Transfer{
+				TxHash: tx, Asset: chain.Native, From: chain.Address{1}, To: to, LogIndex: -1,
+				Value: big.NewInt([]int64{400, 1000, 1500}[w.dice.IntN(3)]),
 			})
 		}
 		step.Blocks, w.block = append(step.Blocks, b), n
@@ -146,8 +150,18 @@ func (w *week) settle() {
 	step := payments.Step{ChainID: 1, Final: w.block}
 	w.block++
 	step.Head = w.block
-	step.Blocks = []payments.Block{{Number: w.block, Hash: fmt.Sprintf("0x%064x", w.dice.Uint64()), Time: testNow().Add(time.Duration(w.block) * 10 * time.Minute)}}
+	step.Blocks = []payments.Block{{Header: w.header(w.block)}}
 	w.observe(step)
+}
+
+// header is a block of ten minutes later than the one below it.
+func (w *week) header(number uint64) chain.Header {
+	return chain.Header{Number: number, Hash: w.hash(), Time: testNow().Add(time.Duration(number) * 10 * time.Minute)}
+}
+
+func (w *week) hash() (h chain.Hash) {
+	binary.BigEndian.PutUint64(h[:], w.dice.Uint64())
+	return h
 }
 
 func (w *week) observe(step payments.Step) {

@@ -74,9 +74,6 @@ func TestBlocks(t *testing.T) {
 			t.Errorf("block %d is %v in the range and %v alone (%v)", i, b, single, err)
 		}
 		transfers += len(chain.Match(b, func(a chain.Address) bool { return a == chain.Address{19: 0xaa} }))
-		if h, err := p.HeaderByHash(t.Context(), b.Hash); err != nil || h != b.Header {
-			t.Errorf("by hash: %v, %v", h, err)
-		}
 	}
 	if transfers != 6 {
 		t.Errorf("%d transfers", transfers)
@@ -85,9 +82,6 @@ func TestBlocks(t *testing.T) {
 		if got, err := p.Blocks(t.Context(), bounds[0], bounds[1]); err == nil || got != nil {
 			t.Errorf("%v: %d blocks", bounds, len(got))
 		}
-	}
-	if _, err := p.HeaderByHash(t.Context(), chain.Hash{1}); !errors.Is(err, evm.ErrMissing) {
-		t.Errorf("a hash of nothing: %v", err)
 	}
 }
 

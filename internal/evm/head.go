@@ -121,22 +121,6 @@ func (p *Pool) Header(ctx context.Context, number uint64) (h chain.Header, err e
 	return h, err
 }
 
-// HeaderByHash is the block of that hash on whatever branch, as [chain.View] asks for it.
-func (p *Pool) HeaderByHash(ctx context.Context, hash chain.Hash) (h chain.Header, err error) {
-	err = p.try(ctx, "header "+hash.Hex(), func(ctx context.Context, c *rpc.Client) error {
-		var w *wireHeader
-		if err := c.CallContext(ctx, &w, "eth_getBlockByHash", common.Hash(hash), false); err != nil {
-			return err
-		}
-		h, err = w.header()
-		if err == nil && h.Hash != hash {
-			return fmt.Errorf("%w: asked for block %s, got %s", ErrInconsistent, hash, h.Hash)
-		}
-		return err
-	})
-	return h, err
-}
-
 // headerAt asks one node for the header at a number or a tag.
 func headerAt(ctx context.Context, c *rpc.Client, at string) (chain.Header, error) {
 	var w *wireHeader

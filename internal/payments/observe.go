@@ -3,6 +3,7 @@ package payments
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -25,25 +26,12 @@ type Step struct {
 
 // Block is a block as far as payments are concerned.
 type Block struct {
-	Number    uint64
-	Hash      string
-	Time      time.Time
-	Sightings []Sighting
+	chain.Header
+	Transfers []chain.Transfer // to addresses that somebody watches, from transactions that succeeded
 }
 
-// Sighting is a transfer to an address that somebody watches, found in a block.
-type Sighting struct {
-	TxHash    string
-	Asset     string // models.AssetNative or a lower-case contract address
-	Recipient string // lower case
-	Sender    string // lower case
-	Amount    models.Amount
-	Ordinal   int
-	LogIndex  *int
-}
-
-// Moved is a payment that a step changed, for the log line of whoever committed the step.
-type Moved struct {
+// StatusChange is a payment that a step changed, for the log line of whoever committed the step.
+type StatusChange struct {
 	Payment  models.Payment
 	From     models.PaymentStatus
 	Announce []Announcement
@@ -52,7 +40,7 @@ type Moved struct {
 // Observe records a step inside the scanner's transaction: transfers, every payment that they, the new final point or
 // the time of the block touch, their events and the deliveries of those. A payment that cannot be recomputed is
 // quarantined and the block goes on without it (ruling 1).
-func (s *Service) Observe(ctx context.Context, tx *store.Tx, step Step) ([]Moved, error) {
+func (s *Service) Observe(ctx context.Context, tx *store.Tx, step Step) ([]StatusChange, error) {
 	now := s.now()
 	touched := make(map[string]bool)
 	lost := make(map[string][]models.Transfer)
@@ -66,7 +54,7 @@ func (s *Service) Observe(ctx context.Context, tx *store.Tx, step Step) ([]Moved
 			lost[t.PaymentID] = append(lost[t.PaymentID], t)
 		}
 	}
-	if err := s.see(ctx, tx, step, now, touched); err != nil {
+	if err := s.recordTransfers(ctx, tx, step, now, touched); err != nil {
 		return nil, err
 	}
 	final, err := tx.FinalTransfers(ctx, step.ChainID, step.Final, now)
@@ -91,8 +79,8 @@ func (s *Service) Observe(ctx context.Context, tx *store.Tx, step Step) ([]Moved
 }
 
 // Retry recomputes the payments that were quarantined before the given time; the scanner of any chain may call it.
-func (s *Service) Retry(ctx context.Context, before time.Time) ([]Moved, error) {
-	var moved []Moved
+func (s *Service) Retry(ctx context.Context, before time.Time) ([]StatusChange, error) {
+	var changes []StatusChange
 	err := s.store.InTx(ctx, func(tx *store.Tx) error {
 		ids, err := tx.Quarantined(ctx, before, 100)
 		if err != nil || len(ids) == 0 {
@@ -102,46 +90,30 @@ func (s *Service) Retry(ctx context.Context, before time.Time) ([]Moved, error) 
 		for _, id := range ids {
 			touched[id] = true
 		}
-		moved, err = s.recompute(ctx, tx, touched, nil, 0, 0, nil)
+		changes, err = s.recompute(ctx, tx, touched, nil, 0, 0, nil)
 		return err
 	})
-	return moved, err
+	return changes, err
 }
 
-// see writes the transfers of the step's blocks.
-func (s *Service) see(ctx context.Context, tx *store.Tx, step Step, now time.Time, touched map[string]bool) error {
-	var addresses []string
-	for _, b := range step.Blocks {
-		for _, t := range b.Sightings {
-			addresses = append(addresses, t.Recipient)
-		}
-	}
-	if len(addresses) == 0 {
-		return nil
-	}
-	slices.Sort(addresses)
-	ps, err := tx.PaymentsAt(ctx, slices.Compact(addresses))
+// recordTransfers writes the transfers of the step's blocks to payments that still watch their address.
+func (s *Service) recordTransfers(ctx context.Context, tx *store.Tx, step Step, now time.Time, touched map[string]bool) error {
+	byAddress, err := paymentsPaid(ctx, tx, step)
 	if err != nil {
 		return err
 	}
-	byAddress := make(map[string]models.Payment, len(ps))
-	for _, p := range ps {
-		byAddress[p.Address] = p
-	}
 	for _, b := range step.Blocks {
-		for _, t := range b.Sightings {
-			p, ok := byAddress[t.Recipient]
+		for _, t := range b.Transfers {
+			p, ok := byAddress[t.To]
 			if !ok || p.WatchUntil != nil && b.Time.After(*p.WatchUntil) {
 				continue
 			}
+			row, err := transferRow(t, b.Header, step.ChainID, p, now)
+			if err != nil {
+				return err
+			}
 			touched[p.ID] = true
-			if err := tx.SeeTransfer(ctx, models.Transfer{
-				ID: models.NewID(models.PrefixTransfer, now), PaymentID: p.ID, MerchantID: p.MerchantID,
-				ChainID: step.ChainID, TxHash: t.TxHash, Asset: t.Asset, Recipient: t.Recipient, Ordinal: t.Ordinal,
-				Sender: t.Sender, Amount: t.Amount, LogIndex: t.LogIndex, Status: models.TransferSeen,
-				Source: models.SourceChain, Misdirected: p.ChainID != step.ChainID || p.Asset != t.Asset,
-				BlockNumber: b.Number, BlockHash: b.Hash, BlockTime: b.Time, FirstBlockTime: b.Time, CreatedAt: now, UpdatedAt: now,
-			}); err != nil {
+			if err := tx.SeeTransfer(ctx, row); err != nil {
 				return err
 			}
 		}
@@ -149,7 +121,48 @@ func (s *Service) see(ctx context.Context, tx *store.Tx, step Step, now time.Tim
 	return nil
 }
 
-func (s *Service) recompute(ctx context.Context, tx *store.Tx, touched map[string]bool, lost map[string][]models.Transfer, chainID, head uint64, chainTime *time.Time) ([]Moved, error) {
+// paymentsPaid are the payments whose addresses the step's transfers went to.
+func paymentsPaid(ctx context.Context, tx *store.Tx, step Step) (map[chain.Address]models.Payment, error) {
+	recipients := make(map[string]chain.Address)
+	for _, b := range step.Blocks {
+		for _, t := range b.Transfers {
+			recipients[t.To.Hex()] = t.To
+		}
+	}
+	if len(recipients) == 0 {
+		return nil, nil
+	}
+	ps, err := tx.PaymentsAt(ctx, slices.Sorted(maps.Keys(recipients)))
+	if err != nil {
+		return nil, err
+	}
+	byAddress := make(map[chain.Address]models.Payment, len(ps))
+	for _, p := range ps {
+		byAddress[recipients[p.Address]] = p
+	}
+	return byAddress, nil
+}
+
+// transferRow is a transfer of a block as it is recorded for the payment that it went to.
+func transferRow(t chain.Transfer, b chain.Header, chainID uint64, p models.Payment, now time.Time) (models.Transfer, error) {
+	amount, err := models.AmountFromBig(t.Value)
+	if err != nil {
+		return models.Transfer{}, fmt.Errorf("payments: value of %s: %w", t.TxHash, err)
+	}
+	row := models.Transfer{
+		ID: models.NewID(models.PrefixTransfer, now), PaymentID: p.ID, MerchantID: p.MerchantID,
+		ChainID: chainID, TxHash: t.TxHash.Hex(), Asset: t.Asset, Recipient: t.To.Hex(), Ordinal: t.Ordinal,
+		Sender: t.From.Hex(), Amount: amount, Status: models.TransferSeen, Source: models.SourceChain,
+		Misdirected: p.ChainID != chainID || p.Asset != t.Asset,
+		BlockNumber: b.Number, BlockHash: b.Hash.Hex(), BlockTime: b.Time, FirstBlockTime: b.Time, CreatedAt: now, UpdatedAt: now,
+	}
+	if t.LogIndex >= 0 {
+		row.LogIndex = &t.LogIndex
+	}
+	return row, nil
+}
+
+func (s *Service) recompute(ctx context.Context, tx *store.Tx, touched map[string]bool, lost map[string][]models.Transfer, chainID, head uint64, chainTime *time.Time) ([]StatusChange, error) {
 	if len(touched) == 0 {
 		return nil, nil
 	}
@@ -175,40 +188,40 @@ func (s *Service) recompute(ctx context.Context, tx *store.Tx, touched map[strin
 		return nil, err
 	}
 	heads[chainID] = head
-	var moved []Moved
+	var changes []StatusChange
 	for _, p := range ps {
 		f := Facts{Transfers: transfers[p.ID], Announced: announced[p.ID], Lost: lost[p.ID], Window: s.window, Now: s.now()}
 		if p.ChainID == chainID {
 			f.ChainTime = chainTime
 		}
-		m := Moved{From: p.Status}
+		c := StatusChange{From: p.Status}
 		err := tx.Savepoint(ctx, func(tx *store.Tx) error {
-			m.Payment, m.Announce = Decide(p, f)
-			m.Payment.QuarantinedAt, m.Payment.QuarantineReason = nil, ""
-			return s.write(ctx, tx, &m, f.Transfers, heads)
+			c.Payment, c.Announce = Decide(p, f)
+			c.Payment.QuarantinedAt, c.Payment.QuarantineReason = nil, ""
+			return s.write(ctx, tx, &c, f.Transfers, heads)
 		})
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil, err
 			}
-			s.log.ErrorContext(ctx, "payment.quarantined", "payment_id", p.ID, "err", err)
+			s.log.ErrorContext(ctx, "payment.quarantined", "payment_id", p.ID, "error", err)
 			if err := tx.Quarantine(ctx, p.ID, err.Error(), s.now()); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		moved = append(moved, m)
+		changes = append(changes, c)
 	}
-	return moved, nil
+	return changes, nil
 }
 
 // write stores a decided payment: its announcements as events with their deliveries, then the row.
-func (s *Service) write(ctx context.Context, tx *store.Tx, m *Moved, transfers []models.Transfer, heads map[uint64]uint64) error {
-	p := &m.Payment
+func (s *Service) write(ctx context.Context, tx *store.Tx, c *StatusChange, transfers []models.Transfer, heads map[uint64]uint64) error {
+	p := &c.Payment
 	p.UpdatedAt = s.now()
 	p.Confirmations = confirmations(transfers, heads)
-	for i := range m.Announce {
-		a := &m.Announce[i]
+	for i := range c.Announce {
+		a := &c.Announce[i]
 		p.Sequence++
 		a.Payment.Sequence, a.Payment.Confirmations, a.Payment.UpdatedAt = p.Sequence, p.Confirmations, p.UpdatedAt
 		if err := s.publish(ctx, tx, *a, transfers, heads); err != nil {

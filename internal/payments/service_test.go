@@ -2,9 +2,11 @@ package payments
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/big"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"github.com/btcsuite/btcd/chaincfg"
 
 	"github.com/ctrip-gateway/ctrip/config"
+	"github.com/ctrip-gateway/ctrip/internal/chain"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
@@ -118,28 +121,44 @@ func (h *house) ask(change func(*Request)) (models.Payment, error) {
 	return h.Create(context.Background(), r, nil)
 }
 
-// block records one block of Ethereum with the given sightings.
-func (h *house) block(t *testing.T, number, final uint64, at time.Time, sightings ...Sighting) []Moved {
+// block records one block of Ethereum with the given transfers.
+func (h *house) block(t *testing.T, number, final uint64, at time.Time, transfers ...chain.Transfer) []StatusChange {
 	t.Helper()
-	return h.observe(t, Step{ChainID: 1, Blocks: []Block{{Number: number, Hash: hash(number), Time: at, Sightings: sightings}}, Head: number, Final: final})
+	return h.observe(t, Step{ChainID: 1, Blocks: []Block{blockOf(number, number, at, transfers...)}, Head: number, Final: final})
 }
 
-func (h *house) observe(t *testing.T, step Step) []Moved {
+func (h *house) observe(t *testing.T, step Step) []StatusChange {
 	t.Helper()
-	var moved []Moved
+	var changes []StatusChange
 	err := h.store.InTx(t.Context(), func(tx *store.Tx) (err error) {
-		moved, err = h.Observe(t.Context(), tx, step)
+		changes, err = h.Observe(t.Context(), tx, step)
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return moved
+	return changes
 }
 
-func pay(p models.Payment, amount uint64, n uint64) Sighting {
-	index := int(n)
-	return Sighting{TxHash: hash(n), Asset: p.Asset, Recipient: p.Address, Sender: "0x00000000000000000000000000000000000000aa", Amount: models.AmountOf(amount), LogIndex: &index}
+// blockOf is a block with a hash of its own.
+func blockOf(number, hashOf uint64, at time.Time, transfers ...chain.Transfer) Block {
+	return Block{Header: chain.Header{Number: number, Hash: chainHash(hashOf), Time: at}, Transfers: transfers}
+}
+
+// pay is a transfer of a payment's own asset to its address, in transaction n.
+func pay(p models.Payment, amount int64, n uint64) chain.Transfer {
+	to, err := chain.ParseAddress(p.Address)
+	if err != nil {
+		panic(err)
+	}
+	return chain.Transfer{
+		TxHash: chainHash(n), Asset: p.Asset, From: chain.Address{19: 0xaa}, To: to, Value: big.NewInt(amount), LogIndex: int(n),
+	}
+}
+
+func chainHash(n uint64) (h chain.Hash) {
+	binary.BigEndian.PutUint64(h[24:], n)
+	return h
 }
 
 func (h *house) types(t *testing.T, paymentID string) []string {
@@ -206,15 +225,14 @@ func TestReorgIsRecordedAsOneStep(t *testing.T) {
 		}
 		h.block(t, 101, 90, noon, pay(p, 1_500_000, 1))
 		from := uint64(101)
-		again := pay(p, 1_500_000, 1)
 		h.observe(t, Step{ChainID: 1, OrphanFrom: &from, Head: 102, Final: 90, Blocks: []Block{
-			{Number: 101, Hash: hash(9101), Time: noon}, {Number: 102, Hash: hash(9102), Time: noon, Sightings: []Sighting{again}},
+			blockOf(101, 9101, noon), blockOf(102, 9102, noon, pay(p, 1_500_000, 1)),
 		}})
 		if types := h.types(t, p.ID); !slices.Equal(types, []string{"created", "detected"}) {
 			t.Fatalf("the same transfer on the new branch made events: %v", types)
 		}
 		from = 102
-		h.observe(t, Step{ChainID: 1, OrphanFrom: &from, Head: 103, Final: 90, Blocks: []Block{{Number: 102, Hash: hash(8102), Time: noon}}})
+		h.observe(t, Step{ChainID: 1, OrphanFrom: &from, Head: 103, Final: 90, Blocks: []Block{blockOf(102, 8102, noon)}})
 		if types := h.types(t, p.ID); !slices.Equal(types, []string{"created", "detected", "reorged"}) {
 			t.Fatalf("after the transfer was lost: %v", types)
 		}
@@ -254,9 +272,9 @@ func TestWrongAssetAndWrongChainAreReported(t *testing.T) {
 			t.Fatal(err)
 		}
 		wrong := pay(p, 5, 1)
-		wrong.Asset, wrong.LogIndex = models.AssetNative, nil
+		wrong.Asset, wrong.LogIndex = models.AssetNative, -1
 		h.block(t, 101, 101, noon, wrong)
-		h.observe(t, Step{ChainID: 11155111, Head: 200, Final: 200, Blocks: []Block{{Number: 200, Hash: hash(200), Time: noon.Add(99 * time.Hour), Sightings: []Sighting{wrong}}}})
+		h.observe(t, Step{ChainID: 11155111, Head: 200, Final: 200, Blocks: []Block{blockOf(200, 200, noon.Add(99*time.Hour), wrong)}})
 		if types := h.types(t, p.ID); !slices.Equal(types, []string{"created", "misdirected", "misdirected"}) {
 			t.Fatalf("events %v", types)
 		}

@@ -47,8 +47,16 @@ type Options struct {
 
 // Scanner follows one chain.
 type Scanner struct {
-	Options
-	watch *watchSet
+	chain    config.Chain
+	source   Source
+	store    *store.Store
+	payments *payments.Service
+	holder   string
+	leaseTTL time.Duration
+	clock    func() time.Time
+	log      *slog.Logger
+	metrics  *telemetry.Metrics
+	watch    *watchSet
 
 	mu    sync.Mutex
 	state State
@@ -71,8 +79,10 @@ func New(o Options) (*Scanner, error) {
 	if o.LeaseTTL == 0 {
 		o.LeaseTTL = 15 * time.Second
 	}
-	o.Logger = o.Logger.With("chain", o.Chain.Name)
-	return &Scanner{Options: o, watch: newWatchSet()}, nil
+	return &Scanner{
+		chain: o.Chain, source: o.Source, store: o.Store, payments: o.Payments, holder: o.Holder, leaseTTL: o.LeaseTTL, clock: o.Now,
+		log: o.Logger.With("chain", o.Chain.Name), metrics: o.Metrics, watch: newWatchSet(),
+	}, nil
 }
 
 // Run follows the chain until ctx ends: it waits for the lease, then records block after block.
@@ -84,11 +94,11 @@ func (s *Scanner) Run(ctx context.Context) error {
 		}
 		s.note(func(st *State) { st.Leading = false; st.LastErr = err })
 		if err != nil && ctx.Err() == nil {
-			s.Logger.WarnContext(ctx, "scanner.waiting", "err", err)
+			s.log.WarnContext(ctx, "scanner.waiting", "error", err)
 		}
-		sleep(ctx, s.LeaseTTL/5)
+		sleep(ctx, s.leaseTTL/5)
 	}
-	return s.Store.ReleaseLease(context.WithoutCancel(ctx), s.Chain.ChainID, s.Holder)
+	return s.store.ReleaseLease(context.WithoutCancel(ctx), s.chain.ChainID, s.holder)
 }
 
 // State returns what the scanner last did.
@@ -100,8 +110,8 @@ func (s *Scanner) State() State {
 
 // lead takes the lease and returns its fence, 0 while somebody else leads.
 func (s *Scanner) lead(ctx context.Context) (int64, error) {
-	lease, err := s.Store.TakeLease(ctx, s.Chain.ChainID, s.Holder, s.Now(), s.LeaseTTL)
-	if err != nil || lease.Holder != s.Holder {
+	lease, err := s.store.TakeLease(ctx, s.chain.ChainID, s.holder, s.clock(), s.leaseTTL)
+	if err != nil || lease.Holder != s.holder {
 		return 0, err
 	}
 	return lease.Fence, nil
@@ -110,11 +120,11 @@ func (s *Scanner) lead(ctx context.Context) (int64, error) {
 // follow records blocks while the lease is ours. Errors of providers are noted and tried again; only the loss of the
 // lease and of the database end it.
 func (s *Scanner) follow(ctx context.Context, fence int64) error {
-	renewed := s.Now()
-	s.Logger.InfoContext(ctx, "scanner.leading", "fence", fence)
+	renewed := s.clock()
+	s.log.InfoContext(ctx, "scanner.leading", "fence", fence)
 	s.watch.reset()
 	for ctx.Err() == nil {
-		if s.Now().Sub(renewed) > s.LeaseTTL/3 {
+		if s.clock().Sub(renewed) > s.leaseTTL/3 {
 			now, err := s.lead(ctx)
 			if err != nil {
 				return err
@@ -122,7 +132,7 @@ func (s *Scanner) follow(ctx context.Context, fence int64) error {
 			if now != fence {
 				return store.ErrFenced
 			}
-			renewed = s.Now()
+			renewed = s.clock()
 		}
 		more, err := s.step(ctx, fence)
 		s.note(func(st *State) { st.Leading = true; st.LastErr = err })
@@ -131,11 +141,11 @@ func (s *Scanner) follow(ctx context.Context, fence int64) error {
 			return err
 		case err != nil:
 			if ctx.Err() == nil {
-				s.Logger.WarnContext(ctx, "scanner.step_failed", "err", err)
+				s.log.WarnContext(ctx, "scanner.step_failed", "error", err)
 			}
-			sleep(ctx, max(s.Chain.PollInterval, time.Second))
+			sleep(ctx, max(s.chain.PollInterval, time.Second))
 		case !more:
-			sleep(ctx, s.Chain.PollInterval)
+			sleep(ctx, s.chain.PollInterval)
 		}
 	}
 	return nil

@@ -24,15 +24,15 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// tower is a scanner on a store, stepped by hand.
-type tower struct {
+// harness is a scanner on a store, stepped by hand.
+type harness struct {
 	*Scanner
 	store    *store.Store
 	fence    int64
 	merchant string
 }
 
-func newTower(t testing.TB, s *store.Store, c config.Chain, source Source, now func() time.Time) *tower {
+func newHarness(t testing.TB, s *store.Store, c config.Chain, source Source, now func() time.Time) *harness {
 	t.Helper()
 	service, err := payments.New(payments.Options{
 		Store: s, Chains: []config.Chain{c}, PublicURL: "https://pay.example", Window: time.Hour, MaxAttempts: 15, MaxOpen: 1000,
@@ -45,7 +45,7 @@ func newTower(t testing.TB, s *store.Store, c config.Chain, source Source, now f
 	if err != nil {
 		t.Fatal(err)
 	}
-	tw := &tower{Scanner: sc, store: s, merchant: models.NewID(models.PrefixMerchant, now())}
+	h := &harness{Scanner: sc, store: s, merchant: models.NewID(models.PrefixMerchant, now())}
 	xpub, err := devnet.NewXPub()
 	if err != nil {
 		t.Fatal(err)
@@ -57,41 +57,41 @@ func newTower(t testing.TB, s *store.Store, c config.Chain, source Source, now f
 	at := now().UTC()
 	err = s.InTx(t.Context(), func(tx *store.Tx) error {
 		return errors.Join(
-			tx.InsertMerchant(t.Context(), models.Merchant{ID: tw.merchant, Name: "Shop", CreatedAt: at, UpdatedAt: at}),
-			tx.SetAccountKey(t.Context(), models.AccountKey{ID: account.KeyID(), MerchantID: tw.merchant, XPub: xpub, CreatedAt: at}))
+			tx.InsertMerchant(t.Context(), models.Merchant{ID: h.merchant, Name: "Shop", CreatedAt: at, UpdatedAt: at}),
+			tx.SetAccountKey(t.Context(), models.AccountKey{ID: account.KeyID(), MerchantID: h.merchant, XPub: xpub, CreatedAt: at}))
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if tw.fence, err = sc.lead(t.Context()); err != nil || tw.fence == 0 {
-		t.Fatalf("fence %d, %v", tw.fence, err)
+	if h.fence, err = sc.lead(t.Context()); err != nil || h.fence == 0 {
+		t.Fatalf("fence %d, %v", h.fence, err)
 	}
-	return tw
+	return h
 }
 
 // catchUp steps until there is nothing new.
-func (tw *tower) catchUp(t testing.TB) {
+func (h *harness) catchUp(t testing.TB) {
 	t.Helper()
 	for more := true; more; {
 		var err error
-		if more, err = tw.step(t.Context(), tw.fence); err != nil {
+		if more, err = h.step(t.Context(), h.fence); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-func (tw *tower) ask(t testing.TB, asset, amount string) models.Payment {
+func (h *harness) ask(t testing.TB, asset, amount string) models.Payment {
 	t.Helper()
-	p, err := tw.Payments.Create(t.Context(), payments.Request{MerchantID: tw.merchant, Chain: tw.Chain.Name, Asset: asset, Amount: amount}, nil)
+	p, err := h.payments.Create(t.Context(), payments.Request{MerchantID: h.merchant, Chain: h.chain.Name, Asset: asset, Amount: amount}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return p
 }
 
-func (tw *tower) events(t testing.TB, id string) []string {
+func (h *harness) events(t testing.TB, id string) []string {
 	t.Helper()
-	all, err := tw.store.AnnouncedFor(context.Background(), []string{id})
+	all, err := h.store.AnnouncedFor(context.Background(), []string{id})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func devnetConfig(c *devnet.Chain) config.Chain {
 	}
 }
 
-func devnetTower(t *testing.T, s *store.Store, c *devnet.Chain) *tower {
+func devnetHarness(t *testing.T, s *store.Store, c *devnet.Chain) *harness {
 	t.Helper()
 	pool, err := evm.New(evm.Options{
 		Name: "devnet", ChainID: devnet.ChainID, URLs: []string{c.URL()}, Depth: 3, Tokens: []string{strings.ToLower(c.Token())},
@@ -134,9 +134,9 @@ func devnetTower(t *testing.T, s *store.Store, c *devnet.Chain) *tower {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	tw := newTower(t, s, devnetConfig(c), pool, time.Now)
-	tw.catchUp(t)
-	return tw
+	h := newHarness(t, s, devnetConfig(c), pool, time.Now)
+	h.catchUp(t)
+	return h
 }
 
 func mine(t *testing.T, c *devnet.Chain, n int) {
@@ -151,8 +151,8 @@ func mine(t *testing.T, c *devnet.Chain, n int) {
 func TestScanDevnet(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		c := startDevnet(t)
-		tw := devnetTower(t, s, c)
-		coin, token, failed := tw.ask(t, "native", "700"), tw.ask(t, devnet.TokenSymbol, "900"), tw.ask(t, devnet.TokenSymbol, "1")
+		h := devnetHarness(t, s, c)
+		coin, token, failed := h.ask(t, "native", "700"), h.ask(t, devnet.TokenSymbol, "900"), h.ask(t, devnet.TokenSymbol, "1")
 		if _, err := c.SendNative(t.Context(), c.DemoPayer(), coin.Address, big.NewInt(700)); err != nil {
 			t.Fatal(err)
 		}
@@ -164,15 +164,15 @@ func TestScanDevnet(t *testing.T) {
 			t.Fatal(err)
 		}
 		mine(t, c, 1)
-		tw.catchUp(t)
+		h.catchUp(t)
 		mine(t, c, 3)
-		tw.catchUp(t)
+		h.catchUp(t)
 		for _, p := range []models.Payment{coin, token} {
-			if got := tw.events(t, p.ID); !slices.Equal(got, []string{"created", "detected", "confirmed"}) {
+			if got := h.events(t, p.ID); !slices.Equal(got, []string{"created", "detected", "confirmed"}) {
 				t.Errorf("%s: %v", p.AssetSymbol, got)
 			}
 		}
-		if got := tw.events(t, failed.ID); len(got) != 1 {
+		if got := h.events(t, failed.ID); len(got) != 1 {
 			t.Errorf("a reverted transfer made %v", got)
 		}
 	})
@@ -181,8 +181,8 @@ func TestScanDevnet(t *testing.T) {
 func TestScanReorg(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		c := startDevnet(t)
-		tw := devnetTower(t, s, c)
-		dropped, moved := tw.ask(t, "native", "1"), tw.ask(t, "native", "2")
+		h := devnetHarness(t, s, c)
+		dropped, moved := h.ask(t, "native", "1"), h.ask(t, "native", "2")
 		tx, err := c.SendNative(t.Context(), c.DemoPayer(), dropped.Address, big.NewInt(1))
 		if err != nil {
 			t.Fatal(err)
@@ -191,17 +191,17 @@ func TestScanReorg(t *testing.T) {
 			t.Fatal(err)
 		}
 		mine(t, c, 1)
-		tw.catchUp(t)
+		h.catchUp(t)
 		if _, err := c.ReorgOut(tx); err != nil {
 			t.Fatal(err)
 		}
-		tw.catchUp(t)
-		if got := tw.events(t, dropped.ID); !slices.Equal(got, []string{"created", "detected", "reorged"}) {
+		h.catchUp(t)
+		if got := h.events(t, dropped.ID); !slices.Equal(got, []string{"created", "detected", "reorged"}) {
 			t.Errorf("the payment that lost its money: %v", got)
 		}
 		mine(t, c, 4)
-		tw.catchUp(t)
-		if got := tw.events(t, moved.ID); !slices.Equal(got, []string{"created", "detected", "confirmed"}) {
+		h.catchUp(t)
+		if got := h.events(t, moved.ID); !slices.Equal(got, []string{"created", "detected", "confirmed"}) {
 			t.Errorf("the payment that was mined again: %v", got)
 		}
 	})
@@ -264,9 +264,9 @@ func TestScannerFollowsAnyChain(t *testing.T) {
 		serial++
 		c := config.Chain{Name: fmt.Sprintf("toy%d", serial), ChainID: 1000 + serial, Finality: config.Finality{Depth: depth}, BlockTime: time.Hour, Native: config.Native{Symbol: "TOY", Decimals: 18}}
 		now := func() time.Time { return genesis }
-		tw := newTower(t, s, c, y, now)
-		tw.catchUp(t)
-		p := tw.ask(t, "native", "1000000")
+		h := newHarness(t, s, c, y, now)
+		h.catchUp(t)
+		p := h.ask(t, "native", "1000000")
 		to, err := chain.ParseAddress(p.Address)
 		if err != nil {
 			rt.Fatal(err)
@@ -288,10 +288,10 @@ func TestScannerFollowsAnyChain(t *testing.T) {
 				y.extend(tx)
 			}
 			if rapid.Bool().Draw(rt, "scan") {
-				tw.catchUp(t)
+				h.catchUp(t)
 			}
 		}
-		tw.catchUp(t)
+		h.catchUp(t)
 		recorded, err := s.Blocks(t.Context(), c.ChainID, 1000)
 		if err != nil || len(recorded) != len(y.blocks) {
 			rt.Fatalf("%d blocks recorded of %d, %v", len(recorded), len(y.blocks), err)
@@ -305,7 +305,7 @@ func TestScannerFollowsAnyChain(t *testing.T) {
 				want += tx.Value.Int64()
 			}
 		}
-		got, err := s.Payment(t.Context(), tw.merchant, p.ID)
+		got, err := s.Payment(t.Context(), h.merchant, p.ID)
 		if err != nil || got.AmountReceived.Big().Int64() != want {
 			rt.Fatalf("received %s, the chain paid %d (%v)", got.AmountReceived, want, err)
 		}
@@ -316,30 +316,30 @@ func TestAReorgBelowTheFinalPointHalts(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		y := newToy(2)
 		c := config.Chain{Name: "toy", ChainID: 99, Finality: config.Finality{Depth: 2}, BlockTime: time.Hour, Native: config.Native{Symbol: "TOY", Decimals: 18}}
-		tw := newTower(t, s, c, y, func() time.Time { return genesis })
+		h := newHarness(t, s, c, y, func() time.Time { return genesis })
 		for range 10 {
 			y.extend(nil)
 		}
-		tw.catchUp(t)
+		h.catchUp(t)
 		for range 5 {
 			y.extend(nil)
 		}
-		tw.catchUp(t)
-		tw.ask(t, "native", "5")
+		h.catchUp(t)
+		h.ask(t, "native", "5")
 		y.blocks = y.blocks[:len(y.blocks)-4]
 		for range 6 {
 			y.extend(nil)
 		}
-		if _, err := tw.step(t.Context(), tw.fence); !errors.Is(err, ErrHalted) {
+		if _, err := h.step(t.Context(), h.fence); !errors.Is(err, ErrHalted) {
 			t.Fatalf("got %v", err)
 		}
-		if _, err := tw.Payments.Create(t.Context(), payments.Request{MerchantID: tw.merchant, Chain: "toy", Asset: "native", Amount: "1"}, nil); !errors.Is(err, payments.ErrChainUnavailable) {
+		if _, err := h.payments.Create(t.Context(), payments.Request{MerchantID: h.merchant, Chain: "toy", Asset: "native", Amount: "1"}, nil); !errors.Is(err, payments.ErrChainUnavailable) {
 			t.Fatalf("a halted chain takes payments: %v", err)
 		}
 		if err := s.InTx(t.Context(), func(tx *store.Tx) error { return tx.AcceptReorg(t.Context(), 99) }); err != nil {
 			t.Fatal(err)
 		}
-		tw.catchUp(t)
+		h.catchUp(t)
 		cursor, err := s.Cursor(t.Context(), 99)
 		if err != nil || cursor.Hash != y.blocks[len(y.blocks)-1].Hash.Hex() {
 			t.Fatalf("after the operator accepted: %+v, %v", cursor, err)
@@ -351,13 +351,13 @@ func TestAFencedScannerWritesNothing(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		y := newToy(2)
 		c := config.Chain{Name: "toy", ChainID: 98, Finality: config.Finality{Depth: 2}, BlockTime: time.Hour, Native: config.Native{Symbol: "TOY", Decimals: 18}}
-		tw := newTower(t, s, c, y, func() time.Time { return genesis })
-		tw.catchUp(t)
+		h := newHarness(t, s, c, y, func() time.Time { return genesis })
+		h.catchUp(t)
 		if _, err := s.TakeLease(t.Context(), 98, "other", genesis.Add(time.Hour), time.Minute); err != nil {
 			t.Fatal(err)
 		}
 		y.extend(nil)
-		if _, err := tw.step(t.Context(), tw.fence); !errors.Is(err, store.ErrFenced) {
+		if _, err := h.step(t.Context(), h.fence); !errors.Is(err, store.ErrFenced) {
 			t.Fatalf("got %v", err)
 		}
 	})

@@ -1,0 +1,158 @@
+package scanner
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/internal/chain"
+	"github.com/ctrip-gateway/ctrip/internal/payments"
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/models"
+)
+
+// pruneEvery spaces the deletes of blocks that are older than [keepBlocks].
+const pruneEvery = 64
+
+// record writes one step in one transaction. With orphanFrom the recorded blocks from that number on go first.
+func (s *Scanner) record(ctx context.Context, fence int64, head chain.Header, cursor models.ChainCursor, orphanFrom *uint64, blocks []chain.Block) error {
+	start := s.clock()
+	// The set is read after the blocks: who could pay into one of them knew the address from a committed payment.
+	if err := s.watch.refresh(ctx, s.store, cursor.BlockTime); err != nil {
+		return err
+	}
+	step := payments.Step{ChainID: s.chain.ChainID, OrphanFrom: orphanFrom, Head: head.Number}
+	rows := make([]models.Block, 0, len(blocks))
+	var err error
+	for _, b := range blocks {
+		found, err := s.transfers(ctx, b)
+		if err != nil {
+			return err
+		}
+		step.Blocks = append(step.Blocks, payments.Block{Header: b.Header, Transfers: found})
+		rows = append(rows, s.row(b.Header))
+		cursor.Number, cursor.Hash, cursor.BlockTime = b.Number, b.Hash.Hex(), b.Time
+	}
+	if cursor.FinalNumber, err = s.final(ctx, cursor, rows); err != nil {
+		return err
+	}
+	cursor.HeadNumber, cursor.UpdatedAt = head.Number, models.Now(s.clock)
+	step.Final = cursor.FinalNumber
+	var changes []payments.StatusChange
+	err = s.write(ctx, fence, func(tx *store.Tx) (err error) {
+		changes, err = s.writeStep(ctx, tx, step, cursor, rows)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	s.metrics.BlocksScanned(s.chain.Name, len(blocks))
+	s.metrics.ChainHead(s.chain.Name, head.Number, cursor.Number)
+	s.note(func(st *State) { st.Number, st.Head = cursor.Number, head.Number })
+	s.report(ctx, step, changes, start)
+	return nil
+}
+
+// writeStep writes the blocks, what they do to payments, and the cursor.
+func (s *Scanner) writeStep(
+	ctx context.Context, tx *store.Tx, step payments.Step, cursor models.ChainCursor, rows []models.Block,
+) ([]payments.StatusChange, error) {
+	if step.OrphanFrom != nil {
+		if err := tx.DropBlocksFrom(ctx, s.chain.ChainID, *step.OrphanFrom); err != nil {
+			return nil, err
+		}
+	}
+	if err := tx.InsertBlocks(ctx, rows); err != nil {
+		return nil, err
+	}
+	changes, err := s.payments.Observe(ctx, tx, step)
+	if err != nil {
+		return nil, err
+	}
+	if cursor.Number%pruneEvery == 0 && cursor.FinalNumber > keepBlocks {
+		if err := tx.PruneBlocks(ctx, s.chain.ChainID, cursor.FinalNumber-keepBlocks); err != nil {
+			return nil, err
+		}
+	}
+	return changes, tx.SaveCursor(ctx, cursor)
+}
+
+// recordFinal records a final point that moved without a new block: one that comes from a tag does.
+func (s *Scanner) recordFinal(ctx context.Context, fence int64, head chain.Header, cursor models.ChainCursor) error {
+	final, err := s.source.Final(ctx, cursor.Number)
+	if err != nil || final <= cursor.FinalNumber {
+		return err
+	}
+	return s.record(ctx, fence, head, cursor, nil, nil)
+}
+
+// final is how far the record is final. Depth is counted from the newest block that we have recorded, not from the head that
+// a provider claims, so that one who overstates it makes nothing final. It moves on only to a block that a second provider,
+// where there is one, has too; until then payments are detected and wait.
+func (s *Scanner) final(ctx context.Context, cursor models.ChainCursor, recording []models.Block) (uint64, error) {
+	final, err := s.source.Final(ctx, cursor.Number)
+	if err != nil || final <= cursor.FinalNumber {
+		return cursor.FinalNumber, err
+	}
+	block, err := s.blockAt(ctx, final, recording)
+	if errors.Is(err, models.ErrNotFound) { // older than what we began with
+		return final, nil
+	} else if err != nil {
+		return 0, err
+	}
+	at, err := ref(block.Number, block.Hash)
+	if err != nil {
+		return 0, err
+	}
+	if err := s.source.Agree(ctx, at); err != nil {
+		s.log.WarnContext(ctx, "chain.final_unconfirmed", "block", final, "error", err)
+		return cursor.FinalNumber, nil
+	}
+	return final, nil
+}
+
+// blockAt finds a block among those about to be recorded or in the record.
+func (s *Scanner) blockAt(ctx context.Context, number uint64, recording []models.Block) (models.Block, error) {
+	for _, b := range recording {
+		if b.Number == number {
+			return b, nil
+		}
+	}
+	return s.store.BlockAt(ctx, s.chain.ChainID, number)
+}
+
+// transfers are the block's transfers to addresses that somebody watches. The chain's own coin counts only when its
+// transaction succeeded: a failed one is in the block all the same.
+func (s *Scanner) transfers(ctx context.Context, b chain.Block) ([]chain.Transfer, error) {
+	var found []chain.Transfer
+	for _, t := range chain.Match(b, s.watch.contains) {
+		if t.NeedsReceipt {
+			ok, err := s.source.Succeeded(ctx, b.Hash, t.TxHash)
+			if err != nil {
+				return nil, err
+			}
+			if !ok {
+				s.log.InfoContext(ctx, "transfer.failed_on_chain", "tx_hash", t.TxHash.Hex())
+				continue
+			}
+		}
+		found = append(found, t)
+	}
+	return found, nil
+}
+
+// report logs and counts a step that is committed.
+func (s *Scanner) report(ctx context.Context, step payments.Step, changes []payments.StatusChange, start time.Time) {
+	took := s.clock().Sub(start).Milliseconds()
+	for _, b := range step.Blocks {
+		s.log.InfoContext(ctx, "block.scanned", "block", b.Number, "hash", b.Hash.Hex(), "transfers", len(b.Transfers), "took_ms", took)
+	}
+	for _, c := range changes {
+		for _, a := range c.Announce {
+			s.log.InfoContext(ctx, "payment.moved", "payment_id", c.Payment.ID, "from", c.From, "to", c.Payment.Status, "event", a.Type)
+		}
+		if c.From != c.Payment.Status {
+			s.metrics.PaymentMoved(string(c.Payment.Status))
+		}
+	}
+}
