@@ -89,18 +89,18 @@ func TestWhoDials(t *testing.T) {
 				found[what] = true
 			}
 		}
-		_, listed := may[p.room()]
+		_, listed := may[p.name()]
 		if len(found) > 0 && !listed {
 			t.Errorf("%s opens connections (%s); what a merchant can name goes through internal/egress, anything else into the table of ARCHITECTURE.md",
-				p.room(), strings.Join(slices.Sorted(maps.Keys(found)), ", "))
+				p.name(), strings.Join(slices.Sorted(maps.Keys(found)), ", "))
 		}
 		if listed && len(found) > 0 {
-			may[p.room()] = true
+			may[p.name()] = true
 		}
 	}
-	for room, does := range may {
+	for name, does := range may {
 		if !does {
-			t.Errorf("ARCHITECTURE.md says that %s opens connections, and it does not", room)
+			t.Errorf("ARCHITECTURE.md says that %s opens connections, and it does not", name)
 		}
 	}
 }
@@ -117,8 +117,8 @@ func TestEveryDialerIsSeen(t *testing.T) {
 	}
 }
 
-// TestUserURLsGoThroughEgress: the only rooms that ask internal/egress to connect somewhere are the one that sends webhooks and
-// the one that probes endpoints for an operator; the API checks the form of a URL and connects to nothing.
+// TestUserURLsGoThroughEgress: the only packages that ask internal/egress to connect somewhere are the one that sends
+// webhooks and the one that probes endpoints for an operator; the API checks the form of a URL and connects to nothing.
 func TestUserURLsGoThroughEgress(t *testing.T) {
 	got := make(map[string]bool)
 	for _, p := range list(t, "-deps", "./cmd/...") {
@@ -134,11 +134,11 @@ func TestUserURLsGoThroughEgress(t *testing.T) {
 				switch n := n.(type) {
 				case *ast.CompositeLit:
 					if s, ok := n.Type.(*ast.SelectorExpr); ok && s.Sel.Name == "Request" && fmt.Sprint(s.X) == "egress" {
-						got[p.room()+" sends"] = true
+						got[p.name()+" sends"] = true
 					}
 				case *ast.CallExpr:
 					if s, ok := n.Fun.(*ast.SelectorExpr); ok && s.Sel.Name == "Probe" && len(n.Args) == 4 {
-						got[p.room()+" probes"] = true
+						got[p.name()+" probes"] = true
 					}
 				}
 				return true

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 )
@@ -29,7 +28,8 @@ type pkg struct {
 	GoFiles      []string
 }
 
-func (p pkg) room() string { return strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/") }
+// name is the path of the package inside the module.
+func (p pkg) name() string { return strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/") }
 
 func list(t *testing.T, args ...string) []pkg {
 	t.Helper()
@@ -81,54 +81,95 @@ func table(t *testing.T, heading string) [][]string {
 	return rows[1:]
 }
 
-// TestFloors holds the imports against the floor table: a package imports only packages of floors below its own.
-func TestFloors(t *testing.T) {
-	floor := make(map[string]int)
-	for _, row := range table(t, "Floors") {
-		n, err := strconv.Atoi(row[0])
-		if err != nil {
-			t.Fatalf("floor %q of %q", row[0], row[1])
+// layers in the order in which they may stand in the table of ARCHITECTURE.md.
+var layers = []string{"words", "reasoning", "records", "operations", "entry points", "wiring", "programs"}
+
+// TestLayers holds the imports against the tables of packages: a package imports only what stands above it.
+func TestLayers(t *testing.T) {
+	row := make(map[string]int) // package → its row, over both tables
+	layer := 0
+	for _, cells := range table(t, "Layers") {
+		at := slices.Index(layers, cells[0])
+		if at < layer {
+			t.Errorf("%s is listed as %q behind %q", cells[1], cells[0], layers[layer])
 		}
-		floor[row[1]] = n
+		layer = at
+		row[cells[1]] = len(row) + 1
+	}
+	for _, cells := range table(t, "Beside the layers") {
+		row[cells[0]] = len(row) + 1
 	}
 	seen := make(map[string]bool)
 	for _, p := range list(t, "./...") {
-		room := p.room()
-		if room == "" {
+		name := p.name()
+		if name == "" {
 			continue
 		}
-		mine, ok := floor[room]
+		mine, ok := row[name]
 		if !ok {
-			t.Errorf("%s is on no floor of ARCHITECTURE.md", room)
+			t.Errorf("%s is not in the tables of ARCHITECTURE.md", name)
 			continue
 		}
-		seen[room] = true
-		for _, imp := range p.Imports {
-			theirs, ours := strings.CutPrefix(imp, module+"/")
-			if ours && floor[theirs] >= mine {
-				t.Errorf("%s (floor %d) imports %s (floor %d)", room, mine, theirs, floor[theirs])
+		seen[name] = true
+		for _, imported := range p.Imports {
+			theirs, ours := strings.CutPrefix(imported, module+"/")
+			if ours && row[theirs] >= mine {
+				t.Errorf("%s imports %s, which does not stand above it in ARCHITECTURE.md", name, theirs)
 			}
 		}
 		if _, err := os.Stat(filepath.Join(p.Dir, "doc.go")); err != nil && len(p.GoFiles) > 0 {
-			t.Errorf("%s has no doc.go", room)
+			t.Errorf("%s has no doc.go", name)
 		}
 	}
-	for room := range floor {
-		if !seen[room] {
-			t.Errorf("ARCHITECTURE.md lists %s, which does not exist", room)
+	for name := range row {
+		if !seen[name] {
+			t.Errorf("ARCHITECTURE.md lists %s, which does not exist", name)
 		}
 	}
 }
 
-// TestLibraryOwners holds the imports against the owner table: one library, one room. Tests may use what they like.
+// TestChainOfImports: no chain of our own imports is longer than ten packages.
+func TestChainOfImports(t *testing.T) {
+	imports := make(map[string][]string)
+	for _, p := range list(t, "./...") {
+		for _, imported := range p.Imports {
+			if strings.HasPrefix(imported, module+"/") {
+				imports[p.ImportPath] = append(imports[p.ImportPath], imported)
+			}
+		}
+	}
+	longest := make(map[string][]string)
+	var chain func(string) []string
+	chain = func(name string) []string {
+		if known, ok := longest[name]; ok {
+			return known
+		}
+		var below []string
+		for _, imported := range imports[name] {
+			if c := chain(imported); len(c) > len(below) {
+				below = c
+			}
+		}
+		longest[name] = append([]string{strings.TrimPrefix(name, module+"/")}, below...)
+		return longest[name]
+	}
+	for name := range imports {
+		if c := chain(name); len(c) > 10 {
+			t.Errorf("a chain of %d packages: %s", len(c), strings.Join(c, " → "))
+		}
+	}
+}
+
+// TestLibraryOwners holds the imports against the owner table: one library, one package that knows it. Tests may use what
+// they like.
 func TestLibraryOwners(t *testing.T) {
 	owners := table(t, "Library owners")
 	for _, p := range list(t, "./...") {
-		for _, imp := range p.Imports {
+		for _, imported := range p.Imports {
 			for _, row := range owners {
-				library, rooms := row[0], strings.Split(row[1], ", ")
-				if (imp == library || strings.HasPrefix(imp, library+"/")) && !slices.Contains(rooms, p.room()) {
-					t.Errorf("%s imports %s, which belongs to %s", p.room(), imp, row[1])
+				library, packages := row[0], strings.Split(row[1], ", ")
+				if (imported == library || strings.HasPrefix(imported, library+"/")) && !slices.Contains(packages, p.name()) {
+					t.Errorf("%s imports %s, which belongs to %s", p.name(), imported, row[1])
 				}
 			}
 		}
@@ -138,7 +179,7 @@ func TestLibraryOwners(t *testing.T) {
 // TestEnvironmentIsReadOnce: os.Getenv and its kin are config's, and devnet's and testkit's for nothing but tests.
 func TestEnvironmentIsReadOnce(t *testing.T) {
 	for _, p := range list(t, "./...") {
-		if room := p.room(); room == "config" || strings.HasPrefix(room, "internal/testkit") {
+		if name := p.name(); name == "config" || strings.HasPrefix(name, "internal/testkit") {
 			continue
 		}
 		for _, name := range p.GoFiles {
@@ -148,7 +189,7 @@ func TestEnvironmentIsReadOnce(t *testing.T) {
 			}
 			for _, call := range []string{"os.Getenv(", "os.LookupEnv(", "os.Environ("} {
 				if bytes.Contains(src, []byte(call)) {
-					t.Errorf("%s/%s calls %s)", p.room(), name, call)
+					t.Errorf("%s/%s calls %s)", p.name(), name, call)
 				}
 			}
 		}
@@ -220,7 +261,7 @@ func functions(file *ast.File) []string {
 	return names
 }
 
-// TestFileLengths: a file that has grown past a comfortable length is two rooms.
+// TestFileLengths: no file is longer than a reader wants to scroll.
 func TestFileLengths(t *testing.T) {
 	for _, p := range list(t, "./...") {
 		for _, name := range p.GoFiles {
@@ -229,7 +270,7 @@ func TestFileLengths(t *testing.T) {
 				t.Fatal(err)
 			}
 			if n := bytes.Count(src, []byte("\n")); n > 450 && !strings.HasSuffix(name, ".gen.go") {
-				t.Errorf("%s/%s has %d lines", p.room(), name, n)
+				t.Errorf("%s/%s has %d lines", p.name(), name, n)
 			}
 		}
 	}
