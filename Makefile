@@ -1,9 +1,11 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup test check build generate quickstart env bench chaos fuzz fuzz-short update-golden clean
+.PHONY: help setup test test-real check build programs generate quickstart env bench chaos fuzz fuzz-short update-golden clean
 
-SERVICES := go run ./internal/testkit/cmd/services
-# Checks and the shipped binaries are compiled alike, so that they share the build cache.
-STATIC   := CGO_ENABLED=0 GOFLAGS="$(GOFLAGS) -trimpath"
+# Checks, tests and the shipped binaries are compiled alike, so that they share the build cache.
+STATIC   := CGO_ENABLED=0 GOFLAGS="$$(go env GOFLAGS) -trimpath"
+SERVICES := $(STATIC) go run ./internal/testkit/cmd/services
+# Benches, chaos and test-real run these binaries and build none.
+PROGRAMS := TEST_PROGRAMS="$(CURDIR)/bin"
 FUZZTIME ?= 30s
 BENCH    ?= deliver latency neighbour through api
 
@@ -13,8 +15,11 @@ help: ## list the targets
 setup: ## find or install what the tests need (as root on Debian; elsewhere it says what to install)
 	@scripts/setup
 
-test: setup ## run all tests with the race detector on private Postgres and Redis servers, then fuzz for two minutes
-	$(SERVICES) -- go test -race -p 2 -timeout 15m ./...
+test: setup ## run all tests but those of test-real, with the race detector where there is something to find
+	@scripts/test plain race
+
+test-real: setup programs ## run the programs end to end, the short chaos and the benches' smoke, then fuzz for two minutes
+	@$(PROGRAMS) scripts/test real
 	@$(MAKE) --no-print-directory fuzz-short
 
 check: ## gofmt, go vet and staticcheck
@@ -25,8 +30,11 @@ check: ## gofmt, go vet and staticcheck
 build: ## build static binaries into bin/
 	$(STATIC) go build -ldflags="-s -w" -o bin/ ./cmd/...
 
+programs: build ## build the examples as well, for the tests
+	$(STATIC) go build -ldflags="-s -w" -o bin/ ./examples/...
+
 generate: ## regenerate code and reference pages
-	go generate ./...
+	$(STATIC) go generate ./...
 
 quickstart: ## run the whole gateway on a toy chain, with nothing but Go (ARGS=--once for the story alone)
 	go run ./cmd/quickstart $(ARGS)
@@ -34,11 +42,11 @@ quickstart: ## run the whole gateway on a toy chain, with nothing but Go (ARGS=-
 env: ## write a .env with fresh secrets for docker compose
 	@scripts/dotenv .env
 
-bench: setup ## measure the gateway against its baselines (BENCH="deliver latency neighbour through api", ARGS=--json)
-	@for name in $(BENCH); do go run ./bench $$name $(ARGS) || exit 1; done
+bench: setup build ## measure the gateway against its baselines (BENCH="deliver latency neighbour through api", ARGS=--json)
+	@for name in $(BENCH); do $(PROGRAMS) $(STATIC) go run ./bench $$name $(ARGS) || exit 1; done
 
-chaos: setup ## deliver 20,000 events through every fault (CHAOS_EVENTS, CHAOS_SEED, CHAOS_FAULTS)
-	@go run ./test/chaos
+chaos: setup build ## deliver 20,000 events through every fault (CHAOS_EVENTS, CHAOS_SEED, CHAOS_FAULTS)
+	@$(PROGRAMS) $(STATIC) go run ./test/chaos
 
 fuzz: ## fuzz every target for FUZZTIME each (default 30s)
 	@scripts/fuzz $(FUZZTIME)

@@ -183,15 +183,12 @@ func (r *reader) do(s step) string {
 // TestQuickstartPage does what docs/quickstart.md says, every command in its order, against a quickstart on free ports.
 func TestQuickstartPage(t *testing.T) {
 	bin := t.TempDir()
-	build := exec.Command("go", "build", "-o", filepath.Join(bin, "quickstart"), "../cmd/quickstart")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	program := filepath.Join(testkit.Programs(t, "cmd/quickstart"), "quickstart")
 	// In place of go: the page starts the quickstart with it and nothing else, and the ports that it takes may be in use here.
 	standIn := `#!/bin/sh
 [ "$1 $2" = "run ./cmd/quickstart" ] || { echo "go $*: not foreseen" >&2; exit 2; }
 shift 2
-exec "${0%/*}/quickstart" --api-addr 127.0.0.1:0 --ops-addr 127.0.0.1:0 --rpc-addr 127.0.0.1:0 "$@"
+exec '` + program + `' --api-addr 127.0.0.1:0 --ops-addr 127.0.0.1:0 --rpc-addr 127.0.0.1:0 "$@"
 `
 	if err := os.WriteFile(filepath.Join(bin, "go"), []byte(standIn), 0o700); err != nil {
 		t.Fatal(err)

@@ -45,17 +45,14 @@ type sample struct {
 func samples(t *testing.T, secret webhook.Secret) map[string]*sample {
 	t.Helper()
 	dir := t.TempDir()
-	build := exec.Command("go", "build", "-o", dir, "../examples/receiver-go")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	receiver := filepath.Join(testkit.Programs(t, "examples/receiver-go"), "receiver-go")
 	file := filepath.Join(dir, "secret.txt")
 	if err := os.WriteFile(file, []byte(secret.Reveal()+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	env := append(os.Environ(), "WEBHOOK_SECRET="+secret.Reveal(), "PORT=0")
 	return map[string]*sample{
-		"go":     {t: t, argv: []string{filepath.Join(dir, "receiver-go"), "-addr", "127.0.0.1:0", "-secret-file", file, "-db", filepath.Join(dir, "go.db")}, env: env},
+		"go":     {t: t, argv: []string{receiver, "-addr", "127.0.0.1:0", "-secret-file", file, "-db", filepath.Join(dir, "go.db")}, env: env},
 		"node":   {t: t, argv: []string{"node", "../examples/receiver-node/receiver.mjs"}, env: slices.Concat(env, []string{"STATE=" + filepath.Join(dir, "node.log")}), log: filepath.Join(dir, "node.log")},
 		"python": {t: t, argv: []string{"python3", "-B", "../examples/receiver-python/receiver.py"}, env: slices.Concat(env, []string{"STATE=" + filepath.Join(dir, "python.db")})},
 		"php":    {t: t, argv: []string{"php", "-S", "127.0.0.1:0", "../examples/receiver-php/receiver.php"}, env: slices.Concat(env, []string{"STATE=" + filepath.Join(dir, "php.db")})},
@@ -291,10 +288,7 @@ func TestLineToSampleReceivers(t *testing.T) {
 		defer s.kill()
 		h.NewEndpoint(h.merchant, client.WebhookEndpointCreate{URL: s.url + "/hooks", Secret: new(secret.Reveal()), Ed25519: new(true)})
 	}
-	program := filepath.Join(t.TempDir(), "payment-go")
-	if out, err := exec.Command("go", "build", "-o", program, "../examples/payment-go").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	program := filepath.Join(testkit.Programs(t, "examples/payment-go"), "payment-go")
 	keyFile := filepath.Join(t.TempDir(), "key.txt")
 	if err := os.WriteFile(keyFile, []byte(h.merchant.Key+"\n"), 0o600); err != nil {
 		t.Fatal(err)

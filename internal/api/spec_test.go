@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -19,6 +18,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/ctrip-gateway/ctrip/internal/api/openapi"
+	"github.com/ctrip-gateway/ctrip/internal/testkit"
 	"github.com/ctrip-gateway/ctrip/models"
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
@@ -27,7 +27,7 @@ import (
 func TestGenerated(t *testing.T) {
 	for config, file := range map[string]string{"oapi-types.yaml": "types.gen.go", "oapi-codegen.yaml": "server.gen.go"} {
 		out := filepath.Join(t.TempDir(), file)
-		cmd := exec.CommandContext(t.Context(), "go", "run", "github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen", "-config", config, "-o", out, "openapi.yaml")
+		cmd := testkit.Go(t.Context(), "run", "github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen", "-config", config, "-o", out, "openapi.yaml")
 		if said, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, said)
 		}

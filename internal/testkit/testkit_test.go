@@ -1,10 +1,13 @@
 package testkit
 
 import (
+	"debug/buildinfo"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -288,4 +291,33 @@ func helper(t *testing.T, args ...string) *exec.Cmd {
 	cmd := exec.Command(self, args...)
 	cmd.Env = append(os.Environ(), helperEnv+"=supervise")
 	return cmd
+}
+
+// TestPrograms builds a program, and looks for others where they should have been built.
+func TestPrograms(t *testing.T) {
+	t.Setenv(ProgramsEnv, "")
+	const pkg = "internal/testkit/cmd/suite"
+	program := filepath.Join(Programs(t, pkg), "suite")
+	out, err := exec.Command(program, "-h").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "usage: suite") {
+		t.Errorf("%v: %s", err, out)
+	}
+	if again := filepath.Join(Programs(t, pkg), "suite"); again != program {
+		t.Errorf("built twice: %s and %s", program, again)
+	}
+	info, err := buildinfo.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []debug.BuildSetting{{Key: "CGO_ENABLED", Value: "0"}, {Key: "-trimpath", Value: "true"}} {
+		if !slices.Contains(info.Settings, want) {
+			t.Errorf("built without %s=%s: %v", want.Key, want.Value, info.Settings)
+		}
+	}
+	if dir, err := findPrograms(t.Context(), filepath.Dir(program), []string{pkg}); err != nil || dir != filepath.Dir(program) {
+		t.Errorf("%s, %v", dir, err)
+	}
+	if dir, err := findPrograms(t.Context(), filepath.Dir(program), []string{"cmd/api"}); err == nil || !strings.Contains(err.Error(), "cmd/api") {
+		t.Errorf("a program that is not there: %s, %v", dir, err)
+	}
 }
