@@ -11,10 +11,8 @@ import (
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/core"
 	"github.com/ethereum/go-ethereum/core/types"
-	"github.com/ethereum/go-ethereum/eth"
-	"github.com/ethereum/go-ethereum/node"
-	"github.com/ethereum/go-ethereum/rpc"
 )
 
 // ChainID is the chain id of every development chain.
@@ -56,21 +54,23 @@ type Head struct {
 type Chain struct {
 	payer, demoPayer, deployer Key
 
-	blockTime time.Duration
-	logger    *slog.Logger
-	now       func() time.Time
-	stack     *node.Node
-	eth       *eth.Ethereum
-	rpc       *rpcServer
-	tokenCode demoToken
-	token     common.Address
+	blockTime  time.Duration
+	logger     *slog.Logger
+	now        func() time.Time
+	blockchain *core.BlockChain
+	pool       *pool
+	rpc        *rpcServer
+	tokenCode  demoToken
+	token      common.Address
 
-	// Lock order: gate, then sending or sealing, then syncing.
-	gate    sync.RWMutex // held for reading by whatever may add a transaction, for writing while the pool is rebuilt
-	sending sync.Mutex   // from choosing a nonce to the transaction's place in the pool
-	sealing sync.Mutex   // one block, or one branch, at a time
-	syncing sync.Mutex   // see syncPool
+	mining sync.Mutex // one block, or one branch, at a time; taken before mu
+	// mu is held for writing while the head moves, for reading by whatever wants one head throughout: a request with all
+	// its calls, a transaction on its way into the pool.
+	mu      sync.RWMutex
+	changed chan struct{} // closed and replaced when the head moves; mu guards it
+	sending sync.Mutex    // from choosing a nonce to the transaction's arrival in the pool
 
+	closed    chan struct{}
 	closeOnce sync.Once
 	closeErr  error
 }
@@ -93,7 +93,9 @@ func StartChain(o ChainOptions) (*Chain, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	c := &Chain{blockTime: o.BlockTime, logger: o.Logger, now: o.Now}
+	c := &Chain{
+		blockTime: o.BlockTime, logger: o.Logger, now: o.Now, changed: make(chan struct{}), closed: make(chan struct{}),
+	}
 	var err error
 	for _, k := range []struct{ to, from *Key }{
 		{&c.payer, &o.Payer}, {&c.demoPayer, &o.DemoPayer}, {&c.deployer, &o.Deployer},
@@ -118,13 +120,13 @@ func StartChain(o ChainOptions) (*Chain, error) {
 // start brings up what StartChain promised; Close undoes however much of it was done.
 func (c *Chain) start(listener net.Listener) error {
 	// Genesis lies in the past, so that block 1 does not have to wait for the next second.
-	stack, service, apis, err := newNode(c.now().Add(-10*time.Second), map[common.Address]*big.Int{
+	blockchain, err := newBlockChain(c.now().Add(-10*time.Second), map[common.Address]*big.Int{
 		c.payer.address: fundedWei, c.demoPayer.address: fundedWei, c.deployer.address: fundedWei,
 	})
 	if err != nil {
 		return err
 	}
-	c.stack, c.eth = stack, service
+	c.blockchain, c.pool = blockchain, newPool(blockchain.Config())
 
 	creation, err := c.tokenCode.creation(fundedUnits, c.payer.address, c.demoPayer.address, c.deployer.address)
 	if err != nil {
@@ -147,8 +149,7 @@ func (c *Chain) start(listener net.Listener) error {
 	}
 	c.token = mined.contract
 
-	apis = append(apis, rpc.API{Namespace: "eth", Service: purse{c}})
-	c.rpc, err = startRPC(listener, apis, &c.gate, c.logger)
+	c.rpc, err = startRPC(listener, c)
 	return err
 }
 
@@ -158,25 +159,29 @@ func (c *Chain) URL() string { return "http://" + c.rpc.listener.Addr().String()
 // Token is the demo token's contract address in EIP-55 spelling. Its symbol is TokenSymbol, its decimals TokenDecimals.
 func (c *Chain) Token() string { return c.token.Hex() }
 
-// Payer is a funded account that nothing in this package spends from by itself: it is for the user. JSON-RPC signs for it
-// (eth_sendTransaction), and for no other.
+// Payer is a funded account that nothing in this package spends from by itself: it is for the user. JSON-RPC signs for
+// it (eth_sendTransaction), and for nobody else.
 func (c *Chain) Payer() Key { return c.payer }
 
 // DemoPayer is a funded account for the program's own story.
 func (c *Chain) DemoPayer() Key { return c.demoPayer }
 
-// Deployer is the account that deployed the token; it is funded too, and a third purse for tests.
+// Deployer is the account that deployed the token; it is funded too, and a third payer for tests.
 func (c *Chain) Deployer() Key { return c.deployer }
 
 // Head is the newest block of the canonical branch.
 func (c *Chain) Head() Head {
-	header := c.eth.BlockChain().CurrentBlock()
-	return headOf(c.eth.BlockChain().GetBlock(header.Hash(), header.Number.Uint64()))
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	header := c.blockchain.CurrentBlock()
+	return headOf(c.blockchain.GetBlock(header.Hash(), header.Number.Uint64()))
 }
 
 // Block is the canonical block with that number; ok is false where there is none yet.
 func (c *Chain) Block(number uint64) (head Head, ok bool) {
-	block := c.eth.BlockChain().GetBlockByNumber(number)
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	block := c.blockchain.GetBlockByNumber(number)
 	if block == nil {
 		return Head{}, false
 	}
@@ -192,17 +197,16 @@ func headOf(b *types.Block) Head {
 	}
 }
 
-// Close stops the RPC server and the node. Run must have returned. It may be called more than once.
+// Close stops the RPC server and the chain. Run must have returned. It may be called more than once.
 func (c *Chain) Close() error {
 	c.closeOnce.Do(func() {
-		var errs []error
+		close(c.closed)
 		if c.rpc != nil {
-			errs = append(errs, c.rpc.close())
+			c.closeErr = c.rpc.close()
 		}
-		if c.stack != nil {
-			errs = append(errs, c.stack.Close())
+		if c.blockchain != nil {
+			c.blockchain.Stop()
 		}
-		c.closeErr = errors.Join(errs...)
 	})
 	return c.closeErr
 }

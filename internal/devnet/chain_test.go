@@ -23,7 +23,8 @@ import (
 // transferTopic is the hash of Transfer(address,address,uint256), as every ERC-20 indexer knows it.
 const transferTopic = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 
-// outlivingClose lists what is known to go on after Close: one pool of workers a process, and two that end within a second.
+// outlivingClose lists what is known to go on after Close: one pool of workers a process, and two that end within a
+// second.
 func outlivingClose() []goleak.Option {
 	return []goleak.Option{
 		goleak.IgnoreAnyFunction("github.com/ethereum/go-ethereum/core.(*txSenderCacher).cache"), // geth's global signature workers
@@ -72,6 +73,7 @@ func within(t *testing.T, d time.Duration) context.Context {
 type rpcError struct {
 	Code    int    `json:"code"`
 	Message string `json:"message"`
+	Data    string `json:"data"`
 }
 
 func (e *rpcError) Error() string { return fmt.Sprintf("%d %s", e.Code, e.Message) }

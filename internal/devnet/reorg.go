@@ -8,7 +8,7 @@ import (
 	"github.com/ethereum/go-ethereum/core/types"
 )
 
-// MaxReorg is the deepest reorganisation, in blocks: geth returns the transactions of a deeper one to nobody.
+// MaxReorg is the deepest reorganisation, in blocks. The chain keeps the states of the last 128 blocks only.
 const MaxReorg = 64
 
 // Reorganised tells what a reorganisation did. Hashes are 0x and 64 lower-case digits.
@@ -22,22 +22,22 @@ type Reorganised struct {
 	// Dropped lists what is in neither branch nor pool, as if its sender had never sent it; it may be sent again.
 	Dropped []string
 	// Returned lists transactions that could not stand without a dropped one (later nonces of its sender, money that
-	// it had brought); the node took back into its pool those that may still become valid.
+	// it had brought); those that may still become valid are back in the pool.
 	Returned []string
 }
 
-// Reorg replaces the last depth blocks by a branch that is one block longer, in one step: no reader sees the chain shorter than
-// it was. The transactions of the replaced blocks are mined again one block later, those named in drop are left out.
-// It waits for RPC requests under way and may run beside Run and with transactions in the pool.
+// Reorg replaces the last depth blocks by a branch that is one block longer, in one step: no reader sees the chain
+// shorter than it was. The transactions of the replaced blocks are mined again one block later, those named in drop are
+// left out. It may run beside Run and with transactions in the pool.
 //
-// It fails, and changes nothing, if depth is not between 1 and MaxReorg or exceeds the head's number, or if a transaction in
-// drop is not in the replaced blocks.
+// It fails, and changes nothing, if depth is not between 1 and MaxReorg or exceeds the head's number, or if a
+// transaction in drop is not in the replaced blocks.
 func (c *Chain) Reorg(depth int, drop ...string) (Reorganised, error) {
 	return c.reorg(drop, func(*types.Header) (int, error) { return depth, nil })
 }
 
-// ReorgOut reorganises just as deep as needed to drop the named transactions, however many blocks have been mined on top
-// of them meanwhile. It fails as Reorg does.
+// ReorgOut reorganises just as deep as needed to drop the named transactions, however many blocks have been mined on
+// top of them meanwhile. It fails as Reorg does.
 func (c *Chain) ReorgOut(drop ...string) (Reorganised, error) {
 	return c.reorg(drop, func(head *types.Header) (int, error) {
 		depth := 0
@@ -57,13 +57,9 @@ func (c *Chain) ReorgOut(drop ...string) (Reorganised, error) {
 
 // reorg is Reorg with a depth that is chosen when nothing can be mined any more.
 func (c *Chain) reorg(drop []string, choose func(head *types.Header) (int, error)) (Reorganised, error) {
-	c.gate.Lock()
-	defer c.gate.Unlock()
-	c.sealing.Lock()
-	defer c.sealing.Unlock()
-
-	chain := c.eth.BlockChain()
-	head := chain.CurrentBlock()
+	c.mining.Lock()
+	defer c.mining.Unlock()
+	head := c.blockchain.CurrentBlock()
 	depth, err := choose(head)
 	if err != nil {
 		return Reorganised{}, fmt.Errorf("reorg: %w", err)
@@ -73,62 +69,23 @@ func (c *Chain) reorg(drop []string, choose func(head *types.Header) (int, error
 	}
 	old := make([]*types.Block, depth) // oldest first
 	for i := range old {
-		old[i] = chain.GetBlockByNumber(head.Number.Uint64() - uint64(depth-1-i))
+		old[i] = c.blockchain.GetBlockByNumber(head.Number.Uint64() - uint64(depth-1-i))
 	}
-	ancestor := chain.GetBlockByHash(old[0].ParentHash())
 	dropped, err := named(drop, old)
 	if err != nil {
 		return Reorganised{}, fmt.Errorf("reorg of %d blocks: %w", depth, err)
 	}
-
-	done := Reorganised{Ancestor: headOf(ancestor), OldHead: headOf(old[depth-1]), Depth: depth}
-	signer := types.LatestSignerForChainID(chain.Config().ChainID)
-	stranded := make(map[common.Address]bool) // senders with a gap in their nonces on the new branch
-	tip := ancestor
-	for i := 0; i <= depth; i++ {
-		// The branch keeps the old timestamps as far as it can, so that it does not run ahead of the clock.
-		timestamp, wanted := uint64(c.now().Unix()), types.Transactions(nil)
-		if i < depth {
-			timestamp = old[i].Time()
-		}
-		if i > 0 {
-			wanted = old[i-1].Transactions()
-		}
-		var keep []*types.Transaction
-		for _, tx := range wanted {
-			sender, err := types.Sender(signer, tx)
-			if err != nil {
-				return Reorganised{}, fmt.Errorf("reorg: sender of %s: %w", tx.Hash(), err)
-			}
-			switch {
-			case dropped[tx.Hash()]:
-				stranded[sender] = true
-				done.Dropped = append(done.Dropped, tx.Hash().Hex())
-			case stranded[sender]:
-				done.Returned = append(done.Returned, tx.Hash().Hex())
-			default:
-				keep = append(keep, tx)
-			}
-		}
-		block, refused, err := c.buildValid(tip.Hash(), max(timestamp, tip.Time()+1), keep)
-		if err != nil {
-			return Reorganised{}, fmt.Errorf("reorg: block %d: %w", tip.NumberU64()+1, err)
-		}
-		for _, tx := range refused {
-			sender, _ := types.Sender(signer, tx) // decoded above
-			stranded[sender] = true
-			done.Returned = append(done.Returned, tx.Hash().Hex())
-		}
-		for _, tx := range block.Transactions() {
-			done.Remined = append(done.Remined, tx.Hash().Hex())
-		}
-		tip = block
-	}
-	if err := c.adopt(tip); err != nil {
+	ancestor := c.blockchain.GetBlockByHash(old[0].ParentHash())
+	b := branch{chain: c, tip: ancestor, dropped: dropped, gapped: make(map[common.Address]bool)}
+	b.done = Reorganised{Ancestor: headOf(ancestor), OldHead: headOf(old[depth-1]), Depth: depth}
+	if err := b.grow(old); err != nil {
 		return Reorganised{}, fmt.Errorf("reorg: %w", err)
 	}
-	c.forget(dropped)
-	done.NewHead = headOf(tip)
+	if err := c.adopt(b.tip, b.returned); err != nil {
+		return Reorganised{}, fmt.Errorf("reorg: %w", err)
+	}
+	done := b.done
+	done.NewHead = headOf(b.tip)
 	c.logger.Info("devnet.reorganised", slog.Int("depth", depth), slog.Uint64("block", done.NewHead.Number),
 		slog.String("hash", done.NewHead.Hash), slog.Int("remined", len(done.Remined)), slog.Int("dropped", len(done.Dropped)))
 	return done, nil
@@ -150,48 +107,71 @@ func named(hashes []string, blocks []*types.Block) (map[common.Hash]bool, error)
 	return set, nil
 }
 
-// buildValid builds a block from txs and, where that fails, from those of them that the state allows.
-func (c *Chain) buildValid(parent common.Hash, timestamp uint64, txs []*types.Transaction) (*types.Block, []*types.Transaction, error) {
-	block, err := c.build(parent, timestamp, txs, exactList)
-	if err == nil || len(txs) == 0 {
-		return block, nil, err
-	}
-	var valid, refused []*types.Transaction
-	for _, tx := range txs {
-		attempt := append(valid[:len(valid):len(valid)], tx)
-		if _, err := c.build(parent, timestamp, attempt, exactList); err != nil {
-			refused = append(refused, tx)
-			continue
-		}
-		valid = attempt
-	}
-	block, err = c.build(parent, timestamp, valid, exactList)
-	return block, refused, err
+// branch is a branch in the making, beside the canonical one.
+type branch struct {
+	chain    *Chain
+	tip      *types.Block
+	dropped  map[common.Hash]bool
+	gapped   map[common.Address]bool // senders with a gap in their nonces on this branch
+	returned []*types.Transaction
+	done     Reorganised
 }
 
-// forget removes transactions from the pool, to which geth has returned them with the rest of the replaced blocks. geth only knows
-// how to clear the whole pool, so everything else is put back; the gate keeps new arrivals out meanwhile. Clear syncs the pool
-// by itself, which nobody else can be doing, as the caller holds gate and sealing.
-func (c *Chain) forget(dropped map[common.Hash]bool) {
-	if len(dropped) == 0 {
-		return
-	}
-	pool := c.eth.TxPool()
-	pending, queued := pool.Content()
-	pool.Clear()
-	for _, accounts := range []map[common.Address][]*types.Transaction{pending, queued} {
-		for _, txs := range accounts {
-			var keep []*types.Transaction
-			for _, tx := range txs {
-				if !dropped[tx.Hash()] {
-					keep = append(keep, tx)
-				}
-			}
-			for i, err := range pool.Add(keep, true) {
-				if err != nil {
-					c.logger.Warn("devnet.transaction_lost", slog.String("tx_hash", keep[i].Hash().Hex()), slog.Any("error", err))
-				}
-			}
+// grow mines the transactions of the old blocks again, each one block later, with the old timestamps as far as they go,
+// so that the branch does not run ahead of the clock.
+func (b *branch) grow(old []*types.Block) error {
+	for i := 0; i <= len(old); i++ {
+		timestamp := uint64(b.chain.now().Unix())
+		if i < len(old) {
+			timestamp = old[i].Time()
+		}
+		var txs []*types.Transaction
+		if i > 0 {
+			txs = old[i-1].Transactions()
+		}
+		if err := b.mine(max(timestamp, b.tip.Time()+1), txs); err != nil {
+			return fmt.Errorf("block %d: %w", b.tip.NumberU64()+1, err)
 		}
 	}
+	return nil
+}
+
+// mine adds one block with those of txs that are neither dropped nor impossible without a dropped one.
+func (b *branch) mine(timestamp uint64, txs []*types.Transaction) error {
+	var wanted []*types.Transaction
+	for _, tx := range txs {
+		sender, err := types.Sender(b.chain.pool.signer, tx)
+		if err != nil {
+			return fmt.Errorf("sender of %s: %w", tx.Hash(), err)
+		}
+		switch {
+		case b.dropped[tx.Hash()]:
+			b.gapped[sender] = true
+			b.done.Dropped = append(b.done.Dropped, tx.Hash().Hex())
+		case b.gapped[sender]:
+			b.giveUp(tx)
+		default:
+			wanted = append(wanted, tx)
+		}
+	}
+	block, refused, err := b.chain.build(b.tip.Header(), timestamp, wanted)
+	if err != nil {
+		return err
+	}
+	for _, tx := range refused {
+		sender, _ := types.Sender(b.chain.pool.signer, tx) // worked above
+		b.gapped[sender] = true
+		b.giveUp(tx)
+	}
+	for _, tx := range block.Transactions() {
+		b.done.Remined = append(b.done.Remined, tx.Hash().Hex())
+	}
+	b.tip = block
+	return nil
+}
+
+// giveUp leaves a transaction to the pool.
+func (b *branch) giveUp(tx *types.Transaction) {
+	b.returned = append(b.returned, tx)
+	b.done.Returned = append(b.done.Returned, tx.Hash().Hex())
 }

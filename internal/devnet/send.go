@@ -8,7 +8,6 @@ import (
 	"net"
 
 	"github.com/ethereum/go-ethereum/common"
-	"github.com/ethereum/go-ethereum/core"
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/params"
 )
@@ -25,8 +24,8 @@ type Mined struct {
 	contract common.Address // what a creation created
 }
 
-// SendNative sends wei from an account to an address and returns the transaction's hash once the pool has it; it does not wait
-// for a block. Concurrent calls, for one key or many, get consecutive nonces.
+// SendNative sends wei from an account to an address and returns the transaction's hash once the pool has it; it does
+// not wait for a block. Concurrent calls, for one key or many, get consecutive nonces.
 func (c *Chain) SendNative(ctx context.Context, from Key, to string, wei *big.Int) (txHash string, err error) {
 	receiver, err := parsePayment(to, wei)
 	if err != nil {
@@ -57,15 +56,15 @@ func (c *Chain) SendToken(ctx context.Context, from Key, to string, units *big.I
 	return hash.Hex(), nil
 }
 
-// send is pool for callers that do not hold the gate.
+// send is signAndPool for callers that do not hold c.mu.
 func (c *Chain) send(ctx context.Context, from Key, tx *types.DynamicFeeTx) (common.Hash, error) {
-	c.gate.RLock()
-	defer c.gate.RUnlock()
-	return c.pool(ctx, from, tx)
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.signAndPool(ctx, from, tx)
 }
 
-// pool completes tx with chain id, fees and nonce, signs it and puts it into the pool. The gate is held.
-func (c *Chain) pool(ctx context.Context, from Key, tx *types.DynamicFeeTx) (common.Hash, error) {
+// signAndPool completes tx with chain id, fees and nonce, signs it and puts it into the pool. c.mu is held for reading.
+func (c *Chain) signAndPool(ctx context.Context, from Key, tx *types.DynamicFeeTx) (common.Hash, error) {
 	if err := ctx.Err(); err != nil {
 		return common.Hash{}, err
 	}
@@ -74,48 +73,32 @@ func (c *Chain) pool(ctx context.Context, from Key, tx *types.DynamicFeeTx) (com
 	}
 	c.sending.Lock()
 	defer c.sending.Unlock()
-
-	// WaitMined may have told the caller of a block before the pool has heard of it.
-	if err := c.syncPool(); err != nil {
-		return common.Hash{}, err
+	statedb, err := c.blockchain.State()
+	if err != nil {
+		return common.Hash{}, fmt.Errorf("state: %w", err)
 	}
 	tx.ChainID = big.NewInt(ChainID)
 	tx.GasTipCap = big.NewInt(params.GWei)
 	tx.GasFeeCap = big.NewInt(100 * params.GWei)
-	tx.Nonce = c.nextNonce(from.address)
-	signed, err := types.SignNewTx(from.private, types.LatestSignerForChainID(tx.ChainID), tx)
+	tx.Nonce = c.pool.nonce(from.address, statedb)
+	signed, err := types.SignNewTx(from.private, c.pool.signer, tx)
 	if err != nil {
 		return common.Hash{}, fmt.Errorf("sign: %w", err)
 	}
-	// Synchronously, so that the next nextNonce counts it.
-	if err := c.eth.TxPool().Add([]*types.Transaction{signed}, true)[0]; err != nil {
+	if err := c.pool.add(signed, c.blockchain.CurrentBlock(), statedb); err != nil {
 		return common.Hash{}, fmt.Errorf("pool: %w", err)
 	}
 	return signed.Hash(), nil
 }
 
-// nextNonce is the pool's next nonce for an account. A transaction that arrives while the pool takes in a new block may stay
-// queued behind its predecessors until the next one, and the pool's own count leaves it out.
-func (c *Chain) nextNonce(account common.Address) uint64 {
-	pool := c.eth.TxPool()
-	next := pool.PoolNonce(account)
-	_, queued := pool.ContentFrom(account) // by rising nonce
-	for _, tx := range queued {
-		if tx.Nonce() == next {
-			next++
-		}
-	}
-	return next
-}
-
-// WaitMined waits until the canonical branch holds the transaction. It does not mine: Run does, or the caller. A transaction that
-// failed comes back with ErrReverted and its place.
+// WaitMined waits until the canonical branch holds the transaction. It does not mine: Run does, or the caller. A
+// transaction that failed comes back with ErrReverted and its place.
 func (c *Chain) WaitMined(ctx context.Context, txHash string) (Mined, error) {
-	heads := make(chan core.ChainHeadEvent, 16)
-	subscription := c.eth.BlockChain().SubscribeChainHeadEvent(heads)
-	defer subscription.Unsubscribe()
 	for {
+		c.mu.RLock()
 		mined, err := c.receipt(common.HexToHash(txHash))
+		changed := c.changed
+		c.mu.RUnlock()
 		if err != nil {
 			return Mined{}, fmt.Errorf("wait for %s: %w", txHash, err)
 		}
@@ -128,32 +111,11 @@ func (c *Chain) WaitMined(ctx context.Context, txHash string) (Mined, error) {
 		select {
 		case <-ctx.Done():
 			return Mined{}, fmt.Errorf("wait for %s: %w", txHash, ctx.Err())
-		case err := <-subscription.Err():
-			return Mined{}, fmt.Errorf("wait for %s: chain closed: %w", txHash, errors.Join(err, net.ErrClosed))
-		case <-heads:
+		case <-c.closed:
+			return Mined{}, fmt.Errorf("wait for %s: chain closed: %w", txHash, net.ErrClosed)
+		case <-changed:
 		}
 	}
-}
-
-// receipt is nil, without an error, while the canonical branch does not hold the transaction.
-func (c *Chain) receipt(hash common.Hash) (*Mined, error) {
-	chain := c.eth.BlockChain()
-	lookup, _ := chain.GetCanonicalTransaction(hash)
-	if lookup == nil {
-		return nil, nil
-	}
-	block := chain.GetBlock(lookup.BlockHash, lookup.BlockIndex)
-	receipts := chain.GetReceiptsByHash(lookup.BlockHash)
-	if block == nil || uint64(len(receipts)) <= lookup.Index {
-		return nil, fmt.Errorf("receipt of %s is missing", hash)
-	}
-	r := receipts[lookup.Index]
-	return &Mined{
-		TxHash:   hash.Hex(),
-		Block:    headOf(block),
-		Reverted: r.Status != types.ReceiptStatusSuccessful,
-		contract: r.ContractAddress,
-	}, nil
 }
 
 // NativeBalance is an account's balance at the head, in wei.
@@ -162,7 +124,9 @@ func (c *Chain) NativeBalance(address string) (*big.Int, error) {
 	if err != nil {
 		return nil, err
 	}
-	state, err := c.eth.BlockChain().State()
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	state, err := c.blockchain.State()
 	if err != nil {
 		return nil, fmt.Errorf("balance of %s: %w", address, err)
 	}

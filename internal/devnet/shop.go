@@ -226,8 +226,8 @@ func (s *Shop) receive(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// apply moves an order by a verified event and wakes who waits. Events come in any order: the sequence says which is the
-// newest. The flaky endpoint only repeats what HookPath gets.
+// apply moves an order by a verified event and wakes who waits. Events come in any order: the sequence says which is
+// the newest. The flaky endpoint only repeats what HookPath gets.
 func (s *Shop) apply(e webhook.Event, path string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -14,8 +14,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite contracts/DemoToken.json from contracts/DemoToken.sol")
 
-// TestDemoTokenMatchesSource compiles the token again with the compiler that its source names and compares. It needs node,
-// npm and the npm registry, and fails without them: the bytecode is only worth trusting if somebody checks it.
+// TestDemoTokenMatchesSource compiles the token again with the compiler that its source names and compares. It needs
+// node, npm and the npm registry, and fails without them: the bytecode is only worth trusting if somebody checks it.
 func TestDemoTokenMatchesSource(t *testing.T) {
 	for _, tool := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(tool); err != nil {
