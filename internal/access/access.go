@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -21,6 +22,8 @@ const (
 	maxCached = 10_000
 	// flushEvery is how often the times of last use are written.
 	flushEvery = 5 * time.Second
+	// defaultMaxKeys is the limit of live keys where neither the merchant nor the deployment has one.
+	defaultMaxKeys = 20
 )
 
 // ErrUnauthenticated is returned for a key that is unknown, malformed, expired or revoked; callers are not told which.
@@ -39,7 +42,11 @@ type Options struct {
 
 // Service knows merchants and keys.
 type Service struct {
-	Options
+	store   *store.Store
+	maxKeys int
+	branch  uint32
+	clock   func() time.Time
+	log     *slog.Logger
 
 	mu    sync.Mutex
 	cache map[string]cached // by hash
@@ -57,13 +64,13 @@ func New(o Options) (*Service, error) {
 	if o.Store == nil || o.Now == nil {
 		return nil, errors.New("access: Store and Now are needed")
 	}
-	if o.MaxKeys == 0 {
-		o.MaxKeys = 20
-	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Service{Options: o, cache: make(map[string]cached), used: make(map[string]time.Time)}, nil
+	return &Service{
+		store: o.Store, maxKeys: cmp.Or(o.MaxKeys, defaultMaxKeys), branch: o.Branch, clock: o.Now, log: o.Logger,
+		cache: make(map[string]cached), used: make(map[string]time.Time),
+	}, nil
 }
 
 // Authenticate returns the live key that was presented, and its merchant. The key is looked up by its SHA-256, so that the
@@ -77,13 +84,13 @@ func (s *Service) Authenticate(ctx context.Context, presented string) (models.AP
 	c, ok := s.cache[hash]
 	s.mu.Unlock()
 	if !ok || now.Sub(c.at) > CacheFor {
-		key, err := s.Store.APIKeyByHash(ctx, hash)
+		key, err := s.store.APIKeyByHash(ctx, hash)
 		if errors.Is(err, models.ErrNotFound) {
 			return models.APIKey{}, models.Merchant{}, ErrUnauthenticated
 		} else if err != nil {
 			return models.APIKey{}, models.Merchant{}, err
 		}
-		merchant, err := s.Store.Merchant(ctx, key.MerchantID)
+		merchant, err := s.store.Merchant(ctx, key.MerchantID)
 		if err != nil {
 			return models.APIKey{}, models.Merchant{}, err
 		}
@@ -127,8 +134,8 @@ func (s *Service) flush(ctx context.Context) {
 	used := s.used
 	s.used = make(map[string]time.Time)
 	s.mu.Unlock()
-	if err := s.Store.TouchAPIKeys(ctx, used); err != nil && ctx.Err() == nil {
-		s.Logger.WarnContext(ctx, "key_use.not_written", "error", err)
+	if err := s.store.TouchAPIKeys(ctx, used); err != nil && ctx.Err() == nil {
+		s.log.WarnContext(ctx, "key_use.not_written", "error", err)
 	}
 }
 
@@ -138,4 +145,4 @@ func hashKey(key string) string {
 }
 
 // now is the time to the microsecond, which is what both databases keep.
-func (s *Service) now() time.Time { return models.Now(s.Now) }
+func (s *Service) now() time.Time { return models.Now(s.clock) }

@@ -20,14 +20,58 @@ import (
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-func newService(t *testing.T, s *store.Store) (*access.Service, *testkit.Clock) {
+var operator = models.Actor{Name: "operator"}
+
+// service runs each operation in a transaction of its own.
+type service struct {
+	*access.Service
+	store *store.Store
+}
+
+func newService(t *testing.T, s *store.Store) (service, *testkit.Clock) {
 	t.Helper()
 	clock := testkit.NewClock(noon)
 	svc, err := access.New(access.Options{Store: s, MaxKeys: 3, Now: clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return svc, clock
+	return service{svc, s}, clock
+}
+
+func (s service) createMerchant(ctx context.Context, name, xpub string) (m models.Merchant, first string, err error) {
+	err = s.store.InTx(ctx, func(tx *store.Tx) (err error) {
+		m, first, err = s.CreateMerchant(ctx, tx, operator, name, xpub)
+		return err
+	})
+	return m, first, err
+}
+
+func (s service) setXPub(ctx context.Context, merchantID, xpub string) (first string, err error) {
+	err = s.store.InTx(ctx, func(tx *store.Tx) (err error) {
+		first, err = s.SetXPub(ctx, tx, operator, merchantID, xpub)
+		return err
+	})
+	return first, err
+}
+
+func (s service) createKey(ctx context.Context, r access.KeyRequest) (key models.APIKey, secret string, err error) {
+	err = s.store.InTx(ctx, func(tx *store.Tx) (err error) {
+		key, secret, err = s.CreateKey(ctx, tx, operator, r)
+		return err
+	})
+	return key, secret, err
+}
+
+func (s service) revokeKey(ctx context.Context, merchantID, id string) error {
+	return s.store.InTx(ctx, func(tx *store.Tx) error { return s.RevokeKey(ctx, tx, operator, merchantID, id) })
+}
+
+func (s service) suspend(ctx context.Context, merchantID string) error {
+	return s.store.InTx(ctx, func(tx *store.Tx) error { return s.SuspendMerchant(ctx, tx, operator, merchantID) })
+}
+
+func (s service) reinstate(ctx context.Context, merchantID string) error {
+	return s.store.InTx(ctx, func(tx *store.Tx) error { return s.ReinstateMerchant(ctx, tx, operator, merchantID) })
 }
 
 // account returns the account key of a seed, private and public.
@@ -53,21 +97,21 @@ func TestMerchantsAndTheirAccountKeys(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		svc, _ := newService(t, s)
 		private, public := account(t, "a")
-		if _, _, err := svc.CreateMerchant(t.Context(), "Shop", private, "operator"); err == nil || strings.Contains(err.Error(), private[:12]) {
+		if _, _, err := svc.createMerchant(t.Context(), "Shop", private); err == nil || strings.Contains(err.Error(), private[:12]) {
 			t.Fatalf("a private key: %v", err)
 		}
-		m, first, err := svc.CreateMerchant(t.Context(), "Shop", public, "operator")
+		m, first, err := svc.createMerchant(t.Context(), "Shop", public)
 		if err != nil || m.AccountKeyID == nil || !strings.HasPrefix(first, "0x") {
 			t.Fatalf("%+v, %q, %v", m, first, err)
 		}
-		if _, _, err := svc.CreateMerchant(t.Context(), "Thief", public, "operator"); !errors.Is(err, access.ErrForeignXPub) {
+		if _, _, err := svc.createMerchant(t.Context(), "Thief", public); !errors.Is(err, access.ErrForeignXPub) {
 			t.Fatalf("another merchant's account key: %v", err)
 		}
 		if ms, err := s.Merchants(t.Context()); err != nil || len(ms) != 1 {
 			t.Fatalf("a refused merchant stayed: %d, %v", len(ms), err)
 		}
 		_, other := account(t, "b")
-		if again, err := svc.SetXPub(t.Context(), m.ID, other, "operator"); err != nil || again == first {
+		if again, err := svc.setXPub(t.Context(), m.ID, other); err != nil || again == first {
 			t.Fatalf("a new account key: %q, %v", again, err)
 		}
 		if n, err := s.VerifyAudit(t.Context()); err != nil || n != 3 {
@@ -79,13 +123,13 @@ func TestMerchantsAndTheirAccountKeys(t *testing.T) {
 func TestKeys(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		svc, clock := newService(t, s)
-		m, _, err := svc.CreateMerchant(t.Context(), "Shop", "", "operator")
+		m, _, err := svc.createMerchant(t.Context(), "Shop", "")
 		if err != nil {
 			t.Fatal(err)
 		}
 		year := noon.AddDate(1, 0, 0)
-		ask := access.KeyRequest{MerchantID: m.ID, Name: "Checkout", Scopes: []models.Scope{models.ScopePaymentsRead, models.ScopeKeysWrite}, ExpiresAt: &year, Actor: "operator"}
-		key, secret, err := svc.CreateKey(t.Context(), ask)
+		ask := access.KeyRequest{MerchantID: m.ID, Name: "Checkout", Scopes: []models.Scope{models.ScopePaymentsRead, models.ScopeKeysWrite}, ExpiresAt: &year}
+		key, secret, err := svc.createKey(t.Context(), ask)
 		if err != nil || !strings.HasPrefix(secret, "ck_live_") || strings.Contains(fmt.Sprint(key), secret) {
 			t.Fatalf("%+v, %v", key, err)
 		}
@@ -101,15 +145,15 @@ func TestKeys(t *testing.T) {
 		more := ask
 		more.Granter, more.Scopes = &key, []models.Scope{models.ScopePaymentsWrite}
 		var faults models.Faults
-		if _, _, err := svc.CreateKey(t.Context(), more); !errors.As(err, &faults) || faults[0].Field != "scopes" {
+		if _, _, err := svc.createKey(t.Context(), more); !errors.As(err, &faults) || faults[0].Field != "scopes" {
 			t.Errorf("a key granted a scope that it does not have: %v", err)
 		}
 		for range 2 {
-			if _, _, err := svc.CreateKey(t.Context(), ask); err != nil {
+			if _, _, err := svc.createKey(t.Context(), ask); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if _, _, err := svc.CreateKey(t.Context(), ask); !errors.Is(err, access.ErrKeyLimit) {
+		if _, _, err := svc.createKey(t.Context(), ask); !errors.Is(err, access.ErrKeyLimit) {
 			t.Errorf("a fourth key: %v", err)
 		}
 		clock.Set(year)
@@ -117,12 +161,10 @@ func TestKeys(t *testing.T) {
 			t.Errorf("an expired key: %v", err)
 		}
 		clock.Set(noon)
-		if err := s.InTx(t.Context(), func(tx *store.Tx) error {
-			return svc.RevokeKey(t.Context(), tx, "mer_other", key.ID, "key:x", "")
-		}); !errors.Is(err, models.ErrNotFound) {
+		if err := svc.revokeKey(t.Context(), "mer_other", key.ID); !errors.Is(err, models.ErrNotFound) {
 			t.Errorf("another merchant revoked it: %v", err)
 		}
-		if err := s.InTx(t.Context(), func(tx *store.Tx) error { return svc.RevokeKey(t.Context(), tx, m.ID, key.ID, "operator", "") }); err != nil {
+		if err := svc.revokeKey(t.Context(), m.ID, key.ID); err != nil {
 			t.Fatal(err)
 		}
 		if _, _, err := svc.Authenticate(t.Context(), secret); !errors.Is(err, access.ErrUnauthenticated) {
@@ -136,18 +178,18 @@ func TestRevocationReachesOtherProcesses(t *testing.T) {
 	s := storetest.Postgres(t)
 	here, _ := newService(t, s)
 	there, clock := newService(t, s)
-	m, _, err := here.CreateMerchant(t.Context(), "Shop", "", "operator")
+	m, _, err := here.createMerchant(t.Context(), "Shop", "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, secret, err := here.CreateKey(t.Context(), access.KeyRequest{MerchantID: m.ID, Name: "k", Scopes: models.Scopes, Actor: "operator"})
+	key, secret, err := here.createKey(t.Context(), access.KeyRequest{MerchantID: m.ID, Name: "k", Scopes: models.Scopes})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := there.Authenticate(t.Context(), secret); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.InTx(t.Context(), func(tx *store.Tx) error { return here.RevokeKey(t.Context(), tx, "", key.ID, "operator", "") }); err != nil {
+	if err := here.revokeKey(t.Context(), "", key.ID); err != nil {
 		t.Fatal(err)
 	}
 	clock.Advance(access.CacheFor + time.Millisecond)
@@ -160,14 +202,14 @@ func TestRevocationReachesOtherProcesses(t *testing.T) {
 func TestKeyLimitHoldsUnderARush(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		svc, _ := newService(t, s)
-		m, _, err := svc.CreateMerchant(t.Context(), "Shop", "", "operator")
+		m, _, err := svc.createMerchant(t.Context(), "Shop", "")
 		if err != nil {
 			t.Fatal(err)
 		}
 		results := make(chan error, 12)
 		for range cap(results) {
 			go func() {
-				_, _, err := svc.CreateKey(t.Context(), access.KeyRequest{MerchantID: m.ID, Name: "k", Scopes: models.Scopes, Actor: "operator"})
+				_, _, err := svc.createKey(t.Context(), access.KeyRequest{MerchantID: m.ID, Name: "k", Scopes: models.Scopes})
 				results <- err
 			}()
 		}
@@ -191,24 +233,25 @@ func TestAnAccountKeyKeepsItsBranch(t *testing.T) {
 		svc, _ := newService(t, s)
 		_, public := account(t, "a")
 		_, other := account(t, "b")
-		m, first, err := svc.CreateMerchant(t.Context(), "Shop", " "+public+"\n", "operator")
+		m, first, err := svc.createMerchant(t.Context(), "Shop", " "+public+"\n")
 		if err != nil {
 			t.Fatal(err)
 		}
 		if k, err := s.AccountKey(t.Context(), *m.AccountKeyID); err != nil || k.XPub != public {
 			t.Errorf("kept as %q, %v", k.XPub, err)
 		}
-		moved, err := access.New(access.Options{Store: s, Branch: 7, Now: testkit.NewClock(noon).Now})
+		onBranch7, err := access.New(access.Options{Store: s, Branch: 7, Now: testkit.NewClock(noon).Now})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := moved.SetXPub(t.Context(), m.ID, other, "operator"); err != nil {
+		moved := service{onBranch7, s}
+		if _, err := moved.setXPub(t.Context(), m.ID, other); err != nil {
 			t.Fatal(err)
 		}
-		if again, err := moved.SetXPub(t.Context(), m.ID, public, "operator"); err != nil || again != first {
+		if again, err := moved.setXPub(t.Context(), m.ID, public); err != nil || again != first {
 			t.Errorf("first %s, now %s, %v", first, again, err)
 		}
-		if _, err := moved.SetXPub(t.Context(), "mer_nobody", public, "operator"); !errors.Is(err, models.ErrNotFound) {
+		if _, err := moved.setXPub(t.Context(), "mer_nobody", public); !errors.Is(err, models.ErrNotFound) {
 			t.Errorf("a merchant that is not there: %v", err)
 		}
 	})
@@ -218,11 +261,11 @@ func TestAnAccountKeyKeepsItsBranch(t *testing.T) {
 func TestLastUseIsWritten(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		svc, clock := newService(t, s)
-		m, _, err := svc.CreateMerchant(t.Context(), "Shop", "", "operator")
+		m, _, err := svc.createMerchant(t.Context(), "Shop", "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		key, secret, err := svc.CreateKey(t.Context(), access.KeyRequest{MerchantID: m.ID, Name: "k", Scopes: models.Scopes, Actor: "operator"})
+		key, secret, err := svc.createKey(t.Context(), access.KeyRequest{MerchantID: m.ID, Name: "k", Scopes: models.Scopes})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -242,14 +285,14 @@ func TestLastUseIsWritten(t *testing.T) {
 	})
 }
 
-func TestPauseAndResume(t *testing.T) {
+func TestSuspendAndReinstate(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		svc, clock := newService(t, s)
-		m, _, err := svc.CreateMerchant(t.Context(), "Shop", "", "operator")
+		m, _, err := svc.createMerchant(t.Context(), "Shop", "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, secret, err := svc.CreateKey(t.Context(), access.KeyRequest{MerchantID: m.ID, Name: "k", Scopes: models.Scopes, Actor: "operator"})
+		_, secret, err := svc.createKey(t.Context(), access.KeyRequest{MerchantID: m.ID, Name: "k", Scopes: models.Scopes})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -265,7 +308,7 @@ func TestPauseAndResume(t *testing.T) {
 			t.Fatalf("a new merchant is paused since %v", at)
 		}
 		for range 2 { // the second time changes nothing
-			if err := svc.PauseMerchant(t.Context(), m.ID, "operator"); err != nil {
+			if err := svc.suspend(t.Context(), m.ID); err != nil {
 				t.Fatal(err)
 			}
 			if at := paused(); at == nil || !at.Equal(noon) {
@@ -274,14 +317,14 @@ func TestPauseAndResume(t *testing.T) {
 			clock.Advance(time.Minute)
 		}
 		for range 2 {
-			if err := svc.ResumeMerchant(t.Context(), m.ID, "operator"); err != nil {
+			if err := svc.reinstate(t.Context(), m.ID); err != nil {
 				t.Fatal(err)
 			}
 			if at := paused(); at != nil {
 				t.Fatalf("still paused since %v", at)
 			}
 		}
-		if err := svc.PauseMerchant(t.Context(), "mer_nobody", "operator"); !errors.Is(err, models.ErrNotFound) {
+		if err := svc.suspend(t.Context(), "mer_nobody"); !errors.Is(err, models.ErrNotFound) {
 			t.Errorf("a merchant that is not there: %v", err)
 		}
 		lines, err := s.AuditLog(t.Context(), 3, 10)

@@ -9,49 +9,126 @@ import (
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/access"
+	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/sqlite"
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-func Example() {
-	ctx := context.Background()
+const exampleXPub = "xpub6Ce9NcJvTk36xtLSrJLZqE7wtgA5deCeYs7rSQtreh4cj6ByPtrg9sD7V2FNFLPnf8heNP3FGkeV9qwfzvZNSd54JoNXVsXFYSYwHsnJxqP"
+
+var ann = models.Actor{Name: "operator:ann"}
+
+// exampleStore is an empty database in a directory of its own, which close removes.
+func exampleStore(ctx context.Context) (s *store.Store, close func()) {
 	dir, err := os.MkdirTemp("", "access-example-")
 	if err != nil {
-		fmt.Println(err)
-		return
+		panic(err)
 	}
-	defer os.RemoveAll(dir)
-	s, err := sqlite.Open(ctx, filepath.Join(dir, "ctrip.db"), nil)
+	if s, err = sqlite.Open(ctx, filepath.Join(dir, "ctrip.db"), nil); err == nil {
+		_, err = s.Migrate(ctx)
+	}
 	if err != nil {
-		fmt.Println(err)
-		return
+		panic(err)
 	}
-	defer s.Close()
-	if _, err := s.Migrate(ctx); err != nil {
-		fmt.Println(err)
-		return
-	}
+	return s, func() { s.Close(); os.RemoveAll(dir) }
+}
+
+// A merchant, a key that may only read payments, and what the key opens. The caller owns the transaction.
+func Example() {
+	ctx := context.Background()
+	s, close := exampleStore(ctx)
+	defer close()
 	svc, err := access.New(access.Options{Store: s, Now: time.Now})
 	if err != nil {
-		fmt.Println(err)
-		return
+		panic(err)
 	}
-	xpub := "xpub6Ce9NcJvTk36xtLSrJLZqE7wtgA5deCeYs7rSQtreh4cj6ByPtrg9sD7V2FNFLPnf8heNP3FGkeV9qwfzvZNSd54JoNXVsXFYSYwHsnJxqP"
-	merchant, first, err := svc.CreateMerchant(ctx, "Tea & Sons", xpub, "operator:ann")
-	fmt.Println(merchant.Name, first, err)
-
-	key, secret, err := svc.CreateKey(ctx, access.KeyRequest{
-		MerchantID: merchant.ID, Name: "checkout", Scopes: []models.Scope{models.ScopePaymentsRead}, Actor: "operator:ann",
+	var secret string
+	err = s.InTx(ctx, func(tx *store.Tx) error {
+		merchant, first, err := svc.CreateMerchant(ctx, tx, ann, "Tea & Sons", exampleXPub)
+		if err != nil {
+			return err
+		}
+		fmt.Println(merchant.Name, first)
+		var key models.APIKey
+		key, secret, err = svc.CreateKey(ctx, tx, ann, access.KeyRequest{
+			MerchantID: merchant.ID, Name: "checkout", Scopes: []models.Scope{models.ScopePaymentsRead},
+		})
+		fmt.Println(strings.HasPrefix(secret, key.Prefix), key.Scopes)
+		return err
 	})
-	fmt.Println(strings.HasPrefix(secret, key.Prefix), key.Scopes, err)
+	fmt.Println(err)
 
-	got, _, err := svc.Authenticate(ctx, secret)
-	fmt.Println(got.ID == key.ID, got.Allows(models.ScopePaymentsWrite), err)
+	key, _, err := svc.Authenticate(ctx, secret)
+	fmt.Println(key.Allows(models.ScopePaymentsWrite), err)
 	_, _, err = svc.Authenticate(ctx, secret+"x")
 	fmt.Println(err)
 	// Output:
-	// Tea & Sons 0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266 <nil>
-	// true [payments:read] <nil>
-	// true false <nil>
+	// Tea & Sons 0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266
+	// true [payments:read]
+	// <nil>
+	// false <nil>
 	// access: no such live key
+}
+
+// What an operator does to a merchant stands in the audit log under the operator's name.
+func ExampleService_SuspendMerchant() {
+	ctx := context.Background()
+	s, close := exampleStore(ctx)
+	defer close()
+	svc, err := access.New(access.Options{Store: s, Now: time.Now})
+	if err != nil {
+		panic(err)
+	}
+	err = s.InTx(ctx, func(tx *store.Tx) error {
+		m, _, err := svc.CreateMerchant(ctx, tx, ann, "Tea & Sons", "")
+		if err == nil {
+			err = svc.SuspendMerchant(ctx, tx, ann, m.ID)
+		}
+		if err == nil {
+			m, err = tx.Merchant(ctx, m.ID)
+		}
+		fmt.Println("suspended:", m.PausedAt != nil)
+		return err
+	})
+	if err != nil {
+		panic(err)
+	}
+	lines, err := s.AuditLog(ctx, 1, 10)
+	for _, line := range lines {
+		fmt.Println(line.Actor, line.Action)
+	}
+	fmt.Println(err)
+	// Output:
+	// suspended: true
+	// operator:ann merchant.created
+	// operator:ann merchant.paused
+	// <nil>
+}
+
+func ExampleService_ChangeMerchant() {
+	ctx := context.Background()
+	s, close := exampleStore(ctx)
+	defer close()
+	svc, err := access.New(access.Options{Store: s, Now: time.Now})
+	if err != nil {
+		panic(err)
+	}
+	five := new(5)
+	err = s.InTx(ctx, func(tx *store.Tx) error {
+		m, _, err := svc.CreateMerchant(ctx, tx, ann, "Tea & Sons", "")
+		if err != nil {
+			return err
+		}
+		if m, err = svc.ChangeMerchant(ctx, tx, ann, m.ID, access.MerchantChange{MaxKeys: &five}); err != nil {
+			return err
+		}
+		fmt.Println("keys:", *m.MaxKeys)
+		none := new(0)
+		_, err = svc.ChangeMerchant(ctx, tx, ann, m.ID, access.MerchantChange{MaxKeys: &none})
+		return err
+	})
+	fmt.Println(err)
+	// Output:
+	// keys: 5
+	// limits.api_keys must be 1 to 10000
 }

@@ -23,7 +23,7 @@ const (
 	maxName      = 255
 )
 
-// Errors of the deeds, beside [models.Faults] and [models.ErrNotFound].
+// Errors of the operations, beside [models.Faults] and [models.ErrNotFound].
 var (
 	ErrKeyLimit    = fmt.Errorf("the merchant has as many live API keys as it may have: %w", models.ErrConflict)
 	ErrForeignXPub = fmt.Errorf("the account key belongs to another merchant: %w", models.ErrConflict)
@@ -38,21 +38,11 @@ type KeyRequest struct {
 	ExpiresAt  *time.Time
 	// Granter is the key that asks; it grants only scopes that it has. Nil is the operator.
 	Granter *models.APIKey
-	Actor   string // for the audit log
-	IP      string
 }
 
-// CreateKey makes a key in a transaction of its own; see [Service.AddKey].
-func (s *Service) CreateKey(ctx context.Context, r KeyRequest) (key models.APIKey, secret string, err error) {
-	err = s.Store.InTx(ctx, func(tx *store.Tx) error {
-		key, secret, err = s.AddKey(ctx, tx, r)
-		return err
-	})
-	return key, secret, err
-}
-
-// AddKey makes a key. The secret is returned once and kept as its hash only.
-func (s *Service) AddKey(ctx context.Context, tx *store.Tx, r KeyRequest) (models.APIKey, string, error) {
+// CreateKey makes a key of a merchant. The secret is returned once; only its hash is stored. It fails with [models.Faults],
+// [models.ErrNotFound] or [ErrKeyLimit].
+func (s *Service) CreateKey(ctx context.Context, tx *store.Tx, actor models.Actor, r KeyRequest) (key models.APIKey, secret string, err error) {
 	if err := s.checkKey(r); err != nil {
 		return models.APIKey{}, "", err
 	}
@@ -60,7 +50,7 @@ func (s *Service) AddKey(ctx context.Context, tx *store.Tx, r KeyRequest) (model
 	if err != nil {
 		return models.APIKey{}, "", err
 	}
-	limit := s.MaxKeys
+	limit := s.maxKeys
 	if m.MaxKeys != nil {
 		limit = *m.MaxKeys
 	}
@@ -76,8 +66,8 @@ func (s *Service) AddKey(ctx context.Context, tx *store.Tx, r KeyRequest) (model
 	}
 	raw := make([]byte, keyBytes)
 	rand.Read(raw)
-	secret := prefix + base64.RawURLEncoding.EncodeToString(raw)
-	key := models.APIKey{
+	secret = prefix + base64.RawURLEncoding.EncodeToString(raw)
+	key = models.APIKey{
 		ID: models.NewID(models.PrefixAPIKey, now), MerchantID: m.ID, Name: r.Name, Prefix: secret[:len(prefix)+shownOfKey], Hash: hashKey(secret),
 		Test: r.Test, Scopes: inOrder(r.Scopes), CreatedAt: now,
 	}
@@ -89,13 +79,14 @@ func (s *Service) AddKey(ctx context.Context, tx *store.Tx, r KeyRequest) (model
 		return models.APIKey{}, "", err
 	}
 	return key, secret, tx.Audit(ctx, models.AuditEntry{
-		At: now, Actor: r.Actor, IP: r.IP, Action: "key.created", Subject: key.ID, Merchant: m.ID,
+		At: now, Actor: actor.Name, IP: actor.IP, Action: "key.created", Subject: key.ID, Merchant: m.ID,
 		Detail: map[string]string{"prefix": key.Prefix, "scopes": joinScopes(key.Scopes)},
 	})
 }
 
 // RevokeKey ends a key of a merchant; merchantID "" is the operator, who may end any. One that has ended stays as it was.
-func (s *Service) RevokeKey(ctx context.Context, tx *store.Tx, merchantID, id, actor, ip string) error {
+// This process forgets the key at once, others within [CacheFor].
+func (s *Service) RevokeKey(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id string) error {
 	key, err := tx.APIKeyByID(ctx, id)
 	if err != nil {
 		return err
@@ -109,11 +100,14 @@ func (s *Service) RevokeKey(ctx context.Context, tx *store.Tx, merchantID, id, a
 	if err := tx.RevokeAPIKey(ctx, id, s.now()); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	delete(s.cache, key.Hash)
-	s.mu.Unlock()
+	tx.AfterCommit(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.cache, key.Hash)
+	})
 	return tx.Audit(ctx, models.AuditEntry{
-		At: s.now(), Actor: actor, IP: ip, Action: "key.revoked", Subject: id, Merchant: key.MerchantID, Detail: map[string]string{"prefix": key.Prefix},
+		At: s.now(), Actor: actor.Name, IP: actor.IP, Action: "key.revoked", Subject: id, Merchant: key.MerchantID,
+		Detail: map[string]string{"prefix": key.Prefix},
 	})
 }
 

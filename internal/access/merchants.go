@@ -15,49 +15,42 @@ import (
 )
 
 // CreateMerchant makes a merchant, with an account key when xpub is not "". It returns the first address of the key, which
-// the owner compares with what his wallet shows. It fails with [models.Faults] or [ErrForeignXPub].
-func (s *Service) CreateMerchant(ctx context.Context, name, xpub, actor string) (m models.Merchant, firstAddress string, err error) {
+// the owner compares with what their wallet shows. It fails with [models.Faults] or [ErrForeignXPub].
+func (s *Service) CreateMerchant(ctx context.Context, tx *store.Tx, actor models.Actor, name, xpub string) (m models.Merchant, firstAddress string, err error) {
 	if problem := badName(name); problem != "" {
 		return m, "", models.Faults{{Field: "name", Message: problem, Example: "Tea & Sons"}}
 	}
 	now := s.now()
 	m = models.Merchant{ID: models.NewID(models.PrefixMerchant, now), Name: name, CreatedAt: now, UpdatedAt: now}
-	err = s.Store.InTx(ctx, func(tx *store.Tx) error {
-		if err := tx.InsertMerchant(ctx, m); err != nil {
-			return err
-		}
-		lines := []models.AuditEntry{{Action: "merchant.created", Detail: map[string]string{"name": name}}}
-		if xpub != "" {
-			line, err := s.setXPub(ctx, tx, m.ID, xpub)
-			if err != nil {
-				return err
-			}
-			firstAddress, lines = line.Detail["first_address"], append(lines, line)
-		}
-		return s.audit(ctx, tx, m.ID, actor, lines...)
-	})
-	if err != nil {
+	if err := tx.InsertMerchant(ctx, m); err != nil {
 		return models.Merchant{}, "", err
 	}
-	m, err = s.Store.Merchant(ctx, m.ID)
+	lines := []models.AuditEntry{{Action: "merchant.created", Detail: map[string]string{"name": name}}}
+	if xpub != "" {
+		line, err := s.setXPub(ctx, tx, m.ID, xpub)
+		if err != nil {
+			return models.Merchant{}, "", err
+		}
+		firstAddress, lines = line.Detail["first_address"], append(lines, line)
+	}
+	if err := s.audit(ctx, tx, actor, m.ID, lines...); err != nil {
+		return models.Merchant{}, "", err
+	}
+	m, err = tx.Merchant(ctx, m.ID)
 	return m, firstAddress, err
 }
 
 // SetXPub gives a merchant a new account key, as [Service.CreateMerchant] does. New payments draw from it; the addresses
 // of the old one stay watched.
-func (s *Service) SetXPub(ctx context.Context, merchantID, xpub, actor string) (firstAddress string, err error) {
-	err = s.Store.InTx(ctx, func(tx *store.Tx) error {
-		if _, err := tx.LockMerchant(ctx, merchantID); err != nil {
-			return err
-		}
-		line, err := s.setXPub(ctx, tx, merchantID, xpub)
-		if err != nil {
-			return err
-		}
-		firstAddress = line.Detail["first_address"]
-		return s.audit(ctx, tx, merchantID, actor, line)
-	})
-	return firstAddress, err
+func (s *Service) SetXPub(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, xpub string) (firstAddress string, err error) {
+	if _, err := tx.LockMerchant(ctx, merchantID); err != nil {
+		return "", err
+	}
+	line, err := s.setXPub(ctx, tx, merchantID, xpub)
+	if err != nil {
+		return "", err
+	}
+	return line.Detail["first_address"], s.audit(ctx, tx, actor, merchantID, line)
 }
 
 // MerchantChange is what to change about a merchant: nil leaves a field as it is, and a limit that points to nil goes back
@@ -73,40 +66,39 @@ type MerchantChange struct {
 
 // ChangeMerchant changes a merchant and writes one audit line, which says what became of each field; what stays as it was
 // is not in it. It fails with [models.Faults] or [models.ErrNotFound].
-func (s *Service) ChangeMerchant(ctx context.Context, merchantID string, c MerchantChange, actor, ip string) (models.Merchant, error) {
-	var faults models.Faults
+func (s *Service) ChangeMerchant(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID string, c MerchantChange) (models.Merchant, error) {
+	if broken := c.check(); broken != nil {
+		return models.Merchant{}, broken
+	}
+	m, err := tx.LockMerchant(ctx, merchantID)
+	if err != nil {
+		return models.Merchant{}, err
+	}
+	changed := c.apply(&m)
+	if len(changed) == 0 {
+		return m, nil
+	}
+	m.UpdatedAt = s.now()
+	if err := tx.SaveMerchant(ctx, m); err != nil {
+		return models.Merchant{}, err
+	}
+	s.forget(tx, merchantID)
+	return m, s.audit(ctx, tx, actor, merchantID, models.AuditEntry{Action: "merchant.changed", Detail: changed})
+}
+
+func (c MerchantChange) check() models.Faults {
+	var broken models.Faults
 	if c.Name != nil {
 		if problem := badName(*c.Name); problem != "" {
-			faults = append(faults, models.Fault{Field: "name", Message: problem, Example: "Tea & Sons"})
+			broken = append(broken, models.Fault{Field: "name", Message: problem, Example: "Tea & Sons"})
 		}
 	}
 	for _, l := range c.limits(new(models.Merchant)) {
 		if l.given != nil && *l.given != nil && (**l.given < 1 || **l.given > l.most) {
-			faults = append(faults, models.Fault{Field: "limits." + l.name, Message: fmt.Sprintf("must be 1 to %d", l.most), Example: strconv.Itoa(l.most)})
+			broken = append(broken, models.Fault{Field: "limits." + l.name, Message: fmt.Sprintf("must be 1 to %d", l.most), Example: strconv.Itoa(l.most)})
 		}
 	}
-	if faults != nil {
-		return models.Merchant{}, faults
-	}
-	var m models.Merchant
-	err := s.Store.InTx(ctx, func(tx *store.Tx) (err error) {
-		if m, err = tx.LockMerchant(ctx, merchantID); err != nil {
-			return err
-		}
-		changed := c.apply(&m)
-		if len(changed) == 0 {
-			return nil
-		}
-		m.UpdatedAt = s.now()
-		if err := tx.SaveMerchant(ctx, m); err != nil {
-			return err
-		}
-		return s.audit(ctx, tx, merchantID, actor, models.AuditEntry{Action: "merchant.changed", Detail: changed, IP: ip})
-	})
-	if err == nil {
-		s.forget(merchantID)
-	}
-	return m, err
+	return broken
 }
 
 // limit is one of a merchant's limits: what it is called, what was asked for, where it is kept, and its greatest value.
@@ -151,44 +143,41 @@ func inWords(limit *int) string {
 	return strconv.Itoa(*limit)
 }
 
-// PauseMerchant lets a merchant make no more payments; those that it has go on. A paused one stays as it was.
-func (s *Service) PauseMerchant(ctx context.Context, merchantID, actor string) error {
-	return s.setPaused(ctx, merchantID, actor, true)
+// SuspendMerchant lets a merchant make no new payments; those that they have go on, and so do their webhooks. Suspending
+// one that is suspended changes nothing.
+func (s *Service) SuspendMerchant(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID string) error {
+	return s.setSuspended(ctx, tx, actor, merchantID, true)
 }
 
-// ResumeMerchant takes a pause back.
-func (s *Service) ResumeMerchant(ctx context.Context, merchantID, actor string) error {
-	return s.setPaused(ctx, merchantID, actor, false)
+// ReinstateMerchant ends a suspension.
+func (s *Service) ReinstateMerchant(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID string) error {
+	return s.setSuspended(ctx, tx, actor, merchantID, false)
 }
 
-func (s *Service) setPaused(ctx context.Context, merchantID, actor string, pause bool) error {
-	err := s.Store.InTx(ctx, func(tx *store.Tx) error {
-		m, err := tx.LockMerchant(ctx, merchantID)
-		if err != nil || (m.PausedAt != nil) == pause {
-			return err
-		}
-		now := s.now()
-		action, since := "merchant.resumed", (*time.Time)(nil)
-		if pause {
-			action, since = "merchant.paused", &now
-		}
-		if err := tx.PauseMerchant(ctx, merchantID, since, now); err != nil {
-			return err
-		}
-		return s.audit(ctx, tx, merchantID, actor, models.AuditEntry{Action: action})
-	})
-	if err != nil {
+func (s *Service) setSuspended(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID string, suspend bool) error {
+	m, err := tx.LockMerchant(ctx, merchantID)
+	if err != nil || (m.PausedAt != nil) == suspend {
 		return err
 	}
-	s.forget(merchantID)
-	return nil
+	now := s.now()
+	action, since := "merchant.resumed", (*time.Time)(nil)
+	if suspend {
+		action, since = "merchant.paused", &now
+	}
+	if err := tx.PauseMerchant(ctx, merchantID, since, now); err != nil {
+		return err
+	}
+	s.forget(tx, merchantID)
+	return s.audit(ctx, tx, actor, merchantID, models.AuditEntry{Action: action})
 }
 
-// forget lets this process look the merchant up again; others do so within [CacheFor].
-func (s *Service) forget(merchantID string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	maps.DeleteFunc(s.cache, func(_ string, c cached) bool { return c.merchant.ID == merchantID })
+// forget lets this process look the merchant up again after the commit; others do so within [CacheFor].
+func (s *Service) forget(tx *store.Tx, merchantID string) {
+	tx.AfterCommit(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		maps.DeleteFunc(s.cache, func(_ string, c cached) bool { return c.merchant.ID == merchantID })
+	})
 }
 
 // setXPub returns what is to be written into the audit log, which is locked last.
@@ -197,13 +186,13 @@ func (s *Service) setXPub(ctx context.Context, tx *store.Tx, merchantID, xpub st
 	if err != nil {
 		return models.AuditEntry{}, models.Faults{{Field: "xpub", Message: err.Error(), Example: "xpub6C… of m/44'/60'/0'"}}
 	}
-	key := models.AccountKey{ID: account.KeyID(), MerchantID: merchantID, XPub: strings.TrimSpace(xpub), Branch: s.Branch, CreatedAt: s.now()}
+	key := models.AccountKey{ID: account.KeyID(), MerchantID: merchantID, XPub: strings.TrimSpace(xpub), Branch: s.branch, CreatedAt: s.now()}
 	if err := tx.SetAccountKey(ctx, key); errors.Is(err, models.ErrConflict) {
 		return models.AuditEntry{}, ErrForeignXPub
 	} else if err != nil {
 		return models.AuditEntry{}, err
 	}
-	// One that the merchant had before keeps its branch, which may not be today's.
+	// A key that the merchant had before keeps its branch, which may not be today's.
 	if key, err = tx.AccountKey(ctx, key.ID); err != nil {
 		return models.AuditEntry{}, err
 	}
@@ -215,9 +204,9 @@ func (s *Service) setXPub(ctx context.Context, tx *store.Tx, merchantID, xpub st
 }
 
 // audit completes lines about a merchant and writes them.
-func (s *Service) audit(ctx context.Context, tx *store.Tx, merchantID, actor string, lines ...models.AuditEntry) error {
+func (s *Service) audit(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID string, lines ...models.AuditEntry) error {
 	for _, line := range lines {
-		line.At, line.Actor, line.Subject, line.Merchant = s.now(), actor, merchantID, merchantID
+		line.At, line.Actor, line.IP, line.Subject, line.Merchant = s.now(), actor.Name, actor.IP, merchantID, merchantID
 		if err := tx.Audit(ctx, line); err != nil {
 			return err
 		}

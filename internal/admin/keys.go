@@ -49,7 +49,7 @@ func (d *Admin) CreateKey(ctx context.Context, r KeyRequest) (KeyCreated, error)
 	if err := d.known(ctx, r.MerchantID); err != nil {
 		return KeyCreated{}, err
 	}
-	ask := access.KeyRequest{MerchantID: r.MerchantID, Name: r.Name, Test: r.Test, Scopes: r.Scopes, Actor: d.actor}
+	ask := access.KeyRequest{MerchantID: r.MerchantID, Name: r.Name, Test: r.Test, Scopes: r.Scopes}
 	if len(ask.Scopes) == 0 {
 		ask.Scopes = models.Scopes
 	}
@@ -57,7 +57,12 @@ func (d *Admin) CreateKey(ctx context.Context, r KeyRequest) (KeyCreated, error)
 		at := d.utc().Add(r.ExpiresIn)
 		ask.ExpiresAt = &at
 	}
-	key, secret, err := d.access.CreateKey(ctx, ask)
+	var key models.APIKey
+	var secret string
+	err := d.inTx(ctx, func(tx *store.Tx) (err error) {
+		key, secret, err = d.access.CreateKey(ctx, tx, d.by(), ask)
+		return err
+	})
 	if err != nil {
 		return KeyCreated{}, err
 	}
@@ -89,7 +94,7 @@ func (d *Admin) Keys(ctx context.Context, merchantID string) ([]Key, error) {
 
 // RevokeKey ends a key, whoever owns it. Processes that have just seen it may accept it for [access.CacheFor] more.
 func (d *Admin) RevokeKey(ctx context.Context, id string) (Key, error) {
-	err := d.inTx(ctx, func(tx *store.Tx) error { return d.access.RevokeKey(ctx, tx, "", id, d.actor, "") })
+	err := d.inTx(ctx, func(tx *store.Tx) error { return d.access.RevokeKey(ctx, tx, d.by(), "", id) })
 	if err != nil {
 		return Key{}, missing(err, "key", id)
 	}

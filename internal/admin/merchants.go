@@ -50,7 +50,12 @@ func (d *Admin) CreateMerchant(ctx context.Context, name, xpub string) (Merchant
 			return MerchantCreated{}, err
 		}
 	}
-	m, first, err := d.access.CreateMerchant(ctx, name, xpub, d.actor)
+	var m models.Merchant
+	var first string
+	err := d.inTx(ctx, func(tx *store.Tx) (err error) {
+		m, first, err = d.access.CreateMerchant(ctx, tx, d.by(), name, xpub)
+		return err
+	})
 	if err != nil {
 		return MerchantCreated{}, err
 	}
@@ -74,7 +79,11 @@ func (d *Admin) Merchants(ctx context.Context) ([]Merchant, error) {
 
 // SetXPub gives a merchant another account key. New payments draw from it, the addresses of the old one stay watched.
 func (d *Admin) SetXPub(ctx context.Context, merchantID, xpub string) (MerchantCreated, error) {
-	first, err := d.access.SetXPub(ctx, merchantID, xpub, d.actor)
+	var first string
+	err := d.inTx(ctx, func(tx *store.Tx) (err error) {
+		first, err = d.access.SetXPub(ctx, tx, d.by(), merchantID, xpub)
+		return err
+	})
 	if err != nil {
 		return MerchantCreated{}, missing(err, "merchant", merchantID)
 	}
@@ -84,12 +93,12 @@ func (d *Admin) SetXPub(ctx context.Context, merchantID, xpub string) (MerchantC
 
 // PauseMerchant lets a merchant make no more payments; those that it has go on.
 func (d *Admin) PauseMerchant(ctx context.Context, merchantID string) (Merchant, error) {
-	return d.afterwards(ctx, merchantID, d.access.PauseMerchant(ctx, merchantID, d.actor))
+	return d.afterwards(ctx, merchantID, d.inTx(ctx, func(tx *store.Tx) error { return d.access.SuspendMerchant(ctx, tx, d.by(), merchantID) }))
 }
 
 // ResumeMerchant takes a pause back.
 func (d *Admin) ResumeMerchant(ctx context.Context, merchantID string) (Merchant, error) {
-	return d.afterwards(ctx, merchantID, d.access.ResumeMerchant(ctx, merchantID, d.actor))
+	return d.afterwards(ctx, merchantID, d.inTx(ctx, func(tx *store.Tx) error { return d.access.ReinstateMerchant(ctx, tx, d.by(), merchantID) }))
 }
 
 func (d *Admin) afterwards(ctx context.Context, merchantID string, err error) (Merchant, error) {

@@ -39,8 +39,8 @@ func callerOf(ctx context.Context) requestContext {
 	return ctx.Value(requestContextKey{}).(requestContext)
 }
 
-// by is who asks, for the audit log.
-func (x requestContext) by() models.Actor { return models.Actor{Name: "key:" + x.key.ID, IP: x.ip} }
+// actor is who asks, for the audit log.
+func (x requestContext) actor() models.Actor { return models.Actor{Name: "key:" + x.key.ID, IP: x.ip} }
 
 // authenticate stands before every operation: a live key, its scopes, and its rate.
 func (h *handlers) authenticate(scopes []string) []echo.MiddlewareFunc {

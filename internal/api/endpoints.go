@@ -51,7 +51,7 @@ func (h *handlers) CreateWebhookEndpoint(ctx context.Context, r CreateWebhookEnd
 		set.ClientCert = &delivery.ClientCert{CertPEM: b.ClientCert.CertPEM, KeyPEM: b.ClientCert.KeyPEM}
 	}
 	return h.once(ctx, r.Params.IdempotencyKey, func(tx *store.Tx) (savedAnswer, error) {
-		e, secret, err := h.deliveries.CreateEndpoint(ctx, tx, x.by(), x.merchant.ID, set, b.Secret)
+		e, secret, err := h.deliveries.CreateEndpoint(ctx, tx, x.actor(), x.merchant.ID, set, b.Secret)
 		if err != nil {
 			return savedAnswer{}, err
 		}
@@ -102,7 +102,7 @@ func (h *handlers) UpdateWebhookEndpoint(ctx context.Context, r UpdateWebhookEnd
 		if err := h.stillAt(ctx, tx, x, r.ID, r.Params.IfMatch); err != nil {
 			return err
 		}
-		e, err := h.deliveries.UpdateEndpoint(ctx, tx, x.by(), x.merchant.ID, r.ID, set)
+		e, err := h.deliveries.UpdateEndpoint(ctx, tx, x.actor(), x.merchant.ID, r.ID, set)
 		if err != nil {
 			return err
 		}
@@ -123,7 +123,7 @@ func (h *handlers) DeleteWebhookEndpoint(ctx context.Context, r DeleteWebhookEnd
 		if err := h.stillAt(ctx, tx, x, r.ID, r.Params.IfMatch); err != nil {
 			return err
 		}
-		return h.deliveries.DeleteEndpoint(ctx, tx, x.by(), x.merchant.ID, r.ID)
+		return h.deliveries.DeleteEndpoint(ctx, tx, x.actor(), x.merchant.ID, r.ID)
 	})
 	return DeleteWebhookEndpoint204Response{}, err
 }
@@ -131,7 +131,7 @@ func (h *handlers) DeleteWebhookEndpoint(ctx context.Context, r DeleteWebhookEnd
 // EnableWebhookEndpoint resumes an endpoint and what was held for it.
 func (h *handlers) EnableWebhookEndpoint(ctx context.Context, r EnableWebhookEndpointRequestObject) (EnableWebhookEndpointResponseObject, error) {
 	return h.change(ctx, r.ID, r.Params.IdempotencyKey, func(tx *store.Tx, x requestContext) (models.Endpoint, *webhook.Secret, error) {
-		e, err := h.deliveries.EnableEndpoint(ctx, tx, x.by(), x.merchant.ID, r.ID)
+		e, err := h.deliveries.EnableEndpoint(ctx, tx, x.actor(), x.merchant.ID, r.ID)
 		return e, nil, err
 	})
 }
@@ -143,7 +143,7 @@ func (h *handlers) DisableWebhookEndpoint(ctx context.Context, r DisableWebhookE
 		reason = *r.Body.Reason
 	}
 	return h.change(ctx, r.ID, r.Params.IdempotencyKey, func(tx *store.Tx, x requestContext) (models.Endpoint, *webhook.Secret, error) {
-		e, err := h.deliveries.DisableEndpoint(ctx, tx, x.by(), x.merchant.ID, r.ID, reason)
+		e, err := h.deliveries.DisableEndpoint(ctx, tx, x.actor(), x.merchant.ID, r.ID, reason)
 		return e, nil, err
 	})
 }
@@ -159,7 +159,7 @@ func (h *handlers) RotateWebhookSecret(ctx context.Context, r RotateWebhookSecre
 		}
 	}
 	return h.change(ctx, r.ID, r.Params.IdempotencyKey, func(tx *store.Tx, x requestContext) (models.Endpoint, *webhook.Secret, error) {
-		e, secret, err := h.deliveries.RotateSecret(ctx, tx, x.by(), x.merchant.ID, r.ID, plan)
+		e, secret, err := h.deliveries.RotateSecret(ctx, tx, x.actor(), x.merchant.ID, r.ID, plan)
 		return e, &secret, err
 	})
 }
@@ -198,7 +198,7 @@ func (h *handlers) TestWebhookEndpoint(ctx context.Context, r TestWebhookEndpoin
 	}
 	var d models.Delivery
 	a, err := h.once(ctx, r.Params.IdempotencyKey, func(tx *store.Tx) (savedAnswer, error) {
-		if d, err = h.deliveries.TestEndpoint(ctx, tx, x.by(), x.merchant.ID, e.ID, test); err != nil {
+		if d, err = h.deliveries.TestEndpoint(ctx, tx, x.actor(), x.merchant.ID, e.ID, test); err != nil {
 			return savedAnswer{}, err
 		}
 		v, err := detailView(d, nil)

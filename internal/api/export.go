@@ -67,7 +67,7 @@ func (h *handlers) newExport(ctx context.Context, name string, limit *int, curso
 	}
 	x := callerOf(ctx)
 	err := h.store.InTx(ctx, func(tx *store.Tx) error {
-		return tx.Audit(ctx, models.AuditEntry{At: h.now().UTC(), Actor: x.by().Name, IP: x.ip, Action: name + ".exported", Subject: x.merchant.ID, Merchant: x.merchant.ID})
+		return tx.Audit(ctx, models.AuditEntry{At: h.now().UTC(), Actor: x.actor().Name, IP: x.ip, Action: name + ".exported", Subject: x.merchant.ID, Merchant: x.merchant.ID})
 	})
 	// Reading it all may take longer than any other request; a reader that went away ends it at the next page.
 	return export{name: name, columns: columns, ctx: context.WithoutCancel(ctx)}, err

@@ -12,29 +12,30 @@ import (
 )
 
 const (
-	keepAnswers = 24 * time.Hour
-	// loserWaits is how long a request waits for another one with the same key to commit (ruling 21).
-	loserWaits = 10 * time.Second
+	// answersFor is how long the answer to an idempotency key is saved.
+	answersFor = 24 * time.Hour
+	// keyLockTimeout is how long a request waits for another one with the same key to commit. Then it is told to try again.
+	keyLockTimeout = 10 * time.Second
 )
 
-// sealedAnswer is what an idempotency record keeps, encrypted: it may hold a secret that is shown once.
-type sealedAnswer struct {
+// encodedAnswer is what an idempotency record holds, encrypted: it may contain a secret that is shown once.
+type encodedAnswer struct {
 	Status int         `json:"status"`
 	Header http.Header `json:"header,omitempty"`
 	Body   []byte      `json:"body"`
 }
 
-// sealer makes the record of an idempotency key out of an answer, to be written in the transaction of the effect; nil
-// where the request has no key.
-type sealer func(savedAnswer) (*models.IdempotencyRecord, error)
+// recordFunc makes the record of a request's idempotency key out of its answer, to be written in the transaction of the
+// effect. It returns nil where the request has no key.
+type recordFunc func(savedAnswer) (*models.IdempotencyRecord, error)
 
-// keep writes the record in the transaction of the effect.
-func (seal sealer) keep(ctx context.Context, tx *store.Tx, a savedAnswer) error {
-	r, err := seal(a)
+// write makes the record and writes it in the transaction of the effect.
+func (recordOf recordFunc) write(ctx context.Context, tx *store.Tx, a savedAnswer) error {
+	r, err := recordOf(a)
 	if err != nil || r == nil {
 		return err
 	}
-	if err := tx.WaitAtMost(ctx, loserWaits); err != nil {
+	if err := tx.WaitAtMost(ctx, keyLockTimeout); err != nil {
 		return err
 	}
 	return tx.KeepAnswers(ctx, []models.IdempotencyRecord{*r})
@@ -42,21 +43,21 @@ func (seal sealer) keep(ctx context.Context, tx *store.Tx, a savedAnswer) error 
 
 // once runs an effect in one transaction, together with the record of its idempotency key, if it has one.
 func (h *handlers) once(ctx context.Context, key *string, effect func(tx *store.Tx) (savedAnswer, error)) (savedAnswer, error) {
-	return h.idempotent(ctx, key, func(seal sealer) (savedAnswer, error) {
+	return h.idempotent(ctx, key, func(recordOf recordFunc) (savedAnswer, error) {
 		var a savedAnswer
 		err := h.store.InTx(ctx, func(tx *store.Tx) (err error) {
 			if a, err = effect(tx); err != nil {
 				return err
 			}
-			return seal.keep(ctx, tx, a)
+			return recordOf.write(ctx, tx, a)
 		})
 		return a, err
 	})
 }
 
 // idempotent answers from the record of the key when there is one, and otherwise runs an effect that writes the record in
-// its transaction. Of several requests at once one wins; whoever loses, by whatever constraint, gets the winner's answer.
-func (h *handlers) idempotent(ctx context.Context, key *string, run func(sealer) (savedAnswer, error)) (savedAnswer, error) {
+// its transaction. Of several requests at once one wins. The others get its answer, whichever constraint stopped them.
+func (h *handlers) idempotent(ctx context.Context, key *string, run func(recordFunc) (savedAnswer, error)) (savedAnswer, error) {
 	if key == nil {
 		return run(func(savedAnswer) (*models.IdempotencyRecord, error) { return nil, nil })
 	}
@@ -65,7 +66,7 @@ func (h *handlers) idempotent(ctx context.Context, key *string, run func(sealer)
 	}
 	x := callerOf(ctx)
 	a, err := run(func(a savedAnswer) (*models.IdempotencyRecord, error) {
-		plain, err := json.Marshal(sealedAnswer{a.status, a.header, a.body})
+		plain, err := json.Marshal(encodedAnswer{a.status, a.header, a.body})
 		if err != nil {
 			return nil, err
 		}
@@ -76,7 +77,7 @@ func (h *handlers) idempotent(ctx context.Context, key *string, run func(sealer)
 		now := models.Now(h.now)
 		return &models.IdempotencyRecord{
 			MerchantID: x.merchant.ID, Method: x.method, Path: x.path, Key: *key, RequestHash: x.bodyHash, StatusCode: a.status,
-			Answer: sealed, CreatedAt: now, ExpiresAt: now.Add(keepAnswers),
+			Answer: sealed, CreatedAt: now, ExpiresAt: now.Add(answersFor),
 		}, nil
 	})
 	if err == nil {
@@ -106,7 +107,7 @@ func (h *handlers) replay(ctx context.Context, key string) (*savedAnswer, error)
 	if err != nil {
 		return nil, err
 	}
-	var a sealedAnswer
+	var a encodedAnswer
 	if err := json.Unmarshal(plain, &a); err != nil {
 		return nil, err
 	}

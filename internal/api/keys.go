@@ -33,9 +33,9 @@ func (h *handlers) ListAPIKeys(ctx context.Context, r ListAPIKeysRequestObject) 
 func (h *handlers) CreateAPIKey(ctx context.Context, r CreateAPIKeyRequestObject) (CreateAPIKeyResponseObject, error) {
 	x := callerOf(ctx)
 	return h.once(ctx, r.Params.IdempotencyKey, func(tx *store.Tx) (savedAnswer, error) {
-		k, secret, err := h.access.AddKey(ctx, tx, access.KeyRequest{
+		k, secret, err := h.access.CreateKey(ctx, tx, x.actor(), access.KeyRequest{
 			MerchantID: x.merchant.ID, Name: r.Body.Name, Test: deref(r.Body.Test), Scopes: r.Body.Scopes, ExpiresAt: r.Body.ExpiresAt,
-			Granter: &x.key, Actor: x.by().Name, IP: x.ip,
+			Granter: &x.key,
 		})
 		if err != nil {
 			return savedAnswer{}, err
@@ -53,7 +53,7 @@ func (h *handlers) RevokeAPIKey(ctx context.Context, r RevokeAPIKeyRequestObject
 		return nil, NotFound("API key")
 	}
 	err := h.store.InTx(ctx, func(tx *store.Tx) error {
-		return h.access.RevokeKey(ctx, tx, x.merchant.ID, r.ID, x.by().Name, x.ip)
+		return h.access.RevokeKey(ctx, tx, x.actor(), x.merchant.ID, r.ID)
 	})
 	return RevokeAPIKey204Response{}, h.orNotFound(err, "API key")
 }

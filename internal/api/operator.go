@@ -70,8 +70,8 @@ func (h *handlers) authenticateOperator(needed []string) echo.MiddlewareFunc {
 	}
 }
 
-// byOperator is the operator, for the audit log.
-func byOperator(ctx context.Context) models.Actor {
+// operatorOf is the operator, for the audit log.
+func operatorOf(ctx context.Context) models.Actor {
 	return models.Actor{Name: "operator", IP: callerOf(ctx).ip}
 }
 
@@ -83,24 +83,24 @@ func (h *handlers) ListPauses(ctx context.Context, _ ListPausesRequestObject) (L
 
 // PauseAll turns the incident switch for everybody.
 func (h *handlers) PauseAll(ctx context.Context, r PauseAllRequestObject) (PauseAllResponseObject, error) {
-	return h.turn(ctx, "", r.Params.IdempotencyKey, func(tx *store.Tx) error { return h.deliveries.PauseAll(ctx, tx, byOperator(ctx), r.Body.Reason) })
+	return h.turn(ctx, "", r.Params.IdempotencyKey, func(tx *store.Tx) error { return h.deliveries.PauseAll(ctx, tx, operatorOf(ctx), r.Body.Reason) })
 }
 
 // ResumeAll turns it back.
 func (h *handlers) ResumeAll(ctx context.Context, r ResumeAllRequestObject) (ResumeAllResponseObject, error) {
-	return h.turn(ctx, "", r.Params.IdempotencyKey, func(tx *store.Tx) error { return h.deliveries.ResumeAll(ctx, tx, byOperator(ctx)) })
+	return h.turn(ctx, "", r.Params.IdempotencyKey, func(tx *store.Tx) error { return h.deliveries.ResumeAll(ctx, tx, operatorOf(ctx)) })
 }
 
 // PauseMerchant turns the incident switch for one merchant.
 func (h *handlers) PauseMerchant(ctx context.Context, r PauseMerchantRequestObject) (PauseMerchantResponseObject, error) {
 	return h.turn(ctx, "merchant", r.Params.IdempotencyKey, func(tx *store.Tx) error {
-		return h.deliveries.PauseMerchant(ctx, tx, byOperator(ctx), r.ID, r.Body.Reason)
+		return h.deliveries.PauseMerchant(ctx, tx, operatorOf(ctx), r.ID, r.Body.Reason)
 	})
 }
 
 // ResumeMerchant turns it back.
 func (h *handlers) ResumeMerchant(ctx context.Context, r ResumeMerchantRequestObject) (ResumeMerchantResponseObject, error) {
-	return h.turn(ctx, "merchant", r.Params.IdempotencyKey, func(tx *store.Tx) error { return h.deliveries.ResumeMerchant(ctx, tx, byOperator(ctx), r.ID) })
+	return h.turn(ctx, "merchant", r.Params.IdempotencyKey, func(tx *store.Tx) error { return h.deliveries.ResumeMerchant(ctx, tx, operatorOf(ctx), r.ID) })
 }
 
 // PauseEndpoint holds the deliveries of one endpoint until the operator resumes it.
@@ -108,7 +108,7 @@ func (h *handlers) PauseEndpoint(ctx context.Context, r PauseEndpointRequestObje
 	return h.turn(ctx, "webhook endpoint", r.Params.IdempotencyKey, func(tx *store.Tx) error {
 		merchantID, err := tx.MerchantOfEndpoint(ctx, r.ID)
 		if err == nil {
-			_, err = h.deliveries.PauseEndpoint(ctx, tx, byOperator(ctx), merchantID, r.ID, r.Body.Reason)
+			_, err = h.deliveries.PauseEndpoint(ctx, tx, operatorOf(ctx), merchantID, r.ID, r.Body.Reason)
 		}
 		return err
 	})
@@ -119,7 +119,7 @@ func (h *handlers) ResumeEndpoint(ctx context.Context, r ResumeEndpointRequestOb
 	return h.turn(ctx, "webhook endpoint", r.Params.IdempotencyKey, func(tx *store.Tx) error {
 		merchantID, err := tx.MerchantOfEndpoint(ctx, r.ID)
 		if err == nil {
-			_, err = h.deliveries.ResumeEndpoint(ctx, tx, byOperator(ctx), merchantID, r.ID)
+			_, err = h.deliveries.ResumeEndpoint(ctx, tx, operatorOf(ctx), merchantID, r.ID)
 		}
 		return err
 	})
@@ -195,8 +195,11 @@ func (h *handlers) AdminUpdateMerchant(ctx context.Context, r AdminUpdateMerchan
 		change.RatePerSecond, change.MaxEndpoints = intOr(l.RequestsPerSecond), intOr(l.WebhookEndpoints)
 		change.MaxKeys, change.MaxOpenPayments = intOr(l.APIKeys), intOr(l.OpenPayments)
 	}
-	by := byOperator(ctx)
-	m, err := h.access.ChangeMerchant(ctx, r.ID, change, by.Name, by.IP)
+	var m models.Merchant
+	err := h.store.InTx(ctx, func(tx *store.Tx) (err error) {
+		m, err = h.access.ChangeMerchant(ctx, tx, operatorOf(ctx), r.ID, change)
+		return err
+	})
 	return AdminUpdateMerchant200JSONResponse(operatedView(m)), noSuch("merchant", err)
 }
 

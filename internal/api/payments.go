@@ -20,16 +20,29 @@ func (h *handlers) CreatePayment(ctx context.Context, r CreatePaymentRequestObje
 		ExpiresIn: time.Duration(deref(r.Body.ExpiresIn)) * time.Second, RedirectURL: deref(r.Body.RedirectURL),
 		ToleranceBPS: deref(r.Body.ToleranceBPS),
 	}
-	return h.idempotent(ctx, r.Params.IdempotencyKey, func(seal sealer) (savedAnswer, error) {
-		var a savedAnswer
-		_, err := h.payments.Create(ctx, ask, func(p models.Payment) (_ *models.IdempotencyRecord, err error) {
-			if a, err = answer(http.StatusCreated, h.payments.View(p, nil, nil)); err != nil {
-				return nil, err
-			}
-			return seal(a)
-		})
+	return h.idempotent(ctx, r.Params.IdempotencyKey, func(recordOf recordFunc) (savedAnswer, error) {
+		draft, err := h.payments.Prepare(ctx, ask)
+		if err != nil {
+			return savedAnswer{}, err
+		}
+		a, record, err := h.createdAnswer(draft.Payment(), recordOf)
+		if err != nil {
+			h.payments.Discard(draft)
+			return savedAnswer{}, err
+		}
+		_, err = h.payments.Commit(ctx, draft, record)
 		return a, err
 	})
+}
+
+// createdAnswer is the answer about a new payment, and the record of the request's idempotency key that holds it.
+func (h *handlers) createdAnswer(p models.Payment, recordOf recordFunc) (savedAnswer, *models.IdempotencyRecord, error) {
+	a, err := answer(http.StatusCreated, h.payments.View(p, nil, nil))
+	if err != nil {
+		return savedAnswer{}, nil, err
+	}
+	record, err := recordOf(a)
+	return a, record, err
 }
 
 // CancelPayment closes a payment before anything arrived.
@@ -38,15 +51,12 @@ func (h *handlers) CancelPayment(ctx context.Context, r CancelPaymentRequestObje
 	if _, err := h.ownPayment(ctx, x, r.ID); err != nil {
 		return nil, err
 	}
-	return h.idempotent(ctx, r.Params.IdempotencyKey, func(seal sealer) (savedAnswer, error) {
-		var a savedAnswer
-		_, err := h.payments.Cancel(ctx, x.merchant.ID, r.ID, func(tx *store.Tx, p models.Payment) (err error) {
-			if a, err = answer(http.StatusOK, h.payments.View(p, nil, nil)); err != nil {
-				return err
-			}
-			return seal.keep(ctx, tx, a)
-		})
-		return a, err
+	return h.once(ctx, r.Params.IdempotencyKey, func(tx *store.Tx) (savedAnswer, error) {
+		p, err := h.payments.Cancel(ctx, tx, x.merchant.ID, r.ID)
+		if err != nil {
+			return savedAnswer{}, err
+		}
+		return answer(http.StatusOK, h.payments.View(p, nil, nil))
 	})
 }
 
@@ -92,7 +102,7 @@ func (h *handlers) ListPayments(ctx context.Context, r ListPaymentsRequestObject
 	return list, nil
 }
 
-// ownPayment reads a payment of the caller; a test key sees only payments on test chains (ruling 9).
+// ownPayment reads a payment of the caller; a test key sees only payments on test chains.
 func (h *handlers) ownPayment(ctx context.Context, x requestContext, id string) (models.Payment, error) {
 	if !models.IsID(models.PrefixPayment, id) {
 		return models.Payment{}, NotFound("payment")

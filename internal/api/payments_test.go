@@ -112,7 +112,11 @@ func (c *counter) merchant(t testing.TB, seed string, test bool, scopes ...model
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, _, err := c.access.CreateMerchant(t.Context(), "Shop "+seed, account.String(), "operator")
+	var m models.Merchant
+	err = c.store.InTx(t.Context(), func(tx *store.Tx) (err error) {
+		m, _, err = c.access.CreateMerchant(t.Context(), tx, models.Actor{Name: "operator"}, "Shop "+seed, account.String())
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +128,12 @@ func (c *counter) key(t testing.TB, merchantID string, test bool, scopes ...mode
 	if len(scopes) == 0 {
 		scopes = models.Scopes
 	}
-	_, secret, err := c.access.CreateKey(t.Context(), access.KeyRequest{MerchantID: merchantID, Name: "k", Test: test, Scopes: scopes, Actor: "operator"})
+	var secret string
+	err := c.store.InTx(t.Context(), func(tx *store.Tx) (err error) {
+		ask := access.KeyRequest{MerchantID: merchantID, Name: "k", Test: test, Scopes: scopes}
+		_, secret, err = c.access.CreateKey(t.Context(), tx, models.Actor{Name: "operator"}, ask)
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ func (h *handlers) ReplayWebhookEndpoint(ctx context.Context, r ReplayWebhookEnd
 			v.ID, v.Status = nil, statusDryRun
 			return answer(http.StatusOK, v)
 		}
-		job, err := h.deliveries.StartReplay(ctx, tx, x.by(), x.merchant.ID, e.ID, ask)
+		job, err := h.deliveries.StartReplay(ctx, tx, x.actor(), x.merchant.ID, e.ID, ask)
 		if err != nil {
 			return savedAnswer{}, err
 		}
@@ -62,7 +62,7 @@ func (h *handlers) CancelReplay(ctx context.Context, r CancelReplayRequestObject
 		return nil, err
 	}
 	return h.once(ctx, r.Params.IdempotencyKey, func(tx *store.Tx) (savedAnswer, error) {
-		job, err := h.deliveries.CancelReplay(ctx, tx, x.by(), x.merchant.ID, r.ID)
+		job, err := h.deliveries.CancelReplay(ctx, tx, x.actor(), x.merchant.ID, r.ID)
 		if err != nil {
 			return savedAnswer{}, err
 		}

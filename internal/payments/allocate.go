@@ -16,14 +16,14 @@ import (
 const (
 	// lookahead is how many addresses are asked about at once when they are checked for earlier use.
 	lookahead = 50
-	// mostAhead is how many of them are remembered: those that other processes take are never asked for here.
-	mostAhead = 20 * lookahead
+	// maxPrefetch is how many of them are remembered: those that other processes take are never asked for here.
+	maxPrefetch = 20 * lookahead
 	// refillTimeout bounds one move of the counter, which serves many requests and so belongs to none.
 	refillTimeout = 10 * time.Second
 )
 
-// place is one address of an account key.
-type place struct {
+// slot is one address of an account key.
+type slot struct {
 	index   uint32
 	address string // lower case
 	path    string
@@ -48,20 +48,20 @@ type accountKey struct {
 	branch  uint32
 
 	mu      sync.Mutex
-	free    []place // given back, lowest index first
+	free    []slot // released, lowest index first
 	waiting []chan taken
 	moving  bool
 
 	aheadMu sync.Mutex
-	ahead   map[uint32]place // derived for a look ahead and not taken yet
+	ahead   map[uint32]slot // derived for a look ahead and not taken yet
 
 	checkMu sync.Mutex
 	checked map[uint64]map[string]bool // chain id → address → was used before
 }
 
 type taken struct {
-	place place
-	err   error
+	slot slot
+	err  error
 }
 
 func newAllocator(o Options) *allocator {
@@ -69,24 +69,24 @@ func newAllocator(o Options) *allocator {
 }
 
 // take returns the next address of an account key that nobody has used before on the chain; one that was is written
-// into the book of addresses with the reason.
-func (a *allocator) take(ctx context.Context, keyID, merchantID string, chainID uint64) (place, error) {
+// into the table of addresses with the reason.
+func (a *allocator) take(ctx context.Context, keyID, merchantID string, chainID uint64) (slot, error) {
 	k, err := a.key(ctx, keyID)
 	if err != nil {
-		return place{}, err
+		return slot{}, err
 	}
 	for {
 		p, err := k.next(ctx, a.store)
 		if err != nil {
-			return place{}, err
+			return slot{}, err
 		}
 		if a.used == nil {
 			return p, nil
 		}
 		used, err := k.usedBefore(ctx, a.used, chainID, p)
 		if err != nil {
-			a.giveBack(keyID, p)
-			return place{}, fmt.Errorf("%w (checking a new address: %w)", ErrChainUnavailable, err)
+			a.release(keyID, p)
+			return slot{}, fmt.Errorf("%w (checking a new address: %w)", ErrChainUnavailable, err)
 		}
 		if !used {
 			return p, nil
@@ -95,13 +95,13 @@ func (a *allocator) take(ctx context.Context, keyID, merchantID string, chainID 
 			Address: p.address, AccountKeyID: keyID, AddressIndex: p.index, DerivationPath: p.path, MerchantID: merchantID,
 			SkippedReason: fmt.Sprintf("has a nonce or a balance on chain %d", chainID), CreatedAt: a.now().UTC(),
 		}); err != nil {
-			return place{}, err
+			return slot{}, err
 		}
 	}
 }
 
-// giveBack returns an address that certainly no payment uses.
-func (a *allocator) giveBack(keyID string, p place) {
+// release takes back an address that certainly no payment uses.
+func (a *allocator) release(keyID string, p slot) {
 	a.mu.Lock()
 	k := a.keys[keyID]
 	a.mu.Unlock()
@@ -126,14 +126,14 @@ func (a *allocator) key(ctx context.Context, id string) (*accountKey, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if k, ok = a.keys[id]; !ok {
-		k = &accountKey{id: id, account: account, branch: row.Branch, ahead: make(map[uint32]place), checked: make(map[uint64]map[string]bool)}
+		k = &accountKey{id: id, account: account, branch: row.Branch, ahead: make(map[uint32]slot), checked: make(map[uint64]map[string]bool)}
 		a.keys[id] = k
 	}
 	return k, nil
 }
 
 // next returns a free address, or waits for the counter.
-func (k *accountKey) next(ctx context.Context, s *store.Store) (place, error) {
+func (k *accountKey) next(ctx context.Context, s *store.Store) (slot, error) {
 	k.mu.Lock()
 	if len(k.free) > 0 {
 		p := k.free[0]
@@ -150,22 +150,22 @@ func (k *accountKey) next(ctx context.Context, s *store.Store) (place, error) {
 	k.mu.Unlock()
 	select {
 	case t := <-answer:
-		return t.place, t.err
+		return t.slot, t.err
 	case <-ctx.Done():
 		go func() { // the counter has moved for us; what we no longer want is the next one's
 			if t := <-answer; t.err == nil {
-				k.put(t.place)
+				k.put(t.slot)
 			}
 		}()
-		return place{}, ctx.Err()
+		return slot{}, ctx.Err()
 	}
 }
 
-// put adds a place to those that are free, in the order of the index.
-func (k *accountKey) put(p place) {
+// put adds a slot to the free ones, in the order of the index.
+func (k *accountKey) put(p slot) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	i, _ := slices.BinarySearchFunc(k.free, p, func(a, b place) int { return cmp.Compare(a.index, b.index) })
+	i, _ := slices.BinarySearchFunc(k.free, p, func(a, b slot) int { return cmp.Compare(a.index, b.index) })
 	k.free = slices.Insert(k.free, i, p)
 }
 
@@ -186,15 +186,15 @@ func (k *accountKey) serve(s *store.Store) {
 		for i, answer := range waiting {
 			t := taken{err: err}
 			if err == nil {
-				t.place, t.err = k.place(first + uint32(i))
+				t.slot, t.err = k.slot(first + uint32(i))
 			}
 			answer <- t
 		}
 	}
 }
 
-// place is the address at an index. Deriving one costs more than a statement, so what a look ahead derived is used.
-func (k *accountKey) place(index uint32) (place, error) {
+// slot is the address at an index. Deriving one costs more than a statement, so what a look ahead derived is used.
+func (k *accountKey) slot(index uint32) (slot, error) {
 	k.aheadMu.Lock()
 	p, ok := k.ahead[index]
 	delete(k.ahead, index)
@@ -205,27 +205,27 @@ func (k *accountKey) place(index uint32) (place, error) {
 	return k.derive(index)
 }
 
-func (k *accountKey) derive(index uint32) (place, error) {
+func (k *accountKey) derive(index uint32) (slot, error) {
 	address, err := k.account.Address(k.branch, index)
 	if err != nil {
-		return place{}, fmt.Errorf("payments: address %d/%d: %w", k.branch, index, err)
+		return slot{}, fmt.Errorf("payments: address %d/%d: %w", k.branch, index, err)
 	}
 	lower, err := wallet.ParseAddress(address)
 	if err != nil {
-		return place{}, fmt.Errorf("payments: address %d/%d: %w", k.branch, index, err)
+		return slot{}, fmt.Errorf("payments: address %d/%d: %w", k.branch, index, err)
 	}
-	return place{index: index, address: lower, path: k.account.Path(k.branch, index)}, nil
+	return slot{index: index, address: lower, path: k.account.Path(k.branch, index)}, nil
 }
 
-// look is place for an index that is not taken yet.
-func (k *accountKey) look(index uint32) (place, error) {
-	p, err := k.place(index)
+// look is slot for an index that is not taken yet.
+func (k *accountKey) look(index uint32) (slot, error) {
+	p, err := k.slot(index)
 	if err != nil {
-		return place{}, err
+		return slot{}, err
 	}
 	k.aheadMu.Lock()
 	defer k.aheadMu.Unlock()
-	if len(k.ahead) >= mostAhead {
+	if len(k.ahead) >= maxPrefetch {
 		clear(k.ahead)
 	}
 	k.ahead[index] = p
@@ -233,11 +233,11 @@ func (k *accountKey) look(index uint32) (place, error) {
 }
 
 // usedBefore asks the chain about p and the addresses after it, and remembers the answers.
-func (k *accountKey) usedBefore(ctx context.Context, ask func(context.Context, uint64, []string) (map[string]bool, error), chainID uint64, p place) (bool, error) {
+func (k *accountKey) usedBefore(ctx context.Context, ask func(context.Context, uint64, []string) (map[string]bool, error), chainID uint64, p slot) (bool, error) {
 	k.checkMu.Lock()
 	defer k.checkMu.Unlock()
 	known := k.checked[chainID]
-	if known == nil || len(known) >= mostAhead {
+	if known == nil || len(known) >= maxPrefetch {
 		known = make(map[string]bool)
 		k.checked[chainID] = known
 	}

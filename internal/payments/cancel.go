@@ -9,35 +9,29 @@ import (
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
-// ErrNotCancelable is returned for a payment that is not pending any more or has received something (ruling 7).
+// ErrNotCancelable is returned for a payment that is not pending any more or has received something: money that was sent
+// is never canceled away.
 var ErrNotCancelable = errors.New("only a pending payment that has received nothing can be canceled")
 
-// Cancel closes a payment before anything arrived. Its address stays watched for the monitoring window.
-func (s *Service) Cancel(ctx context.Context, merchantID, id string, also func(*store.Tx, models.Payment) error) (models.Payment, error) {
-	var p models.Payment
-	err := s.store.InTx(ctx, func(tx *store.Tx) error {
-		locked, err := tx.LockPayments(ctx, []string{id})
-		if err != nil {
-			return err
-		}
-		if len(locked) == 0 || locked[0].MerchantID != merchantID {
-			return models.ErrNotFound
-		}
-		p = locked[0]
-		if !p.Status.CanMove(models.PaymentCanceled) || p.AmountReceived.Sign() > 0 {
-			return ErrNotCancelable
-		}
-		now := s.now()
-		until := now.Add(s.window)
-		p.Status, p.ClosedAt, p.WatchUntil, p.UpdatedAt = models.PaymentCanceled, &now, &until, now
-		p.Sequence++
-		if err := s.publish(ctx, tx, Announcement{Type: webhook.PaymentCanceled, Payment: p}, nil, nil); err != nil {
-			return err
-		}
-		if err := tx.SavePayment(ctx, p); err != nil {
-			return err
-		}
-		return also(tx, p)
-	})
-	return p, err
+// Cancel closes a merchant's payment before anything arrived. Its address stays watched for the monitoring window.
+func (s *Service) Cancel(ctx context.Context, tx *store.Tx, merchantID, id string) (models.Payment, error) {
+	locked, err := tx.LockPayments(ctx, []string{id})
+	if err != nil {
+		return models.Payment{}, err
+	}
+	if len(locked) == 0 || locked[0].MerchantID != merchantID {
+		return models.Payment{}, models.ErrNotFound
+	}
+	p := locked[0]
+	if !p.Status.CanMove(models.PaymentCanceled) || p.AmountReceived.Sign() > 0 {
+		return models.Payment{}, ErrNotCancelable
+	}
+	now := s.now()
+	until := now.Add(s.window)
+	p.Status, p.ClosedAt, p.WatchUntil, p.UpdatedAt = models.PaymentCanceled, &now, &until, now
+	p.Sequence++
+	if err := s.publish(ctx, tx, Announcement{Type: webhook.PaymentCanceled, Payment: p}, nil, nil); err != nil {
+		return models.Payment{}, err
+	}
+	return p, tx.SavePayment(ctx, p)
 }

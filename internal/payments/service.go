@@ -20,7 +20,6 @@ type Options struct {
 	Chains []config.Chain
 	// PublicURL is where the checkout page lives, without a trailing slash.
 	PublicURL string
-	Branch    uint32        // ADDRESS_BRANCH of this deployment
 	Expiry    time.Duration // how long a payment waits when the request does not say; 0 means DefaultExpiry
 	Window    time.Duration // how long an address is watched after its payment has closed
 	// MaxAttempts is the budget of deliveries to endpoints that have none of their own.
@@ -28,7 +27,7 @@ type Options struct {
 	// MaxOpen is how many open payments a merchant may have that has no limit of its own.
 	MaxOpen int
 	// Used tells which of some addresses already have a nonce or a balance on the chain; such an address is skipped
-	// (ruling 2). Nil trusts every address.
+	// Nil trusts every address.
 	Used   func(ctx context.Context, chainID uint64, addresses []string) (map[string]bool, error)
 	Now    func() time.Time
 	Logger *slog.Logger
@@ -47,7 +46,7 @@ type Service struct {
 	clock       func() time.Time
 	events      *events.Encoder
 	allocator   *allocator
-	committer   *committer
+	group       *groupCommit
 
 	openMu sync.Mutex
 	open   map[string]openCount
@@ -71,7 +70,7 @@ func New(o Options) (*Service, error) {
 		s.chains[c.Name] = c
 	}
 	s.allocator = newAllocator(o)
-	s.committer = &committer{store: o.Store, maxAttempts: o.MaxAttempts}
+	s.group = &groupCommit{store: o.Store, maxAttempts: o.MaxAttempts}
 	return s, nil
 }
 

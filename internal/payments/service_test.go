@@ -118,7 +118,23 @@ func (h *house) ask(change func(*Request)) (models.Payment, error) {
 	if change != nil {
 		change(&r)
 	}
-	return h.Create(context.Background(), r, nil)
+	return h.create(r, nil)
+}
+
+// create makes a payment as the API does.
+func (h *house) create(r Request, record *models.IdempotencyRecord) (models.Payment, error) {
+	draft, err := h.Prepare(context.Background(), r)
+	if err != nil {
+		return models.Payment{}, err
+	}
+	return h.Commit(context.Background(), draft, record)
+}
+
+func (h *house) cancel(merchantID, id string) error {
+	return h.store.InTx(context.Background(), func(tx *store.Tx) error {
+		_, err := h.Cancel(context.Background(), tx, merchantID, id)
+		return err
+	})
 }
 
 // block records one block of Ethereum with the given transfers.
@@ -335,18 +351,17 @@ func TestCreateRefuses(t *testing.T) {
 func TestCancel(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		h := newHouse(t, s, nil)
-		nothing := func(*store.Tx, models.Payment) error { return nil }
 		p, err := h.ask(nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := h.Cancel(t.Context(), "mer_other", p.ID, nothing); !errors.Is(err, models.ErrNotFound) {
+		if err := h.cancel("mer_other", p.ID); !errors.Is(err, models.ErrNotFound) {
 			t.Fatalf("another merchant's payment: %v", err)
 		}
-		if _, err := h.Cancel(t.Context(), h.merchant.ID, p.ID, nothing); err != nil {
+		if err := h.cancel(h.merchant.ID, p.ID); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := h.Cancel(t.Context(), h.merchant.ID, p.ID, nothing); !errors.Is(err, ErrNotCancelable) {
+		if err := h.cancel(h.merchant.ID, p.ID); !errors.Is(err, ErrNotCancelable) {
 			t.Fatalf("canceled twice: %v", err)
 		}
 		h.block(t, 101, 101, noon.Add(time.Minute), pay(p, 1_500_000, 1))
@@ -386,15 +401,15 @@ func TestWatchSetFindsWhatCommittedLate(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A slow transaction takes its id first and commits last.
-	slow, err := h.draft(Request{MerchantID: h.merchant.ID, Chain: "ethereum", Asset: "native", Amount: "1"})
+	slow, err := h.check(Request{MerchantID: h.merchant.ID, Chain: "ethereum", Asset: "native", Amount: "1"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	place, err := h.allocator.take(t.Context(), *h.merchant.AccountKeyID, h.merchant.ID, 1)
+	at, err := h.allocator.take(t.Context(), *h.merchant.AccountKeyID, h.merchant.ID, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	slow.AccountKeyID, slow.AddressIndex, slow.Address, slow.DerivationPath = *h.merchant.AccountKeyID, place.index, place.address, place.path
+	slow.AccountKeyID, slow.AddressIndex, slow.Address, slow.DerivationPath = *h.merchant.AccountKeyID, at.index, at.address, at.path
 	started, finish, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
 		done <- s.InTx(context.Background(), func(tx *store.Tx) error {

@@ -169,12 +169,16 @@ func (w *world) openShop(ctx context.Context, cfg config.Config) error {
 	if err != nil {
 		return err
 	}
-	merchant, _, err := operators.CreateMerchant(ctx, "Demo shop", xpub, "operator:quickstart")
-	if err != nil {
+	actor := models.Actor{Name: "operator:quickstart"}
+	err = w.store.InTx(ctx, func(tx *store.Tx) error {
+		merchant, _, err := operators.CreateMerchant(ctx, tx, actor, "Demo shop", xpub)
+		if err != nil {
+			return err
+		}
+		_, w.apiKey, err = operators.CreateKey(ctx, tx, actor, access.KeyRequest{
+			MerchantID: merchant.ID, Name: "quickstart", Test: true, Scopes: models.Scopes,
+		})
 		return err
-	}
-	_, w.apiKey, err = operators.CreateKey(ctx, access.KeyRequest{
-		MerchantID: merchant.ID, Name: "quickstart", Test: true, Scopes: models.Scopes, Actor: "operator:quickstart",
 	})
 	if err != nil {
 		return err

@@ -82,7 +82,11 @@ func (h *harness) catchUp(t testing.TB) {
 
 func (h *harness) ask(t testing.TB, asset, amount string) models.Payment {
 	t.Helper()
-	p, err := h.payments.Create(t.Context(), payments.Request{MerchantID: h.merchant, Chain: h.chain.Name, Asset: asset, Amount: amount}, nil)
+	draft, err := h.payments.Prepare(t.Context(), payments.Request{MerchantID: h.merchant, Chain: h.chain.Name, Asset: asset, Amount: amount})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := h.payments.Commit(t.Context(), draft, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -333,7 +337,7 @@ func TestAReorgBelowTheFinalPointHalts(t *testing.T) {
 		if _, err := h.step(t.Context(), h.fence); !errors.Is(err, ErrHalted) {
 			t.Fatalf("got %v", err)
 		}
-		if _, err := h.payments.Create(t.Context(), payments.Request{MerchantID: h.merchant, Chain: "toy", Asset: "native", Amount: "1"}, nil); !errors.Is(err, payments.ErrChainUnavailable) {
+		if _, err := h.payments.Prepare(t.Context(), payments.Request{MerchantID: h.merchant, Chain: "toy", Asset: "native", Amount: "1"}); !errors.Is(err, payments.ErrChainUnavailable) {
 			t.Fatalf("a halted chain takes payments: %v", err)
 		}
 		if err := s.InTx(t.Context(), func(tx *store.Tx) error { return tx.AcceptReorg(t.Context(), 99) }); err != nil {

@@ -151,6 +151,7 @@ func (tx *Tx) Savepoint(ctx context.Context, f func(*Tx) error) error {
 	})
 	if err == nil {
 		tx.written = append(tx.written, inner.written...)
+		tx.afterCommit = append(tx.afterCommit, inner.afterCommit...)
 	}
 	return err
 }

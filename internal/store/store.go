@@ -41,8 +41,13 @@ type Queries struct {
 // Tx is a transaction: everything written through it is committed together or not at all.
 type Tx struct {
 	Queries
-	written []models.Delivery
+	written     []models.Delivery
+	afterCommit []func()
 }
+
+// AfterCommit runs f once the transaction is committed, on the goroutine of the caller of InTx, and not at all when it
+// fails: for what a process remembers of rows. f must not block.
+func (tx *Tx) AfterCommit(f func()) { tx.afterCommit = append(tx.afterCommit, f) }
 
 // Options say how to reach a database.
 type Options struct {
@@ -116,6 +121,9 @@ func (s *Store) InTx(ctx context.Context, f func(*Tx) error) error {
 		if err == nil {
 			if s.onCommit != nil && len(tx.written) > 0 {
 				s.onCommit(tx.written)
+			}
+			for _, f := range tx.afterCommit {
+				f()
 			}
 			return nil
 		}

@@ -76,8 +76,7 @@ func newHouse(t testing.TB, s *store.Store, change ...func(*web.Options)) *house
 	}
 	h.site, err = web.New(o)
 	h.must(err)
-	h.merchant, _, err = h.access.CreateMerchant(t.Context(), "Tea & Sons", xpub, "operator")
-	h.must(err)
+	h.merchant = h.newMerchant("Tea & Sons", xpub)
 	h.InTx(func(tx *store.Tx) error { return errors.Join(h.head(tx, 1, 100), h.head(tx, 11155111, 100)) })
 	return h
 }
@@ -108,7 +107,9 @@ func (h *house) payment(change func(*payments.Request)) models.Payment {
 	if change != nil {
 		change(&r)
 	}
-	p, err := h.payments.Create(h.t.Context(), r, nil)
+	draft, err := h.payments.Prepare(h.t.Context(), r)
+	h.must(err)
+	p, err := h.payments.Commit(h.t.Context(), draft, nil)
 	h.must(err)
 	return p
 }
@@ -142,14 +143,31 @@ func (h *house) move(p models.Payment, amount uint64, status models.TransferStat
 	return p
 }
 
+var operator = models.Actor{Name: "operator"}
+
+// newMerchant makes a merchant, with an account key when xpub is not "".
+func (h *house) newMerchant(name, xpub string) (m models.Merchant) {
+	h.t.Helper()
+	h.InTx(func(tx *store.Tx) (err error) {
+		m, _, err = h.access.CreateMerchant(h.t.Context(), tx, operator, name, xpub)
+		return err
+	})
+	return m
+}
+
 // key makes a key of the merchant and returns it with its secret.
 func (h *house) key(test bool, scopes ...models.Scope) (models.APIKey, string) {
 	h.t.Helper()
 	if scopes == nil {
 		scopes = models.Scopes
 	}
-	key, secret, err := h.access.CreateKey(h.t.Context(), access.KeyRequest{MerchantID: h.merchant.ID, Name: "portal", Test: test, Scopes: scopes, Actor: "operator"})
-	h.must(err)
+	var key models.APIKey
+	var secret string
+	h.InTx(func(tx *store.Tx) (err error) {
+		ask := access.KeyRequest{MerchantID: h.merchant.ID, Name: "portal", Test: test, Scopes: scopes}
+		key, secret, err = h.access.CreateKey(h.t.Context(), tx, operator, ask)
+		return err
+	})
 	return key, secret
 }
 

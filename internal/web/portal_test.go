@@ -56,9 +56,7 @@ func TestPortalShowsTheMerchantsOwn(t *testing.T) {
 			t.Errorf("the audit log has %v", did)
 		}
 
-		other, _, err := h.access.CreateMerchant(t.Context(), "Other", "", "operator")
-		h.must(err)
-		h.merchant = other
+		h.merchant = h.newMerchant("Other", "")
 		stranger := h.signedIn(false)
 		for _, path := range []string{"/portal/payments/" + p.ID, "/portal/deliveries/" + d.ID, "/portal/payments/pay_none", "/portal/deliveries/dlv_none"} {
 			if res := stranger.get(path); res.StatusCode != http.StatusNotFound {
@@ -76,9 +74,7 @@ func TestPortalShowsTheMerchantsOwn(t *testing.T) {
 
 func TestPortalEscapes(t *testing.T) {
 	h := newHouse(t, storetest.SQLite(t))
-	var err error
-	h.merchant, _, err = h.access.CreateMerchant(t.Context(), evil, otherXPub, "operator")
-	h.must(err)
+	h.merchant = h.newMerchant(evil, otherXPub)
 	p := h.payment(func(r *payments.Request) { r.OrderID, r.Metadata = ptr(evil), map[string]string{evil: evil} })
 	d := h.sent(p, 500, "server_error", models.DeliveryPending, evil+"\xff\x00")
 	b := h.signedIn(false)
@@ -333,7 +329,7 @@ func TestSessions(t *testing.T) {
 	b.cookie = c
 	b.open("/portal/payments")
 	h.InTx(func(tx *store.Tx) error {
-		return h.access.RevokeKey(t.Context(), tx, h.merchant.ID, key.ID, "operator", "")
+		return h.access.RevokeKey(t.Context(), tx, operator, h.merchant.ID, key.ID)
 	})
 	closed("after the key was revoked")
 	if strings.Contains(h.logged.String(), secret) {

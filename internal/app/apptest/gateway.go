@@ -150,16 +150,21 @@ func (g *Gateway) NewMerchant(scopes ...models.Scope) (id, key string) {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	m, _, err := g.access.CreateMerchant(g.t.Context(), "Shop", xpub, "operator:test")
-	if err != nil {
-		g.t.Fatal(err)
-	}
 	if len(scopes) == 0 {
 		scopes = models.Scopes
 	}
-	_, key, err = g.access.CreateKey(g.t.Context(), access.KeyRequest{MerchantID: m.ID, Name: "test", Test: true, Scopes: scopes, Actor: "operator:test"})
+	ctx, actor := g.t.Context(), models.Actor{Name: "operator:test"}
+	err = g.store.InTx(ctx, func(tx *store.Tx) error {
+		m, _, err := g.access.CreateMerchant(ctx, tx, actor, "Shop", xpub)
+		if err != nil {
+			return err
+		}
+		id = m.ID
+		_, key, err = g.access.CreateKey(ctx, tx, actor, access.KeyRequest{MerchantID: id, Name: "test", Test: true, Scopes: scopes})
+		return err
+	})
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	return m.ID, key
+	return id, key
 }

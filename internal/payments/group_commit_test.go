@@ -25,13 +25,11 @@ func crowd(n int, ask func(i int) (models.Payment, error)) ([]models.Payment, []
 	return made, errs
 }
 
-// answers makes the record of an idempotency key.
-func (h *house) answers(key string) func(models.Payment) (*models.IdempotencyRecord, error) {
-	return func(models.Payment) (*models.IdempotencyRecord, error) {
-		return &models.IdempotencyRecord{
-			MerchantID: h.merchant.ID, Method: "POST", Path: "/api/v1/payments", Key: key, RequestHash: "h", StatusCode: 201,
-			Answer: []byte("a"), CreatedAt: noon, ExpiresAt: noon.Add(time.Hour),
-		}, nil
+// record is that of an idempotency key.
+func (h *house) record(key string) *models.IdempotencyRecord {
+	return &models.IdempotencyRecord{
+		MerchantID: h.merchant.ID, Method: "POST", Path: "/api/v1/payments", Key: key, RequestHash: "h", StatusCode: 201,
+		Answer: []byte("a"), CreatedAt: noon, ExpiresAt: noon.Add(time.Hour),
 	}
 }
 
@@ -99,7 +97,7 @@ func TestNobodyAnswersForHisNeighbours(t *testing.T) {
 			case 1:
 				key = "the same"
 			}
-			return h.Create(t.Context(), h.request(order), h.answers(key))
+			return h.create(h.request(order), h.record(key))
 		})
 		won := map[int]int{}
 		for i, err := range errs {
@@ -135,8 +133,7 @@ func TestOneWhoWaitsHoldsNobodyUp(t *testing.T) {
 	held, finish, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
 		done <- s.InTx(context.Background(), func(tx *store.Tx) error {
-			r, _ := h.answers("held")(models.Payment{})
-			err := tx.KeepAnswers(context.Background(), []models.IdempotencyRecord{*r})
+			err := tx.KeepAnswers(context.Background(), []models.IdempotencyRecord{*h.record("held")})
 			close(held)
 			<-finish
 			return err
@@ -145,7 +142,7 @@ func TestOneWhoWaitsHoldsNobodyUp(t *testing.T) {
 	<-held
 	loser := make(chan error, 1)
 	go func() {
-		_, err := h.Create(context.Background(), h.request(""), h.answers("held"))
+		_, err := h.create(h.request(""), h.record("held"))
 		loser <- err
 	}()
 	for range 3 {
@@ -168,8 +165,8 @@ func TestOneWhoWaitsHoldsNobodyUp(t *testing.T) {
 	}
 }
 
-// TestAnAddressIsHandedOutOnce: a payment that is refused gives its address back; one whose COMMIT failed may exist, and
-// keeps it.
+// TestAnAddressIsHandedOutOnce: a draft that is discarded returns its address, once; a payment whose COMMIT failed may
+// exist, and keeps it.
 func TestAnAddressIsHandedOutOnce(t *testing.T) {
 	s, db := storetest.Owned(t)
 	run := func(sql string) {
@@ -179,22 +176,26 @@ func TestAnAddressIsHandedOutOnce(t *testing.T) {
 		}
 	}
 	h := newHouse(t, s, nil)
-	refusal := errors.New("refused")
-	_, err := h.Create(t.Context(), h.request(""), func(models.Payment) (*models.IdempotencyRecord, error) { return nil, refusal })
-	if !errors.Is(err, refusal) {
+	draft, err := h.Prepare(t.Context(), h.request(""))
+	if err != nil {
 		t.Fatal(err)
 	}
+	h.Discard(draft)
+	h.Discard(draft)
+	if _, err := h.Commit(t.Context(), draft, nil); !errors.Is(err, errDraftEnded) {
+		t.Fatalf("a discarded draft was committed: %v", err)
+	}
 	if p, err := h.ask(nil); err != nil || p.AddressIndex != 0 {
-		t.Fatalf("after a refusal: index %d, %v", p.AddressIndex, err)
+		t.Fatalf("after a draft was discarded: index %d, %v", p.AddressIndex, err)
 	}
 	run(`CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'at the commit'; END $$`)
 	run(`CREATE CONSTRAINT TRIGGER fail AFTER INSERT ON payments DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION fail()`)
-	if _, err := h.ask(nil); !errors.As(err, new(unsureError)) {
+	if _, err := h.ask(nil); !errors.Is(err, ErrCommitUnknown) {
 		t.Fatalf("the COMMIT was answered %v", err)
 	}
 	_, errs := crowd(5, func(int) (models.Payment, error) { return h.ask(nil) })
 	for _, err := range errs {
-		if !errors.As(err, new(unsureError)) {
+		if !errors.Is(err, ErrCommitUnknown) {
 			t.Fatalf("the COMMIT of several was answered %v", err)
 		}
 	}
