@@ -3,8 +3,8 @@
 //
 // It promises that a task holds ids and nothing else, that its id is "<delivery_id>:<generation>" so that enqueueing
 // twice is enqueueing once, that first tries and retries have lanes (queues) of their own and one handler, that a task is
-// only acked when the record says so, and that whatever Redis loses is found by what it answers to [Client.Lost],
-// [Client.Stranded] and [Client.Epoch]. Asynq's own counters decide nothing: the budget of attempts is in the database.
+// only acked when the record says so, and that whatever Redis loses is found by what it answers to [Client.MissingTasks],
+// [Client.ExpiredLeases] and [Client.RedisIncarnation]. Asynq's own counters decide nothing: the budget of attempts is in the database.
 //
 // It heeds what is known about Asynq v0.26: the connection of the servers detaches contexts, because Asynq hands its
 // syncer contexts that are already canceled; a command that fails waits a moment, because Asynq's dequeue loop does not;

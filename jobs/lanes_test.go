@@ -55,7 +55,7 @@ func TestPausedDeliveriesLeaveRedis(t *testing.T) {
 	ds := h.Publish(h.merchant, 50)
 	parked := func() (n int) {
 		for _, d := range ds {
-			if h.Get(d).Parked {
+			if h.Get(d).Suspended {
 				n++
 			}
 		}

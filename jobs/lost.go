@@ -36,10 +36,10 @@ type place struct {
 	live      bool
 }
 
-// Lost tells for each delivery whether the task of its current generation is gone or can never run: it does not exist,
+// MissingTasks tells for each delivery whether the task of its current generation is gone or can never run: it does not exist,
 // was archived or completed, is held by a dead worker, or its hash says that it waits in a set where it is not. Asynq
 // never finds the last kind by itself.
-func (c *Client) Lost(ctx context.Context, ds []models.Delivery) ([]bool, error) {
+func (c *Client) MissingTasks(ctx context.Context, ds []models.Delivery) ([]bool, error) {
 	places := make([]*place, len(ds))
 	for i, d := range ds {
 		places[i] = &place{queue: c.lanes.queue(d), id: taskID(d)}
@@ -208,9 +208,9 @@ if redis.call("HEXISTS", KEYS[3], "msg") == 0 then
 end
 return 0`)
 
-// Stranded lists the deliveries whose worker is dead: the leases of their tasks ended a while ago. Ids without a task,
+// ExpiredLeases lists the deliveries whose worker is dead: the leases of their tasks ended a while ago. Ids without a task,
 // which Asynq would keep as active for good, are taken out of its books on the way.
-func (c *Client) Stranded(ctx context.Context) ([]string, error) {
+func (c *Client) ExpiredLeases(ctx context.Context) ([]string, error) {
 	queues := c.lanes.names()
 	pipe := c.redis.plain.Pipeline()
 	answers := make([]*redis.StringSliceCmd, len(queues))
@@ -235,9 +235,9 @@ func (c *Client) Stranded(ctx context.Context) ([]string, error) {
 	return found, nil
 }
 
-// Epoch names the Redis: a mark in the slot of every queue, made when there is none, and the id of the running server
+// RedisIncarnation names the Redis: a mark in the slot of every queue, made when there is none, and the id of the running server
 // where there is one server. Emptying or restarting it makes another epoch.
-func (c *Client) Epoch(ctx context.Context) (string, error) {
+func (c *Client) RedisIncarnation(ctx context.Context) (string, error) {
 	queues := c.lanes.names()
 	pipe := c.redis.plain.Pipeline()
 	marks := make([]*redis.StringCmd, len(queues))

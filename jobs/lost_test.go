@@ -138,7 +138,7 @@ func TestConflictIsSuccess(t *testing.T) {
 	}
 	check(t, h.inspector().ArchiveTask(h.queueOf(e.ID), d.ID+":1"))
 	check(t, h.client.Enqueue(t.Context(), d, time.Now()))
-	lost, err := h.client.Lost(t.Context(), []models.Delivery{d})
+	lost, err := h.client.MissingTasks(t.Context(), []models.Delivery{d})
 	check(t, err)
 	if !lost[0] {
 		t.Error("an archived task of a pending delivery is not seen as lost")

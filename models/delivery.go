@@ -75,8 +75,9 @@ type Delivery struct {
 	ReplayID   *string // the replay job that ordered it
 	// SignWith, of a test, is the role of the one secret that signs it: current, next or previous, or all. "" is no test.
 	SignWith string
-	// Parked rows have no task and get none until the pause that took them out of Redis is over.
-	Parked bool
+	// Suspended rows are pending without a task, because nobody knows yet when they can be sent: the breaker of the endpoint
+	// is open, or deliveries are paused. They get a task when that is over.
+	Suspended bool `gorm:"column:parked"`
 	// Slow says that the task of the current generation is in the lane of slow endpoints.
 	Slow bool
 	// BatchID names the batch that carries the delivery, or its endpoint while it waits to be gathered into one. Once the
@@ -89,6 +90,11 @@ type Delivery struct {
 	DeliveredAt *time.Time
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
+}
+
+// InBatch reports whether the delivery is a member of a batch that was formed: the batch delivery is sent in its place.
+func (d Delivery) InBatch() bool {
+	return d.BatchID != nil && d.EventID != "" && d.Generation == 1 && *d.BatchID != d.EndpointID
 }
 
 // IsTest reports whether somebody sent it to try the endpoint, whatever event it carries.

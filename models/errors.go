@@ -11,17 +11,17 @@ var (
 	ErrConflict = errors.New("conflict")
 )
 
-// Fault is a field that breaks a rule: what is wrong with its value, and a good one. A merchant reads both.
-type Fault struct {
+// FieldError is a field that breaks a rule: what is wrong with its value, and a good one. A merchant reads both.
+type FieldError struct {
 	Field   string
 	Message string
 	Example string
 }
 
-// Faults are all the fields of one request that break a rule.
-type Faults []Fault
+// FieldErrors are all the fields of one request that break a rule.
+type FieldErrors []FieldError
 
-func (fs Faults) Error() string {
+func (fs FieldErrors) Error() string {
 	lines := make([]string, len(fs))
 	for i, f := range fs {
 		lines[i] = f.Field + " " + f.Message

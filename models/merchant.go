@@ -11,7 +11,7 @@ type Merchant struct {
 	Name         string
 	AccountKeyID *string    // the account key that new payments draw their addresses from; nil until an operator sets one
 	AcceptLate   bool       // an expired payment may still go on to detected and confirmed
-	PausedAt     *time.Time // since when it can make no new payments
+	SuspendedAt  *time.Time `gorm:"column:paused_at"` // since when they can make no new payments
 	// DeliveriesPausedAt is since when nothing is sent to its endpoints: the incident switch for one merchant.
 	DeliveriesPausedAt *time.Time
 	// Limits set by the operator; nil means the deployment's default.

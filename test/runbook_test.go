@@ -281,7 +281,7 @@ func (b *runbook) rotateMasterKey(merchant string) {
 	}
 	for i := range answers {
 		key := fmt.Sprintf("drill-%06d", i)
-		value, err := older.Seal([]byte(`{"answer":"`+key+`"}`), models.AnswerPlace(merchant, "POST", "/api/v1/payments", key))
+		value, err := older.Seal([]byte(`{"answer":"`+key+`"}`), models.AnswerAAD(merchant, "POST", "/api/v1/payments", key))
 		if err != nil {
 			b.t.Fatal(err)
 		}
@@ -346,7 +346,7 @@ func (b *runbook) rotateMasterKey(merchant string) {
 		if err := rows.Scan(&key, &value); err != nil {
 			b.t.Fatal(err)
 		}
-		if plain, err := newer.Open(value, models.AnswerPlace(merchant, "POST", "/api/v1/payments", key)); err != nil || string(plain) != `{"answer":"`+key+`"}` {
+		if plain, err := newer.Open(value, models.AnswerAAD(merchant, "POST", "/api/v1/payments", key)); err != nil || string(plain) != `{"answer":"`+key+`"}` {
 			b.t.Fatalf("%s: %s, %v", key, plain, err)
 		}
 	}

@@ -205,7 +205,7 @@ func (h *secretHouse) signingKey() string {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	plain, err := safe.Open(sealed, models.SigningKeyPlace(id))
+	plain, err := safe.Open(sealed, models.SigningKeyAAD(id))
 	if err != nil || !strings.HasPrefix(string(plain), "whsk_") {
 		h.t.Fatalf("the signing key: %v", err)
 	}

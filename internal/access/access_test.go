@@ -144,7 +144,7 @@ func TestKeys(t *testing.T) {
 		}
 		more := ask
 		more.Granter, more.Scopes = &key, []models.Scope{models.ScopePaymentsWrite}
-		var faults models.Faults
+		var faults models.FieldErrors
 		if _, _, err := svc.createKey(t.Context(), more); !errors.As(err, &faults) || faults[0].Field != "scopes" {
 			t.Errorf("a key granted a scope that it does not have: %v", err)
 		}
@@ -302,7 +302,7 @@ func TestSuspendAndReinstate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			return m.PausedAt
+			return m.SuspendedAt
 		}
 		if at := paused(); at != nil {
 			t.Fatalf("a new merchant is paused since %v", at)

@@ -87,7 +87,7 @@ func ExampleService_SuspendMerchant() {
 		if err == nil {
 			m, err = tx.Merchant(ctx, m.ID)
 		}
-		fmt.Println("suspended:", m.PausedAt != nil)
+		fmt.Println("suspended:", m.SuspendedAt != nil)
 		return err
 	})
 	if err != nil {

@@ -23,7 +23,7 @@ const (
 	maxName      = 255
 )
 
-// Errors of the operations, beside [models.Faults] and [models.ErrNotFound].
+// Errors of the operations, beside [models.FieldErrors] and [models.ErrNotFound].
 var (
 	ErrKeyLimit    = fmt.Errorf("the merchant has as many live API keys as it may have: %w", models.ErrConflict)
 	ErrForeignXPub = fmt.Errorf("the account key belongs to another merchant: %w", models.ErrConflict)
@@ -40,7 +40,7 @@ type KeyRequest struct {
 	Granter *models.APIKey
 }
 
-// CreateKey makes a key of a merchant. The secret is returned once; only its hash is stored. It fails with [models.Faults],
+// CreateKey makes a key of a merchant. The secret is returned once; only its hash is stored. It fails with [models.FieldErrors],
 // [models.ErrNotFound] or [ErrKeyLimit].
 func (s *Service) CreateKey(ctx context.Context, tx *store.Tx, actor models.Actor, r KeyRequest) (key models.APIKey, secret string, err error) {
 	if err := s.checkKey(r); err != nil {
@@ -112,25 +112,25 @@ func (s *Service) RevokeKey(ctx context.Context, tx *store.Tx, actor models.Acto
 }
 
 func (s *Service) checkKey(r KeyRequest) error {
-	var faults models.Faults
+	var faults models.FieldErrors
 	if problem := badName(r.Name); problem != "" {
-		faults = append(faults, models.Fault{Field: "name", Message: problem, Example: "Checkout server"})
+		faults = append(faults, models.FieldError{Field: "name", Message: problem, Example: "Checkout server"})
 	}
 	if len(r.Scopes) == 0 {
-		faults = append(faults, models.Fault{Field: "scopes", Message: "must name at least one scope", Example: `["payments:read"]`})
+		faults = append(faults, models.FieldError{Field: "scopes", Message: "must name at least one scope", Example: `["payments:read"]`})
 	}
 	for _, scope := range r.Scopes {
 		if !slices.Contains(models.Scopes, scope) {
-			faults = append(faults, models.Fault{Field: "scopes", Message: fmt.Sprintf("has %q, which is no scope", scope), Example: joinScopes(models.Scopes)})
+			faults = append(faults, models.FieldError{Field: "scopes", Message: fmt.Sprintf("has %q, which is no scope", scope), Example: joinScopes(models.Scopes)})
 		} else if r.Granter != nil && !r.Granter.Allows(scope) {
-			faults = append(faults, models.Fault{Field: "scopes", Message: fmt.Sprintf("has %q, which the key that asks does not have itself", scope), Example: joinScopes(r.Granter.Scopes)})
+			faults = append(faults, models.FieldError{Field: "scopes", Message: fmt.Sprintf("has %q, which the key that asks does not have itself", scope), Example: joinScopes(r.Granter.Scopes)})
 		}
 	}
 	if r.Granter != nil && r.Granter.Test && !r.Test {
-		faults = append(faults, models.Fault{Field: "test", Message: "must be true: a test key makes only test keys", Example: "true"})
+		faults = append(faults, models.FieldError{Field: "test", Message: "must be true: a test key makes only test keys", Example: "true"})
 	}
 	if r.ExpiresAt != nil && !r.ExpiresAt.After(s.now()) {
-		faults = append(faults, models.Fault{Field: "expires_at", Message: "must be in the future", Example: s.now().AddDate(1, 0, 0).Format(time.RFC3339)})
+		faults = append(faults, models.FieldError{Field: "expires_at", Message: "must be in the future", Example: s.now().AddDate(1, 0, 0).Format(time.RFC3339)})
 	}
 	if faults != nil {
 		return faults

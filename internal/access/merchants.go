@@ -15,10 +15,10 @@ import (
 )
 
 // CreateMerchant makes a merchant, with an account key when xpub is not "". It returns the first address of the key, which
-// the owner compares with what their wallet shows. It fails with [models.Faults] or [ErrForeignXPub].
+// the owner compares with what their wallet shows. It fails with [models.FieldErrors] or [ErrForeignXPub].
 func (s *Service) CreateMerchant(ctx context.Context, tx *store.Tx, actor models.Actor, name, xpub string) (m models.Merchant, firstAddress string, err error) {
 	if problem := badName(name); problem != "" {
-		return m, "", models.Faults{{Field: "name", Message: problem, Example: "Tea & Sons"}}
+		return m, "", models.FieldErrors{{Field: "name", Message: problem, Example: "Tea & Sons"}}
 	}
 	now := s.now()
 	m = models.Merchant{ID: models.NewID(models.PrefixMerchant, now), Name: name, CreatedAt: now, UpdatedAt: now}
@@ -65,7 +65,7 @@ type MerchantChange struct {
 }
 
 // ChangeMerchant changes a merchant and writes one audit line, which says what became of each field; what stays as it was
-// is not in it. It fails with [models.Faults] or [models.ErrNotFound].
+// is not in it. It fails with [models.FieldErrors] or [models.ErrNotFound].
 func (s *Service) ChangeMerchant(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID string, c MerchantChange) (models.Merchant, error) {
 	if broken := c.check(); broken != nil {
 		return models.Merchant{}, broken
@@ -86,16 +86,16 @@ func (s *Service) ChangeMerchant(ctx context.Context, tx *store.Tx, actor models
 	return m, s.audit(ctx, tx, actor, merchantID, models.AuditEntry{Action: "merchant.changed", Detail: changed})
 }
 
-func (c MerchantChange) check() models.Faults {
-	var broken models.Faults
+func (c MerchantChange) check() models.FieldErrors {
+	var broken models.FieldErrors
 	if c.Name != nil {
 		if problem := badName(*c.Name); problem != "" {
-			broken = append(broken, models.Fault{Field: "name", Message: problem, Example: "Tea & Sons"})
+			broken = append(broken, models.FieldError{Field: "name", Message: problem, Example: "Tea & Sons"})
 		}
 	}
 	for _, l := range c.limits(new(models.Merchant)) {
 		if l.given != nil && *l.given != nil && (**l.given < 1 || **l.given > l.most) {
-			broken = append(broken, models.Fault{Field: "limits." + l.name, Message: fmt.Sprintf("must be 1 to %d", l.most), Example: strconv.Itoa(l.most)})
+			broken = append(broken, models.FieldError{Field: "limits." + l.name, Message: fmt.Sprintf("must be 1 to %d", l.most), Example: strconv.Itoa(l.most)})
 		}
 	}
 	return broken
@@ -156,7 +156,7 @@ func (s *Service) ReinstateMerchant(ctx context.Context, tx *store.Tx, actor mod
 
 func (s *Service) setSuspended(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID string, suspend bool) error {
 	m, err := tx.LockMerchant(ctx, merchantID)
-	if err != nil || (m.PausedAt != nil) == suspend {
+	if err != nil || (m.SuspendedAt != nil) == suspend {
 		return err
 	}
 	now := s.now()
@@ -164,7 +164,7 @@ func (s *Service) setSuspended(ctx context.Context, tx *store.Tx, actor models.A
 	if suspend {
 		action, since = "merchant.paused", &now
 	}
-	if err := tx.PauseMerchant(ctx, merchantID, since, now); err != nil {
+	if err := tx.SuspendMerchant(ctx, merchantID, since, now); err != nil {
 		return err
 	}
 	s.forget(tx, merchantID)
@@ -184,7 +184,7 @@ func (s *Service) forget(tx *store.Tx, merchantID string) {
 func (s *Service) setXPub(ctx context.Context, tx *store.Tx, merchantID, xpub string) (models.AuditEntry, error) {
 	account, err := wallet.Parse(xpub)
 	if err != nil {
-		return models.AuditEntry{}, models.Faults{{Field: "xpub", Message: err.Error(), Example: "xpub6C… of m/44'/60'/0'"}}
+		return models.AuditEntry{}, models.FieldErrors{{Field: "xpub", Message: err.Error(), Example: "xpub6C… of m/44'/60'/0'"}}
 	}
 	key := models.AccountKey{ID: account.KeyID(), MerchantID: merchantID, XPub: strings.TrimSpace(xpub), Branch: s.branch, CreatedAt: s.now()}
 	if err := tx.SetAccountKey(ctx, key); errors.Is(err, models.ErrConflict) {

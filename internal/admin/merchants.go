@@ -33,7 +33,7 @@ type MerchantCreated struct {
 }
 
 func merchantOf(m models.Merchant) Merchant {
-	v := Merchant{ID: m.ID, Name: m.Name, Paused: m.PausedAt != nil, PausedAt: utc(m.PausedAt), CreatedAt: m.CreatedAt.UTC()}
+	v := Merchant{ID: m.ID, Name: m.Name, Paused: m.SuspendedAt != nil, PausedAt: utc(m.SuspendedAt), CreatedAt: m.CreatedAt.UTC()}
 	if m.AccountKeyID != nil {
 		short := (*m.AccountKeyID)[:min(fingerprintLength, len(*m.AccountKeyID))]
 		v.XPubFingerprint = &short

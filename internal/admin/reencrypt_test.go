@@ -89,15 +89,15 @@ func TestReencrypt(t *testing.T) {
 				return err
 			}
 			for _, e := range page {
-				e.HeadersSealed, e.ClientKeySealed = seal(models.HeadersPlace(e.ID)), seal(models.ClientKeyPlace(e.ID))
+				e.HeadersSealed, e.ClientKeySealed = seal(models.HeadersAAD(e.ID)), seal(models.ClientKeyAAD(e.ID))
 				if _, err := tx.SaveEndpoint(t.Context(), e); err != nil {
 					return err
 				}
 			}
 			for _, key := range []string{"a", "b"} {
-				if err := tx.KeepAnswers(t.Context(), []models.IdempotencyRecord{{
+				if err := tx.SaveAnswers(t.Context(), []models.IdempotencyRecord{{
 					MerchantID: m.Merchant.ID, Method: "POST", Path: "/api/v1/payments", Key: key, StatusCode: 201,
-					Answer: seal(models.AnswerPlace(m.Merchant.ID, "POST", "/api/v1/payments", key)), CreatedAt: now, ExpiresAt: now.Add(time.Hour),
+					Answer: seal(models.AnswerAAD(m.Merchant.ID, "POST", "/api/v1/payments", key)), CreatedAt: now, ExpiresAt: now.Add(time.Hour),
 				}}); err != nil {
 					return err
 				}

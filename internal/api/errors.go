@@ -26,7 +26,7 @@ var translations = []struct {
 	retryAfter time.Duration
 	logged     bool // the error itself goes into the log line, because the code alone does not tell an operator enough
 }{
-	{is: []error{store.ErrBusy}, code: CodeIdempotencyInProgress, retryAfter: time.Second, logged: true,
+	{is: []error{store.ErrLockTimeout}, code: CodeIdempotencyInProgress, retryAfter: time.Second, logged: true,
 		detail: "Another request with this Idempotency-Key, or for this order_id, is not over yet."},
 	{is: []error{payments.ErrChainUnavailable}, code: CodeChainUnavailable, retryAfter: 30 * time.Second, logged: true,
 		detail: "No new block of this chain has been recorded for a while, so a payment on it could not be watched."},
@@ -68,7 +68,7 @@ func problemOf(err error) *Problem {
 	}
 	var routing *echo.HTTPError
 	switch {
-	case store.Away(err):
+	case store.IsUnavailable(err):
 		return NewProblem(CodeUnavailable, "The gateway cannot reach its database. Repeat the request, with the same Idempotency-Key.").
 			RetryAfter(time.Second).Because(err)
 	case errors.As(err, &routing):
@@ -82,7 +82,7 @@ func carried(err error) *Problem {
 	var p *Problem
 	var mismatch *openapi.Error
 	var tooLarge *http.MaxBytesError
-	var broken models.Faults
+	var broken models.FieldErrors
 	var taken *payments.OrderTakenError
 	var running *delivery.ReplayRunningError
 	switch {
@@ -130,7 +130,7 @@ func problemOfRouting(e *echo.HTTPError, cause error) *Problem {
 	return Internal(cause)
 }
 
-func fieldErrors(fields []models.Fault) []FieldError {
+func fieldErrors(fields []models.FieldError) []FieldError {
 	shown := make([]FieldError, len(fields))
 	for i, f := range fields {
 		shown[i] = FieldError(f)

@@ -38,7 +38,7 @@ func (recordOf recordFunc) write(ctx context.Context, tx *store.Tx, a savedAnswe
 	if err := tx.WaitAtMost(ctx, keyLockTimeout); err != nil {
 		return err
 	}
-	return tx.KeepAnswers(ctx, []models.IdempotencyRecord{*r})
+	return tx.SaveAnswers(ctx, []models.IdempotencyRecord{*r})
 }
 
 // once runs an effect in one transaction, together with the record of its idempotency key, if it has one.
@@ -70,7 +70,7 @@ func (h *handlers) idempotent(ctx context.Context, key *string, run func(recordF
 		if err != nil {
 			return nil, err
 		}
-		sealed, err := h.vault.Seal(plain, models.AnswerPlace(x.merchant.ID, x.method, x.path, *key))
+		sealed, err := h.vault.Seal(plain, models.AnswerAAD(x.merchant.ID, x.method, x.path, *key))
 		if err != nil {
 			return nil, err
 		}
@@ -103,7 +103,7 @@ func (h *handlers) replay(ctx context.Context, key string) (*savedAnswer, error)
 	if r.RequestHash != x.bodyHash {
 		return nil, NewProblem(CodeIdempotencyKeyReused, "The Idempotency-Key was first used with another body, or by an API key that may do other things. Use a new one for a new request.")
 	}
-	plain, err := h.vault.Open(r.Answer, models.AnswerPlace(x.merchant.ID, x.method, x.path, key))
+	plain, err := h.vault.Open(r.Answer, models.AnswerAAD(x.merchant.ID, x.method, x.path, key))
 	if err != nil {
 		return nil, err
 	}

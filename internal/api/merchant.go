@@ -11,7 +11,7 @@ import (
 func (h *handlers) GetMerchant(ctx context.Context, _ GetMerchantRequestObject) (GetMerchantResponseObject, error) {
 	m := callerOf(ctx).merchant
 	view := GetMerchant200JSONResponse{
-		ID: m.ID, Name: m.Name, AcceptLate: m.AcceptLate, Paused: m.PausedAt != nil, CreatedAt: webhook.At(m.CreatedAt),
+		ID: m.ID, Name: m.Name, AcceptLate: m.AcceptLate, Paused: m.SuspendedAt != nil, CreatedAt: webhook.At(m.CreatedAt),
 		Limits: Limits{
 			RequestsPerSecond: orDefault(m.RatePerSecond, int(h.limits.Rate)), WebhookEndpoints: orDefault(m.MaxEndpoints, h.limits.MaxEndpoints),
 			APIKeys: orDefault(m.MaxKeys, h.limits.MaxKeys), OpenPayments: orDefault(m.MaxOpenPayments, h.limits.MaxOpenPayments),

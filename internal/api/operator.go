@@ -205,7 +205,7 @@ func (h *handlers) AdminUpdateMerchant(ctx context.Context, r AdminUpdateMerchan
 
 func operatedView(m models.Merchant) OperatedMerchant {
 	return OperatedMerchant{
-		ID: m.ID, Name: m.Name, AcceptLate: m.AcceptLate, PausedAt: webhook.AtPtr(m.PausedAt), DeliveriesPausedAt: webhook.AtPtr(m.DeliveriesPausedAt),
+		ID: m.ID, Name: m.Name, AcceptLate: m.AcceptLate, PausedAt: webhook.AtPtr(m.SuspendedAt), DeliveriesPausedAt: webhook.AtPtr(m.DeliveriesPausedAt),
 		Limits:    OwnLimits{RequestsPerSecond: m.RatePerSecond, WebhookEndpoints: m.MaxEndpoints, APIKeys: m.MaxKeys, OpenPayments: m.MaxOpenPayments},
 		CreatedAt: webhook.At(m.CreatedAt),
 	}

@@ -46,7 +46,7 @@ func (s *Sender) Attempt(ctx context.Context, task Task) Outcome {
 	case err != nil:
 		return s.unread(ctx, task, err)
 	case paused:
-		return s.giveBack(ctx, store.Postponed{ID: task.DeliveryID, Generation: task.Generation, Until: s.now(), Park: true}, "deliveries are paused")
+		return s.giveBack(ctx, store.Deferral{ID: task.DeliveryID, Generation: task.Generation, Until: s.now(), Suspend: true}, "deliveries are paused")
 	}
 	if t := s.targets.peek(task.EndpointID); t != nil { // a full endpoint turns its tasks away before they cost a read
 		if at := s.endpoints.full(task.EndpointID, s.maxInFlight(t.endpoint), s.now()); !at.IsZero() {
@@ -70,11 +70,11 @@ func (s *Sender) comeBack(ctx context.Context, task Task, at time.Time, reason s
 	if at.Sub(s.now()) <= near {
 		return Outcome{Do: Again, At: at, Reason: reason}
 	}
-	return s.giveBack(ctx, store.Postponed{ID: task.DeliveryID, Generation: task.Generation, Until: at}, reason)
+	return s.giveBack(ctx, store.Deferral{ID: task.DeliveryID, Generation: task.Generation, Until: at}, reason)
 }
 
 // giveBack takes a delivery out of Redis: its row says when it is due, and its task is done with.
-func (s *Sender) giveBack(ctx context.Context, p store.Postponed, reason string) Outcome {
+func (s *Sender) giveBack(ctx context.Context, p store.Deferral, reason string) Outcome {
 	if err := s.postponer.postpone(ctx, p); err != nil {
 		s.Logger.WarnContext(ctx, "delivery.settle_failed", "delivery_id", p.ID, "error", err)
 		return Outcome{Do: Again, At: s.now().Add(pause), Reason: "the record could not be written"}
@@ -235,7 +235,7 @@ func (s *Sender) verdict(row *store.Waiting, t *target, j Verdict, now time.Time
 	default:
 		delay := s.Schedule.For(t.endpoint).Delay(tried, s.Random())
 		v.NextAttemptAt = now.Add(max(delay, j.RetryAfter)).Truncate(time.Microsecond)
-		v.Moved = row.Attempts == 0 // from the lane of first tries to that of retries
+		v.ChangesLane = row.Attempts == 0 // from the lane of first tries to that of retries
 	}
 	return v
 }
@@ -262,7 +262,7 @@ func (s *Sender) after(ctx context.Context, task Task, row *store.Waiting, v sto
 		return Outcome{Do: Ack, Attempted: true, Reason: "the members of the batch go alone: " + v.Class}
 	}
 	out := Outcome{Do: Again, At: v.NextAttemptAt, Attempted: true, Reason: reason(v)}
-	if v.Moved {
+	if v.ChangesLane {
 		out.Do, out.Delivery = Handover, row.Delivery
 		out.Delivery.Generation, out.Delivery.Attempts, out.Delivery.NextAttemptAt = r.Generation, v.Before+1, v.NextAttemptAt
 	}

@@ -13,8 +13,8 @@ import (
 // pack divides what waits for an endpoint, oldest first, into batches of at most that many events and of
 // [webhook.MaxBatchBytes]. The last of them is left to wait unless it is full, or its first event was there by due. It is
 // pure.
-func pack(waiting []store.Gathered, most int, due time.Time) [][]store.Gathered {
-	var batches [][]store.Gathered
+func pack(waiting []store.BatchCandidate, most int, due time.Time) [][]store.BatchCandidate {
+	var batches [][]store.BatchCandidate
 	first, size := 0, 0
 	for i, g := range waiting {
 		if i > first && (i-first == most || webhook.BatchSize(i-first+1, size+len(g.Body)) > webhook.MaxBatchBytes) {
@@ -38,15 +38,15 @@ func splits(class Class, status int) bool {
 // batchVerdict is what a verdict does to the members of a batch, in its transaction; also comes after it. The verdict on a
 // delivery that is no carrier is left as it is.
 func (s *Sender) batchVerdict(row *store.Waiting, v *store.Verdict, also func(context.Context, *store.Tx) error) func(context.Context, *store.Tx) error {
-	if !row.Carrier {
+	if !row.IsBatch {
 		return also
 	}
 	if splits(Class(v.Class), v.StatusCode) {
-		v.State, v.DeadReason, v.Moved = models.DeliveryCanceled, "", false
+		v.State, v.DeadReason, v.ChangesLane = models.DeliveryCanceled, "", false
 	}
 	verdict := *v
 	return func(ctx context.Context, tx *store.Tx) error {
-		if err := tx.MoveMembers(ctx, row.ID, row.EventID, verdict); err != nil || also == nil {
+		if err := tx.UpdateBatchMembers(ctx, row.ID, row.EventID, verdict); err != nil || also == nil {
 			return err
 		}
 		return also(ctx, tx)
@@ -55,10 +55,10 @@ func (s *Sender) batchVerdict(row *store.Waiting, v *store.Verdict, also func(co
 
 // dueNow makes a pending delivery due: where it is in a batch, the batch; where it waits for one, it waits no more.
 func (s *Service) dueNow(ctx context.Context, tx *store.Tx, d models.Delivery, now time.Time) (models.Delivery, error) {
-	if !store.Batched(d) {
+	if !d.InBatch() {
 		return tx.DueNow(ctx, d, now)
 	}
-	carrier, err := tx.LockCarrier(ctx, *d.BatchID)
+	carrier, err := tx.LockBatchDelivery(ctx, *d.BatchID)
 	if err == nil && carrier.State == models.DeliveryPending {
 		_, err = tx.DueNow(ctx, carrier, now)
 	}
@@ -67,7 +67,7 @@ func (s *Service) dueNow(ctx context.Context, tx *store.Tx, d models.Delivery, n
 
 // runCarrier answers an operator who pressed Run on the task of a dead batch: its members are sent again, one by one.
 func (s *Service) runCarrier(ctx context.Context, tx *store.Tx, carrier models.Delivery, e models.Endpoint) error {
-	members, err := tx.LockMembers(ctx, *carrier.BatchID)
+	members, err := tx.LockBatchMembers(ctx, *carrier.BatchID)
 	if err != nil {
 		return err
 	}

@@ -95,11 +95,11 @@ func TestBatchBehindABreaker(t *testing.T) {
 			if err := tx.SaveHealth(t.Context(), e); err != nil {
 				return err
 			}
-			return tx.ParkEndpoint(t.Context(), e.ID, until)
+			return tx.SuspendDeliveries(t.Context(), e.ID, until)
 		})
 		w.offered.take()
 		second := w.PublishPayments(w.merchant, 2, 0)
-		if row := w.Get(second[0]); row.Parked {
+		if row := w.Get(second[0]); row.Suspended {
 			t.Errorf("parked before it is gathered: %+v", row)
 		}
 		form(t, w.batcher, 1)
@@ -107,7 +107,7 @@ func TestBatchBehindABreaker(t *testing.T) {
 			t.Errorf("offered %+v", got)
 		}
 		for _, d := range append(first, second...) {
-			if row := w.Get(d); row.Parked || row.State != models.DeliveryPending {
+			if row := w.Get(d); row.Suspended || row.State != models.DeliveryPending {
 				t.Errorf("member %+v", row)
 			}
 		}
@@ -119,7 +119,7 @@ func TestBatchBehindABreaker(t *testing.T) {
 		if out := w.Sender().Attempt(t.Context(), task(probe)); out.Do != delivery.Ack || !out.Attempted {
 			t.Fatalf("probe: %+v", out)
 		}
-		n, err := s.ReleaseParked(t.Context(), w.clock.now(), 100, func(int) time.Duration { return 0 })
+		n, err := s.ReleaseSuspended(t.Context(), w.clock.now(), 100, func(int) time.Duration { return 0 })
 		if err != nil || n != 1 {
 			t.Fatalf("%d released, %v", n, err)
 		}

@@ -21,9 +21,9 @@ func TestPack(t *testing.T) {
 		sizes := rapid.SliceOfN(rapid.OneOf(rapid.IntRange(1, 3000), rapid.IntRange(1, webhook.MaxEventBytes)), 0, 250).Draw(t, "sizes")
 		most := rapid.IntRange(2, webhook.MaxBatchEvents).Draw(t, "most")
 		due := noon.Add(time.Duration(rapid.IntRange(-1, len(sizes)).Draw(t, "due")) * time.Second)
-		waiting := make([]store.Gathered, len(sizes))
+		waiting := make([]store.BatchCandidate, len(sizes))
 		for i, n := range sizes {
-			waiting[i] = store.Gathered{Delivery: models.Delivery{CreatedAt: noon.Add(time.Duration(i) * time.Second)}, Body: make([]byte, n)}
+			waiting[i] = store.BatchCandidate{Delivery: models.Delivery{CreatedAt: noon.Add(time.Duration(i) * time.Second)}, Body: make([]byte, n)}
 		}
 		next := 0
 		packed := pack(waiting, most, due)
@@ -62,7 +62,7 @@ func TestSplits(t *testing.T) {
 
 func TestTick(t *testing.T) {
 	for wait, want := range map[time.Duration]time.Duration{10 * time.Millisecond: tickLeast, 200 * time.Millisecond: 100 * time.Millisecond, time.Minute: tickMost} {
-		if got := tick([]store.Gathering{{Wait: time.Hour}, {Wait: wait}}); got != want {
+		if got := tick([]store.BatchSubscription{{Wait: time.Hour}, {Wait: wait}}); got != want {
 			t.Errorf("%v: %v, want %v", wait, got, want)
 		}
 	}

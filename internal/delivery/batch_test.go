@@ -167,7 +167,7 @@ func TestSplitMembersGoOn(t *testing.T) {
 			if err != nil || !done[0].Applied {
 				t.Fatalf("late success %+v, %v", done, err)
 			}
-			return tx.MoveMembers(t.Context(), carrier.ID, before.EventID, late)
+			return tx.UpdateBatchMembers(t.Context(), carrier.ID, before.EventID, late)
 		})
 		for _, m := range members {
 			if row := w.Get(m); row.State != models.DeliveryDelivered {

@@ -39,7 +39,7 @@ type BatcherOptions struct {
 // time, through the sweeper.
 type Batcher struct {
 	BatcherOptions
-	gatherings []store.Gathering
+	gatherings []store.BatchSubscription
 	looked     time.Time // when they were looked for
 	away       bool
 }
@@ -68,7 +68,7 @@ func (b *Batcher) Run(ctx context.Context) error {
 // pass forms what can be formed and returns when to look again.
 func (b *Batcher) pass(ctx context.Context) time.Duration {
 	if time.Since(b.looked) >= gatheringsEvery {
-		all, err := b.Store.Gatherings(ctx)
+		all, err := b.Store.BatchSubscriptions(ctx)
 		if err != nil {
 			return b.failed(ctx, err)
 		}
@@ -85,7 +85,7 @@ func (b *Batcher) pass(ctx context.Context) time.Duration {
 }
 
 // tick is when to look again.
-func tick(gs []store.Gathering) time.Duration {
+func tick(gs []store.BatchSubscription) time.Duration {
 	if len(gs) == 0 {
 		return gatheringsEvery
 	}
@@ -107,14 +107,14 @@ func (b *Batcher) failed(ctx context.Context, err error) time.Duration {
 // Form looks for endpoints that ask for batches, forms those that can be formed now and returns how many.
 func (b *Batcher) Form(ctx context.Context) (int, error) {
 	var err error
-	if b.gatherings, err = b.Store.Gatherings(ctx); err != nil {
+	if b.gatherings, err = b.Store.BatchSubscriptions(ctx); err != nil {
 		return 0, err
 	}
 	return b.form(ctx)
 }
 
 func (b *Batcher) form(ctx context.Context) (int, error) {
-	due, err := b.Store.DueGatherings(ctx, b.gatherings, b.now())
+	due, err := b.Store.DueBatchSubscriptions(ctx, b.gatherings, b.now())
 	total := 0
 	for _, id := range due {
 		for more := true; more && err == nil; {
@@ -138,7 +138,7 @@ func (b *Batcher) formOf(ctx context.Context, endpointID string) (formed int, mo
 	var lines []line
 	err = b.Store.InTx(ctx, func(tx *store.Tx) error {
 		lines, more = nil, false
-		ep, free, err := tx.LockGathering(ctx, endpointID)
+		ep, free, err := tx.LockBatchSubscription(ctx, endpointID)
 		if err != nil || !free {
 			return err
 		}
@@ -146,7 +146,7 @@ func (b *Batcher) formOf(ctx context.Context, endpointID string) (formed int, mo
 		if !yes { // not any more: what waits is swept
 			return nil
 		}
-		waiting, err := tx.GatheredDeliveries(ctx, endpointID, formMost)
+		waiting, err := tx.BatchCandidates(ctx, endpointID, formMost)
 		if err != nil {
 			return err
 		}
@@ -182,7 +182,7 @@ func (b *Batcher) formOf(ctx context.Context, endpointID string) (formed int, mo
 	return len(lines), more, nil
 }
 
-func bodies(members []store.Gathered) [][]byte {
+func bodies(members []store.BatchCandidate) [][]byte {
 	all := make([][]byte, len(members))
 	for i, m := range members {
 		all[i] = m.Body

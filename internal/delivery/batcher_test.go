@@ -128,7 +128,7 @@ func TestBatchesAreFormed(t *testing.T) {
 		carriers := w.offered.take()
 		for i, c := range carriers {
 			row := load(t, s, c.ID)
-			if !row.Carrier || row.EventID != *c.BatchID || row.State != models.DeliveryPending || row.MaxAttempts != 15 || !row.OccurredAt.Equal(ds[3*i].CreatedAt) {
+			if !row.IsBatch || row.EventID != *c.BatchID || row.State != models.DeliveryPending || row.MaxAttempts != 15 || !row.OccurredAt.Equal(ds[3*i].CreatedAt) {
 				t.Errorf("carrier %+v", row)
 			}
 			if got := eventsOf(t, row.Body); !slices.Equal(got, eventIDs(ds[3*i:3*i+3])) {
@@ -144,7 +144,7 @@ func TestBatchesAreFormed(t *testing.T) {
 		if got := w.offered.take(); len(got) != 1 || got[0].ID != ds[6].ID || got[0].Generation != 1 {
 			t.Fatalf("alone: %+v", got)
 		}
-		if row := load(t, s, ds[6].ID); row.Carrier || row.EventID != ds[6].EventID || row.NextAttemptAt.After(w.clock.now()) {
+		if row := load(t, s, ds[6].ID); row.IsBatch || row.EventID != ds[6].EventID || row.NextAttemptAt.After(w.clock.now()) {
 			t.Errorf("alone: %+v", row)
 		}
 

@@ -36,7 +36,7 @@ func Before(row *store.Waiting, task Task, now time.Time) (Outcome, bool) {
 	}
 	test := row.IsTest()
 	switch {
-	case row.Parked:
+	case row.Suspended:
 		return Outcome{Do: Ack, Reason: "parked"}, false
 	case task.Generation < row.Generation: // make sure that the newer task is there, then forget this one
 		return Outcome{Do: Handover, At: row.NextAttemptAt, Delivery: row.Delivery, Reason: "stale"}, false
@@ -77,10 +77,10 @@ func (s *Sender) settle(ctx context.Context, row *store.Waiting, out Outcome) Ou
 	var err error
 	switch {
 	case out.Do == postpone || out.Do == park:
-		return s.giveBack(ctx, store.Postponed{ID: row.ID, Generation: row.Generation, Until: out.At, Park: out.Do == park}, out.Reason)
+		return s.giveBack(ctx, store.Deferral{ID: row.ID, Generation: row.Generation, Until: out.At, Suspend: out.Do == park}, out.Reason)
 	case row.State == models.DeliveryPending && out.Do == Ack && row.EndpointDeleted:
 		err = s.Store.SetWaiting(ctx, row.ID, row.Generation, models.DeliveryCanceled, s.now())
-	case row.State == models.DeliveryPending && out.Do == Ack && !row.Parked && row.EndpointStatus != models.EndpointEnabled:
+	case row.State == models.DeliveryPending && out.Do == Ack && !row.Suspended && row.EndpointStatus != models.EndpointEnabled:
 		err = s.Store.SetWaiting(ctx, row.ID, row.Generation, models.DeliveryHeld, s.now())
 	case row.State == models.DeliveryDead && out.Do == Handover:
 		err = s.Service.runDead(ctx, row.ID)

@@ -70,7 +70,7 @@ func (r BreakerRules) OpenFor(n int) time.Duration {
 
 // Trips reports whether attempts that came to this, the last timeouts of them in a row without an answer in time, open a
 // breaker.
-func (r BreakerRules) Trips(in store.Tally, timeouts int) bool {
+func (r BreakerRules) Trips(in store.WindowBucket, timeouts int) bool {
 	all := in.OK + in.Failed
 	return timeouts >= r.Timeouts || all >= r.MinAttempts && float64(in.Failed) >= r.FailureRatio*float64(all)
 }

@@ -46,7 +46,7 @@ func TestBreakerTrips(t *testing.T) {
 		{0, 0, 0, false}, {0, 9, 0, false}, {0, 10, 0, true}, {3, 7, 0, true}, {4, 7, 0, false}, {300, 700, 0, true}, {301, 699, 0, false},
 		{1000, 4, 4, false}, {1000, 5, 5, true}, {0, 5, 5, true},
 	} {
-		if got := rules().Trips(store.Tally{OK: c.ok, Failed: c.failed}, c.timeouts); got != c.want {
+		if got := rules().Trips(store.WindowBucket{OK: c.ok, Failed: c.failed}, c.timeouts); got != c.want {
 			t.Errorf("%d ok, %d failed, %d timeouts: %v", c.ok, c.failed, c.timeouts, got)
 		}
 	}

@@ -14,7 +14,7 @@ func (s *Service) HeaderNames(e models.Endpoint) ([]string, error) {
 	if len(e.HeadersSealed) == 0 {
 		return nil, nil
 	}
-	plain, err := s.Vault.Open(e.HeadersSealed, models.HeadersPlace(e.ID))
+	plain, err := s.Vault.Open(e.HeadersSealed, models.HeadersAAD(e.ID))
 	if err != nil {
 		return nil, fmt.Errorf("delivery: headers of %s: %w", e.ID, err)
 	}

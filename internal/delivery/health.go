@@ -37,15 +37,15 @@ type health struct {
 // seen is what this process knows of an endpoint and has not written down yet.
 type seen struct {
 	merchant string
-	tallies  map[int64]*store.Tally // by the number of the span
-	failed   bool                   // there is a failure among them
-	failing  bool                   // the last that was written down was not well
-	failures int                    // since the last success
-	timeouts int                    // in a row
-	answered bool                   // something other than a timeout came since the last writing
-	success  time.Time              // the last, zero when none came since the last writing
-	well     time.Time              // when a success was last written down
-	took     time.Duration          // moving average
+	tallies  map[int64]*store.WindowBucket // by the number of the span
+	failed   bool                          // there is a failure among them
+	failing  bool                          // the last that was written down was not well
+	failures int                           // since the last success
+	timeouts int                           // in a row
+	answered bool                          // something other than a timeout came since the last writing
+	success  time.Time                     // the last, zero when none came since the last writing
+	well     time.Time                     // when a success was last written down
+	took     time.Duration                 // moving average
 	answers  int
 	slow     bool // as written down
 }
@@ -63,13 +63,13 @@ func (h *health) note(row *store.Waiting, class Class, took time.Duration, now t
 	defer h.mu.Unlock()
 	s := h.seen[row.EndpointID]
 	if s == nil {
-		s = &seen{merchant: row.MerchantID, tallies: make(map[int64]*store.Tally), slow: row.EndpointSlow}
+		s = &seen{merchant: row.MerchantID, tallies: make(map[int64]*store.WindowBucket), slow: row.EndpointSlow}
 		h.seen[row.EndpointID] = s
 	}
 	span := now.UnixNano() / int64(tallySpan)
 	t := s.tallies[span]
 	if t == nil {
-		t = &store.Tally{At: time.Unix(0, span*int64(tallySpan)).UTC()}
+		t = &store.WindowBucket{At: time.Unix(0, span*int64(tallySpan)).UTC()}
 		s.tallies[span] = t
 	}
 	s.took += (took - s.took) / meanOf
@@ -142,7 +142,7 @@ func (h *health) take(now time.Time) (sick map[string]seen, well []string) {
 		case s.failed, s.failing && fresh, s.answers >= meanOf && s.slow != h.slow(s.took, s.slow):
 			s.slow = h.slow(s.took, s.slow)
 			sick[id] = *s
-			s.tallies, s.failed, s.answered, s.success = make(map[int64]*store.Tally), false, false, time.Time{}
+			s.tallies, s.failed, s.answered, s.success = make(map[int64]*store.WindowBucket), false, false, time.Time{}
 			s.failing = s.failures > 0
 			s.failures, s.timeouts = 0, 0 // the database adds them up
 		case fresh && now.Sub(s.well) >= wellEvery:
@@ -165,7 +165,7 @@ func (h *health) slow(took time.Duration, already bool) bool {
 
 // judge adds to what all workers know of an endpoint, and opens its breaker or disables it if that is too much.
 func (h *health) judge(ctx context.Context, id string, s seen, now time.Time) error {
-	tallies := make([]store.Tally, 0, len(s.tallies))
+	tallies := make([]store.WindowBucket, 0, len(s.tallies))
 	for _, t := range s.tallies {
 		tallies = append(tallies, *t)
 	}
@@ -179,7 +179,7 @@ func (h *health) judge(ctx context.Context, id string, s seen, now time.Time) er
 		if err != nil {
 			return err
 		}
-		sum, err := tx.AddTallies(ctx, id, tallies, now.Add(-h.rules.Window))
+		sum, err := tx.AddToWindow(ctx, id, tallies, now.Add(-h.rules.Window))
 		if err != nil {
 			return err
 		}
@@ -193,7 +193,7 @@ func (h *health) judge(ctx context.Context, id string, s seen, now time.Time) er
 		if e.BreakerState == models.BreakerClosed && s.failed && h.rules.Trips(sum, e.Timeouts) {
 			e = h.rules.open(e, now)
 			opened = &e
-			if err := tx.ParkEndpoint(ctx, id, *e.BreakerOpenUntil); err != nil {
+			if err := tx.SuspendDeliveries(ctx, id, *e.BreakerOpenUntil); err != nil {
 				return err
 			}
 		}
@@ -238,12 +238,12 @@ func (h *health) probed(ctx context.Context, row *store.Waiting, class Class) er
 		}
 		if class == Delivered || class == Throttled { // it answers, and Retry-After has its own gate
 			e = closeBreaker(e)
-			if err := tx.DropTallies(ctx, e.ID); err != nil {
+			if err := tx.ClearWindow(ctx, e.ID); err != nil {
 				return err
 			}
 		} else {
 			e = h.rules.open(e, now)
-			if err := tx.ParkEndpoint(ctx, e.ID, *e.BreakerOpenUntil); err != nil {
+			if err := tx.SuspendDeliveries(ctx, e.ID, *e.BreakerOpenUntil); err != nil {
 				return err
 			}
 		}

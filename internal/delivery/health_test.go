@@ -83,12 +83,12 @@ func TestBreaker(t *testing.T) {
 			if out := sender.Attempt(t.Context(), task(d)); out.Do != delivery.Ack || out.Attempted {
 				t.Fatalf("while open: %+v", out)
 			}
-			if row := w.Get(d); !row.Parked || row.Attempts != 0 || row.State != models.DeliveryPending || row.NextAttemptAt.Before(*opened.BreakerOpenUntil) {
+			if row := w.Get(d); !row.Suspended || row.Attempts != 0 || row.State != models.DeliveryPending || row.NextAttemptAt.Before(*opened.BreakerOpenUntil) {
 				t.Fatalf("parked row %+v", row)
 			}
 		}
 		late := w.Publish(m, 1)[0]
-		if row := w.Get(late); !row.Parked || row.NextAttemptAt.Before(*opened.BreakerOpenUntil) {
+		if row := w.Get(late); !row.Suspended || row.NextAttemptAt.Before(*opened.BreakerOpenUntil) {
 			t.Fatalf("published while open: %+v", row)
 		}
 		if due, err := s.ClaimSweep(t.Context(), clock.now().Add(20*time.Second), 100); err != nil || len(due) != 0 {
@@ -117,7 +117,7 @@ func TestBreaker(t *testing.T) {
 		if wait := opened.BreakerOpenUntil.Sub(clock.now()); opened.BreakerState != models.BreakerOpen || wait < 55*time.Second || wait > 61*time.Second {
 			t.Fatalf("opened again %+v", opened)
 		}
-		if row := w.Get(ds[0]); row.Attempts != 2 || !row.Parked {
+		if row := w.Get(ds[0]); row.Attempts != 2 || !row.Suspended {
 			t.Fatalf("the probe is now %+v", row)
 		}
 
@@ -131,14 +131,14 @@ func TestBreaker(t *testing.T) {
 		if closed.BreakerTrips != 0 || closed.BreakerOpenUntil != nil || closed.BreakerProbe != "" {
 			t.Fatalf("closed %+v", closed)
 		}
-		n, err := s.ReleaseParked(t.Context(), clock.now(), 100, delivery.Ramp)
+		n, err := s.ReleaseSuspended(t.Context(), clock.now(), 100, delivery.Ramp)
 		if err != nil || n != 14 {
 			t.Fatalf("released %d, %v", n, err)
 		}
 		var last time.Time
 		for _, d := range append(ds[10:], late) {
 			row := w.Get(d)
-			if row.Parked || row.NextAttemptAt.Before(last) || !row.SweepAfter.Equal(row.NextAttemptAt) {
+			if row.Suspended || row.NextAttemptAt.Before(last) || !row.SweepAfter.Equal(row.NextAttemptAt) {
 				t.Fatalf("released %+v", row)
 			}
 			last = row.NextAttemptAt

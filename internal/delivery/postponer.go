@@ -21,7 +21,7 @@ type postponer struct {
 }
 
 type postponement struct {
-	store.Postponed
+	store.Deferral
 	done chan error
 }
 
@@ -30,7 +30,7 @@ func newPostponer(s *store.Store, now func() time.Time) *postponer {
 }
 
 // postpone returns when it is on record.
-func (p *postponer) postpone(ctx context.Context, row store.Postponed) error {
+func (p *postponer) postpone(ctx context.Context, row store.Deferral) error {
 	done := make(chan error, 1)
 	if err := p.queue.put(ctx, postponement{row, done}); err != nil {
 		return err
@@ -45,12 +45,12 @@ func (p *postponer) run(stop <-chan struct{}) {
 		if len(batch) == 0 {
 			return
 		}
-		rows := make([]store.Postponed, len(batch))
+		rows := make([]store.Deferral, len(batch))
 		for i, b := range batch {
-			rows[i] = b.Postponed
+			rows[i] = b.Deferral
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), loadTimeout)
-		err := p.store.Postpone(ctx, rows, p.now())
+		err := p.store.Defer(ctx, rows, p.now())
 		cancel()
 		for _, b := range batch {
 			b.done <- err

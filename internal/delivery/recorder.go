@@ -148,7 +148,7 @@ func (r *recorder) until(stop <-chan struct{}, batch []*verdict, commit func(con
 			}
 			return
 		}
-		if store.Refused(err) {
+		if store.IsConstraint(err) {
 			r.isolate(stop, batch, err)
 			return
 		}

@@ -97,8 +97,8 @@ func TestBefore(t *testing.T) {
 		}, 3, "", time.Time{}, true},
 		"test to deleted": {func(w *store.Waiting) { w.EndpointDeleted, w.EventType = true, "webhook.test" }, 3, Ack, time.Time{}, false},
 		"gated":           {func(w *store.Waiting) { w.NotBefore = at(time.Minute) }, 3, postpone, now.Add(time.Minute), false},
-		"parked":          {func(w *store.Waiting) { w.Parked = true }, 3, Ack, time.Time{}, false},
-		"parked, older":   {func(w *store.Waiting) { w.Parked = true }, 2, Ack, time.Time{}, false},
+		"parked":          {func(w *store.Waiting) { w.Suspended = true }, 3, Ack, time.Time{}, false},
+		"parked, older":   {func(w *store.Waiting) { w.Suspended = true }, 2, Ack, time.Time{}, false},
 		"breaker open":    {func(w *store.Waiting) { w.Breaker, w.BreakerUntil = models.BreakerOpen, at(time.Minute) }, 3, park, now.Add(time.Minute), false},
 		"breaker overdue": {func(w *store.Waiting) { w.Breaker, w.BreakerUntil = models.BreakerOpen, at(-time.Minute) }, 3, park, now.Add(-time.Minute), false},
 		"test, breaker open": {func(w *store.Waiting) {

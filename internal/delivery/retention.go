@@ -77,7 +77,7 @@ func (r *Retention) Pass(ctx context.Context) error {
 		{"batches", r.Deliveries, func(t time.Time) (int, error) { return s.DropBatches(ctx, t, retentionBatch) }},
 		{"events", r.Events, func(t time.Time) (int, error) { return s.DropEvents(ctx, t, retentionBatch) }},
 		{"replays", r.Events, func(t time.Time) (int, error) { return s.DropReplays(ctx, t, retentionBatch) }},
-		{"tallies", talliesKept, func(t time.Time) (int, error) { return s.DropTallies(ctx, t, retentionBatch) }},
+		{"tallies", talliesKept, func(t time.Time) (int, error) { return s.DropWindowBuckets(ctx, t, retentionBatch) }},
 		{"idempotency records", time.Nanosecond, func(time.Time) (int, error) {
 			n, err := s.DropExpiredAnswers(ctx, now, retentionBatch)
 			return int(n), err

@@ -86,7 +86,7 @@ func (s *Service) insertSecret(ctx context.Context, tx *store.Tx, endpointID str
 	now := s.now()
 	row := models.EndpointSecret{ID: models.NewID(models.PrefixSecret, now), EndpointID: endpointID, ActiveFrom: activeFrom, CreatedAt: now}
 	var err error
-	if row.Sealed, err = s.Vault.Seal([]byte(key.Reveal()), models.SecretPlace(row.ID)); err != nil {
+	if row.Sealed, err = s.Vault.Seal([]byte(key.Reveal()), models.SecretAAD(row.ID)); err != nil {
 		return fmt.Errorf("delivery: seal secret: %w", err)
 	}
 	return tx.InsertSecret(ctx, row)

@@ -26,8 +26,8 @@ var (
 
 // Fault and Faults are how a deed refuses a request whose fields break a rule.
 type (
-	Fault  = models.Fault
-	Faults = models.Faults
+	Fault  = models.FieldError
+	Faults = models.FieldErrors
 )
 
 // ServiceOptions are what the deeds need.

@@ -140,7 +140,7 @@ func (s *Service) applyHeaders(e *models.Endpoint, custom map[string]string, bad
 	}
 	plain, err := json.Marshal(custom)
 	if err == nil {
-		e.HeadersSealed, err = s.Vault.Seal(plain, models.HeadersPlace(e.ID))
+		e.HeadersSealed, err = s.Vault.Seal(plain, models.HeadersAAD(e.ID))
 	}
 	if err != nil {
 		bad("headers", `{"X-Tenant":"shop"}`, "could not be encrypted: %v", err)
@@ -159,7 +159,7 @@ func (s *Service) applyClientCert(e *models.Endpoint, c ClientCert, bad func(fie
 		bad("client_cert", exampleClientCert, "must be a certificate chain and its unencrypted private key in PEM")
 		return
 	}
-	sealed, err := s.Vault.Seal([]byte(c.KeyPEM), models.ClientKeyPlace(e.ID))
+	sealed, err := s.Vault.Seal([]byte(c.KeyPEM), models.ClientKeyAAD(e.ID))
 	if err != nil {
 		bad("client_cert", exampleClientCert, "could not be encrypted: %v", err)
 		return

@@ -57,7 +57,7 @@ func (s *Service) insertSigningKey(ctx context.Context, tx *store.Tx, generation
 	row := models.SigningKey{
 		ID: models.NewID(models.PrefixSigningKey, now), Generation: generation, PublicKey: key.Public().String(), ActiveFrom: activeFrom, CreatedAt: now,
 	}
-	if row.Sealed, err = s.Vault.Seal([]byte(key.Reveal()), models.SigningKeyPlace(row.ID)); err != nil {
+	if row.Sealed, err = s.Vault.Seal([]byte(key.Reveal()), models.SigningKeyAAD(row.ID)); err != nil {
 		return row, false, fmt.Errorf("delivery: seal signing key: %w", err)
 	}
 	made, err := tx.InsertSigningKey(ctx, row)
@@ -211,7 +211,7 @@ func (s *Service) SealingKey(ctx context.Context, tx *store.Tx) (string, webhook
 }
 
 func (s *Service) openSigningKey(row models.SigningKey) (webhook.SigningKey, error) {
-	plain, err := s.Vault.Open(row.Sealed, models.SigningKeyPlace(row.ID))
+	plain, err := s.Vault.Open(row.Sealed, models.SigningKeyAAD(row.ID))
 	if err != nil {
 		return webhook.SigningKey{}, fmt.Errorf("delivery: open signing key %s: %w", row.ID, err)
 	}

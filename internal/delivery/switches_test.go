@@ -47,22 +47,22 @@ func TestIncidentSwitch(t *testing.T) {
 						t.Fatal("deliveries go on")
 					}
 				}
-				if row := w.Get(d); !row.Parked || row.Attempts != 0 || row.State != models.DeliveryPending {
+				if row := w.Get(d); !row.Suspended || row.Attempts != 0 || row.State != models.DeliveryPending {
 					t.Fatalf("row %+v", row)
 				}
-				if n, err := s.ReleaseParked(t.Context(), time.Now().UTC(), 10, delivery.Ramp); err != nil || n != 0 {
+				if n, err := s.ReleaseSuspended(t.Context(), time.Now().UTC(), 10, delivery.Ramp); err != nil || n != 0 {
 					t.Fatalf("released %d while paused, %v", n, err)
 				}
 				w.InTx(func(tx *store.Tx) error { return turn(tx, m, nil) })
-				if n, err := s.ReleaseParked(t.Context(), time.Now().UTC(), 10, delivery.Ramp); err != nil || n != 1 {
+				if n, err := s.ReleaseSuspended(t.Context(), time.Now().UTC(), 10, delivery.Ramp); err != nil || n != 1 {
 					t.Fatalf("released %d, %v", n, err)
 				}
 				for deadline := time.Now().Add(10 * time.Second); !sender.Attempt(t.Context(), of(w.Get(d))).Attempted; {
 					if time.Now().After(deadline) {
 						t.Fatalf("nothing is sent after the pause: %+v", w.Get(d))
 					}
-					if w.Get(d).Parked {
-						if _, err := s.ReleaseParked(t.Context(), time.Now().UTC(), 10, delivery.Ramp); err != nil {
+					if w.Get(d).Suspended {
+						if _, err := s.ReleaseSuspended(t.Context(), time.Now().UTC(), 10, delivery.Ramp); err != nil {
 							t.Fatal(err)
 						}
 					}

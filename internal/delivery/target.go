@@ -137,7 +137,7 @@ func (s *Service) open(ctx context.Context, id string, now time.Time) (*target, 
 		}
 	}
 	if len(e.HeadersSealed) > 0 {
-		plain, err := s.Vault.Open(e.HeadersSealed, models.HeadersPlace(id))
+		plain, err := s.Vault.Open(e.HeadersSealed, models.HeadersAAD(id))
 		if err != nil {
 			return nil, fmt.Errorf("delivery: open headers of %s: %w", id, err)
 		}
@@ -153,7 +153,7 @@ func (s *Service) open(ctx context.Context, id string, now time.Time) (*target, 
 func (s *Service) TLSOf(e models.Endpoint) (egress.TLSSettings, error) {
 	settings := egress.TLSSettings{CAPEM: e.CAPEM, SPKIPins: e.SPKIPins, ClientCertPEM: e.ClientCertPEM}
 	if len(e.ClientKeySealed) > 0 {
-		key, err := s.Vault.Open(e.ClientKeySealed, models.ClientKeyPlace(e.ID))
+		key, err := s.Vault.Open(e.ClientKeySealed, models.ClientKeyAAD(e.ID))
 		if err != nil {
 			return settings, fmt.Errorf("delivery: open client key of %s: %w", e.ID, err)
 		}
@@ -164,7 +164,7 @@ func (s *Service) TLSOf(e models.Endpoint) (egress.TLSSettings, error) {
 
 // openSecret decrypts one secret of an endpoint.
 func (s *Service) openSecret(row models.EndpointSecret) (webhook.Secret, error) {
-	plain, err := s.Vault.Open(row.Sealed, models.SecretPlace(row.ID))
+	plain, err := s.Vault.Open(row.Sealed, models.SecretAAD(row.ID))
 	if err != nil {
 		return webhook.Secret{}, fmt.Errorf("delivery: open secret %s: %w", row.ID, err)
 	}

@@ -56,7 +56,7 @@ func (q *tasks) Enqueue(ctx context.Context, d models.Delivery, at time.Time) er
 	return nil
 }
 
-func (q *tasks) Lost(_ context.Context, ds []models.Delivery) ([]bool, error) {
+func (q *tasks) MissingTasks(_ context.Context, ds []models.Delivery) ([]bool, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	lost := make([]bool, len(ds))
@@ -66,9 +66,9 @@ func (q *tasks) Lost(_ context.Context, ds []models.Delivery) ([]bool, error) {
 	return lost, q.err
 }
 
-func (q *tasks) Stranded(context.Context) ([]string, error) { return q.stranded, q.err }
+func (q *tasks) ExpiredLeases(context.Context) ([]string, error) { return q.stranded, q.err }
 
-func (q *tasks) Epoch(context.Context) (string, error) {
+func (q *tasks) RedisIncarnation(context.Context) (string, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.epoch, q.err

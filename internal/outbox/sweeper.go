@@ -16,12 +16,12 @@ import (
 // Tasks is what the sweeper asks of the queue.
 type Tasks interface {
 	Enqueuer
-	// Lost tells for each delivery whether the task of its current generation is gone or can never run.
-	Lost(ctx context.Context, ds []models.Delivery) ([]bool, error)
-	// Stranded lists the ids of deliveries that a dead worker held.
-	Stranded(ctx context.Context) ([]string, error)
-	// Epoch names the Redis that tasks are put into; it changes when that was emptied.
-	Epoch(ctx context.Context) (string, error)
+	// MissingTasks tells for each delivery whether the task of its current generation is gone or can never run.
+	MissingTasks(ctx context.Context, ds []models.Delivery) ([]bool, error)
+	// ExpiredLeases lists the ids of deliveries that a dead worker held.
+	ExpiredLeases(ctx context.Context) ([]string, error)
+	// RedisIncarnation names the Redis that tasks are put into; it changes when that was emptied.
+	RedisIncarnation(ctx context.Context) (string, error)
 	// Archive sees to it that a dead delivery's task is in the archive.
 	Archive(ctx context.Context, d models.Delivery) error
 }
@@ -120,7 +120,7 @@ func (s *Sweeper) report(ctx context.Context, n int, err error) {
 
 // Sweep makes one pass and returns how many deliveries it enqueued again.
 func (s *Sweeper) Sweep(ctx context.Context) (int, error) {
-	epoch, err := s.Tasks.Epoch(ctx) // nothing is claimed while Redis is away
+	epoch, err := s.Tasks.RedisIncarnation(ctx) // nothing is claimed while Redis is away
 	if err != nil {
 		return 0, err
 	}
@@ -160,7 +160,7 @@ func (s *Sweeper) Sweep(ctx context.Context) (int, error) {
 // under way has no task any more either: so nothing is due again before a request that is under way has its verdict on
 // record, and a loss of Redis makes no duplicates.
 func (s *Sweeper) rebuild(ctx context.Context, epoch string) (int, error) {
-	known, err := s.Store.QueueEpoch(ctx)
+	known, err := s.Store.RedisIncarnation(ctx)
 	if err != nil || known == epoch {
 		return 0, err
 	}
@@ -188,7 +188,7 @@ func (s *Sweeper) rebuild(ctx context.Context, epoch string) (int, error) {
 	if known != "" {
 		s.Logger.WarnContext(ctx, "sweeper.redis_replaced", "requeued", total)
 	}
-	return total, s.Store.SetQueueEpoch(ctx, epoch, s.now())
+	return total, s.Store.SetRedisIncarnation(ctx, epoch, s.now())
 }
 
 // settled tells for a delivery when a request that is under way now has its verdict on record.
@@ -214,7 +214,7 @@ func atOnce(models.Delivery) time.Time { return time.Time{} }
 
 // rescue enqueues what a dead worker held.
 func (s *Sweeper) rescue(ctx context.Context) (int, error) {
-	ids, err := s.Tasks.Stranded(ctx)
+	ids, err := s.Tasks.ExpiredLeases(ctx)
 	if err != nil || len(ids) == 0 {
 		return 0, err
 	}
@@ -238,7 +238,7 @@ func (s *Sweeper) probe(ctx context.Context) (int, error) {
 // release lets go what waited for an endpoint or a merchant that may have it again; the pass goes on to enqueue what of it
 // is due at once.
 func (s *Sweeper) release(ctx context.Context) (int, error) {
-	n, err := s.Store.ReleaseParked(ctx, s.now(), releaseMost, s.Ramp)
+	n, err := s.Store.ReleaseSuspended(ctx, s.now(), releaseMost, s.Ramp)
 	if n > 0 {
 		s.Logger.InfoContext(ctx, "sweeper.released", "deliveries", n)
 	}
@@ -251,7 +251,7 @@ func (s *Sweeper) requeue(ctx context.Context, rows []models.Delivery, notBefore
 	if len(rows) == 0 {
 		return 0, nil
 	}
-	lost, err := s.Tasks.Lost(ctx, rows)
+	lost, err := s.Tasks.MissingTasks(ctx, rows)
 	if err != nil {
 		return 0, errors.Join(err, s.Store.SweepAt(ctx, ids(rows), s.now()))
 	}

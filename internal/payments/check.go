@@ -12,10 +12,10 @@ import (
 )
 
 // fieldCheck collects what is wrong with the fields of a request.
-type fieldCheck struct{ broken models.Faults }
+type fieldCheck struct{ broken models.FieldErrors }
 
 func (c *fieldCheck) add(field, example, format string, args ...any) {
-	c.broken = append(c.broken, models.Fault{Field: field, Message: fmt.Sprintf(format, args...), Example: example})
+	c.broken = append(c.broken, models.FieldError{Field: field, Message: fmt.Sprintf(format, args...), Example: example})
 }
 
 // check holds every field against the rules and returns the payment without its address.

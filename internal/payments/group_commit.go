@@ -75,7 +75,7 @@ func (g *groupCommit) work() {
 		err := g.writeBatch(batch, shortLockTimeout)
 		unknown := errors.Is(err, ErrCommitUnknown)
 		for _, n := range batch {
-			if store.Contested(err) && !unknown && (len(batch) > 1 || errors.Is(err, store.ErrBusy)) {
+			if store.IsConflict(err) && !unknown && (len(batch) > 1 || errors.Is(err, store.ErrLockTimeout)) {
 				go func() { n.done <- g.writeBatch([]*creation{n}, longLockTimeout) }()
 				continue
 			}
@@ -109,7 +109,7 @@ func (g *groupCommit) writeBatch(batch []*creation, lockTimeout time.Duration) e
 		if _, err := tx.PublishAll(ctx, events, g.maxAttempts); err != nil {
 			return err
 		}
-		err := tx.KeepAnswers(ctx, records)
+		err := tx.SaveAnswers(ctx, records)
 		committing = err == nil
 		return err
 	})

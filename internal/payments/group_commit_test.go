@@ -133,7 +133,7 @@ func TestOneWhoWaitsHoldsNobodyUp(t *testing.T) {
 	held, finish, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
 		done <- s.InTx(context.Background(), func(tx *store.Tx) error {
-			err := tx.KeepAnswers(context.Background(), []models.IdempotencyRecord{*h.record("held")})
+			err := tx.SaveAnswers(context.Background(), []models.IdempotencyRecord{*h.record("held")})
 			close(held)
 			<-finish
 			return err

@@ -113,7 +113,7 @@ func (s *Service) recordTransfers(ctx context.Context, tx *store.Tx, step Step, 
 				return err
 			}
 			touched[p.ID] = true
-			if err := tx.SeeTransfer(ctx, row); err != nil {
+			if err := tx.RecordTransfer(ctx, row); err != nil {
 				return err
 			}
 		}

@@ -68,7 +68,7 @@ type Draft struct {
 func (d Draft) Payment() models.Payment { return d.payment }
 
 // Prepare checks a request and gives the payment an address. It writes nothing but the counter of addresses. It returns
-// [models.Faults] or one of the errors above when the request cannot be met.
+// [models.FieldErrors] or one of the errors above when the request cannot be met.
 func (s *Service) Prepare(ctx context.Context, r Request) (Draft, error) {
 	p, err := s.check(r)
 	if err != nil {
@@ -97,7 +97,7 @@ func (s *Service) Prepare(ctx context.Context, r Request) (Draft, error) {
 
 // Commit writes a draft: the payment, payment.created, the deliveries of that and the record of the request's idempotency
 // key are one transaction. record is nil where the request has no key. It returns [*OrderTakenError], an error of
-// [store.Tx.KeepAnswers], or [ErrCommitUnknown] when the payment may exist all the same. Commit waits for the database even
+// [store.Tx.SaveAnswers], or [ErrCommitUnknown] when the payment may exist all the same. Commit waits for the database even
 // when ctx has ended, because others share the transaction.
 func (s *Service) Commit(ctx context.Context, d Draft, record *models.IdempotencyRecord) (models.Payment, error) {
 	if !d.ended.CompareAndSwap(false, true) {
@@ -130,7 +130,7 @@ func (s *Service) Discard(d Draft) {
 // mayCreate checks what a request does not say itself: that the merchant may have one more payment, and that the chain moves.
 func (s *Service) mayCreate(ctx context.Context, m models.Merchant, p models.Payment) error {
 	switch {
-	case m.PausedAt != nil:
+	case m.SuspendedAt != nil:
 		return ErrMerchantPaused
 	case m.AccountKeyID == nil:
 		return ErrNoAccountKey

@@ -323,7 +323,7 @@ func TestCreateRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := h.ask(c.change)
-			var faults models.Faults
+			var faults models.FieldErrors
 			if !errors.As(err, &faults) || !strings.Contains(err.Error(), c.want) {
 				t.Fatalf("got %v, want %q", err, c.want)
 			}

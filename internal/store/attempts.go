@@ -25,8 +25,8 @@ type Verdict struct {
 	// generation is still that of the attempt; a success always counts.
 	Before int
 	State  models.DeliveryState // delivered, dead, or pending for another try
-	// Moved says that the next try belongs to a new generation, because it waits in another lane.
-	Moved         bool
+	// ChangesLane says that the next try belongs to a new generation, because it waits in another lane.
+	ChangesLane   bool
 	NextAttemptAt time.Time // of a pending delivery
 	DeadReason    string
 	At            time.Time // when the answer was judged
@@ -133,7 +133,7 @@ func (q *Queries) recordSQLite(ctx context.Context, vs []Verdict) ([]Recorded, e
 			set["next_attempt_at"], set["sweep_after"] = v.NextAttemptAt, v.NextAttemptAt.Add(sweepTried)
 		}
 		names := []string{"attempts = attempts + 1", "generation = generation + ?"}
-		values := []any{moved(v.Moved)}
+		values := []any{moved(v.ChangesLane)}
 		for name, value := range set {
 			names, values = append(names, name+" = ?"), append(values, value)
 		}
@@ -174,8 +174,8 @@ func (q *Queries) Attempts(ctx context.Context, merchantID, deliveryID string) (
 	return rows, wrap("attempts of "+deliveryID, err)
 }
 
-// Refused reports whether a write failed because of what was written, so that trying it again cannot help.
-func Refused(err error) bool {
+// IsConstraint reports whether a write failed because of what was written, so that trying it again cannot help.
+func IsConstraint(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		return strings.HasPrefix(pg.Code, "21") || strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "23")
@@ -183,8 +183,8 @@ func Refused(err error) bool {
 	return err != nil && strings.Contains(err.Error(), "constraint failed")
 }
 
-// Contested reports whether a write failed because of what was written or of who else writes the same, so that what was
+// IsConflict reports whether a write failed because of what was written or of who else writes the same, so that what was
 // written with it may succeed without it.
-func Contested(err error) bool {
-	return Refused(err) || errors.Is(err, ErrOrderTaken) || errors.Is(err, ErrIdempotencyTaken) || errors.Is(err, ErrBusy)
+func IsConflict(err error) bool {
+	return IsConstraint(err) || errors.Is(err, ErrOrderTaken) || errors.Is(err, ErrIdempotencyTaken) || errors.Is(err, ErrLockTimeout)
 }

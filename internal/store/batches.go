@@ -40,36 +40,31 @@ func loose(d string) string {
 		".batch_id AND c.event_id IS NULL AND c.state NOT IN ('pending', 'held')))"
 }
 
-// Batched reports whether a delivery is in a batch, which then is what is sent.
-func Batched(d models.Delivery) bool {
-	return d.BatchID != nil && d.EventID != "" && d.Generation == 1 && *d.BatchID != d.EndpointID
-}
-
 // gathered lets a new delivery wait for its batch, if its endpoint asked for that. What is not about a payment goes alone.
 func gathered(d models.Delivery, ep models.Endpoint) models.Delivery {
 	_, wait, yes := ep.Batching()
 	if !yes || !webhook.EventType(d.EventType).IsPayment() {
 		return d
 	}
-	d.BatchID, d.Parked = &ep.ID, false
+	d.BatchID, d.Suspended = &ep.ID, false
 	d.NextAttemptAt = d.CreatedAt.Add(wait)
 	d.SweepAfter = d.NextAttemptAt.Add(gatherGrace)
 	return d
 }
 
-// Gathering is an endpoint whose deliveries are gathered into batches.
-type Gathering struct {
+// BatchSubscription is an endpoint whose deliveries are gathered into batches.
+type BatchSubscription struct {
 	EndpointID string
 	Most       int           // events of a batch
 	Wait       time.Duration // of the first of them
 }
 
-// Gatherings lists the endpoints that asked for batches and may have deliveries.
-func (q *Queries) Gatherings(ctx context.Context) ([]Gathering, error) {
+// BatchSubscriptions lists the endpoints that asked for batches and may have deliveries.
+func (q *Queries) BatchSubscriptions(ctx context.Context) ([]BatchSubscription, error) {
 	var endpoints []models.Endpoint
 	err := q.with(ctx).Select("id", "batch_max_events", "batch_max_wait_ms").
 		Where("batch_max_events > 1 AND deleted_at IS NULL AND status = 'enabled'").Order("id").Find(&endpoints).Error
-	all := make([]Gathering, len(endpoints))
+	all := make([]BatchSubscription, len(endpoints))
 	for i, e := range endpoints {
 		all[i].EndpointID = e.ID
 		all[i].Most, all[i].Wait, _ = e.Batching()
@@ -81,9 +76,9 @@ const duePostgres = `SELECT g.id FROM unnest($1::text[], $2::int[], $3::timestam
 	WHERE EXISTS (SELECT 1 FROM deliveries d WHERE d.batch_id = g.id AND d.state = 'pending' AND d.generation = 1 AND d.created_at <= g.since)
 	OR (SELECT COUNT(*) FROM (SELECT 1 FROM deliveries d WHERE d.batch_id = g.id AND d.state = 'pending' AND d.generation = 1 LIMIT g.most) waiting) >= g.most`
 
-// DueGatherings returns the endpoints of those given for which a batch can be formed: enough is waiting, or something
+// DueBatchSubscriptions returns the endpoints of those given for which a batch can be formed: enough is waiting, or something
 // waits for long enough.
-func (s *Store) DueGatherings(ctx context.Context, gs []Gathering, now time.Time) ([]string, error) {
+func (s *Store) DueBatchSubscriptions(ctx context.Context, gs []BatchSubscription, now time.Time) ([]string, error) {
 	if len(gs) == 0 {
 		return nil, nil
 	}
@@ -110,7 +105,7 @@ func (s *Store) DueGatherings(ctx context.Context, gs []Gathering, now time.Time
 	return due, wrap("due gatherings", rows.Err())
 }
 
-func (s *Store) dueSQLite(ctx context.Context, gs []Gathering, now time.Time) ([]string, error) {
+func (s *Store) dueSQLite(ctx context.Context, gs []BatchSubscription, now time.Time) ([]string, error) {
 	var due []string
 	for _, g := range gs {
 		var waiting []models.Delivery
@@ -126,9 +121,9 @@ func (s *Store) dueSQLite(ctx context.Context, gs []Gathering, now time.Time) ([
 	return due, nil
 }
 
-// LockGathering reads an endpoint whose deliveries are to be gathered and locks it against others who would do the same.
+// LockBatchSubscription reads an endpoint whose deliveries are to be gathered and locks it against others who would do the same.
 // It reports false when somebody else has it, or when it has no deliveries any more.
-func (tx *Tx) LockGathering(ctx context.Context, endpointID string) (models.Endpoint, bool, error) {
+func (tx *Tx) LockBatchSubscription(ctx context.Context, endpointID string) (models.Endpoint, bool, error) {
 	lock := ""
 	if tx.dialect == Postgres {
 		lock = " FOR NO KEY UPDATE SKIP LOCKED"
@@ -141,20 +136,20 @@ func (tx *Tx) LockGathering(ctx context.Context, endpointID string) (models.Endp
 	return rows[0], true, nil
 }
 
-// Gathered is a delivery that waits for its batch, with its event's bytes.
-type Gathered struct {
+// BatchCandidate is a delivery that waits for its batch, with its event's bytes.
+type BatchCandidate struct {
 	models.Delivery
 	Body []byte
 }
 
-// GatheredDeliveries reads up to limit deliveries that wait for a batch, the oldest first, and locks them. Those that
+// BatchCandidates reads up to limit deliveries that wait for a batch, the oldest first, and locks them. Those that
 // somebody else holds are passed over.
-func (tx *Tx) GatheredDeliveries(ctx context.Context, endpointID string, limit int) ([]Gathered, error) {
+func (tx *Tx) BatchCandidates(ctx context.Context, endpointID string, limit int) ([]BatchCandidate, error) {
 	lock := ""
 	if tx.dialect == Postgres {
 		lock = " FOR UPDATE OF d SKIP LOCKED"
 	}
-	var rows []Gathered
+	var rows []BatchCandidate
 	err := tx.with(ctx).Raw(`SELECT d.*, e.body FROM deliveries d JOIN events e ON e.id = d.event_id
 		WHERE d.batch_id = ? AND d.state = 'pending' AND d.generation = 1 AND d.attempts = 0 ORDER BY d.created_at, d.id LIMIT ?`+lock, endpointID, limit).
 		Scan(&rows).Error
@@ -164,7 +159,7 @@ func (tx *Tx) GatheredDeliveries(ctx context.Context, endpointID string, limit i
 // InsertBatch writes a batch of deliveries that were gathered, oldest first, and its carrier, which reaches the hook of
 // [Store.OnCommit] after the commit, or waits like any new delivery. maxAttempts is the budget of an endpoint that has
 // none of its own.
-func (tx *Tx) InsertBatch(ctx context.Context, ep models.Endpoint, body []byte, members []Gathered, maxAttempts int, now time.Time) (models.Delivery, error) {
+func (tx *Tx) InsertBatch(ctx context.Context, ep models.Endpoint, body []byte, members []BatchCandidate, maxAttempts int, now time.Time) (models.Delivery, error) {
 	b := models.Batch{ID: models.NewID(models.PrefixBatch, now), MerchantID: ep.MerchantID, EndpointID: ep.ID, Events: len(members), Body: body, CreatedAt: now}
 	if err := tx.with(ctx).Create(&b).Error; err != nil {
 		return models.Delivery{}, wrap("insert batch "+b.ID, err)
@@ -174,7 +169,7 @@ func (tx *Tx) InsertBatch(ctx context.Context, ep models.Endpoint, body []byte, 
 	if err := tx.with(ctx).Omit("EventID").Create(&d).Error; err != nil {
 		return d, wrap("insert carrier of "+b.ID, err)
 	}
-	if d.State == models.DeliveryPending && !d.Parked {
+	if d.State == models.DeliveryPending && !d.Suspended {
 		tx.written = append(tx.written, d)
 	}
 	err := tx.with(ctx).Exec("UPDATE deliveries SET batch_id = ?, next_attempt_at = ?, sweep_after = ?, updated_at = ? WHERE id IN ?",
@@ -182,7 +177,7 @@ func (tx *Tx) InsertBatch(ctx context.Context, ep models.Endpoint, body []byte, 
 	return d, wrap("members of "+b.ID, err)
 }
 
-func idsOf(members []Gathered) []string {
+func idsOf(members []BatchCandidate) []string {
 	ids := make([]string, len(members))
 	for i, m := range members {
 		ids[i] = m.ID
@@ -193,20 +188,20 @@ func idsOf(members []Gathered) []string {
 // Ungather lets a delivery that was gathered go alone, now. After the commit it reaches the hook of [Store.OnCommit].
 func (tx *Tx) Ungather(ctx context.Context, ep models.Endpoint, d models.Delivery, now time.Time) error {
 	fresh := NewDelivery(models.Event{Type: d.EventType}, ep, d.MaxAttempts, now) // parked while the breaker is open
-	d.BatchID, d.NextAttemptAt, d.SweepAfter, d.Parked, d.Slow, d.UpdatedAt = nil, fresh.NextAttemptAt, fresh.SweepAfter, fresh.Parked, fresh.Slow, now
+	d.BatchID, d.NextAttemptAt, d.SweepAfter, d.Suspended, d.Slow, d.UpdatedAt = nil, fresh.NextAttemptAt, fresh.SweepAfter, fresh.Suspended, fresh.Slow, now
 	err := tx.with(ctx).Exec("UPDATE deliveries SET batch_id = NULL, next_attempt_at = ?, sweep_after = ?, parked = ?, slow = ?, updated_at = ? WHERE id = ?",
-		d.NextAttemptAt, d.SweepAfter, d.Parked, d.Slow, now, d.ID).Error
-	if err == nil && !d.Parked {
+		d.NextAttemptAt, d.SweepAfter, d.Suspended, d.Slow, now, d.ID).Error
+	if err == nil && !d.Suspended {
 		tx.written = append(tx.written, d)
 	}
 	return wrap("ungather "+d.ID, err)
 }
 
-// MoveMembers moves the members of the batch id with its carrier, after the verdict of which was recorded in the same
+// UpdateBatchMembers moves the members of the batch id with its carrier, after the verdict of which was recorded in the same
 // transaction. A success counts for all that are not delivered yet, also for those that went alone meanwhile. Where the
 // carrier was canceled its members go alone: they are due now under a new generation, no attempt of theirs is spent, and
 // after the commit they reach the hook of [Store.OnCommit].
-func (tx *Tx) MoveMembers(ctx context.Context, carrierID, id string, v Verdict) error {
+func (tx *Tx) UpdateBatchMembers(ctx context.Context, carrierID, id string, v Verdict) error {
 	var made int
 	if err := tx.with(ctx).Raw("SELECT attempts FROM deliveries WHERE id = ?", carrierID).Scan(&made).Error; err != nil {
 		return wrap("attempts of "+carrierID, err)
@@ -247,8 +242,8 @@ func (tx *Tx) split(ctx context.Context, batchID string, v Verdict, made int) er
 	return nil
 }
 
-// LockCarrier reads the carrier of a batch and locks it.
-func (tx *Tx) LockCarrier(ctx context.Context, batchID string) (models.Delivery, error) {
+// LockBatchDelivery reads the carrier of a batch and locks it.
+func (tx *Tx) LockBatchDelivery(ctx context.Context, batchID string) (models.Delivery, error) {
 	var rows []models.Delivery
 	if err := tx.with(ctx).Raw("SELECT * FROM deliveries WHERE batch_id = ? AND event_id IS NULL"+tx.dialect.forUpdate(), batchID).Scan(&rows).Error; err != nil {
 		return models.Delivery{}, wrap("lock carrier of "+batchID, err)
@@ -259,8 +254,8 @@ func (tx *Tx) LockCarrier(ctx context.Context, batchID string) (models.Delivery,
 	return rows[0], nil
 }
 
-// LockMembers reads the members of a batch, oldest first, and locks them.
-func (tx *Tx) LockMembers(ctx context.Context, batchID string) ([]models.Delivery, error) {
+// LockBatchMembers reads the members of a batch, oldest first, and locks them.
+func (tx *Tx) LockBatchMembers(ctx context.Context, batchID string) ([]models.Delivery, error) {
 	var rows []models.Delivery
 	err := tx.with(ctx).Raw("SELECT * FROM deliveries WHERE batch_id = ? AND event_id IS NOT NULL ORDER BY created_at, id"+tx.dialect.forUpdate(), batchID).Scan(&rows).Error
 	return rows, wrap("lock members of "+batchID, err)

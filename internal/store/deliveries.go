@@ -15,7 +15,7 @@ import (
 // Waiting is a delivery as a worker needs it for one attempt: the row, the event's bytes, and what can stop it.
 type Waiting struct {
 	models.Delivery
-	Carrier    bool // of a batch: EventID is then the batch's id, and Body its body
+	IsBatch    bool // of a batch: EventID is then the batch's id, and Body its body
 	Body       []byte
 	OccurredAt time.Time // when the event was created, of a batch the first one
 	// Of the endpoint, as it is now.
@@ -51,9 +51,9 @@ func (s *Store) LoadWaiting(ctx context.Context, ids []string) (map[string]*Wait
 	for rows.Next() {
 		var w Waiting
 		var deleted, occurred *time.Time
-		err := rows.Scan(&w.ID, &w.EventID, &w.Carrier, &w.EndpointID, &w.MerchantID, &w.PaymentID, &w.EventType, &w.State, &w.Generation,
+		err := rows.Scan(&w.ID, &w.EventID, &w.IsBatch, &w.EndpointID, &w.MerchantID, &w.PaymentID, &w.EventType, &w.State, &w.Generation,
 			&w.Attempts, &w.AttemptBase, &w.MaxAttempts, &w.NextAttemptAt, &w.DeadAt, &w.Body, &w.OccurredAt, &occurred,
-			&w.EndpointVersion, &w.EndpointStatus, &deleted, &w.NotBefore, &w.Parked, &w.Slow, &w.Breaker, &w.BreakerUntil, &w.BreakerProbe,
+			&w.EndpointVersion, &w.EndpointStatus, &deleted, &w.NotBefore, &w.Suspended, &w.Slow, &w.Breaker, &w.BreakerUntil, &w.BreakerProbe,
 			&w.EndpointSlow, &w.SignWith)
 		if err != nil {
 			return nil, wrap("load deliveries", err)
@@ -87,9 +87,9 @@ func (s *Store) loadWaitingPostgres(ctx context.Context, ids []string) (map[stri
 		var state, status string
 		var generation, attempts, base, most, version int64
 		var dead, deleted, gate, until, occurred pgtype.Timestamptz
-		into := []any{&w.ID, &w.EventID, &w.Carrier, &w.EndpointID, &w.MerchantID, &payment, &w.EventType, &state, &generation, &attempts, &base,
+		into := []any{&w.ID, &w.EventID, &w.IsBatch, &w.EndpointID, &w.MerchantID, &payment, &w.EventType, &state, &generation, &attempts, &base,
 			&most, &w.NextAttemptAt, &dead, &w.Body, &w.OccurredAt, &occurred, &version, &status, &deleted, &gate,
-			&w.Parked, &w.Slow, &w.Breaker, &until, &w.BreakerProbe, &w.EndpointSlow, &w.SignWith}
+			&w.Suspended, &w.Slow, &w.Breaker, &until, &w.BreakerProbe, &w.EndpointSlow, &w.SignWith}
 		for rows.Next() {
 			w.Body = nil // the one before belongs to its row
 			if err := rows.Scan(into...); err != nil {
@@ -190,9 +190,9 @@ func (q *Queries) ListDeliveries(ctx context.Context, merchantID string, f Deliv
 // [Store.OnCommit].
 func (tx *Tx) DueNow(ctx context.Context, d models.Delivery, now time.Time) (models.Delivery, error) {
 	d.Generation++
-	d.NextAttemptAt, d.SweepAfter, d.UpdatedAt, d.Parked = now, now.Add(sweepFresh), now, false
+	d.NextAttemptAt, d.SweepAfter, d.UpdatedAt, d.Suspended = now, now.Add(sweepFresh), now, false
 	err := tx.with(ctx).Exec("UPDATE deliveries SET generation = ?, next_attempt_at = ?, sweep_after = ?, updated_at = ?, parked = ?, batch_id = NULLIF(batch_id, endpoint_id) WHERE id = ? AND state = 'pending'",
-		d.Generation, d.NextAttemptAt, d.SweepAfter, d.UpdatedAt, d.Parked, d.ID).Error
+		d.Generation, d.NextAttemptAt, d.SweepAfter, d.UpdatedAt, d.Suspended, d.ID).Error
 	if err != nil {
 		return d, wrap("make due "+d.ID, err)
 	}

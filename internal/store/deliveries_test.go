@@ -76,7 +76,7 @@ func TestRecord(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		_, ds := shop(t, s, 6)
 		moved := verdict(ds[0], models.DeliveryPending)
-		moved.Moved = true
+		moved.ChangesLane = true
 		stale := verdict(ds[3], models.DeliveryPending)
 		stale.Attempt.Generation = 7
 		done := record(t, s, moved, verdict(ds[1], models.DeliveryDelivered), verdict(ds[2], models.DeliveryDead), stale)
@@ -129,7 +129,7 @@ func TestRecord(t *testing.T) {
 			t.Errorf("%+v, %v", got, err)
 		}
 		bad := verdict(ds[5], "nonsense")
-		if _, err := s.Record(t.Context(), []store.Verdict{bad}); !store.Refused(err) {
+		if _, err := s.Record(t.Context(), []store.Verdict{bad}); !store.IsConstraint(err) {
 			t.Errorf("a state that does not exist: %v", err)
 		}
 		gone := verdict(models.Delivery{ID: "dlv_gone", Generation: 1}, models.DeliveryDelivered)
@@ -244,11 +244,11 @@ func TestQueueEpoch(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		for _, want := range []string{"", "a", "b"} {
 			if want != "" {
-				if err := s.SetQueueEpoch(t.Context(), want, time.Now()); err != nil {
+				if err := s.SetRedisIncarnation(t.Context(), want, time.Now()); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if got, err := s.QueueEpoch(t.Context()); err != nil || got != want {
+			if got, err := s.RedisIncarnation(t.Context()); err != nil || got != want {
 				t.Errorf("%q, %v; want %q", got, err, want)
 			}
 		}

@@ -64,7 +64,7 @@ func NewDelivery(e models.Event, ep models.Endpoint, maxAttempts int, now time.T
 	case ep.Status != models.EndpointEnabled:
 		d.State = models.DeliveryHeld
 	case ep.BreakerState == models.BreakerOpen || ep.BreakerState == models.BreakerHalfOpen:
-		d.Parked, d.SweepAfter = true, never
+		d.Suspended, d.SweepAfter = true, never
 		if ep.BreakerOpenUntil != nil {
 			d.NextAttemptAt = later(now, *ep.BreakerOpenUntil)
 		}
@@ -81,7 +81,7 @@ func (tx *Tx) InsertDeliveries(ctx context.Context, rows []models.Delivery) erro
 		return wrap("insert deliveries", err)
 	}
 	for _, d := range rows {
-		if d.State == models.DeliveryPending && !d.Parked && d.BatchID == nil {
+		if d.State == models.DeliveryPending && !d.Suspended && d.BatchID == nil {
 			tx.written = append(tx.written, d)
 		}
 	}

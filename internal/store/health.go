@@ -8,8 +8,8 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// Tally is what attempts on an endpoint came to within the bucket of time that begins at At.
-type Tally struct {
+// WindowBucket is what attempts on an endpoint came to within the bucket of time that begins at At.
+type WindowBucket struct {
 	At         time.Time
 	OK, Failed int
 }
@@ -31,17 +31,17 @@ func (tx *Tx) LockHealth(ctx context.Context, id string) (models.Endpoint, error
 	return rows[0], nil
 }
 
-// AddTallies adds to the buckets of an endpoint and returns their sum since a moment.
-func (tx *Tx) AddTallies(ctx context.Context, id string, tallies []Tally, since time.Time) (Tally, error) {
+// AddToWindow adds to the buckets of an endpoint and returns their sum since a moment.
+func (tx *Tx) AddToWindow(ctx context.Context, id string, tallies []WindowBucket, since time.Time) (WindowBucket, error) {
 	for _, t := range tallies {
 		err := tx.with(ctx).Exec(`INSERT INTO endpoint_windows (endpoint_id, bucket, ok, failed) VALUES (?, ?, ?, ?)
 			ON CONFLICT (endpoint_id, bucket) DO UPDATE SET ok = endpoint_windows.ok + excluded.ok, failed = endpoint_windows.failed + excluded.failed`,
 			id, t.At, t.OK, t.Failed).Error
 		if err != nil {
-			return Tally{}, wrap("add tallies of "+id, err)
+			return WindowBucket{}, wrap("add tallies of "+id, err)
 		}
 	}
-	var sum Tally
+	var sum WindowBucket
 	err := tx.with(ctx).Raw("SELECT COALESCE(SUM(ok), 0) AS ok, COALESCE(SUM(failed), 0) AS failed FROM endpoint_windows WHERE endpoint_id = ? AND bucket > ?", id, since).
 		Row().Scan(&sum.OK, &sum.Failed)
 	return sum, wrap("sum tallies of "+id, err)
@@ -54,13 +54,13 @@ func (tx *Tx) SaveHealth(ctx context.Context, e models.Endpoint) error {
 		UpdateColumns(&e).Error)
 }
 
-// ParkEndpoint parks what waits for an endpoint whose breaker opened until a moment.
-func (tx *Tx) ParkEndpoint(ctx context.Context, id string, until time.Time) error {
-	return tx.parkAll(ctx, id, until)
+// SuspendDeliveries parks what waits for an endpoint whose breaker opened until a moment.
+func (tx *Tx) SuspendDeliveries(ctx context.Context, id string, until time.Time) error {
+	return tx.suspendAll(ctx, id, until)
 }
 
-// DropTallies forgets what an endpoint came to, when its breaker closes.
-func (tx *Tx) DropTallies(ctx context.Context, id string) error {
+// ClearWindow forgets what an endpoint came to, when its breaker closes.
+func (tx *Tx) ClearWindow(ctx context.Context, id string) error {
 	return wrap("drop tallies of "+id, tx.with(ctx).Exec("DELETE FROM endpoint_windows WHERE endpoint_id = ?", id).Error)
 }
 
@@ -121,7 +121,7 @@ func (tx *Tx) probe(ctx context.Context, endpointID string, now, until time.Time
 		return nil, err
 	}
 	d := oldest[0]
-	d.Generation, d.Parked, d.NextAttemptAt, d.SweepAfter = d.Generation+1, false, now, now.Add(sweepFresh)
+	d.Generation, d.Suspended, d.NextAttemptAt, d.SweepAfter = d.Generation+1, false, now, now.Add(sweepFresh)
 	err = tx.with(ctx).Exec("UPDATE deliveries SET generation = ?, parked = ?, next_attempt_at = ?, sweep_after = ?, updated_at = ? WHERE id = ?",
 		d.Generation, false, d.NextAttemptAt, d.SweepAfter, now, d.ID).Error
 	if err != nil {

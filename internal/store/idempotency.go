@@ -14,8 +14,8 @@ import (
 // ErrIdempotencyTaken is returned when another request has committed the same key first.
 var ErrIdempotencyTaken = errors.New("store: idempotency key was committed by another request")
 
-// ErrBusy is returned when another request holds the same idempotency key, or the same order_id, for longer than we wait.
-var ErrBusy = errors.New("store: another request with this idempotency key or order_id is under way")
+// ErrLockTimeout is returned when another request holds the same idempotency key, or the same order_id, for longer than we wait.
+var ErrLockTimeout = errors.New("store: another request with this idempotency key or order_id is under way")
 
 // IdempotencyRecord reads the answer kept for a key that has not expired.
 func (q *Queries) IdempotencyRecord(ctx context.Context, merchantID, method, path, key string, now time.Time) (models.IdempotencyRecord, error) {
@@ -24,9 +24,9 @@ func (q *Queries) IdempotencyRecord(ctx context.Context, merchantID, method, pat
 	return r, one("idempotency record", err)
 }
 
-// KeepAnswers records answers in the transaction of their effects. While another transaction holds one of the keys it
+// SaveAnswers records answers in the transaction of their effects. While another transaction holds one of the keys it
 // waits, as long as [Tx.WaitAtMost] lets it, and returns [ErrIdempotencyTaken] when that one has committed. An expired record gives way.
-func (tx *Tx) KeepAnswers(ctx context.Context, rs []models.IdempotencyRecord) error {
+func (tx *Tx) SaveAnswers(ctx context.Context, rs []models.IdempotencyRecord) error {
 	if len(rs) == 0 {
 		return nil
 	}

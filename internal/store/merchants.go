@@ -33,9 +33,9 @@ func (tx *Tx) SaveMerchant(ctx context.Context, m models.Merchant) error {
 		Select("name", "accept_late", "rate_per_second", "max_endpoints", "max_keys", "max_open_payments", "updated_at").Updates(&m).Error)
 }
 
-// PauseMerchant notes since when a merchant is paused; nil is not paused.
-func (tx *Tx) PauseMerchant(ctx context.Context, id string, since *time.Time, now time.Time) error {
-	return wrap("pause merchant "+id, tx.with(ctx).Model(&models.Merchant{}).Where("id = ?", id).
+// SuspendMerchant notes since when a merchant may make no new payments; nil lets them again.
+func (tx *Tx) SuspendMerchant(ctx context.Context, id string, since *time.Time, now time.Time) error {
+	return wrap("suspend merchant "+id, tx.with(ctx).Model(&models.Merchant{}).Where("id = ?", id).
 		Updates(map[string]any{"paused_at": since, "updated_at": now}).Error)
 }
 

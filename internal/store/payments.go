@@ -14,7 +14,7 @@ import (
 var ErrOrderTaken = errors.New("store: order_id is taken by another payment")
 
 // InsertPayments writes payments and their rows in the book of addresses. It returns [ErrOrderTaken] when an order_id is in
-// use, and [ErrBusy] when another transaction that uses it takes longer than we wait.
+// use, and [ErrLockTimeout] when another transaction that uses it takes longer than we wait.
 func (tx *Tx) InsertPayments(ctx context.Context, ps []models.Payment) error {
 	if err := tx.with(ctx).Create(&ps).Error; err != nil {
 		if violates(err, "payments_order", "payments.order_id") {

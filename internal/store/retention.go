@@ -61,8 +61,8 @@ func (s *Store) DropReplays(ctx context.Context, before time.Time, limit int) (i
 	return int(res.RowsAffected), wrap("drop replays", res.Error)
 }
 
-// DropTallies deletes what attempts came to before a moment.
-func (s *Store) DropTallies(ctx context.Context, before time.Time, limit int) (int, error) {
+// DropWindowBuckets deletes what attempts came to before a moment.
+func (s *Store) DropWindowBuckets(ctx context.Context, before time.Time, limit int) (int, error) {
 	res := s.db.WithContext(ctx).Exec("DELETE FROM endpoint_windows WHERE (endpoint_id, bucket) IN (SELECT endpoint_id, bucket FROM endpoint_windows WHERE bucket < ? LIMIT ?"+s.dialect.skipLocked()+")",
 		before, limit)
 	return int(res.RowsAffected), wrap("drop tallies", res.Error)

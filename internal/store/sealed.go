@@ -31,12 +31,12 @@ func ofID(place func(string) string) func([]string) string {
 
 // sealedColumns are all that there are: a migration that adds one adds it here.
 var sealedColumns = []*sealedColumn{
-	{"endpoint_secrets", "sealed", []string{"id"}, ofID(models.SecretPlace)},
-	{"signing_keys", "sealed", []string{"id"}, ofID(models.SigningKeyPlace)},
-	{"webhook_endpoints", "headers_sealed", []string{"id"}, ofID(models.HeadersPlace)},
-	{"webhook_endpoints", "client_key_sealed", []string{"id"}, ofID(models.ClientKeyPlace)},
+	{"endpoint_secrets", "sealed", []string{"id"}, ofID(models.SecretAAD)},
+	{"signing_keys", "sealed", []string{"id"}, ofID(models.SigningKeyAAD)},
+	{"webhook_endpoints", "headers_sealed", []string{"id"}, ofID(models.HeadersAAD)},
+	{"webhook_endpoints", "client_key_sealed", []string{"id"}, ofID(models.ClientKeyAAD)},
 	{"idempotency_keys", "answer", []string{"merchant_id", "method", "path", "key"}, func(key []string) string {
-		return models.AnswerPlace(key[0], key[1], key[2], key[3])
+		return models.AnswerAAD(key[0], key[1], key[2], key[3])
 	}},
 }
 

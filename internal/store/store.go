@@ -184,20 +184,20 @@ func one(call string, err error) error {
 	return fmt.Errorf("store: %s: %w", call, err)
 }
 
-// wrap names the call. What [Tx.WaitAtMost] let end is [ErrBusy].
+// wrap names the call. What [Tx.WaitAtMost] let end is [ErrLockTimeout].
 func wrap(call string, err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case lockTimedOut(err):
-		return fmt.Errorf("store: %s: %w: %w", call, ErrBusy, err)
+		return fmt.Errorf("store: %s: %w: %w", call, ErrLockTimeout, err)
 	}
 	return fmt.Errorf("store: %s: %w", call, err)
 }
 
-// Away reports whether an error says that the database could not be reached, or sent us away, rather than that it refused what
+// IsUnavailable reports whether an error says that the database could not be reached, or sent us away, rather than that it refused what
 // we asked for. The statement may succeed when it is repeated; a COMMIT may have been carried out.
-func Away(err error) bool {
+func IsUnavailable(err error) bool {
 	var connect *pgconn.ConnectError
 	var pg *pgconn.PgError
 	var network net.Error

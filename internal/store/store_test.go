@@ -132,13 +132,13 @@ func TestWaitAtMost(t *testing.T) {
 	m := newMerchant(t, s)
 	records := []models.IdempotencyRecord{{MerchantID: m.ID, Method: "POST", Path: "/p", Key: "k", RequestHash: "h", StatusCode: 201, Answer: []byte("a"), CreatedAt: noon, ExpiresAt: noon.Add(time.Hour)}}
 	err := s.InTx(t.Context(), func(tx *store.Tx) error {
-		if err := tx.KeepAnswers(t.Context(), records); err != nil {
+		if err := tx.SaveAnswers(t.Context(), records); err != nil {
 			return err
 		}
 		err := s.InTx(t.Context(), func(other *store.Tx) error {
-			return errors.Join(other.WaitAtMost(t.Context(), 50*time.Millisecond), other.KeepAnswers(t.Context(), records))
+			return errors.Join(other.WaitAtMost(t.Context(), 50*time.Millisecond), other.SaveAnswers(t.Context(), records))
 		})
-		if !errors.Is(err, store.ErrBusy) || !store.Contested(err) {
+		if !errors.Is(err, store.ErrLockTimeout) || !store.IsConflict(err) {
 			t.Errorf("the one who waited was told %v", err)
 		}
 		return nil
@@ -153,7 +153,7 @@ func TestIdempotencyIsWonOnce(t *testing.T) {
 		m := newMerchant(t, s)
 		record := models.IdempotencyRecord{MerchantID: m.ID, Method: "POST", Path: "/p", Key: "k", RequestHash: "h", StatusCode: 201, Answer: []byte("a"), CreatedAt: noon, ExpiresAt: noon.Add(24 * time.Hour)}
 		keep := func(r models.IdempotencyRecord) error {
-			return s.InTx(context.Background(), func(tx *store.Tx) error { return tx.KeepAnswers(context.Background(), []models.IdempotencyRecord{r}) })
+			return s.InTx(context.Background(), func(tx *store.Tx) error { return tx.SaveAnswers(context.Background(), []models.IdempotencyRecord{r}) })
 		}
 		var wg sync.WaitGroup
 		var mu sync.Mutex
@@ -307,18 +307,18 @@ func TestEventsAfterWaitsForOlderTransactions(t *testing.T) {
 
 // TestAway: a database that is not there is told from one that refuses.
 func TestAway(t *testing.T) {
-	if _, err := store.Open(t.Context(), store.Options{DSN: "postgres://nobody@127.0.0.1:1/none"}); !store.Away(err) {
+	if _, err := store.Open(t.Context(), store.Options{DSN: "postgres://nobody@127.0.0.1:1/none"}); !store.IsUnavailable(err) {
 		t.Errorf("nobody listens: %v", err)
 	}
 	s := storetest.Postgres(t)
-	if _, err := s.Payment(t.Context(), "mer_x", "pay_x"); err == nil || store.Away(err) {
+	if _, err := s.Payment(t.Context(), "mer_x", "pay_x"); err == nil || store.IsUnavailable(err) {
 		t.Errorf("a row that is not there: %v", err)
 	}
 	m := models.Merchant{ID: "mer_twice", Name: "x", CreatedAt: noon, UpdatedAt: noon}
 	twice := s.InTx(t.Context(), func(tx *store.Tx) error {
 		return errors.Join(tx.InsertMerchant(t.Context(), m), tx.InsertMerchant(t.Context(), m))
 	})
-	if twice == nil || store.Away(twice) {
+	if twice == nil || store.IsUnavailable(twice) {
 		t.Errorf("a row that is there: %v", twice)
 	}
 }

@@ -52,7 +52,7 @@ func (s *Store) claimSweepSQLite(ctx context.Context, now time.Time, limit int) 
 		}
 		for _, d := range claimed {
 			next := later(now, d.NextAttemptAt).Add(min(max(now.Sub(d.NextAttemptAt), sweepLeast), sweepMost))
-			if Batched(d) {
+			if d.InBatch() {
 				next = later(now, d.NextAttemptAt).Add(sweepBatched)
 			}
 			if err := tx.with(ctx).Exec("UPDATE deliveries SET sweep_after = ? WHERE id = ?", next, d.ID).Error; err != nil {
@@ -194,8 +194,8 @@ type queueEpoch struct {
 
 func (queueEpoch) TableName() string { return "queue_epoch" }
 
-// QueueEpoch reads which Redis the pending deliveries were last enqueued in; "" before the first.
-func (q *Queries) QueueEpoch(ctx context.Context) (string, error) {
+// RedisIncarnation reads which Redis the pending deliveries were last enqueued in; "" before the first.
+func (q *Queries) RedisIncarnation(ctx context.Context) (string, error) {
 	var e queueEpoch
 	err := q.with(ctx).Where("id = 1").Take(&e).Error
 	if errors.Is(err, gorm.ErrRecordNotFound) {
@@ -204,8 +204,8 @@ func (q *Queries) QueueEpoch(ctx context.Context) (string, error) {
 	return e.Epoch, wrap("queue epoch", err)
 }
 
-// SetQueueEpoch notes that everything pending was enqueued in the Redis of this epoch.
-func (q *Queries) SetQueueEpoch(ctx context.Context, epoch string, now time.Time) error {
+// SetRedisIncarnation notes that everything pending was enqueued in the Redis of this epoch.
+func (q *Queries) SetRedisIncarnation(ctx context.Context, epoch string, now time.Time) error {
 	return wrap("set queue epoch", q.with(ctx).Exec(`INSERT INTO queue_epoch (id, epoch, seen_at) VALUES (1, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, seen_at = excluded.seen_at`, epoch, now).Error)
 }

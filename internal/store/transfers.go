@@ -9,9 +9,9 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// SeeTransfer writes a transfer found in a canonical block. One that is known already, because it was orphaned and
+// RecordTransfer writes a transfer found in a canonical block. One that is known already, because it was orphaned and
 // mined again, keeps its row and its first block time and gets the new block.
-func (tx *Tx) SeeTransfer(ctx context.Context, t models.Transfer) error {
+func (tx *Tx) RecordTransfer(ctx context.Context, t models.Transfer) error {
 	err := tx.with(ctx).Clauses(clause.OnConflict{
 		Columns: []clause.Column{{Name: "chain_id"}, {Name: "tx_hash"}, {Name: "asset"}, {Name: "recipient"}, {Name: "ordinal"}},
 		DoUpdates: clause.AssignmentColumns([]string{

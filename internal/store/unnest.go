@@ -78,7 +78,7 @@ func columns(vs []Verdict) []any {
 	}
 	moved := make([]intElement, n)
 	for i := range vs {
-		if vs[i].Moved {
+		if vs[i].ChangesLane {
 			moved[i] = 1
 		}
 	}

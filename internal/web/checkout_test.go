@@ -222,7 +222,7 @@ func TestMisdirected(t *testing.T) {
 	h := newHouse(t, storetest.SQLite(t))
 	p := h.payment(nil)
 	h.InTx(func(tx *store.Tx) error {
-		return tx.SeeTransfer(t.Context(), models.Transfer{
+		return tx.RecordTransfer(t.Context(), models.Transfer{
 			ID: models.NewID(models.PrefixTransfer, noon), PaymentID: p.ID, MerchantID: p.MerchantID, ChainID: 1, TxHash: hash(1), Asset: models.AssetNative,
 			Recipient: p.Address, Sender: usdc, Amount: models.AmountOf(5), Status: models.TransferSeen, Source: models.SourceChain, Misdirected: true,
 			BlockNumber: 99, BlockHash: hash(99), BlockTime: noon, FirstBlockTime: noon, CreatedAt: noon, UpdatedAt: noon,

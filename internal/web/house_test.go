@@ -134,7 +134,7 @@ func (h *house) move(p models.Payment, amount uint64, status models.TransferStat
 				Asset: p.Asset, Recipient: p.Address, Sender: usdc, Amount: models.AmountOf(amount), Status: status, Source: models.SourceChain,
 				BlockNumber: 98, BlockHash: hash(98), BlockTime: noon, FirstBlockTime: noon, CreatedAt: noon, UpdatedAt: noon,
 			}
-			if err := tx.SeeTransfer(h.t.Context(), t); err != nil {
+			if err := tx.RecordTransfer(h.t.Context(), t); err != nil {
 				return err
 			}
 		}

@@ -123,38 +123,38 @@ func bodyOf(h http.Header, body []byte, op *Operation) (any, *openapi3.Schema, e
 }
 
 // headerFields finds headers of the operation that are given twice, which the library lets pass.
-func headerFields(op *Operation, h http.Header) []models.Fault {
-	var fields []models.Fault
+func headerFields(op *Operation, h http.Header) []models.FieldError {
+	var fields []models.FieldError
 	for name, p := range op.Header {
 		if len(h.Values(name)) > 1 {
-			fields = append(fields, models.Fault{Field: name, Message: "must be given once", Example: Example(p.Schema.Value)})
+			fields = append(fields, models.FieldError{Field: name, Message: "must be given once", Example: Example(p.Schema.Value)})
 		}
 	}
 	return fields
 }
 
 // queryFields finds what the library lets pass: parameters that the route does not know, and repeated ones.
-func queryFields(op *Operation, query url.Values) []models.Fault {
-	var fields []models.Fault
+func queryFields(op *Operation, query url.Values) []models.FieldError {
+	var fields []models.FieldError
 	for name, values := range query {
 		p, known := op.Query[name]
 		switch {
 		case !known:
 			fields = append(fields, unknownParameter(op, name))
 		case len(values) > 1:
-			fields = append(fields, models.Fault{Field: name, Message: "must be given once", Example: Example(p.Schema.Value)})
+			fields = append(fields, models.FieldError{Field: name, Message: "must be given once", Example: Example(p.Schema.Value)})
 		case !utf8.ValidString(values[0]):
-			fields = append(fields, models.Fault{Field: name, Message: "must be UTF-8", Example: Example(p.Schema.Value)})
+			fields = append(fields, models.FieldError{Field: name, Message: "must be UTF-8", Example: Example(p.Schema.Value)})
 		case hasControl(values[0], false):
-			fields = append(fields, models.Fault{Field: name, Message: "must not contain control characters", Example: Example(p.Schema.Value)})
+			fields = append(fields, models.FieldError{Field: name, Message: "must not contain control characters", Example: Example(p.Schema.Value)})
 		}
 	}
 	return fields
 }
 
 // unknownParameter names the parameter that was probably meant, or those that there are.
-func unknownParameter(op *Operation, name string) models.Fault {
-	f := models.Fault{Field: fieldName(name), Message: "is not a parameter of this request"}
+func unknownParameter(op *Operation, name string) models.FieldError {
+	f := models.FieldError{Field: fieldName(name), Message: "is not a parameter of this request"}
 	known := slices.Sorted(maps.Keys(op.Query))
 	if meant := nearest(name, known); meant != "" {
 		f.Message, f.Example = f.Message+"; did you mean "+meant+"?", Example(op.Query[meant].Schema.Value)
@@ -169,7 +169,7 @@ func unknownParameter(op *Operation, name string) models.Fault {
 }
 
 // onePerField sorts by field and keeps the first message about each.
-func onePerField(fields []models.Fault) []models.Fault {
-	slices.SortStableFunc(fields, func(a, b models.Fault) int { return strings.Compare(a.Field, b.Field) })
-	return slices.CompactFunc(fields, func(a, b models.Fault) bool { return a.Field == b.Field })
+func onePerField(fields []models.FieldError) []models.FieldError {
+	slices.SortStableFunc(fields, func(a, b models.FieldError) int { return strings.Compare(a.Field, b.Field) })
+	return slices.CompactFunc(fields, func(a, b models.FieldError) bool { return a.Field == b.Field })
 }

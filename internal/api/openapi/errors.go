@@ -20,7 +20,7 @@ const (
 type Error struct {
 	Reason Reason
 	Detail string         // what happened, for the merchant; "" where Fields say it
-	Fields []models.Fault // the faulty fields, sorted by name, one message each
+	Fields []models.FieldError // the faulty fields, sorted by name, one message each
 	Cause  error          // for the log alone
 }
 
@@ -29,7 +29,7 @@ func (e *Error) Error() string {
 	if e.Detail != "" {
 		return "openapi: " + e.Detail
 	}
-	return "openapi: " + strings.TrimSuffix(models.Faults(e.Fields).Error(), ".")
+	return "openapi: " + strings.TrimSuffix(models.FieldErrors(e.Fields).Error(), ".")
 }
 
 // Unwrap returns the cause, nil where there is none.

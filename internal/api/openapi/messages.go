@@ -18,7 +18,7 @@ import (
 // errorTranslator turns the library's errors into fields and messages that a merchant can act on.
 type errorTranslator struct {
 	body        any
-	fields      []models.Fault
+	fields      []models.FieldError
 	bodyMissing bool
 	other       error // one that is not about the request
 }
@@ -53,7 +53,7 @@ func isOne(err error) bool {
 
 func (t *errorTranslator) addRequest(err *openapi3filter.RequestError) {
 	if p := err.Parameter; p != nil {
-		f := models.Fault{Field: p.Name, Example: Example(p.Schema.Value)}
+		f := models.FieldError{Field: p.Name, Example: Example(p.Schema.Value)}
 		var schema *openapi3.SchemaError
 		switch {
 		case errors.Is(err, openapi3filter.ErrInvalidRequired):
@@ -82,13 +82,13 @@ func (t *errorTranslator) addSchema(err *openapi3.SchemaError) {
 		object, _ := err.Value.(map[string]any)
 		t.fields = append(t.fields, unknownFields(err.Schema, object, path(t.body, pointer))...)
 	case "required":
-		f := models.Fault{Field: path(t.body, pointer), Message: "is required"}
+		f := models.FieldError{Field: path(t.body, pointer), Message: "is required"}
 		if p := err.Schema.Properties[pointer[len(pointer)-1]]; p != nil {
 			f.Example = Example(p.Value)
 		}
 		t.fields = append(t.fields, f)
 	default:
-		f := models.Fault{Field: path(t.body, pointer), Message: message(err), Example: Example(err.Schema)}
+		f := models.FieldError{Field: path(t.body, pointer), Message: message(err), Example: Example(err.Schema)}
 		if f.Field == "" {
 			f.Field = "body"
 		}
@@ -97,14 +97,14 @@ func (t *errorTranslator) addSchema(err *openapi3.SchemaError) {
 }
 
 // unknownFields are the names of an object that its schema does not have, each with the name that was probably meant.
-func unknownFields(schema *openapi3.Schema, object map[string]any, at string) []models.Fault {
-	var fields []models.Fault
+func unknownFields(schema *openapi3.Schema, object map[string]any, at string) []models.FieldError {
+	var fields []models.FieldError
 	known := slices.Collect(maps.Keys(schema.Properties))
 	for name := range object {
 		if schema.Properties[name] != nil {
 			continue
 		}
-		f := models.Fault{Field: join(at, name), Message: "is not a field of this request", Example: Example(schema)}
+		f := models.FieldError{Field: join(at, name), Message: "is not a field of this request", Example: Example(schema)}
 		if meant := nearest(name, known); meant != "" {
 			f.Message, f.Example = f.Message+"; did you mean "+meant+"?", Example(schema.Properties[meant].Value)
 		}

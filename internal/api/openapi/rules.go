@@ -16,14 +16,14 @@ import (
 // ownRules are the rules of the file that the library does not know, most of them under x-.
 type ownRules struct {
 	spec   *Spec
-	fields []models.Fault
+	fields []models.FieldError
 }
 
 func (o *ownRules) add(schema *openapi3.Schema, field, format string, args ...any) {
 	if field == "" {
 		field = "body"
 	}
-	o.fields = append(o.fields, models.Fault{Field: field, Message: fmt.Sprintf(format, args...), Example: Example(schema)})
+	o.fields = append(o.fields, models.FieldError{Field: field, Message: fmt.Sprintf(format, args...), Example: Example(schema)})
 }
 
 var wholeNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)

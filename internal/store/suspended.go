@@ -11,48 +11,48 @@ import (
 var never = time.Date(9000, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // A parked delivery is pending without a task, because there is no use in one before an hour that nobody knows yet: its
-// endpoint's breaker is open, or deliveries are paused. [Store.ReleaseParked] lets it go.
+// endpoint's breaker is open, or deliveries are paused. [Store.ReleaseSuspended] lets it go.
 
-// Postponed is a pending delivery that gives its task up. It is due at Until, and the sweeper makes it a new task then; a
+// Deferral is a pending delivery that gives its task up. It is due at Until, and the sweeper makes it a new task then; a
 // parked one is due at Until at the earliest.
-type Postponed struct {
+type Deferral struct {
 	ID         string
 	Generation int
 	Until      time.Time
-	Park       bool
+	Suspend    bool
 }
 
 // sweepMargin keeps the sweeper from finding the task of a postponed delivery just before it is acked.
 const sweepMargin = time.Second
 
-const postponePostgres = `UPDATE deliveries d SET next_attempt_at = GREATEST(d.next_attempt_at, v.until), parked = v.park,
+const deferPostgres = `UPDATE deliveries d SET next_attempt_at = GREATEST(d.next_attempt_at, v.until), parked = v.park,
 	sweep_after = CASE WHEN v.park THEN $5 ELSE GREATEST(d.next_attempt_at, v.until, $6) END
 	FROM unnest($1::text[], $2::int[], $3::timestamptz[], $4::boolean[]) AS v (id, generation, until, park)
 	WHERE d.id = v.id AND d.generation = v.generation AND d.state = 'pending'`
 
-// Postpone postpones deliveries as they were read; those that moved in the meantime are left alone.
-func (s *Store) Postpone(ctx context.Context, ps []Postponed, now time.Time) error {
+// Defer defers deliveries as they were read; those that moved in the meantime are left alone.
+func (s *Store) Defer(ctx context.Context, ps []Deferral, now time.Time) error {
 	if s.dialect == SQLite {
-		return s.postponeSQLite(ctx, ps, now)
+		return s.deferSQLite(ctx, ps, now)
 	}
 	ids, generations := make([]string, len(ps)), make([]int32, len(ps))
 	untils, parks := make([]time.Time, len(ps)), make([]bool, len(ps))
 	for i, p := range ps {
-		ids[i], generations[i], untils[i], parks[i] = p.ID, int32(p.Generation), p.Until, p.Park
+		ids[i], generations[i], untils[i], parks[i] = p.ID, int32(p.Generation), p.Until, p.Suspend
 	}
-	_, err := s.sql.ExecContext(ctx, postponePostgres, ids, generations, untils, parks, never, now.Add(sweepMargin))
+	_, err := s.sql.ExecContext(ctx, deferPostgres, ids, generations, untils, parks, never, now.Add(sweepMargin))
 	return wrap("postpone deliveries", err)
 }
 
-func (s *Store) postponeSQLite(ctx context.Context, ps []Postponed, now time.Time) error {
+func (s *Store) deferSQLite(ctx context.Context, ps []Deferral, now time.Time) error {
 	return s.InTx(ctx, func(tx *Tx) error {
 		for _, p := range ps {
 			sweep := later(p.Until, now.Add(sweepMargin))
-			if p.Park {
+			if p.Suspend {
 				sweep = never
 			}
 			err := tx.with(ctx).Exec("UPDATE deliveries SET next_attempt_at = max(next_attempt_at, ?), parked = ?, sweep_after = max(?, next_attempt_at) WHERE id = ? AND generation = ? AND state = 'pending'",
-				p.Until, p.Park, sweep, p.ID, p.Generation).Error
+				p.Until, p.Suspend, sweep, p.ID, p.Generation).Error
 			if err != nil {
 				return wrap("postpone delivery "+p.ID, err)
 			}
@@ -61,8 +61,8 @@ func (s *Store) postponeSQLite(ctx context.Context, ps []Postponed, now time.Tim
 	})
 }
 
-// parkAll parks what waits for an endpoint, except tests and what waits with or for a batch, until at the earliest a moment.
-func (q *Queries) parkAll(ctx context.Context, endpointID string, until time.Time) error {
+// suspendAll parks what waits for an endpoint, except tests and what waits with or for a batch, until at the earliest a moment.
+func (q *Queries) suspendAll(ctx context.Context, endpointID string, until time.Time) error {
 	greatest := "GREATEST"
 	if q.dialect == SQLite {
 		greatest = "max"
@@ -71,20 +71,20 @@ func (q *Queries) parkAll(ctx context.Context, endpointID string, until time.Tim
 		WHERE endpoint_id = ? AND state = 'pending' AND event_type <> 'webhook.test' AND sign_with = '' AND NOT (`+carried+")", true, never, until, endpointID).Error)
 }
 
-// parkedEndpoints jumps from one endpoint to the next in the index, because there may be a million rows in between.
-const parkedEndpoints = `WITH RECURSIVE p (id) AS (
+// suspendedEndpoints jumps from one endpoint to the next in the index, because there may be a million rows in between.
+const suspendedEndpoints = `WITH RECURSIVE p (id) AS (
 	SELECT min(endpoint_id) FROM deliveries WHERE parked AND state = 'pending'
 	UNION ALL SELECT (SELECT min(d.endpoint_id) FROM deliveries d WHERE d.parked AND d.state = 'pending' AND d.endpoint_id > p.id) FROM p WHERE p.id IS NOT NULL
 ) SELECT e.id FROM p JOIN webhook_endpoints e ON e.id = p.id JOIN merchants m ON m.id = e.merchant_id
 	WHERE e.breaker_state = 'closed' AND m.deliveries_paused_at IS NULL
 	AND NOT EXISTS (SELECT 1 FROM delivery_pause WHERE paused_at IS NOT NULL) LIMIT 100`
 
-// ReleaseParked lets up to most deliveries of every endpoint go whose breaker is closed and whose merchant is not
+// ReleaseSuspended lets up to most deliveries of every endpoint go whose breaker is closed and whose merchant is not
 // paused, the oldest first: number n of an endpoint is due delay(n) from now. The sweeper enqueues them then. It returns
 // how many it let go.
-func (s *Store) ReleaseParked(ctx context.Context, now time.Time, most int, delay func(n int) time.Duration) (int, error) {
+func (s *Store) ReleaseSuspended(ctx context.Context, now time.Time, most int, delay func(n int) time.Duration) (int, error) {
 	var endpoints []string
-	if err := s.with(ctx).Raw(parkedEndpoints).Scan(&endpoints).Error; err != nil {
+	if err := s.with(ctx).Raw(suspendedEndpoints).Scan(&endpoints).Error; err != nil {
 		return 0, wrap("parked endpoints", err)
 	}
 	total := 0
