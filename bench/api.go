@@ -29,7 +29,7 @@ type apiRun struct {
 // counter is a gateway with a database of its own, in which a merchant has many payments or few.
 type counter struct {
 	name     string
-	house    *gateway.House
+	gateway  *gateway.Gateway
 	merchant gateway.Merchant
 	endpoint gateway.Endpoint
 	buyer    *buyer
@@ -78,7 +78,7 @@ func (a *apiRun) open(env []string) {
 		h.Start("scanner")
 		h.WaitReady("api")
 		h.WaitScanned()
-		c := &counter{name: name, house: h, merchant: h.NewMerchant(), buyer: newBuyer(t, h, a.connections), old: old}
+		c := &counter{name: name, gateway: h, merchant: h.NewMerchant(), buyer: newBuyer(t, h, a.connections), old: old}
 		c.endpoint = h.NewEndpoint(c.merchant, client.WebhookEndpointCreate{URL: "http://127.0.0.1:80/hooks"}) // never called
 		c.buyer.keys = []string{c.merchant.Key}
 		_, err = c.buyer.create(c.buyer.take(1))
@@ -89,13 +89,13 @@ func (a *apiRun) open(env []string) {
 		return c
 	}
 	a.few, a.many = open("few", a.fewRows), open("many", a.manyRows)
-	other := a.few.house.NewMerchant()
-	a.few.house.NewEndpoint(other, client.WebhookEndpointCreate{URL: "http://127.0.0.1:80/hooks"})
-	b := newBuyer(t, a.few.house, 1)
+	other := a.few.gateway.NewMerchant()
+	a.few.gateway.NewEndpoint(other, client.WebhookEndpointCreate{URL: "http://127.0.0.1:80/hooks"})
+	b := newBuyer(t, a.few.gateway, 1)
 	b.keys = []string{other.Key}
 	_, err := b.create(0)
 	must(t, err)
-	a.bare = newBareWriter(t, a.few.house, other.ID, a.connections)
+	a.bare = newBareWriter(t, a.few.gateway, other.ID, a.connections)
 }
 
 // pair measures everything once, in an order that turns from pair to pair.
@@ -120,7 +120,7 @@ func (a *apiRun) pair(pair int) {
 func (a *apiRun) created() {
 	b := a.few.buyer
 	base := b.take(a.n)
-	profiled := a.profiles.take(a.t, a.few.house, "api")
+	profiled := a.profiles.take(a.t, a.few.gateway, "api")
 	start := time.Now()
 	inParallel(a.t, a.n, a.connections, func(i int) error { _, err := b.create(base + i); return err })
 	a.r.add("created_per_s", float64(a.n)/time.Since(start).Seconds())
@@ -189,7 +189,7 @@ func (c *counter) listed() {
 		"payments":                "payments?limit=50",
 		"payments_middle":         "payments?limit=50" + middle,
 		"payments_expired":        "payments?limit=50&status=expired",
-		"payments_of_chain":       "payments?limit=50&chain=" + c.house.Chain,
+		"payments_of_chain":       "payments?limit=50&chain=" + c.gateway.Chain,
 		"events":                  "events?limit=50",
 		"events_of_rare_type":     "events?limit=50&type=payment.reorged",
 		"events_from_the_first":   "events?limit=50&after=",

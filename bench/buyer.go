@@ -32,22 +32,22 @@ func startChain(t testkit.TB) gateway.Chain {
 
 // buyer asks a house for payments over REST, with the keys in turn.
 type buyer struct {
-	t      testkit.TB
-	house  *gateway.House
-	client *http.Client
-	keys   []string
-	next   int // numbers payments over all runs
+	t       testkit.TB
+	gateway *gateway.Gateway
+	client  *http.Client
+	keys    []string
+	next    int // numbers payments over all runs
 }
 
-func newBuyer(t testkit.TB, h *gateway.House, connections int) *buyer {
-	return &buyer{t: t, house: h, client: &http.Client{
+func newBuyer(t testkit.TB, h *gateway.Gateway, connections int) *buyer {
+	return &buyer{t: t, gateway: h, client: &http.Client{
 		Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: connections, MaxConnsPerHost: connections},
 	}}
 }
 
 // create makes payment number i, with an idempotency key, and returns its id.
 func (b *buyer) create(i int) (string, error) {
-	body := fmt.Appendf(nil, `{"chain":%q,"asset":"native","amount":"1000000000000000000","order_id":"order-%d","metadata":{"cart":"%d"}}`, b.house.Chain, i, i)
+	body := fmt.Appendf(nil, `{"chain":%q,"asset":"native","amount":"1000000000000000000","order_id":"order-%d","metadata":{"cart":"%d"}}`, b.gateway.Chain, i, i)
 	var p struct {
 		ID string `json:"id"`
 	}
@@ -57,7 +57,7 @@ func (b *buyer) create(i int) (string, error) {
 
 // call makes a request that has to be answered with status.
 func (b *buyer) call(key, method, path, idempotencyKey string, body []byte, status int, out any) error {
-	req, err := http.NewRequestWithContext(b.t.Context(), method, b.house.APIURL+path, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(b.t.Context(), method, b.gateway.APIURL+path, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}

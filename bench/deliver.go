@@ -104,7 +104,7 @@ func (d *deliverRun) durable(shops []shop, n, inFlight, workers int, name string
 	}
 	w.WaitReady(names...)
 	d.receiver.reset()
-	profiled := d.profiles.take(d.t, w.House, names...)
+	profiled := d.profiles.take(d.t, w.Gateway, names...)
 	start := time.Now()
 	w.commitAll(l)
 	d.r.add(name+"_rows_committed_s", time.Since(start).Seconds())

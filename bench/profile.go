@@ -20,7 +20,7 @@ type profiles struct{ dir string }
 
 // take starts a profile of each of these processes. What it returns waits until they are written, as <dir>/<process>.pprof;
 // a run that is over sooner makes it wait.
-func (p profiles) take(t testkit.TB, h *gateway.House, names ...string) (wait func()) {
+func (p profiles) take(t testkit.TB, h *gateway.Gateway, names ...string) (wait func()) {
 	if p.dir == "" {
 		return func() {}
 	}

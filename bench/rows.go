@@ -26,7 +26,7 @@ type pattern struct {
 var paymentTables = []string{"payments", "addresses", "events", "deliveries", "idempotency_keys"}
 
 // patternsOf reads what the newest payment of a merchant consists of: one row of each table.
-func patternsOf(t testkit.TB, h *gateway.House, merchant string) []pattern {
+func patternsOf(t testkit.TB, h *gateway.Gateway, merchant string) []pattern {
 	t.Helper()
 	var all []pattern
 	for _, table := range paymentTables {
@@ -81,7 +81,7 @@ type bareWriter struct {
 	next     int
 }
 
-func newBareWriter(t testkit.TB, h *gateway.House, merchant string, connections int) *bareWriter {
+func newBareWriter(t testkit.TB, h *gateway.Gateway, merchant string, connections int) *bareWriter {
 	t.Helper()
 	w := &bareWriter{t: t, patterns: patternsOf(t, h, merchant), next: 1}
 	for _, p := range w.patterns {
@@ -203,7 +203,7 @@ func oldColumns(n int) map[string]map[string]string {
 }
 
 // age gives a merchant n old payments, each with its address, an event and a delivery.
-func age(t testkit.TB, h *gateway.House, merchant string, n int) {
+func age(t testkit.TB, h *gateway.Gateway, merchant string, n int) {
 	t.Helper()
 	for _, p := range patternsOf(t, h, merchant) {
 		own := oldColumns(n)[p.table]

@@ -15,7 +15,7 @@ type throughRun struct {
 	t        testkit.TB
 	r        *report
 	receiver *receiver
-	house    *gateway.House
+	gateway  *gateway.Gateway
 	buyer    *buyer
 
 	n, connections, merchants, rate int
@@ -46,9 +46,9 @@ func through(r *report, args []string) func(testkit.TB) {
 			h.flood()
 			h.steady()
 		}
-		h.house.StopAll()
+		h.gateway.StopAll()
 		for _, name := range []string{"api", "worker", "scanner"} {
-			r.add(name+"_cpu_us", float64(h.house.Process(name).CPU().Microseconds())/float64(h.buyer.next))
+			r.add(name+"_cpu_us", float64(h.gateway.Process(name).CPU().Microseconds())/float64(h.buyer.next))
 		}
 		newRaw(t, h.receiver).rates(r, *size, 64, bodySize(t))
 		r.atLeast("payments created to payment.created received, per second", r.median("through_per_s"), 2000)
@@ -59,19 +59,19 @@ func through(r *report, args []string) func(testkit.TB) {
 // open starts api, worker and scanner on a chain of geth's own code, and makes the merchants.
 func (h *throughRun) open(env []string) {
 	t := h.t
-	h.house = gateway.New(t, gateway.Options{
+	h.gateway = gateway.New(t, gateway.Options{
 		Chain: startChain(t),
 		Env:   slices.Concat([]string{fmt.Sprintf("WEBHOOK_LANES=%d", lanes), "WEBHOOK_POLL_INTERVAL=" + pollInterval.String()}, boundless, env),
 	})
 	for _, name := range []string{"api", "worker", "scanner"} {
-		h.house.Start(name)
+		h.gateway.Start(name)
 	}
-	h.house.WaitReady("api", "worker")
-	h.house.WaitScanned()
-	h.buyer = newBuyer(t, h.house, h.connections)
+	h.gateway.WaitReady("api", "worker")
+	h.gateway.WaitScanned()
+	h.buyer = newBuyer(t, h.gateway, h.connections)
 	for range h.merchants {
-		m := h.house.NewMerchant()
-		h.house.NewEndpoint(m, client.WebhookEndpointCreate{URL: h.receiver.endpoint(0)})
+		m := h.gateway.NewMerchant()
+		h.gateway.NewEndpoint(m, client.WebhookEndpointCreate{URL: h.receiver.endpoint(0)})
 		h.buyer.keys = append(h.buyer.keys, m.Key)
 	}
 }
@@ -80,7 +80,7 @@ func (h *throughRun) open(env []string) {
 func (h *throughRun) flood() {
 	h.receiver.reset()
 	base := h.buyer.take(h.n)
-	profiled := h.profiles.take(h.t, h.house, "api", "worker")
+	profiled := h.profiles.take(h.t, h.gateway, "api", "worker")
 	start := time.Now()
 	inParallel(h.t, h.n, h.connections, func(i int) error { _, err := h.buyer.create(base + i); return err })
 	h.r.add("created_per_s", float64(h.n)/time.Since(start).Seconds())
@@ -126,7 +126,7 @@ func (h *throughRun) steady() {
 
 // events turns moments by payment into moments by the id of the payment's one event.
 func (h *throughRun) events(byPayment *stamps) *stamps {
-	rows, err := h.house.DB.QueryContext(h.t.Context(), "SELECT id, payment_id FROM events WHERE type = 'payment.created'")
+	rows, err := h.gateway.DB.QueryContext(h.t.Context(), "SELECT id, payment_id FROM events WHERE type = 'payment.created'")
 	must(h.t, err)
 	defer rows.Close()
 	byEvent := newStamps()
@@ -148,8 +148,8 @@ func (h *throughRun) events(byPayment *stamps) *stamps {
 func (h *throughRun) settle() {
 	testkit.Eventually(h.t, time.Minute, "every delivery is recorded", func() bool {
 		var pending bool
-		err := h.house.DB.QueryRowContext(h.t.Context(), "SELECT EXISTS (SELECT 1 FROM deliveries WHERE state = 'pending')").Scan(&pending)
+		err := h.gateway.DB.QueryRowContext(h.t.Context(), "SELECT EXISTS (SELECT 1 FROM deliveries WHERE state = 'pending')").Scan(&pending)
 		return err == nil && !pending
 	})
-	waitIdle(h.t, h.house.Redis)
+	waitIdle(h.t, h.gateway.Redis)
 }

@@ -35,7 +35,7 @@ const (
 // world is a gateway without its API: the bench commits the rows of events, and tells the producer of each commit, as the
 // processes that make events do.
 type world struct {
-	*gateway.House
+	*gateway.Gateway
 	t        testkit.TB
 	store    *store.Store
 	service  *delivery.Service
@@ -67,7 +67,7 @@ func newWorld(t testkit.TB, r *receiver, env ...string) *world {
 	}, env...)})
 	h.DB.SetMaxOpenConns(32)
 	h.DB.SetMaxIdleConns(32)
-	w := &world{House: h, t: t, receiver: r}
+	w := &world{Gateway: h, t: t, receiver: r}
 	cfg, err := config.Load(config.Options{Process: config.ProcessQuickstart, Chains: []config.Chain{}, Environ: []string{
 		"ENV=" + config.Test, "DATABASE_URL=" + h.DatabaseURL, "REDIS_URL=" + h.Redis.URL, "MASTER_KEYS=" + gateway.MasterKeys,
 		"OPERATOR_TOKEN=" + gateway.OperatorToken, "WEBHOOK_ALLOW=127.0.0.0/8", fmt.Sprintf("WEBHOOK_LANES=%d", lanes),

@@ -26,7 +26,7 @@ func TestKillNine(t *testing.T) {
 	t.Logf("SEED=%d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	c := startDevnet(t)
-	h := newHouse(t, gethNode(c, 2))
+	h := newFixture(t, gethNode(c, 2))
 	h.receiver.Script(func(testkit.Received) testkit.Answer { return testkit.Answer{Delay: 20 * time.Millisecond} })
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
@@ -87,7 +87,7 @@ func TestKillNine(t *testing.T) {
 
 // busy tells from outside whether a process has work in flight: requests that wait for the API, deliveries that wait for
 // the worker, payments that were paid and wait for the scanner.
-func (h *house) busy(victim string, creating *atomic.Int32) bool {
+func (h *fixture) busy(victim string, creating *atomic.Int32) bool {
 	h.t.Helper()
 	query := map[string]string{
 		"worker":  "SELECT count(*) FROM deliveries WHERE state = 'pending'",
@@ -107,7 +107,7 @@ func (h *house) busy(victim string, creating *atomic.Int32) bool {
 func TestFlushAll(t *testing.T) {
 	const payments = 1000
 	c := startDevnet(t)
-	h := newHouse(t, gethNode(c, 2), "MAX_OPEN_PAYMENTS=2000")
+	h := newFixture(t, gethNode(c, 2), "MAX_OPEN_PAYMENTS=2000")
 	// The receiver is away until the flush, so that every first try fails and every delivery waits.
 	h.receiver.Down()
 	var wg sync.WaitGroup

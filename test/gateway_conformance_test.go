@@ -61,7 +61,7 @@ func TestVectors(t *testing.T) {
 // id and the bytes of the first try under a new time; so has what is sent again.
 func TestStrangersVerifyTheGateway(t *testing.T) {
 	strangers := []*stranger{startStranger(t, "node", "libraries.mjs"), startStranger(t, "python3", "stdlib.py")}
-	h := newHouse(t, gethNode(startDevnet(t), 2), "WEBHOOK_RETRY_BASE=1500ms")
+	h := newFixture(t, gethNode(startDevnet(t), 2), "WEBHOOK_RETRY_BASE=1500ms")
 	r := testkit.NewReceiver(t)
 	var failed atomic.Bool
 	r.Script(func(testkit.Received) testkit.Answer {

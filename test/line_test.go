@@ -51,7 +51,7 @@ func gethNode(c *devnet.Chain, depth int) gateway.Chain {
 // TestLineOnGeth is the whole line on go-ethereum's node, in coin and in token.
 func TestLineOnGeth(t *testing.T) {
 	c := startDevnet(t)
-	h := newHouse(t, gethNode(c, 2))
+	h := newFixture(t, gethNode(c, 2))
 	for _, asset := range []string{"native", devnet.TokenSymbol} {
 		p := h.create(t.Context(), "geth-"+asset, asset, "1000000000000")
 		var err error
@@ -70,7 +70,7 @@ func TestLineOnGeth(t *testing.T) {
 // TestLineOnAnvil is the same on a node that is not geth's code.
 func TestLineOnAnvil(t *testing.T) {
 	url := startAnvil(t)
-	h := newHouse(t, gateway.Chain{Name: "anvil", RPC: url, ChainID: 31337, Depth: 2})
+	h := newFixture(t, gateway.Chain{Name: "anvil", RPC: url, ChainID: 31337, Depth: 2})
 	p := h.create(t.Context(), "anvil-1", "native", "1000000000000")
 	// Anvil's first account is unlocked; its key is in every tutorial.
 	rpc(t, h.Client, url, fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"eth_sendTransaction","params":[{"from":"0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266","to":%q,"value":"0xe8d4a51000"}]}`, p.Address))
@@ -79,7 +79,7 @@ func TestLineOnAnvil(t *testing.T) {
 
 // expectLine waits until a payment is confirmed and its three events are there, then verifies both signatures of each
 // with implementations that are not ours.
-func (h *house) expectLine(p client.Payment) {
+func (h *fixture) expectLine(p client.Payment) {
 	h.t.Helper()
 	var got []testkit.Received
 	for _, kind := range []webhook.EventType{webhook.PaymentCreated, webhook.PaymentDetected, webhook.PaymentConfirmed} {

@@ -260,7 +260,7 @@ func refusesAll(t *testing.T, s *sample, bad string) {
 type printedPayment struct{ ID, Address string }
 
 // takePayment runs one of the programs under examples/ that create payments.
-func (h *house) takePayment(argv []string, order, asset, amount string) (p printedPayment, printed string, err error) {
+func (h *fixture) takePayment(argv []string, order, asset, amount string) (p printedPayment, printed string, err error) {
 	h.t.Helper()
 	cmd := exec.Command(argv[0], append(slices.Clone(argv[1:]), order, h.Chain, asset, amount)...)
 	cmd.Env = append(os.Environ(), "API_URL="+h.APIURL, "API_KEY="+h.merchant.Key)
@@ -281,7 +281,7 @@ func TestLineToSampleReceivers(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := startDevnet(t)
-	h := newHouse(t, gethNode(c, 2))
+	h := newFixture(t, gethNode(c, 2))
 	all := samples(t, secret)
 	for _, s := range all {
 		s.start()
@@ -324,7 +324,7 @@ func TestLineToSampleReceivers(t *testing.T) {
 }
 
 // prove saves a request as a receiver would and holds it against the chain.
-func (h *house) prove(c *devnet.Chain, r testkit.Received) {
+func (h *fixture) prove(c *devnet.Chain, r testkit.Received) {
 	h.t.Helper()
 	dir := h.t.TempDir()
 	var saved bytes.Buffer
@@ -350,7 +350,7 @@ func (h *house) prove(c *devnet.Chain, r testkit.Received) {
 }
 
 // evidence exports what is known of an event's delivery, checks it with the published keys, and spoils it.
-func (h *house) evidence(eventID string) {
+func (h *fixture) evidence(eventID string) {
 	h.t.Helper()
 	var delivered client.Delivery
 	testkit.Eventually(h.t, 30*time.Second, "a delivery of the event is delivered", func() bool {

@@ -31,7 +31,7 @@ const (
 
 // runbook runs the commands of docs/security.md as they stand there.
 type runbook struct {
-	*gateway.House
+	*gateway.Gateway
 	t          *testing.T
 	dir        string
 	masterKeys string
@@ -40,7 +40,7 @@ type runbook struct {
 	blanks     map[string]string
 }
 
-func newRunbook(t *testing.T, h *gateway.House) *runbook {
+func newRunbook(t *testing.T, h *gateway.Gateway) *runbook {
 	t.Helper()
 	page, err := os.ReadFile("../docs/security.md")
 	if err != nil {
@@ -50,7 +50,7 @@ func newRunbook(t *testing.T, h *gateway.House) *runbook {
 	if !ok {
 		t.Fatal("docs/security.md has no runbook")
 	}
-	b := &runbook{House: h, t: t, dir: t.TempDir(), masterKeys: oldKey, run: make(map[string]bool), blanks: map[string]string{"'…'": "drill"}}
+	b := &runbook{Gateway: h, t: t, dir: t.TempDir(), masterKeys: oldKey, run: make(map[string]bool), blanks: map[string]string{"'…'": "drill"}}
 	for _, m := range regexp.MustCompile("`(ctripctl [^`]+)`").FindAllStringSubmatch(section, -1) {
 		b.commands = append(b.commands, strings.Join(strings.Fields(m[1]), " "))
 	}

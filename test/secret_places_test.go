@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-func (h *secretHouse) logs() string {
+func (h *secretFixture) logs() string {
 	h.t.Helper()
 	var all []byte
 	for _, name := range []string{"api", "worker", "scanner"} {
@@ -22,7 +22,7 @@ func (h *secretHouse) logs() string {
 }
 
 // redis is every command that changed Redis since it was started: its append-only file.
-func (h *secretHouse) redis() string {
+func (h *secretFixture) redis() string {
 	h.t.Helper()
 	dir, ok := h.Redis.Do(h.t, "CONFIG", "GET", "dir").([]any)
 	if !ok || len(dir) != 2 {
@@ -44,7 +44,7 @@ func (h *secretHouse) redis() string {
 }
 
 // database is every row of every table as JSON, in which bytes are hex.
-func (h *secretHouse) database() string {
+func (h *secretFixture) database() string {
 	h.t.Helper()
 	names := h.column("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
 	if len(names) < 10 || !slices.Contains(names, "endpoint_secrets") {
@@ -59,7 +59,7 @@ func (h *secretHouse) database() string {
 	return all.String()
 }
 
-func (h *secretHouse) column(query string) []string {
+func (h *secretFixture) column(query string) []string {
 	h.t.Helper()
 	rows, err := h.DB.QueryContext(h.t.Context(), query)
 	if err != nil {

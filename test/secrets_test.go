@@ -26,9 +26,9 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// secretHouse is a gateway into which secrets were planted, each by its name.
-type secretHouse struct {
-	*gateway.House
+// secretFixture is a gateway into which secrets were planted, each by its name.
+type secretFixture struct {
+	*gateway.Gateway
 	t       *testing.T
 	planted map[string]string
 	spans   *spans
@@ -41,7 +41,7 @@ type secretHouse struct {
 // that it cannot search nothing.
 func TestPlantedSecrets(t *testing.T) {
 	receiver := testkit.NewReceiver(t)
-	h := &secretHouse{t: t, spans: newSpans(t), planted: map[string]string{
+	h := &secretFixture{t: t, spans: newSpans(t), planted: map[string]string{
 		"master key":          strings.SplitN(gateway.MasterKeys, ":", 2)[1],
 		"operator token":      gateway.OperatorToken,
 		"operator read token": "planted-read-token-0b7e4f92c6d1a385",
@@ -62,14 +62,14 @@ func TestPlantedSecrets(t *testing.T) {
 	node := gethNode(chain, 2)
 	node.RPC = strings.Replace(chain.URL(), "http://", "http://node:"+h.planted["RPC password"]+"@", 1) + "/v3/" + h.planted["RPC key in a path"]
 	node.Spare = []string{"http://127.0.0.1:1/" + h.planted["RPC key in a path"], "ws://127.0.0.1:1/?apikey=" + h.planted["RPC key in a query"]}
-	h.House = gateway.New(t, gateway.Options{Chain: node, Env: []string{
+	h.Gateway = gateway.New(t, gateway.Options{Chain: node, Env: []string{
 		"LOG_LEVEL=debug", "WEBHOOK_LANES=2", "WEBHOOK_RETRY_BASE=1s", "WEBHOOK_MAX_ATTEMPTS=2", "OPERATOR_READ_TOKEN=" + h.planted["operator read token"],
 		"OTEL_EXPORTER_OTLP_ENDPOINT=" + strings.Replace(h.spans.url, "http://", "http://trace:"+h.planted["collector password"]+"@", 1),
 		"OTEL_EXPORTER_OTLP_HEADERS=authorization=" + h.planted["collector header"],
 		"EGRESS_PROXY=http://gateway:" + h.planted["proxy password"] + "@" + newProxy(t, h.planted["proxy password"]),
 		"WEBHOOK_URL=" + receiver.URL + "/default", "WEBHOOK_SECRET=" + h.planted["default secret"],
 	}})
-	keepsContract(t, h.House)
+	keepsContract(t, h.Gateway)
 	database, err := url.Parse(h.DatabaseURL)
 	if err != nil {
 		t.Fatal(err)
@@ -189,7 +189,7 @@ func TestLeaksAreFound(t *testing.T) {
 }
 
 // signingKey opens the gateway's own Ed25519 key, which nobody ever gave it.
-func (h *secretHouse) signingKey() string {
+func (h *secretFixture) signingKey() string {
 	h.t.Helper()
 	var id string
 	var sealed []byte
@@ -231,7 +231,7 @@ func forms(secret string) map[string]string {
 }
 
 // provoke makes requests that are refused, and reads everything that shows endpoints and attempts.
-func (h *secretHouse) provoke(m gateway.Merchant, e gateway.Endpoint) string {
+func (h *secretFixture) provoke(m gateway.Merchant, e gateway.Endpoint) string {
 	h.t.Helper()
 	var all strings.Builder
 	ask := func(key, method, path, body string) {
@@ -293,7 +293,7 @@ func (h *secretHouse) provoke(m gateway.Merchant, e gateway.Endpoint) string {
 }
 
 // pages reads what the processes serve to operators.
-func (h *secretHouse) pages() map[string]string {
+func (h *secretFixture) pages() map[string]string {
 	h.t.Helper()
 	pages := make(map[string]string)
 	get := func(name, url string) string {
@@ -337,7 +337,7 @@ func (h *secretHouse) pages() map[string]string {
 }
 
 // refuseToStart is what binaries say whose settings are at fault, and whose services are away.
-func (h *secretHouse) refuseToStart() string {
+func (h *secretFixture) refuseToStart() string {
 	h.t.Helper()
 	chains := filepath.Join(h.t.TempDir(), "chains.yaml")
 	if err := os.WriteFile(chains, []byte("- name: x\n  chain_id: nonsense\n  rpc_urls: [\"ftp://n:"+h.planted["RPC password"]+"@h/"+h.planted["RPC key in a path"]+"\"]\n"), 0o600); err != nil {
@@ -374,7 +374,7 @@ func (h *secretHouse) refuseToStart() string {
 }
 
 // outage is what the processes say of themselves while Postgres and Redis are away.
-func (h *secretHouse) outage(m gateway.Merchant) string {
+func (h *secretFixture) outage(m gateway.Merchant) string {
 	h.t.Helper()
 	if err := h.Postgres.Kill(); err != nil {
 		h.t.Fatal(err)

@@ -11,7 +11,7 @@ func (o *oracle) allow() {
 		o.row(f).Allowed += len(r.Events)
 		o.v.Allowed += len(r.Events)
 	}
-	for _, s := range o.Strikes {
+	for _, s := range o.Injections {
 		row := o.row(s.Fault)
 		if s.Crashed != nil {
 			row.InWork += len(s.Crashed.Active)

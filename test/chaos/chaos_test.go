@@ -23,7 +23,7 @@ func TestChaos(t *testing.T) {
 	v := chaos(t, s)
 	for _, f := range AllFaults {
 		if v.ByFault[f] == nil || v.ByFault[f].Times != 1 {
-			t.Errorf("%s did not strike once: %+v", f, v.ByFault[f])
+			t.Errorf("%s was not injected once: %+v", f, v.ByFault[f])
 		}
 	}
 	for f, row := range v.ByFault {

@@ -6,33 +6,33 @@ import (
 	"time"
 )
 
-// trapPatience is how long a trap may wait for its moment, once its load was ordered.
-const trapPatience = 5 * time.Second
+// breakpointPatience is how long a breakpoint may wait for its moment, once its load was ordered.
+const breakpointPatience = 5 * time.Second
 
-// injector lets the faults of a plan strike.
-type injector struct{ *world }
+// injector injects the faults of a plan.
+type injector struct{ *harness }
 
-// Do lets one step happen. It returns when the trouble is over, except the receiver's, which goes on into later steps.
+// Do does one step. It returns when the trouble is over, except the receiver's, which goes on into later steps.
 func (i *injector) Do(s Step) {
 	if s.Fault.kills() {
 		i.killAt(s)
 	} else {
 		i.load.Order(s.Payments)
 		i.wait(s.After, nil)
-		i.struck(s.Fault)
+		i.note(s.Fault)
 		i.t.Logf("%s %s %s", time.Now().Format(time.TimeOnly), s.Fault, s.Variant)
 		inject[s.Fault](i, s)
 	}
 	i.wait(s.Gap, nil)
 }
 
-// struck notes that a fault is about to strike.
-func (i *injector) struck(f Fault) {
-	s := Strike{Fault: f, At: time.Now()}
+// note remembers that a fault is about to be injected.
+func (i *injector) note(f Fault) {
+	s := Injection{Fault: f, At: time.Now()}
 	if f.forgets() {
 		s.Forgotten = i.inWork()
 	}
-	i.strikes = append(i.strikes, s)
+	i.injections = append(i.injections, s)
 }
 
 var inject = map[Fault]func(*injector, Step){
@@ -44,7 +44,7 @@ var inject = map[Fault]func(*injector, Step){
 	},
 	KillAPI: func(i *injector, s Step) {
 		i.up("api")
-		i.buried("api", s.Back)
+		i.restartLater("api", s.Back)
 	},
 	FlushRedis: func(i *injector, _ Step) { i.Redis.Flush(i.t) },
 	EmptyRedis: func(i *injector, s Step) {
@@ -102,9 +102,9 @@ var inject = map[Fault]func(*injector, Step){
 		}
 	},
 	CutPostgres:  func(i *injector, s Step) { i.cut(i.postgres, s) },
-	FlapReceiver: func(i *injector, s Step) { i.upset(flapped, s) },
-	HangReceiver: func(i *injector, s Step) { i.upset(hung, s) },
-	SlowReceiver: func(i *injector, s Step) { i.upset(slow, s) },
+	FlapReceiver: func(i *injector, s Step) { i.disturb(flapping, s) },
+	HangReceiver: func(i *injector, s Step) { i.disturb(hanging, s) },
+	SlowReceiver: func(i *injector, s Step) { i.disturb(slow, s) },
 }
 
 func (i *injector) must(err error) {
@@ -132,16 +132,16 @@ func (i *injector) cut(proxies map[string]*proxy, s Step) {
 	}
 }
 
-// upset puts some endpoints into a mood that ends by itself.
-func (i *injector) upset(m mood, s Step) {
+// disturb changes the behaviour of some endpoints for a while.
+func (i *injector) disturb(b behaviour, s Step) {
 	names := i.some(s.Nth)
-	i.receiver.Feel(m, names...)
-	i.moods.Go(func() {
+	i.receiver.Behave(b, names...)
+	i.behaviours.Go(func() {
 		select {
 		case <-time.After(s.Lasts):
 		case <-i.t.Context().Done():
 		}
-		i.receiver.Feel(well, names...)
+		i.receiver.Behave(healthy, names...)
 	})
 }
 
@@ -153,28 +153,28 @@ func (i *injector) killAt(s Step) {
 	if moment == beforeAnswer || moment == afterAccepted {
 		victim = "" // whoever sent it
 	}
-	var shot string
-	sprung := i.traps.Set(moment, victim, s.Nth, func(whose string) {
-		shot = whose
-		i.shoot(whose)
+	var killed string
+	hit := i.points.Set(moment, victim, s.Nth, func(whose string) {
+		killed = whose
+		i.signalKill(whose)
 	})
 	i.load.Order(s.Payments)
-	if !i.wait(trapPatience, sprung) {
-		i.traps.Clear()
-		i.t.Logf("%s: %d of %q did not come within %s; the next one will do", s.Fault, s.Nth, moment, trapPatience)
-		sprung = i.traps.Set(moment, victim, 1, func(whose string) {
-			shot = whose
-			i.shoot(whose)
+	if !i.wait(breakpointPatience, hit) {
+		i.points.Clear()
+		i.t.Logf("%s: %d of %q did not come within %s; the next one will do", s.Fault, s.Nth, moment, breakpointPatience)
+		hit = i.points.Set(moment, victim, 1, func(whose string) {
+			killed = whose
+			i.signalKill(whose)
 		})
 		i.load.Order(makers)
-		if !i.wait(12*trapPatience, sprung) {
-			i.traps.Clear()
+		if !i.wait(12*breakpointPatience, hit) {
+			i.points.Clear()
 			i.t.Errorf("%s: %q never came", s.Fault, moment)
 			return
 		}
 	}
-	<-i.Process(shot).Done()
-	work := i.buried(shot, s.Back)
-	i.strikes = append(i.strikes, Strike{Fault: s.Fault, At: time.Now(), Crashed: work})
-	i.t.Logf("%s %s %s, %s with %d in work", time.Now().Format(time.TimeOnly), s.Fault, s.Variant, shot, len(work.Active))
+	<-i.Process(killed).Done()
+	work := i.restartLater(killed, s.Back)
+	i.injections = append(i.injections, Injection{Fault: s.Fault, At: time.Now(), Crashed: work})
+	i.t.Logf("%s %s %s, %s with %d in work", time.Now().Format(time.TimeOnly), s.Fault, s.Variant, killed, len(work.Active))
 }

@@ -14,7 +14,7 @@ const makers = 16
 // load makes payments over REST and cancels each, so that every payment has two events. Whatever fails is asked for again
 // with the same idempotency key until the API has answered for it.
 type load struct {
-	w      *world
+	h      *harness
 	events int
 	orders chan int
 	made   atomic.Int64
@@ -22,12 +22,12 @@ type load struct {
 	all    sync.WaitGroup
 
 	mu     sync.Mutex
-	wanted []Place
+	wanted []Arrival
 }
 
-func newLoad(w *world, events int) *load {
+func newLoad(h *harness, events int) *load {
 	orders := make(chan int, events)
-	l := &load{w: w, events: events, orders: orders}
+	l := &load{h: h, events: events, orders: orders}
 	for range makers {
 		l.all.Go(func() {
 			for i := range orders {
@@ -36,7 +36,7 @@ func newLoad(w *world, events int) *load {
 			}
 		})
 	}
-	w.t.Cleanup(l.Close)
+	h.t.Cleanup(l.Close)
 	return l
 }
 
@@ -64,11 +64,11 @@ func (l *load) Close() {
 }
 
 func (l *load) make(i int) {
-	m := l.w.merchants[i%len(l.w.merchants)]
+	m := l.h.merchants[i%len(l.h.merchants)]
 	var p struct {
 		ID string `json:"id"`
 	}
-	body := map[string]any{"chain": l.w.Chain, "asset": "native", "amount": "1000", "order_id": fmt.Sprint(i)}
+	body := map[string]any{"chain": l.h.Chain, "asset": "native", "amount": "1000", "order_id": fmt.Sprint(i)}
 	if !l.insist(m.Key, "/api/v1/payments", fmt.Sprintf("create-%d", i), body, &p, http.StatusCreated) {
 		return
 	}
@@ -83,20 +83,20 @@ func (l *load) make(i int) {
 	defer l.mu.Unlock()
 	for n := range events {
 		for _, e := range m.endpoints {
-			l.wanted = append(l.wanted, Place{p.ID, n + 1, e})
+			l.wanted = append(l.wanted, Arrival{p.ID, n + 1, e})
 		}
 	}
 }
 
 // insist asks until the answer is the one that is wanted, and reports false when the run ended first.
 func (l *load) insist(key, path, idempotency string, in, out any, want int) bool {
-	for l.w.t.Context().Err() == nil {
-		status := l.w.Call(key, http.MethodPost, path, idempotency, in, out)
+	for l.h.t.Context().Err() == nil {
+		status := l.h.Call(key, http.MethodPost, path, idempotency, in, out)
 		if status == want {
 			return true
 		}
 		if status >= 400 && status < 500 && status != http.StatusConflict && status != http.StatusTooManyRequests {
-			l.w.t.Errorf("%s was answered with %d", path, status)
+			l.h.t.Errorf("%s was answered with %d", path, status)
 			return false
 		}
 		time.Sleep(100 * time.Millisecond)
@@ -105,8 +105,8 @@ func (l *load) insist(key, path, idempotency string, in, out any, want int) bool
 }
 
 // Wanted is what the API has answered for.
-func (l *load) Wanted() []Place {
+func (l *load) Wanted() []Arrival {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return append([]Place(nil), l.wanted...)
+	return append([]Arrival(nil), l.wanted...)
 }

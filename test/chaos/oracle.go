@@ -15,8 +15,8 @@ const inWork = 10 * time.Second
 // can send the same delivery so soon: its task is leased to the dead worker for half a minute more.
 const crashSlack = 2 * time.Second
 
-// Place is where one event has to arrive: the n-th event of a payment, at one endpoint of its merchant.
-type Place struct {
+// Arrival is where one event has to arrive: the n-th event of a payment, at one endpoint of its merchant.
+type Arrival struct {
 	Payment  string
 	Sequence int
 	Endpoint string
@@ -25,9 +25,9 @@ type Place struct {
 // Delivery is one row of the record.
 type Delivery struct {
 	ID, Endpoint string
-	// WebhookID is the event, or the batch if Carrier is set: then the row stands for the batch and for no event.
+	// WebhookID is the event, or the batch if Batch is set: then the row stands for the batch and for no event.
 	WebhookID string
-	Carrier   bool
+	Batch     bool
 	Payment   string
 	Sequence  int
 	State     string
@@ -48,13 +48,13 @@ type Request struct {
 	Attempt             int
 	Body                [32]byte // its SHA-256
 	At                  time.Time
-	Accepted            bool   // answered 2xx, whether or not anybody was left to read that
-	Fault               string // why it is not what it should be, "" for a good one
-	Events              []Seen // what was in it: one event, or those of a batch
+	Accepted            bool       // answered 2xx, whether or not anybody was left to read that
+	Invalid             string     // why it is not what it should be, "" for a good one
+	Events              []EventRef // what was in it: one event, or those of a batch
 }
 
-// Seen is one event inside a request.
-type Seen struct {
+// EventRef is one event inside a request.
+type EventRef struct {
 	Event, Payment string
 	Sequence       int
 }
@@ -62,12 +62,12 @@ type Seen struct {
 // Work is what workers had in work at a moment, as their connections to Redis showed.
 type Work struct {
 	// Held are the ids of the deliveries whose tasks were taken and not acknowledged. Active are those of them that were not
-	// given back either, to be tried again.
+	// released either, to be tried again.
 	Held, Active []string
 }
 
-// Strike is a fault that struck.
-type Strike struct {
+// Injection is a fault that was injected.
+type Injection struct {
 	Fault Fault
 	At    time.Time
 	// Crashed is what the worker had in work that was killed, nil when none was.
@@ -78,11 +78,11 @@ type Strike struct {
 
 // Evidence is everything that a run saw.
 type Evidence struct {
-	Wanted     []Place // what the API was asked for and answered for
+	Wanted     []Arrival // what the API was asked for and answered for
 	Deliveries []Delivery
 	Attempts   []Attempt
 	Requests   []Request
-	Strikes    []Strike
+	Injections []Injection
 	Left       []string // what is left over: rows that wait, tasks in Redis
 }
 
@@ -103,9 +103,9 @@ type Verdict struct {
 // Row is what one kind of fault did.
 type Row struct {
 	Times, Lost, Duplicates, Allowed int
-	// InWork is how many deliveries workers had in work when the fault struck, of faults for which that matters.
+	// InWork is how many deliveries workers had in work when the fault was injected, of faults for which that matters.
 	InWork int
-	// Recovery are the times from a strike until what was open then came to the receiver again, sorted.
+	// Recovery are the times from an injection until what was open then came to the receiver again, sorted.
 	Recovery []time.Duration
 }
 
@@ -145,13 +145,13 @@ type oracle struct {
 // Judge says what the evidence proves.
 func Judge(e Evidence) Verdict {
 	slices.SortStableFunc(e.Requests, func(a, b Request) int { return a.At.Compare(b.At) })
-	slices.SortStableFunc(e.Strikes, func(a, b Strike) int { return a.At.Compare(b.At) })
+	slices.SortStableFunc(e.Injections, func(a, b Injection) int { return a.At.Compare(b.At) })
 	o := &oracle{
 		Evidence: e, v: Verdict{ByFault: make(map[Fault]*Row)}, rows: make(map[target]*Delivery), byID: make(map[string]*Delivery),
 		requests: make(map[target][]*Request), accepted: make(map[target][]*Request), recorded: make(map[*Request]bool),
 		excused: make(map[*Request]Fault),
 	}
-	for _, s := range e.Strikes {
+	for _, s := range e.Injections {
 		o.row(s.Fault).Times++
 	}
 	o.readRows()
@@ -183,25 +183,25 @@ func (o *oracle) readRows() {
 	for i := range o.Deliveries {
 		d := &o.Deliveries[i]
 		o.byID[d.ID] = d
-		if !d.Carrier {
+		if !d.Batch {
 			o.rows[target{d.WebhookID, d.Endpoint}] = d
 		}
 	}
-	places := make(map[Place]*Delivery)
+	arrivals := make(map[Arrival]*Delivery)
 	for _, d := range o.rows {
-		places[Place{d.Payment, d.Sequence, d.Endpoint}] = d
+		arrivals[Arrival{d.Payment, d.Sequence, d.Endpoint}] = d
 	}
 	o.v.Events = len(o.rows)
-	asked := make(map[Place]bool)
+	asked := make(map[Arrival]bool)
 	for _, p := range o.Wanted {
 		asked[p] = true
-		if places[p] == nil {
+		if arrivals[p] == nil {
 			o.v.Events++
 			o.v.Lost++
 			o.v.problem("event %d of %s at %s was answered for and is not on record", p.Sequence, p.Payment, p.Endpoint)
 		}
 	}
-	for p, d := range places {
+	for p, d := range arrivals {
 		if !asked[p] && len(o.Wanted) > 0 {
 			o.v.problem("%s is on record and nobody asked for it: %+v", d.WebhookID, p)
 		}
@@ -212,9 +212,9 @@ func (o *oracle) readRequests() {
 	bodies := make(map[string][32]byte)
 	for i := range o.Requests {
 		r := &o.Requests[i]
-		if r.Fault != "" {
+		if r.Invalid != "" {
 			o.v.Foreign++
-			o.v.problem("%s at %s: %s", r.WebhookID, r.Endpoint, r.Fault)
+			o.v.problem("%s at %s: %s", r.WebhookID, r.Endpoint, r.Invalid)
 			continue
 		}
 		if first, again := bodies[r.WebhookID]; again && first != r.Body {
@@ -259,7 +259,7 @@ func (o *oracle) count() {
 		got := o.accepted[t]
 		if len(got) == 0 {
 			o.v.Lost++
-			o.row(o.strikeAfter(d.CreatedAt)).Lost++
+			o.row(o.faultAfter(d.CreatedAt)).Lost++
 			o.v.problem("%s (%s) was never accepted at %s; its state is %s", t.webhookID, d.ID, t.endpoint, d.State)
 			continue
 		}
@@ -289,7 +289,7 @@ func (o *oracle) duplicates(t target, got []*Request) {
 		}
 	}
 	if extra > 0 {
-		o.row(o.strikeAfter(got[0].At.Add(-crashSlack))).Duplicates += extra
+		o.row(o.faultAfter(got[0].At.Add(-crashSlack))).Duplicates += extra
 		o.v.problem("%s came to %s %d times more than crashes excuse: at %s", t.webhookID, t.endpoint, extra, times(got))
 	}
 }
@@ -302,13 +302,13 @@ func times(rs []*Request) string {
 	return strings.Join(all, ", ")
 }
 
-// strikeAfter is the first fault that struck from a moment on, "" when none did.
-func (o *oracle) strikeAfter(t time.Time) Fault {
-	i, _ := slices.BinarySearchFunc(o.Strikes, t, func(s Strike, t time.Time) int { return s.At.Compare(t) })
-	if i == len(o.Strikes) {
+// faultAfter is the first fault that was injected from a moment on, "" when none did.
+func (o *oracle) faultAfter(t time.Time) Fault {
+	i, _ := slices.BinarySearchFunc(o.Injections, t, func(s Injection, t time.Time) int { return s.At.Compare(t) })
+	if i == len(o.Injections) {
 		return ""
 	}
-	return o.Strikes[i].Fault
+	return o.Injections[i].Fault
 }
 
 // sequences holds that what each endpoint accepted of a payment counts from 1 without a hole, each number under one id.

@@ -21,11 +21,11 @@ func clean(payments int) Evidence {
 			for _, endpoint := range []string{"a", "b"} {
 				payment, event := fmt.Sprintf("pay_%d", p), fmt.Sprintf("evt_%d_%d", p, n)
 				at := sec(float64(p))
-				e.Wanted = append(e.Wanted, Place{payment, n, endpoint})
+				e.Wanted = append(e.Wanted, Arrival{payment, n, endpoint})
 				e.Deliveries = append(e.Deliveries, Delivery{ID: "dlv_" + event + endpoint, Endpoint: endpoint, WebhookID: event, Payment: payment, Sequence: n, State: "delivered", CreatedAt: at})
 				e.Attempts = append(e.Attempts, Attempt{WebhookID: event, Endpoint: endpoint, Number: 1, Started: at, Took: 100 * time.Millisecond})
 				e.Requests = append(e.Requests, Request{WebhookID: event, Endpoint: endpoint, Attempt: 1, Body: [32]byte{byte(p), byte(n)}, At: at.Add(50 * time.Millisecond), Accepted: true,
-					Events: []Seen{{event, payment, n}}})
+					Events: []EventRef{{event, payment, n}}})
 			}
 		}
 	}
@@ -43,7 +43,7 @@ func again(e *Evidence, after float64) {
 // killed makes a worker die that has the first delivery in work.
 func killed(e *Evidence, at float64) {
 	work := &Work{Held: []string{e.Deliveries[0].ID}, Active: []string{e.Deliveries[0].ID}}
-	e.Strikes = append(e.Strikes, Strike{Fault: KillBeforeCommit, At: sec(at), Crashed: work})
+	e.Injections = append(e.Injections, Injection{Fault: KillBeforeCommit, At: sec(at), Crashed: work})
 }
 
 func TestJudge(t *testing.T) {
@@ -71,7 +71,11 @@ func TestJudge(t *testing.T) {
 			"events=12 delivered=12 lost=0 duplicates=1 foreign=0 allowed=1", ""},
 		"two duplicates after one crash": {func(e *Evidence) { again(e, 40); again(e, 50); killed(e, 0.1) },
 			"events=12 delivered=12 lost=0 duplicates=2 foreign=0 allowed=1", "2 duplicates, and only 1"},
-		"a crash of another worker": {func(e *Evidence) { again(e, 40); killed(e, 0.1); e.Strikes[0].Crashed.Held = []string{"dlv_evt_1_1a"} },
+		"a crash of another worker": {func(e *Evidence) {
+			again(e, 40)
+			killed(e, 0.1)
+			e.Injections[0].Crashed.Held = []string{"dlv_evt_1_1a"}
+		},
 			"events=12 delivered=12 lost=0 duplicates=1 foreign=0 allowed=0", "only 0"},
 		"a crash before the request": {func(e *Evidence) { again(e, 40); killed(e, -5) },
 			"events=12 delivered=12 lost=0 duplicates=1 foreign=0 allowed=0", "only 0"},
@@ -82,15 +86,15 @@ func TestJudge(t *testing.T) {
 		}, "events=12 delivered=12 lost=0 duplicates=1 foreign=0 allowed=0", "only 0"},
 		"a duplicate after Redis lost its memory": {func(e *Evidence) {
 			again(e, 2)
-			e.Strikes = append(e.Strikes, Strike{Fault: FlushRedis, At: sec(0.1), Forgotten: &Work{Active: []string{e.Deliveries[0].ID}}})
+			e.Injections = append(e.Injections, Injection{Fault: FlushRedis, At: sec(0.1), Forgotten: &Work{Active: []string{e.Deliveries[0].ID}}})
 		}, "events=12 delivered=12 lost=0 duplicates=1 foreign=0 allowed=1", ""},
 		"excused for another": {func(e *Evidence) {
 			again(e, 40)
-			e.Strikes = append(e.Strikes, Strike{Fault: FlushRedis, At: sec(0.1), Forgotten: &Work{Active: []string{"dlv_evt_0_1b"}}})
+			e.Injections = append(e.Injections, Injection{Fault: FlushRedis, At: sec(0.1), Forgotten: &Work{Active: []string{"dlv_evt_0_1b"}}})
 		}, "events=12 delivered=12 lost=0 duplicates=1 foreign=0 allowed=1", "evt_0_1 came to a 1 times more than crashes excuse"},
 		"a duplicate of what was not in work then": {func(e *Evidence) {
 			again(e, 2)
-			e.Strikes = append(e.Strikes, Strike{Fault: FlushRedis, At: sec(0.1), Forgotten: &Work{Held: []string{e.Deliveries[0].ID}}})
+			e.Injections = append(e.Injections, Injection{Fault: FlushRedis, At: sec(0.1), Forgotten: &Work{Held: []string{e.Deliveries[0].ID}}})
 		}, "events=12 delivered=12 lost=0 duplicates=1 foreign=0 allowed=0", "only 0"},
 		"a retry after a refusal": {func(e *Evidence) { again(e, 1); e.Requests[0].Accepted = false },
 			"events=12 delivered=12 lost=0 duplicates=0 foreign=0 allowed=0", ""},
@@ -102,10 +106,10 @@ func TestJudge(t *testing.T) {
 			e.Requests[len(e.Requests)-1].WebhookID = "bat_1"
 		}, "events=12 delivered=12 lost=0 duplicates=1 foreign=1 allowed=1", "under two ids: evt_0_1 and bat_1"},
 		"an event nobody knows": {func(e *Evidence) {
-			e.Requests = append(e.Requests, Request{WebhookID: "evt_x", Endpoint: "a", At: sec(9), Accepted: true, Events: []Seen{{"evt_x", "pay_0", 3}}})
+			e.Requests = append(e.Requests, Request{WebhookID: "evt_x", Endpoint: "a", At: sec(9), Accepted: true, Events: []EventRef{{"evt_x", "pay_0", 3}}})
 		}, "events=12 delivered=12 lost=0 duplicates=0 foreign=1 allowed=0", "is not on record there"},
 		"a forged request": {func(e *Evidence) {
-			e.Requests = append(e.Requests, Request{WebhookID: "evt_0_1", Endpoint: "a", At: sec(9), Fault: "no signature fits the request"})
+			e.Requests = append(e.Requests, Request{WebhookID: "evt_0_1", Endpoint: "a", At: sec(9), Invalid: "no signature fits the request"})
 		}, "events=12 delivered=12 lost=0 duplicates=0 foreign=1 allowed=0", "no signature fits"},
 		"a hole in the sequence": {func(e *Evidence) {
 			for i := range e.Requests {
@@ -145,20 +149,20 @@ func TestJudge(t *testing.T) {
 // TestJudgeBatches: a batch in flight at a crash excuses one more acceptance of each of its events.
 func TestJudgeBatches(t *testing.T) {
 	e := clean(1)
-	e.Deliveries = append(e.Deliveries, Delivery{ID: "dlv_c", Endpoint: "a", WebhookID: "bat_1", Carrier: true, State: "delivered", CreatedAt: noon})
+	e.Deliveries = append(e.Deliveries, Delivery{ID: "dlv_c", Endpoint: "a", WebhookID: "bat_1", Batch: true, State: "delivered", CreatedAt: noon})
 	var alone []Request
 	for _, r := range e.Requests {
 		if r.Endpoint != "a" {
 			alone = append(alone, r)
 		}
 	}
-	both := []Seen{{"evt_0_1", "pay_0", 1}, {"evt_0_2", "pay_0", 2}}
+	both := []EventRef{{"evt_0_1", "pay_0", 1}, {"evt_0_2", "pay_0", 2}}
 	first := Request{WebhookID: "bat_1", Endpoint: "a", Attempt: 1, At: sec(1), Accepted: true, Events: both}
 	second := first
 	second.At = sec(41)
 	e.Requests = append(alone, first, second)
 	e.Attempts = append(e.Attempts, Attempt{WebhookID: "bat_1", Endpoint: "a", Number: 1, Started: sec(40.9), Took: time.Second})
-	e.Strikes = []Strike{{Fault: KillBeforeCommit, At: sec(1.1), Crashed: &Work{Held: []string{"dlv_c"}, Active: []string{"dlv_c"}}}}
+	e.Injections = []Injection{{Fault: KillBeforeCommit, At: sec(1.1), Crashed: &Work{Held: []string{"dlv_c"}, Active: []string{"dlv_c"}}}}
 	v := Judge(e)
 	if got, want := v.Line(), "events=4 delivered=4 lost=0 duplicates=2 foreign=0 allowed=2"; got != want || !v.OK() {
 		t.Errorf("%s, want %s: %q", got, want, v.Problems)
@@ -178,19 +182,19 @@ func TestJudgeCounts(t *testing.T) {
 		for _, i := range lost {
 			gone[i] = true
 		}
-		extra, kept := 0, []Request(nil)
+		extra, remaining := 0, []Request(nil)
 		for i, r := range e.Requests {
 			if gone[i] {
 				continue
 			}
-			kept = append(kept, r)
+			remaining = append(remaining, r)
 			for range rapid.IntRange(0, 2).Draw(t, "extra") {
 				extra++
 				r.At = r.At.Add(time.Minute)
-				kept = append(kept, r)
+				remaining = append(remaining, r)
 			}
 		}
-		e.Requests = kept
+		e.Requests = remaining
 		v := Judge(e)
 		if v.Events != n || v.Lost != len(lost) || v.Delivered != n-len(lost) || v.Duplicates != extra || v.Allowed != 0 || v.Foreign != 0 {
 			t.Fatalf("%d lost, %d extra: %s", len(lost), extra, v.Line())
@@ -204,7 +208,7 @@ func TestJudgeCounts(t *testing.T) {
 func TestRecoveries(t *testing.T) {
 	e := clean(1)
 	e.Requests[0].At, e.Attempts[0].Started = sec(7), sec(6.9)
-	e.Strikes = []Strike{{Fault: StallRedis, At: sec(2)}, {Fault: CutRedis, At: sec(20)}}
+	e.Injections = []Injection{{Fault: StallRedis, At: sec(2)}, {Fault: CutRedis, At: sec(20)}}
 	v := Judge(e)
 	if r := v.ByFault[StallRedis].Recovery; len(r) != 1 || r[0] != 5*time.Second {
 		t.Errorf("stall: %v", r)

@@ -40,7 +40,7 @@ var AllFaults = []Fault{
 	CutRedis, KillPostgres, RestartPostgres, LosePostgres, CutPostgres, FlapReceiver, HangReceiver, SlowReceiver,
 }
 
-// variants are the ways in which a fault can strike.
+// variants are the ways in which a fault can be injected.
 var variants = map[Fault][]string{
 	KillBeforePost:   {taskTaken, rowLoaded},
 	KillBeforeCommit: {afterAccepted, beforeAnswer, commitSent},
@@ -56,8 +56,8 @@ func (f Fault) kills() bool {
 // forgets reports whether a fault makes Redis lose what it knows, or some of it.
 func (f Fault) forgets() bool { return f == FlushRedis || f == EmptyRedis || f == KillRedis }
 
-// upsets reports whether a fault is one of the receiver.
-func (f Fault) upsets() bool { return f == FlapReceiver || f == HangReceiver || f == SlowReceiver }
+// ofReceiver reports whether a fault is one of the receiver.
+func (f Fault) ofReceiver() bool { return f == FlapReceiver || f == HangReceiver || f == SlowReceiver }
 
 // workers are the processes of which one is the victim.
 var workers = []string{"worker", "worker-2"}
@@ -67,7 +67,7 @@ type Settings struct {
 	Events int
 	Seed   uint64
 	Faults []Fault
-	Min    int           // how often each fault strikes
+	Min    int           // how often each fault is injected
 	Away   time.Duration // how long Postgres stays away
 	Stall  time.Duration // how long Redis stalls
 	// Backlog is about how many deliveries wait when the recovery after FLUSHALL is measured; 0 measures none.
@@ -138,7 +138,7 @@ func parseFaults(list string) ([]Fault, error) {
 	return chosen, nil
 }
 
-// Step is one strike.
+// Step injects one fault.
 type Step struct {
 	Fault   Fault
 	Variant string

@@ -72,10 +72,10 @@ func TestPlan(t *testing.T) {
 		}
 		for _, f := range s.Faults {
 			if times[f] != s.Min {
-				t.Fatalf("%s strikes %d times, not %d", f, times[f], s.Min)
+				t.Fatalf("%s is injected %d times, not %d", f, times[f], s.Min)
 			}
 			if want := min(s.Min, max(1, len(variants[f]))); len(used[f]) < want {
-				t.Fatalf("%s strikes in %d ways, not %d", f, len(used[f]), want)
+				t.Fatalf("%s is injected in %d ways, not %d", f, len(used[f]), want)
 			}
 		}
 		if len(times) != len(s.Faults) || payments != p.Payments || p.Payments != (s.Events+1)/2 {
@@ -84,8 +84,8 @@ func TestPlan(t *testing.T) {
 	})
 }
 
-// TestEveryFaultStrikes: what can be planned can be done.
-func TestEveryFaultStrikes(t *testing.T) {
+// TestEveryFaultCanBeInjected: what can be planned can be done.
+func TestEveryFaultCanBeInjected(t *testing.T) {
 	for _, f := range AllFaults {
 		if _, ok := inject[f]; ok == f.kills() {
 			t.Errorf("%s is done in %v", f, ok)

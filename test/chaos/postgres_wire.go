@@ -36,7 +36,7 @@ func classify(sql string) statement {
 
 // postgresWire follows one connection of the frontend/backend protocol, version 3.
 type postgresWire struct {
-	traps   *traps
+	points  *breakpoints
 	whose   string
 	greeted bool // the client has sent its start-up message
 
@@ -48,8 +48,8 @@ type postgresWire struct {
 	failed   bool        // the statement that is being answered has failed
 }
 
-func newPostgresWire(t *traps, whose string) *postgresWire {
-	return &postgresWire{traps: t, whose: whose, prepared: make(map[string]statement)}
+func newPostgresWire(t *breakpoints, whose string) *postgresWire {
+	return &postgresWire{points: t, whose: whose, prepared: make(map[string]statement)}
 }
 
 // readMessage reads a typed message, or with typed unset the first one of a client, which has no type.
@@ -92,7 +92,7 @@ func (w *postgresWire) up(r *bufio.Reader) ([]byte, func(), error) {
 	case 'Q':
 		w.awaited = append(w.awaited, classify(string(body)))
 	case 'S': // Sync, which commits what came before it
-		if w.bound == recordStatement && w.traps.At(commitSent, w.whose) {
+		if w.bound == recordStatement && w.points.At(commitSent, w.whose) {
 			return nil, nil, errDropped
 		}
 		w.awaited = append(w.awaited, w.bound)
@@ -135,11 +135,11 @@ func (w *postgresWire) down(r *bufio.Reader) ([]byte, func(), error) {
 		switch {
 		case failed:
 		case answered == loadStatement:
-			w.traps.At(rowLoaded, w.whose)
+			w.points.At(rowLoaded, w.whose)
 		case answered == recordStatement:
-			w.traps.At(commitOnWay, w.whose)
-			if w.traps.Waits(commitKnown) {
-				return message, func() { w.traps.At(commitKnown, w.whose) }, nil
+			w.points.At(commitOnWay, w.whose)
+			if w.points.Waits(commitKnown) {
+				return message, func() { w.points.At(commitKnown, w.whose) }, nil
 			}
 		}
 	}

@@ -69,7 +69,7 @@ func (p *proxy) accept() {
 
 func (p *proxy) serve(client net.Conn) {
 	defer p.forget(client)
-	if !p.keep(client) {
+	if !p.track(client) {
 		return
 	}
 	p.wait() // silent: the connection is there and nothing answers
@@ -78,7 +78,7 @@ func (p *proxy) serve(client net.Conn) {
 		return
 	}
 	defer p.forget(server)
-	if !p.keep(server) {
+	if !p.track(server) {
 		return
 	}
 	w := p.wire()
@@ -115,7 +115,7 @@ func (p *proxy) pass(from, to net.Conn, next func(*bufio.Reader) ([]byte, func()
 	}
 }
 
-func (p *proxy) keep(c net.Conn) bool {
+func (p *proxy) track(c net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.refuses || p.closed {

@@ -16,15 +16,15 @@ import (
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
-// mood is how the receiver behaves at an endpoint.
-type mood int
+// behaviour is how the receiver behaves at an endpoint.
+type behaviour int
 
 const (
-	well    mood = iota // accepts after up to usualDelay
-	flapped             // 500, 503, a cut connection or a 2xx, as it comes
-	hung                // takes the request and answers nothing
-	slow                // accepts after slowLeast to slowMost, which is still in time
-	busy                // accepts after busyDelay, so that a backlog forms
+	healthy  behaviour = iota // accepts after up to usualDelay
+	flapping                  // 500, 503, a cut connection or a 2xx, as it comes
+	hanging                   // takes the request and answers nothing
+	slow                      // accepts after slowLeast to slowMost, which is still in time
+	busy                      // accepts after busyDelay, so that a backlog forms
 )
 
 const (
@@ -34,31 +34,31 @@ const (
 	busyDelay  = 1500 * time.Millisecond
 )
 
-// receiver is the merchants' side: one HTTP server with a path for every endpoint. It keeps every request.
+// receiver is the merchants' side: one HTTP server with a path for every endpoint. It remembers every request.
 type receiver struct {
-	url   string
-	traps *traps
+	url    string
+	points *breakpoints
 	// sender tells which worker has a delivery in work, "" when that cannot be known.
 	sender func(webhookID, endpoint string) string
 
-	mu       sync.Mutex
-	random   *rand.Rand
-	secrets  map[string]webhook.Secret
-	moods    map[string]mood
-	changed  chan struct{} // closed and replaced when moods change
-	requests []*Request
-	accepted int
+	mu         sync.Mutex
+	random     *rand.Rand
+	secrets    map[string]webhook.Secret
+	behaviours map[string]behaviour
+	changed    chan struct{} // closed and replaced when behaviours change
+	requests   []*Request
+	accepted   int
 }
 
-func newReceiver(t testkit.TB, seed uint64, traps *traps, sender func(webhookID, endpoint string) string) *receiver {
+func newReceiver(t testkit.TB, seed uint64, points *breakpoints, sender func(webhookID, endpoint string) string) *receiver {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := &receiver{
-		url: "http://" + l.Addr().String() + "/", traps: traps, sender: sender, random: rand.New(rand.NewPCG(seed, 1)), secrets: make(map[string]webhook.Secret),
-		moods: make(map[string]mood), changed: make(chan struct{}),
+		url: "http://" + l.Addr().String() + "/", points: points, sender: sender, random: rand.New(rand.NewPCG(seed, 1)), secrets: make(map[string]webhook.Secret),
+		behaviours: make(map[string]behaviour), changed: make(chan struct{}),
 	}
 	srv := &http.Server{Handler: r, ReadHeaderTimeout: time.Minute}
 	done := make(chan struct{})
@@ -80,12 +80,12 @@ func (r *receiver) Know(name string, secret webhook.Secret) {
 	r.secrets[name] = secret
 }
 
-// Feel changes the mood at some endpoints. Requests that hang at them are let go without an answer.
-func (r *receiver) Feel(m mood, names ...string) {
+// Behave changes the behaviour at some endpoints. Requests that hang at them are let go without an answer.
+func (r *receiver) Behave(b behaviour, names ...string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, name := range names {
-		r.moods[name] = m
+		r.behaviours[name] = b
 	}
 	close(r.changed)
 	r.changed = make(chan struct{})
@@ -116,14 +116,14 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return // the sender died in the middle of it: no request
 	}
 	q := r.note(req, body)
-	switch m, wait, changed := r.mood(q.Endpoint); m {
-	case hung:
+	switch b, wait, changed := r.behaviourAt(q.Endpoint); b {
+	case hanging:
 		select {
 		case <-changed:
 		case <-req.Context().Done():
 		}
 		panic(http.ErrAbortHandler)
-	case flapped:
+	case flapping:
 		switch r.dice(4) {
 		case 0:
 			http.Error(w, "down", http.StatusInternalServerError)
@@ -142,7 +142,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.accept(w, q)
 }
 
-// note reads a request and keeps it.
+// note reads a request and remembers it.
 func (r *receiver) note(req *http.Request, body []byte) *Request {
 	q := &Request{
 		WebhookID: req.Header.Get(webhook.HeaderID), Endpoint: strings.TrimPrefix(req.URL.Path, "/"), Body: sha256.Sum256(body), At: time.Now(),
@@ -151,12 +151,12 @@ func (r *receiver) note(req *http.Request, body []byte) *Request {
 	secret, known := r.secrets[q.Endpoint]
 	r.mu.Unlock()
 	if !known {
-		q.Fault = "there is no such endpoint"
+		q.Invalid = "there is no such endpoint"
 	} else if m, err := webhook.VerifyMessage(req.Header, body, []webhook.Secret{secret}); err != nil {
-		q.Fault = err.Error()
+		q.Invalid = err.Error()
 	} else {
 		for _, e := range m.Events {
-			seen := Seen{Event: e.ID}
+			seen := EventRef{Event: e.ID}
 			if e.Data.Payment != nil {
 				seen.Payment, seen.Sequence = e.Data.Payment.ID, int(e.Data.Payment.Sequence)
 			}
@@ -170,10 +170,10 @@ func (r *receiver) note(req *http.Request, body []byte) *Request {
 	return q
 }
 
-// accept answers 204, unless a trap kills the sender at this moment.
+// accept answers 204, unless a breakpoint kills the sender at this moment.
 func (r *receiver) accept(w http.ResponseWriter, q *Request) {
 	whose := ""
-	if r.traps.Waits(beforeAnswer, afterAccepted) {
+	if r.points.Waits(beforeAnswer, afterAccepted) {
 		whose = r.sender(q.WebhookID, q.Endpoint)
 	}
 	r.mu.Lock()
@@ -181,26 +181,26 @@ func (r *receiver) accept(w http.ResponseWriter, q *Request) {
 	r.accepted++
 	r.mu.Unlock()
 	if whose != "" {
-		r.traps.At(beforeAnswer, whose)
+		r.points.At(beforeAnswer, whose)
 	}
 	w.WriteHeader(http.StatusNoContent)
-	if whose != "" && r.traps.Waits(afterAccepted) && http.NewResponseController(w).Flush() == nil {
-		r.traps.At(afterAccepted, whose)
+	if whose != "" && r.points.Waits(afterAccepted) && http.NewResponseController(w).Flush() == nil {
+		r.points.At(afterAccepted, whose)
 	}
 }
 
-func (r *receiver) mood(endpoint string) (mood, time.Duration, <-chan struct{}) {
+func (r *receiver) behaviourAt(endpoint string) (behaviour, time.Duration, <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m := r.moods[endpoint]
+	b := r.behaviours[endpoint]
 	wait := time.Duration(r.random.Int64N(int64(usualDelay)))
-	switch m {
+	switch b {
 	case slow:
 		wait = slowLeast + time.Duration(r.random.Int64N(int64(slowMost-slowLeast)))
 	case busy:
 		wait = busyDelay
 	}
-	return m, wait, r.changed
+	return b, wait, r.changed
 }
 
 func (r *receiver) dice(sides int) int {

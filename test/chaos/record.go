@@ -9,8 +9,8 @@ import (
 )
 
 // Deliveries reads what the record says is to be delivered.
-func (w *world) Deliveries() ([]Delivery, error) {
-	rows, err := w.DB.QueryContext(w.t.Context(), `SELECT d.id, coalesce(d.event_id, d.batch_id, ''), d.event_id IS NULL, coalesce(d.payment_id, ''),
+func (h *harness) Deliveries() ([]Delivery, error) {
+	rows, err := h.DB.QueryContext(h.t.Context(), `SELECT d.id, coalesce(d.event_id, d.batch_id, ''), d.event_id IS NULL, coalesce(d.payment_id, ''),
 		coalesce(e.sequence, 0), w.url, d.state, d.created_at
 		FROM deliveries d JOIN webhook_endpoints w ON w.id = d.endpoint_id LEFT JOIN events e ON e.id = d.event_id`)
 	if err != nil {
@@ -20,7 +20,7 @@ func (w *world) Deliveries() ([]Delivery, error) {
 	var all []Delivery
 	for rows.Next() {
 		var d Delivery
-		if err := rows.Scan(&d.ID, &d.WebhookID, &d.Carrier, &d.Payment, &d.Sequence, &d.Endpoint, &d.State, &d.CreatedAt); err != nil {
+		if err := rows.Scan(&d.ID, &d.WebhookID, &d.Batch, &d.Payment, &d.Sequence, &d.Endpoint, &d.State, &d.CreatedAt); err != nil {
 			return nil, err
 		}
 		d.Endpoint = path.Base(d.Endpoint)
@@ -30,8 +30,8 @@ func (w *world) Deliveries() ([]Delivery, error) {
 }
 
 // Attempts reads the attempts that the record calls delivered.
-func (w *world) Attempts() ([]Attempt, error) {
-	rows, err := w.DB.QueryContext(w.t.Context(), `SELECT a.event_id, w.url, a.number, a.started_at, a.total_us
+func (h *harness) Attempts() ([]Attempt, error) {
+	rows, err := h.DB.QueryContext(h.t.Context(), `SELECT a.event_id, w.url, a.number, a.started_at, a.total_us
 		FROM attempts a JOIN webhook_endpoints w ON w.id = a.endpoint_id WHERE a.class = 'delivered'`)
 	if err != nil {
 		return nil, err
@@ -51,9 +51,9 @@ func (w *world) Attempts() ([]Attempt, error) {
 }
 
 // Waiting counts the rows that wait, in whatever way.
-func (w *world) Waiting() (int, error) {
+func (h *harness) Waiting() (int, error) {
 	var n int
-	err := w.DB.QueryRowContext(w.t.Context(), "SELECT count(*) FROM deliveries WHERE state IN ('pending', 'held')").Scan(&n)
+	err := h.DB.QueryRowContext(h.t.Context(), "SELECT count(*) FROM deliveries WHERE state IN ('pending', 'held')").Scan(&n)
 	return n, err
 }
 
@@ -67,18 +67,18 @@ func queues() []string {
 }
 
 // Tasks lists the ids of all tasks that Redis has, without those in the archive.
-func (w *world) Tasks() map[string]bool {
+func (h *harness) Tasks() map[string]bool {
 	archived := make(map[string]bool)
 	for _, q := range queues() {
-		for _, id := range list(w.Redis.Do(w.t, "ZRANGE", "asynq:{"+q+"}:archived", "0", "-1")) {
+		for _, id := range list(h.Redis.Do(h.t, "ZRANGE", "asynq:{"+q+"}:archived", "0", "-1")) {
 			archived[id] = true
 		}
 	}
 	found := make(map[string]bool)
 	for cursor := "0"; ; {
-		answer, ok := w.Redis.Do(w.t, "SCAN", cursor, "MATCH", "asynq:{*}:t:*", "COUNT", "10000").([]any)
+		answer, ok := h.Redis.Do(h.t, "SCAN", cursor, "MATCH", "asynq:{*}:t:*", "COUNT", "10000").([]any)
 		if !ok || len(answer) != 2 {
-			w.t.Fatal("SCAN did not answer with two values")
+			h.t.Fatal("SCAN did not answer with two values")
 		}
 		for _, key := range list(answer[1]) {
 			if _, id, _ := strings.Cut(key, "}:t:"); !archived[id] {
@@ -103,19 +103,19 @@ func list(answer any) []string {
 }
 
 // Left says what is left over in Postgres and in Redis, which is nothing once all is delivered.
-func (w *world) Left() []string {
+func (h *harness) Left() []string {
 	var left []string
-	if n, err := w.Waiting(); err != nil || n > 0 {
+	if n, err := h.Waiting(); err != nil || n > 0 {
 		left = append(left, fmt.Sprintf("%d rows wait in Postgres (%v)", n, err))
 	}
 	for _, q := range queues() {
 		for _, set := range []struct{ name, count string }{{"pending", "LLEN"}, {"active", "LLEN"}, {"lease", "ZCARD"}, {"scheduled", "ZCARD"}, {"retry", "ZCARD"}} {
-			if n := w.Redis.Do(w.t, set.count, "asynq:{"+q+"}:"+set.name); n != int64(0) {
+			if n := h.Redis.Do(h.t, set.count, "asynq:{"+q+"}:"+set.name); n != int64(0) {
 				left = append(left, fmt.Sprintf("%v in %s of %s", n, set.name, q))
 			}
 		}
 	}
-	tasks := w.Tasks()
+	tasks := h.Tasks()
 	for id := range tasks {
 		if len(left) > 20 {
 			break

@@ -14,14 +14,14 @@ type life struct {
 	abandoned []time.Time // when a worker died that had it in work
 }
 
-// recoveries measures how long what a strike held up was held up.
+// recoveries measures for how long an injection held deliveries up.
 //
 // After the death of a worker that is everything that it had in work and not yet on record, until it comes to the receiver
-// again. After trouble of the receiver it is what that refused, until it is accepted. After anything else it is what was
+// again. After a fault of the receiver it is what that refused, until it is accepted. After anything else it is what was
 // open, until it is accepted, without what waited for another reason: refused by the receiver, or in work at a death.
 func (o *oracle) recoveries() {
 	lives := o.lives()
-	for _, s := range o.Strikes {
+	for _, s := range o.Injections {
 		row := o.row(s.Fault)
 		for _, l := range lives {
 			if until, ok := l.heldUp(s); ok {
@@ -49,7 +49,7 @@ func (o *oracle) lives() []*life {
 		}
 		all, byID[id] = append(all, l), l
 	}
-	for _, s := range o.Strikes {
+	for _, s := range o.Injections {
 		if s.Crashed == nil {
 			continue
 		}
@@ -62,8 +62,8 @@ func (o *oracle) lives() []*life {
 	return all
 }
 
-// heldUp tells until when a strike held a delivery up, if it did.
-func (l *life) heldUp(s Strike) (time.Time, bool) {
+// heldUp tells until when an injection held a delivery up, if it did.
+func (l *life) heldUp(s Injection) (time.Time, bool) {
 	if l.done.IsZero() {
 		return time.Time{}, false
 	}
@@ -78,7 +78,7 @@ func (l *life) heldUp(s Strike) (time.Time, bool) {
 			return time.Time{}, false
 		}
 		return l.requests[i].At, true
-	case s.Fault.upsets():
+	case s.Fault.ofReceiver():
 		return l.done, slices.ContainsFunc(l.refused, between) && !slices.ContainsFunc(l.abandoned, between)
 	}
 	before := func(t time.Time) bool { return t.Before(l.done) }

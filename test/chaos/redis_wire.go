@@ -16,7 +16,7 @@ import (
 // tasks is what one process has taken out of Redis, as its connections show.
 type tasks struct {
 	mu   sync.Mutex
-	held map[string]bool // deliveries by id: true while in work, false once given back to be tried again
+	held map[string]bool // deliveries by id: true while in work, false once released to be tried again
 }
 
 func newTasks() *tasks { return &tasks{held: make(map[string]bool)} }
@@ -33,7 +33,7 @@ func (t *tasks) done(id string) {
 	delete(t.held, id)
 }
 
-func (t *tasks) giveBack(id string) {
+func (t *tasks) release(id string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if _, ok := t.held[id]; ok {
@@ -64,7 +64,7 @@ func (t *tasks) Work() *Work {
 	return w
 }
 
-// Close is Work of a process that is gone, and begins a new book.
+// Close is Work of a process that is gone, and forgets it.
 func (t *tasks) Close() *Work {
 	w := t.Work()
 	t.mu.Lock()
@@ -75,17 +75,17 @@ func (t *tasks) Close() *Work {
 
 // redisWire follows one connection of the Redis protocol, RESP2 or RESP3.
 type redisWire struct {
-	traps *traps
-	tasks *tasks
-	whose string
+	points *breakpoints
+	tasks  *tasks
+	whose  string
 
 	mu       sync.Mutex
 	awaited  []bool // for every answer to come, whether it is that of a dequeue
 	listener bool   // the connection subscribed, so that answers no longer belong to commands
 }
 
-func newRedisWire(traps *traps, tasks *tasks, whose string) *redisWire {
-	return &redisWire{traps: traps, tasks: tasks, whose: whose}
+func newRedisWire(points *breakpoints, tasks *tasks, whose string) *redisWire {
+	return &redisWire{points: points, tasks: tasks, whose: whose}
 }
 
 func (w *redisWire) up(r *bufio.Reader) ([]byte, func(), error) {
@@ -106,7 +106,7 @@ func (w *redisWire) up(r *bufio.Reader) ([]byte, func(), error) {
 	return raw.Bytes(), nil, nil
 }
 
-// command keeps the books of a command and reports whether it is a dequeue.
+// command notes what a command says of a task and reports whether it is a dequeue.
 func (w *redisWire) command(name string, args []string) (dequeue bool) {
 	if name != "EVALSHA" && name != "EVAL" || len(args) < 3 {
 		return false
@@ -129,7 +129,7 @@ func (w *redisWire) command(name string, args []string) (dequeue bool) {
 		if _, task, ok := strings.Cut(k, "}:t:"); ok && task != "" {
 			id, _, _ := strings.Cut(task, ":")
 			if has(":retry") || has(":pending") {
-				w.tasks.giveBack(id)
+				w.tasks.release(id)
 			} else {
 				w.tasks.done(id)
 			}
@@ -157,7 +157,7 @@ func (w *redisWire) down(r *bufio.Reader) ([]byte, func(), error) {
 	if dequeue && kind == '$' {
 		if m := aTask.FindSubmatch(raw.Bytes()); m != nil {
 			w.tasks.take(string(m[1]))
-			w.traps.At(taskTaken, w.whose)
+			w.points.At(taskTaken, w.whose)
 		}
 	}
 	return raw.Bytes(), nil, nil

@@ -9,7 +9,7 @@ import (
 )
 
 // report prints the table of a run.
-func report(out io.Writer, p Plan, v Verdict, revived int, flush *rebuilt, took time.Duration) {
+func report(out io.Writer, p Plan, v Verdict, restarted int, flush *rebuilt, took time.Duration) {
 	fmt.Fprintf(out, "\nseed %d, %d events, %s\n\n", p.Seed, p.Events, took.Round(time.Second))
 	fmt.Fprintf(out, "| fault | times | lost | duplicates | allowed | in work | recovery p50 | recovery max |\n|---|---|---|---|---|---|---|---|\n")
 	for _, f := range v.byName() {
@@ -29,8 +29,8 @@ func report(out io.Writer, p Plan, v Verdict, revived int, flush *rebuilt, took 
 	if flush != nil {
 		fmt.Fprintf(out, "FLUSHALL with %d tasks: all re-enqueued after %s\n", flush.Pending, seconds(flush.Took))
 	}
-	if revived > 0 {
-		fmt.Fprintf(out, "processes that ended by themselves and were started again: %d\n", revived)
+	if restarted > 0 {
+		fmt.Fprintf(out, "processes that ended by themselves and were started again: %d\n", restarted)
 	}
 	for _, problem := range v.Problems {
 		fmt.Fprintf(out, "FAULT: %s\n", problem)
@@ -45,13 +45,13 @@ func (v Verdict) byName() []Fault {
 	for f := range v.ByFault {
 		names = append(names, f)
 	}
-	place := func(f Fault) int {
+	rank := func(f Fault) int {
 		if i := slices.Index(AllFaults, f); i >= 0 {
 			return i
 		}
 		return len(AllFaults)
 	}
-	slices.SortFunc(names, func(a, b Fault) int { return cmp.Compare(place(a), place(b)) })
+	slices.SortFunc(names, func(a, b Fault) int { return cmp.Compare(rank(a), rank(b)) })
 	return names
 }
 

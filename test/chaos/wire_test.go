@@ -61,11 +61,11 @@ var (
 )
 
 func TestRedisWire(t *testing.T) {
-	var traps traps
-	books := newTasks()
-	w := newRedisWire(&traps, books, "worker")
+	var points breakpoints
+	taken := newTasks()
+	w := newRedisWire(&points, taken, "worker")
 	var caught []string
-	sprung := traps.Set(taskTaken, "worker", 2, func(whose string) { caught = append(caught, whose) })
+	hit := points.Set(taskTaken, "worker", 2, func(whose string) { caught = append(caught, whose) })
 
 	sent := command("HELLO", "3") + dequeue + dequeue + dequeue + command("PING")
 	if passed, _, err := through(t, w.up, sent); err != nil || passed != sent {
@@ -75,30 +75,30 @@ func TestRedisWire(t *testing.T) {
 	if passed, _, err := through(t, w.down, answers); err != nil || passed != answers {
 		t.Fatalf("%q, %v", passed, err)
 	}
-	if !books.Has("dlv_a") || len(caught) != 0 {
-		t.Fatalf("one task taken: %v, caught %v", books.Work(), caught)
+	if !taken.Has("dlv_a") || len(caught) != 0 {
+		t.Fatalf("one task taken: %v, caught %v", taken.Work(), caught)
 	}
 	through(t, w.up, dequeue)
 	through(t, w.down, message("dlv_b:7"))
-	<-sprung
+	<-hit
 	if !slices.Equal(caught, []string{"worker"}) {
 		t.Errorf("caught %v", caught)
 	}
 	through(t, w.up, retry("dlv_b:7")+command("EVALSHA", "sha", "2", queue+"t:dlv_c:1", queue+"pending", "x")+command("DEL", queue+"t:dlv_a:1"))
-	if work := books.Work(); !slices.Equal(work.Held, []string{"dlv_a", "dlv_b"}) || !slices.Equal(work.Active, []string{"dlv_a"}) {
+	if work := taken.Work(); !slices.Equal(work.Held, []string{"dlv_a", "dlv_b"}) || !slices.Equal(work.Active, []string{"dlv_a"}) {
 		t.Errorf("after a retry: %+v", work)
 	}
 	through(t, w.up, done("dlv_a:1"))
-	if work := books.Close(); !slices.Equal(work.Held, []string{"dlv_b"}) || len(work.Active) != 0 {
+	if work := taken.Close(); !slices.Equal(work.Held, []string{"dlv_b"}) || len(work.Active) != 0 {
 		t.Errorf("after an ack: %+v", work)
 	}
-	if work := books.Work(); len(work.Held) != 0 {
+	if work := taken.Work(); len(work.Held) != 0 {
 		t.Errorf("after its end: %+v", work)
 	}
 }
 
 func TestRedisWireOfASubscriber(t *testing.T) {
-	w := newRedisWire(&traps{}, newTasks(), "worker")
+	w := newRedisWire(&breakpoints{}, newTasks(), "worker")
 	through(t, w.up, command("SUBSCRIBE", "asynq:cancel"))
 	pushed := ">3\r\n$9\r\nsubscribe\r\n$12\r\nasynq:cancel\r\n:1\r\n" + "*2\r\n$-1\r\n*0\r\n" + "|1\r\n+k\r\n+v\r\n#t\r\n"
 	if passed, _, err := through(t, w.down, pushed); err != nil || passed != pushed {
@@ -108,12 +108,12 @@ func TestRedisWireOfASubscriber(t *testing.T) {
 
 func TestRedisWireRefusesNonsense(t *testing.T) {
 	for _, text := range []string{"GET k\r\n", "*0\r\n", "*1\r\n+PING\r\n", "*1\r\n$x\r\n", "\r\n"} {
-		if _, _, err := through(t, newRedisWire(&traps{}, newTasks(), "").up, text); !errors.Is(err, errNotRedis) {
+		if _, _, err := through(t, newRedisWire(&breakpoints{}, newTasks(), "").up, text); !errors.Is(err, errNotRedis) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
 	for _, text := range []string{"?\r\n", "*x\r\n", "\r\n", "$99999999999999\r\n"} {
-		if _, _, err := through(t, newRedisWire(&traps{}, newTasks(), "").down, text); !errors.Is(err, errNotRedis) {
+		if _, _, err := through(t, newRedisWire(&breakpoints{}, newTasks(), "").down, text); !errors.Is(err, errNotRedis) {
 			t.Errorf("answer %q: %v", text, err)
 		}
 	}
@@ -147,7 +147,7 @@ func TestPostgresWire(t *testing.T) {
 		moment   string
 		nth      int
 		up, down string
-		sprung   bool
+		hit      bool
 		dropped  bool
 	}{
 		"a row was read":                {rowLoaded, 1, execute("load"), answered, true, false},
@@ -165,14 +165,14 @@ func TestPostgresWire(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			var traps traps
-			w := newPostgresWire(&traps, "worker")
+			var points breakpoints
+			w := newPostgresWire(&points, "worker")
 			hello := startup() + prepare("load", loadSQL) + prepare("record", recordSQL) + prepare("other", "SELECT 1")
 			if passed, _, err := through(t, w.up, hello); err != nil || passed != hello {
 				t.Fatalf("%q, %v", passed, err)
 			}
 			through(t, w.down, pg('R', "\x00\x00\x00\x00")+ready+pg('1', "")+ready+pg('1', "")+ready+pg('1', "")+ready)
-			sprung := traps.Set(tt.moment, "worker", tt.nth, func(string) {})
+			hit := points.Set(tt.moment, "worker", tt.nth, func(string) {})
 			passed, _, err := through(t, w.up, tt.up)
 			if tt.dropped != errors.Is(err, errDropped) || !tt.dropped && passed != tt.up || tt.dropped && strings.HasSuffix(passed, pg('S', "")) {
 				t.Errorf("passed on %q, %v", passed, err)
@@ -181,13 +181,13 @@ func TestPostgresWire(t *testing.T) {
 				t.Errorf("passed back %q, %v", passed, err)
 			}
 			select {
-			case <-sprung:
-				if !tt.sprung {
-					t.Error("the trap sprang")
+			case <-hit:
+				if !tt.hit {
+					t.Error("the breakpoint was hit")
 				}
 			default:
-				if tt.sprung {
-					t.Error("the trap did not spring")
+				if tt.hit {
+					t.Error("the breakpoint was not hit")
 				}
 			}
 		})
@@ -195,22 +195,22 @@ func TestPostgresWire(t *testing.T) {
 }
 
 func TestPostgresWireAfterwards(t *testing.T) {
-	var traps traps
-	w := newPostgresWire(&traps, "worker")
+	var points breakpoints
+	w := newPostgresWire(&points, "worker")
 	through(t, w.up, startup()+pg('Q', recordSQL+"\x00"))
 	through(t, w.down, ready)
-	sprung := traps.Set(commitKnown, "", 1, func(string) {})
+	hit := points.Set(commitKnown, "", 1, func(string) {})
 	passed, afters, err := through(t, w.down, answered)
 	if err != nil || passed != answered || len(afters) != 1 {
 		t.Fatalf("%q, %d, %v", passed, len(afters), err)
 	}
 	select {
-	case <-sprung:
-		t.Fatal("the trap sprang before the answer was passed on")
+	case <-hit:
+		t.Fatal("the breakpoint was hit before the answer was passed on")
 	default:
 	}
 	afters[0]()
-	<-sprung
+	<-hit
 	if _, _, err := through(t, w.down, "Z\x00\x00\x00\x01"); err == nil {
 		t.Error("a message of no length is none")
 	}

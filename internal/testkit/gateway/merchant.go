@@ -22,67 +22,67 @@ type Endpoint struct {
 }
 
 // NewMerchant makes a merchant with ctripctl.
-func (h *House) NewMerchant() Merchant {
-	h.t.Helper()
+func (g *Gateway) NewMerchant() Merchant {
+	g.t.Helper()
 	xpub, err := devnet.NewXPub()
 	if err != nil {
-		h.t.Fatal(err)
+		g.t.Fatal(err)
 	}
 	var m struct {
 		Merchant struct {
 			ID string `json:"id"`
 		} `json:"merchant"`
 	}
-	Decode(h.t, h.Ctl("merchant", "create", "--name", "Shop", "--xpub", xpub, "--json"), &m)
+	Decode(g.t, g.Ctl("merchant", "create", "--name", "Shop", "--xpub", xpub, "--json"), &m)
 	var k struct {
 		Secret string `json:"secret"`
 	}
-	Decode(h.t, h.Ctl("key", "create", "--merchant", m.Merchant.ID, "--name", "test", "--json"), &k)
+	Decode(g.t, g.Ctl("key", "create", "--merchant", m.Merchant.ID, "--name", "test", "--json"), &k)
 	return Merchant{ID: m.Merchant.ID, Key: k.Secret}
 }
 
 // API is a client of the process named api, as the merchant.
-func (h *House) API(m Merchant) *client.Client {
-	h.t.Helper()
-	c, err := client.New(client.Options{URL: h.APIURL, Key: m.Key, HTTPClient: h.Client})
+func (g *Gateway) API(m Merchant) *client.Client {
+	g.t.Helper()
+	c, err := client.New(client.Options{URL: g.APIURL, Key: m.Key, HTTPClient: g.Client})
 	if err != nil {
-		h.t.Fatal(err)
+		g.t.Fatal(err)
 	}
 	return c
 }
 
 // NewEndpoint makes an endpoint over the API, which must run.
-func (h *House) NewEndpoint(m Merchant, in client.WebhookEndpointCreate) Endpoint {
-	h.t.Helper()
-	e, err := h.API(m).CreateWebhookEndpoint(h.t.Context(), in)
+func (g *Gateway) NewEndpoint(m Merchant, in client.WebhookEndpointCreate) Endpoint {
+	g.t.Helper()
+	e, err := g.API(m).CreateWebhookEndpoint(g.t.Context(), in)
 	if err != nil {
-		h.t.Fatal(err)
+		g.t.Fatal(err)
 	}
 	if e.Secret == nil {
-		h.t.Fatalf("%s has no secret", e.ID)
+		g.t.Fatalf("%s has no secret", e.ID)
 	}
 	secret, err := webhook.ParseSecret(*e.Secret)
 	if err != nil {
-		h.t.Fatal(err)
+		g.t.Fatal(err)
 	}
 	return Endpoint{ID: e.ID, Secret: secret}
 }
 
 // Call makes one API request by hand, for tests of the wire itself, and returns the status: 0 when there was no answer. What is not below
 // 300 leaves out alone; what the API refuses is logged.
-func (h *House) Call(key, method, path, idempotencyKey string, in, out any) int {
-	h.t.Helper()
+func (g *Gateway) Call(key, method, path, idempotencyKey string, in, out any) int {
+	g.t.Helper()
 	var body io.Reader
 	if in != nil {
 		b, err := json.Marshal(in)
 		if err != nil {
-			h.t.Fatal(err)
+			g.t.Fatal(err)
 		}
 		body = bytes.NewReader(b)
 	}
-	req, err := http.NewRequest(method, h.APIURL+path, body)
+	req, err := http.NewRequest(method, g.APIURL+path, body)
 	if err != nil {
-		h.t.Fatal(err)
+		g.t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+key)
 	if in != nil {
@@ -91,7 +91,7 @@ func (h *House) Call(key, method, path, idempotencyKey string, in, out any) int 
 	if idempotencyKey != "" {
 		req.Header.Set("Idempotency-Key", idempotencyKey)
 	}
-	res, err := h.Client.Do(req)
+	res, err := g.Client.Do(req)
 	if err != nil {
 		return 0
 	}
@@ -101,9 +101,9 @@ func (h *House) Call(key, method, path, idempotencyKey string, in, out any) int 
 		return 0
 	}
 	if res.StatusCode < 300 && out != nil {
-		Decode(h.t, b, out)
+		Decode(g.t, b, out)
 	} else if res.StatusCode >= 400 && res.StatusCode < 500 {
-		h.t.Logf("%s %s: %d %s", method, path, res.StatusCode, b)
+		g.t.Logf("%s %s: %d %s", method, path, res.StatusCode, b)
 	}
 	return res.StatusCode
 }

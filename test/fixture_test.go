@@ -16,9 +16,9 @@ import (
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
-// house is a whole gateway of processes, with one merchant that has one endpoint.
-type house struct {
-	*gateway.House
+// fixture is a whole gateway of processes, with one merchant that has one endpoint.
+type fixture struct {
+	*gateway.Gateway
 	t        *testing.T
 	receiver *testkit.Receiver
 	merchant gateway.Merchant
@@ -26,12 +26,12 @@ type house struct {
 	secret   webhook.Secret
 }
 
-// newHouse sets everything up and starts api, worker and scanner.
-func newHouse(t *testing.T, c gateway.Chain, extra ...string) *house {
+// newFixture sets everything up and starts api, worker and scanner.
+func newFixture(t *testing.T, c gateway.Chain, extra ...string) *fixture {
 	t.Helper()
-	h := &house{t: t, receiver: testkit.NewReceiver(t)}
-	h.House = gateway.New(t, gateway.Options{Chain: c, DatabaseURL: testkit.Postgres(t), Env: append([]string{"WEBHOOK_LANES=2"}, extra...)})
-	keepsContract(t, h.House)
+	h := &fixture{t: t, receiver: testkit.NewReceiver(t)}
+	h.Gateway = gateway.New(t, gateway.Options{Chain: c, DatabaseURL: testkit.Postgres(t), Env: append([]string{"WEBHOOK_LANES=2"}, extra...)})
+	keepsContract(t, h.Gateway)
 	for _, name := range []string{"api", "worker", "scanner"} {
 		h.Start(name)
 	}
@@ -44,7 +44,7 @@ func newHouse(t *testing.T, c gateway.Chain, extra ...string) *house {
 }
 
 // keepsContract holds every answer that the house gives to its callers against the OpenAPI file.
-func keepsContract(t *testing.T, h *gateway.House) {
+func keepsContract(t *testing.T, h *gateway.Gateway) {
 	t.Helper()
 	c, err := contract.New(api.OpenAPI())
 	if err != nil {
@@ -54,7 +54,7 @@ func keepsContract(t *testing.T, h *gateway.House) {
 }
 
 // create makes a payment, however often the API dies meanwhile: the idempotency key makes it one.
-func (h *house) create(ctx context.Context, key, asset, amount string) client.Payment {
+func (h *fixture) create(ctx context.Context, key, asset, amount string) client.Payment {
 	h.t.Helper()
 	for ctx.Err() == nil {
 		in := client.PaymentCreate{Chain: h.Chain, Asset: asset, Amount: &amount, OrderID: &key}
@@ -69,7 +69,7 @@ func (h *house) create(ctx context.Context, key, asset, amount string) client.Pa
 	return client.Payment{}
 }
 
-func (h *house) status(id string) string {
+func (h *fixture) status(id string) string {
 	h.t.Helper()
 	p, err := h.api.GetPayment(h.t.Context(), id)
 	if err != nil {
@@ -79,7 +79,7 @@ func (h *house) status(id string) string {
 }
 
 // holdsEverything holds what the receiver has against what the record says was to be sent.
-func (h *house) holdsEverything() {
+func (h *fixture) holdsEverything() {
 	h.t.Helper()
 	rows, err := h.DB.Query("SELECT id, coalesce(payment_id, ''), type, sequence FROM events")
 	if err != nil {

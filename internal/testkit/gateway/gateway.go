@@ -17,13 +17,13 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
 )
 
-// OperatorToken opens the operator routes and the guarded ops pages of every house.
+// OperatorToken opens the operator routes and the guarded ops pages of every gateway.
 const OperatorToken = "operator-token-of-the-end-to-end-tests"
 
-// MasterKeys is the MASTER_KEYS of every house.
+// MasterKeys is the MASTER_KEYS of every gateway.
 const MasterKeys = "k1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
-// Chain is the one chain that a house knows.
+// Chain is the one chain that a gateway knows.
 type Chain struct {
 	Name, RPC string
 	// Spare are providers after RPC.
@@ -37,7 +37,7 @@ type Chain struct {
 	PollInterval string
 }
 
-// Options say what a house is like. The zero value has a durable Postgres and an append-only Redis of its own, and a chain
+// Options say what a gateway is like. The zero value has a durable Postgres and an append-only Redis of its own, and a chain
 // that no node serves, which is enough for deliveries.
 type Options struct {
 	Chain Chain
@@ -45,12 +45,12 @@ type Options struct {
 	DatabaseURL string
 	// Postgres are further settings of the private instance.
 	Postgres map[string]string
-	// Env are further settings, NAME=value, of every process; they win over those of the house.
+	// Env are further settings, NAME=value, of every process; they win over the usual ones.
 	Env []string
 }
 
-// House is a gateway of processes.
-type House struct {
+// Gateway is a gateway of processes.
+type Gateway struct {
 	// APIURL is where the process named api listens.
 	APIURL string
 	// DatabaseURL and DB lead straight to the database, whatever stands in front of it for a process.
@@ -61,7 +61,7 @@ type House struct {
 	Redis    *testkit.RedisServer
 	// Chain is the chain's name.
 	Chain string
-	// Client makes the calls of [House.Call].
+	// Client makes the calls of [Gateway.Call].
 	Client *http.Client
 
 	t    testkit.TB
@@ -72,45 +72,45 @@ type House struct {
 }
 
 // New starts the servers and migrates the database. No process of the gateway runs yet.
-func New(t testkit.TB, o Options) *House {
+func New(t testkit.TB, o Options) *Gateway {
 	t.Helper()
 	if o.Chain.Name == "" {
 		o.Chain = Chain{Name: "none", RPC: "http://127.0.0.1:1", ChainID: 1337}
 	}
-	h := &House{t: t, dir: t.TempDir(), DatabaseURL: o.DatabaseURL, Chain: o.Chain.Name, proc: make(map[string]*proc), Client: &http.Client{Timeout: 15 * time.Second}}
+	g := &Gateway{t: t, dir: t.TempDir(), DatabaseURL: o.DatabaseURL, Chain: o.Chain.Name, proc: make(map[string]*proc), Client: &http.Client{Timeout: 15 * time.Second}}
 	Binary(t, "ctripctl")
-	if h.DatabaseURL == "" {
-		h.Postgres = testkit.PrivatePostgres(t, testkit.PostgresOptions{Durable: true, Settings: o.Postgres})
-		dsn, err := h.Postgres.NewDatabase(t.Context())
+	if g.DatabaseURL == "" {
+		g.Postgres = testkit.PrivatePostgres(t, testkit.PostgresOptions{Durable: true, Settings: o.Postgres})
+		dsn, err := g.Postgres.NewDatabase(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		h.DatabaseURL = dsn
+		g.DatabaseURL = dsn
 	}
-	h.Redis = testkit.Redis(t, testkit.RedisOptions{AppendOnly: true})
+	g.Redis = testkit.Redis(t, testkit.RedisOptions{AppendOnly: true})
 	var err error
-	if h.DB, err = sql.Open("pgx", h.DatabaseURL); err != nil {
+	if g.DB, err = sql.Open("pgx", g.DatabaseURL); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := h.DB.Close(); err != nil {
+		if err := g.DB.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	chains := filepath.Join(h.dir, "chains.yaml")
+	chains := filepath.Join(g.dir, "chains.yaml")
 	if err := os.WriteFile(chains, []byte(o.Chain.yaml()), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	api := testkit.FreeAddr(t)
-	h.APIURL = "http://" + api
-	h.env = append([]string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + h.dir, "ENV=test", "DATABASE_URL=" + h.DatabaseURL, "REDIS_URL=" + h.Redis.URL,
-		"CHAINS_FILE=" + chains, "PUBLIC_URL=" + h.APIURL, "API_ADDR=" + api, "MASTER_KEYS=" + MasterKeys,
+	g.APIURL = "http://" + api
+	g.env = append([]string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + g.dir, "ENV=test", "DATABASE_URL=" + g.DatabaseURL, "REDIS_URL=" + g.Redis.URL,
+		"CHAINS_FILE=" + chains, "PUBLIC_URL=" + g.APIURL, "API_ADDR=" + api, "MASTER_KEYS=" + MasterKeys,
 		"OPERATOR_TOKEN=" + OperatorToken, "WEBHOOK_ALLOW=127.0.0.0/8",
 	}, o.Env...)
-	h.Ctl("migrate", "up")
-	t.Cleanup(h.StopAll)
-	return h
+	g.Ctl("migrate", "up")
+	t.Cleanup(g.StopAll)
+	return g
 }
 
 func (c Chain) yaml() string {
@@ -133,25 +133,25 @@ func (c Chain) yaml() string {
 }
 
 // Ctl runs ctripctl and returns what it printed.
-func (h *House) Ctl(args ...string) []byte {
-	h.t.Helper()
-	cmd := exec.CommandContext(h.t.Context(), Binary(h.t, "ctripctl"), args...)
-	cmd.Env = h.env
+func (g *Gateway) Ctl(args ...string) []byte {
+	g.t.Helper()
+	cmd := exec.CommandContext(g.t.Context(), Binary(g.t, "ctripctl"), args...)
+	cmd.Env = g.env
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		h.t.Fatalf("ctripctl %s: %v\n%s%s", strings.Join(args, " "), err, out, &stderr)
+		g.t.Fatalf("ctripctl %s: %v\n%s%s", strings.Join(args, " "), err, out, &stderr)
 	}
 	return out
 }
 
 // WaitScanned waits until a scanner has recorded a block.
-func (h *House) WaitScanned() {
-	h.t.Helper()
-	testkit.Eventually(h.t, time.Minute, "a block is recorded", func() bool {
+func (g *Gateway) WaitScanned() {
+	g.t.Helper()
+	testkit.Eventually(g.t, time.Minute, "a block is recorded", func() bool {
 		var n int
-		err := h.DB.QueryRow("SELECT count(*) FROM chain_cursors").Scan(&n)
+		err := g.DB.QueryRow("SELECT count(*) FROM chain_cursors").Scan(&n)
 		return err == nil && n > 0
 	})
 }
