@@ -73,8 +73,8 @@ type Webhook struct {
 	RetryJitter       float64       `env:"WEBHOOK_RETRY_JITTER" envDefault:"0.2" desc:"Each delay varies by up to this share either way, 0 to 0.9."`
 	Concurrency       int           `env:"WEBHOOK_CONCURRENCY" envDefault:"1024" desc:"Deliveries in flight at once in one worker process, over all its lanes."`
 	Lanes             int           `env:"WEBHOOK_LANES" envDefault:"8" desc:"Queues over which endpoints are spread, 1 to 64. The same in every process."`
-	MaxInFlight       int           `env:"WEBHOOK_MAX_IN_FLIGHT" envDefault:"64" desc:"Deliveries in flight at once to one endpoint; an endpoint's own setting wins."`
-	HostInFlight      int           `env:"WEBHOOK_HOST_MAX_IN_FLIGHT" envDefault:"256" desc:"Deliveries in flight at once to one destination host, over all merchants."`
+	MaxInFlight       int           `env:"WEBHOOK_MAX_IN_FLIGHT" envDefault:"64" desc:"Deliveries in flight at once from one worker process to one endpoint; an endpoint's own setting wins."`
+	HostInFlight      int           `env:"WEBHOOK_HOST_MAX_IN_FLIGHT" envDefault:"256" desc:"Deliveries in flight at once from one worker process to one destination host, over all merchants."`
 	PollInterval      time.Duration `env:"WEBHOOK_POLL_INTERVAL" envDefault:"10ms" desc:"How often an idle lane looks for a new task."`
 	RetryPollInterval time.Duration `env:"WEBHOOK_RETRY_POLL_INTERVAL" envDefault:"500ms" desc:"How often waiting retries are looked at."`
 	SweepInterval     time.Duration `env:"WEBHOOK_SWEEP_INTERVAL" envDefault:"2s" desc:"How often the sweeper looks for due deliveries without a task."`
@@ -91,10 +91,10 @@ type Webhook struct {
 	SlowAbove         time.Duration `env:"WEBHOOK_SLOW_ABOVE" envDefault:"2s" desc:"An endpoint that answers slower than this on average uses the lane of slow endpoints."`
 	SecretOverlap     time.Duration `env:"WEBHOOK_SECRET_OVERLAP" envDefault:"24h" desc:"How long a rotated secret still signs when the request does not say; 0s to 7d."`
 	SecretMaxAge      time.Duration `env:"SECRET_MAX_AGE" envDefault:"180d" desc:"How old a signing secret may become. Its merchant is told 14 days before, by endpoint.secret_expiring; at that age the endpoint cannot be changed until the secret is rotated. 0 for no limit, else 1d or more."`
-	Allow             string        `env:"WEBHOOK_ALLOW" desc:"Addresses that the deny table would refuse, comma-separated CIDR[:ports], each freeing only itself. For development and intranets."`
+	Allow             string        `env:"WEBHOOK_ALLOW" desc:"Addresses that the deny table would refuse, comma-separated [OWNER=]CIDR[:ports], each allowing only itself. OWNER is a merchant id or WEBHOOK_URL; in production an entry without one holds for WEBHOOK_URL alone. For development and intranets."`
 }
 
-// Egress is how requests to merchants leave the house.
+// Egress is how requests to merchants leave the network.
 type Egress struct {
 	Proxy URL      `env:"EGRESS_PROXY" secret:"true" desc:"Forward proxy for webhook requests, http:// or https://. HTTP_PROXY and its kin are never read."`
 	IPs   []string `env:"EGRESS_IPS" desc:"The addresses that our requests come from, comma-separated; shown to merchants for their firewalls."`
