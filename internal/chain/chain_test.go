@@ -49,7 +49,8 @@ func ExampleParseAddress() {
 	// chain: want 0x and 40 hexadecimal digits
 }
 
-// TestMatchLaws: what is found is exactly what a naive reading finds, and no two transfers of a block share an identity.
+// TestMatchLaws: what is found is exactly what a naive reading finds, and no two transfers of a block share an
+// identity.
 func TestMatchLaws(t *testing.T) {
 	address := rapid.Custom(func(t *rapid.T) chain.Address { return chain.Address{rapid.Byte().Draw(t, "a") % 4} })
 	rapid.Check(t, func(t *rapid.T) {
@@ -67,7 +68,10 @@ func TestMatchLaws(t *testing.T) {
 		for i := range rapid.IntRange(0, 12).Draw(t, "logs") {
 			to := address.Draw(t, "to")
 			value := rapid.Int64Range(0, 2).Draw(t, "value")
-			b.Logs = append(b.Logs, chain.Log{TxHash: chain.Hash{2, byte(i / 4)}, LogIndex: i, Contract: address.Draw(t, "token"), To: to, Value: big.NewInt(value)})
+			b.Logs = append(b.Logs, chain.Log{
+				TxHash: chain.Hash{2, byte(i / 4)}, LogIndex: i, Contract: address.Draw(t, "token"), To: to,
+				Value: big.NewInt(value),
+			})
 			if value > 0 && watched(to) {
 				want++
 			}

@@ -1,7 +1,7 @@
 package chain
 
-// Confirmations counts the blocks from a block to the head, both of them: a block that is the head has one. It is 0 for a
-// block above the head.
+// Confirmations counts the blocks from a block to the head, both of them: a block that is the head has one. It is 0 for
+// a block above the head.
 func Confirmations(head, block uint64) uint64 {
 	if block > head {
 		return 0
@@ -21,8 +21,8 @@ func FinalByDepth(head, depth uint64) uint64 {
 	return head - (depth - 1)
 }
 
-// FinalPoint is the newest block that cannot go away: the one that the chain's own tag names, where it has a tag, but none
-// above the head that we know; otherwise the one of [FinalByDepth].
+// FinalPoint is the newest block that cannot go away: the one that the chain's own tag names, where it has a tag, but
+// none above the head that we know; otherwise the one of [FinalByDepth].
 func FinalPoint(head uint64, tag *uint64, depth uint64) uint64 {
 	if tag != nil {
 		return min(*tag, head)

@@ -24,8 +24,9 @@ func (r Record) at(number uint64) (Ref, bool) {
 // Plan is what [Follow] decided: one of [Extend], [Replace], [Wait], [Halt], [NeedRecord] and [NeedHeader].
 type Plan interface{ plan() }
 
-// Extend asks to read blocks After.Number+1 to To and to record them on top of After, the newest recorded block. The first
-// of them must have After as its parent. When it has not, its header belongs in theirs, and [Follow] decides anew.
+// Extend asks to read blocks After.Number+1 to To and to record them on top of After, the newest recorded block. The
+// first of them must have After as its parent. When it has not, its header belongs in theirs, and [Follow] decides
+// anew.
 type Extend struct {
 	After Ref
 	To    uint64
@@ -70,7 +71,8 @@ type WaitReason string
 const (
 	// UpToDate: the newest recorded block is the head.
 	UpToDate WaitReason = "up_to_date"
-	// HeadBehind: the head is one of our older blocks, or lies below all of them. The provider lags, or its chain was reset.
+	// HeadBehind: the head is one of our older blocks, or lies below all of them. The provider lags, or its chain was
+	// reset.
 	HeadBehind WaitReason = "head_behind"
 	// HeadDisputed: the head is not what we recorded at its number, but the header that was read there is.
 	HeadDisputed WaitReason = "head_disputed"
@@ -94,16 +96,16 @@ func (h Halt) String() string {
 	return fmt.Sprintf("block %d was final as %s and is %s now", h.Recorded.Number, h.Recorded.Hash, h.Theirs)
 }
 
-// Follow decides how the record follows a chain: it extends the record, replaces its end, waits or halts. It never replaces
-// a block up to the number final. Head is the newest block that the providers know, and theirs are the headers of the chain
-// that have been read so far, by number.
+// Follow decides how the record follows a chain: it extends the record, replaces its end, waits or halts. It never
+// replaces a block up to the number final. Head is the newest block that the providers know, and theirs are the headers
+// of the chain that have been read so far, by number.
 //
-// Follow is pure. When it lacks something it answers [NeedRecord] or [NeedHeader], the caller reads that and asks again with
-// the same head and a larger theirs. An iterator that reads while Follow runs would hide errors and the order of the calls
-// inside a decision; a map of headers can be written down in a test, and the usual step, Extend, needs none.
+// Follow is pure. When it lacks something it answers [NeedRecord] or [NeedHeader], the caller reads that and asks again
+// with the same head and a larger theirs. An iterator that reads while Follow runs would hide errors and the order of
+// the calls inside a decision; a map of headers can be written down in a test, and the usual step, Extend, needs none.
 //
-// Headers that are read one after another may be of different branches. So the caller checks with [Linked] that the blocks
-// it reads afterwards follow After, and starts over with an empty theirs when they do not.
+// Headers that are read one after another may be of different branches. So the caller checks with [Linked] that the
+// blocks it reads afterwards follow After, and starts over with an empty theirs when they do not.
 func Follow(recorded Record, final uint64, head Header, theirs map[uint64]Header) Plan {
 	tip := recorded.Blocks[len(recorded.Blocks)-1]
 	if head.Number > tip.Number {
@@ -153,8 +155,8 @@ func branchOff(recorded Record, final uint64, head Header, theirs map[uint64]Hea
 	return Halt{Reason: NothingShared, Recorded: recorded.Blocks[0]}
 }
 
-// UnlinkedError says that a block which was read does not have the one before it as its parent: the branch changed while it
-// was read, or the node's chain does not link.
+// UnlinkedError says that a block which was read does not have the one before it as its parent: the branch changed
+// while it was read, or the node's chain does not link.
 type UnlinkedError struct {
 	Number       uint64 // of the block that does not link
 	Parent, Want Hash   // the parent that it names, and the hash of the block before it

@@ -26,21 +26,26 @@ func Match(b Block, watched func(Address) bool) []Transfer {
 	var found []Transfer
 	for _, tx := range b.Txs {
 		if tx.To != nil && tx.Value.Sign() > 0 && watched(*tx.To) {
-			found = append(found, Transfer{TxHash: tx.Hash, Asset: Native, From: tx.From, To: *tx.To, Value: tx.Value, LogIndex: -1, NeedsReceipt: true})
+			found = append(found, Transfer{
+				TxHash: tx.Hash, Asset: Native, From: tx.From, To: *tx.To, Value: tx.Value, LogIndex: -1, NeedsReceipt: true,
+			})
 		}
 	}
-	type place struct {
+	type series struct { // what an ordinal counts
 		tx           Hash
 		contract, to Address
 	}
-	seen := make(map[place]int)
+	counted := make(map[series]int)
 	for _, l := range b.Logs {
 		if l.Value.Sign() <= 0 || l.Contract == systemAddress || !watched(l.To) {
 			continue
 		}
-		at := place{l.TxHash, l.Contract, l.To}
-		found = append(found, Transfer{TxHash: l.TxHash, Asset: l.Contract.Hex(), From: l.From, To: l.To, Value: l.Value, Ordinal: seen[at], LogIndex: l.LogIndex})
-		seen[at]++
+		of := series{l.TxHash, l.Contract, l.To}
+		found = append(found, Transfer{
+			TxHash: l.TxHash, Asset: l.Contract.Hex(), From: l.From, To: l.To, Value: l.Value,
+			Ordinal: counted[of], LogIndex: l.LogIndex,
+		})
+		counted[of]++
 	}
 	return found
 }

@@ -25,10 +25,14 @@ const (
 // multicallABI is what we call of Multicall3 and of an ERC-20 contract.
 const multicallABI = `[
 {"name":"aggregate3","type":"function","stateMutability":"payable",
- "inputs":[{"name":"calls","type":"tuple[]","components":[{"name":"target","type":"address"},{"name":"allowFailure","type":"bool"},{"name":"callData","type":"bytes"}]}],
- "outputs":[{"name":"returnData","type":"tuple[]","components":[{"name":"success","type":"bool"},{"name":"returnData","type":"bytes"}]}]},
-{"name":"getEthBalance","type":"function","stateMutability":"view","inputs":[{"name":"addr","type":"address"}],"outputs":[{"name":"balance","type":"uint256"}]},
-{"name":"balanceOf","type":"function","stateMutability":"view","inputs":[{"name":"account","type":"address"}],"outputs":[{"name":"balance","type":"uint256"}]}]`
+ "inputs":[{"name":"calls","type":"tuple[]","components":[
+  {"name":"target","type":"address"},{"name":"allowFailure","type":"bool"},{"name":"callData","type":"bytes"}]}],
+ "outputs":[{"name":"returnData","type":"tuple[]","components":[
+  {"name":"success","type":"bool"},{"name":"returnData","type":"bytes"}]}]},
+{"name":"getEthBalance","type":"function","stateMutability":"view",
+ "inputs":[{"name":"addr","type":"address"}],"outputs":[{"name":"balance","type":"uint256"}]},
+{"name":"balanceOf","type":"function","stateMutability":"view",
+ "inputs":[{"name":"account","type":"address"}],"outputs":[{"name":"balance","type":"uint256"}]}]`
 
 // call3 is Multicall3's Call3.
 type call3 struct {
@@ -37,9 +41,9 @@ type call3 struct {
 	CallData     []byte
 }
 
-// Balances are what accounts hold of an asset ([chain.Native] or a contract's address) after a block, in base units and in
-// the order of the accounts. The provider that answers has that very block at its height. Ask at final blocks, so that no
-// later reorg makes the answer wrong; a node that has pruned the state of the block says so in the error.
+// Balances are what accounts hold of an asset ([chain.Native] or a contract's address) after a block, in base units and
+// in the order of the accounts. The provider that answers has that very block at its height. Ask at final blocks, so
+// that no later reorg makes the answer wrong; a node that has pruned the state of the block says so in the error.
 func (p *Pool) Balances(ctx context.Context, at chain.Ref, asset string, accounts []chain.Address) ([]*big.Int, error) {
 	var token *common.Address
 	if asset != chain.Native {
@@ -64,7 +68,8 @@ func (p *Pool) Balances(ctx context.Context, at chain.Ref, asset string, account
 	balances := make([]*big.Int, 0, len(accounts))
 	for some := range slices.Chunk(accounts, size) {
 		var got []*big.Int
-		err := p.try(ctx, fmt.Sprintf("balances of %s at block %d", asset, at.Number), func(ctx context.Context, c *rpc.Client) (err error) {
+		call := fmt.Sprintf("balances of %s at block %d", asset, at.Number)
+		err := p.try(ctx, call, func(ctx context.Context, c *rpc.Client) (err error) {
 			got, err = read(ctx, c, some)
 			return err
 		})
@@ -83,7 +88,8 @@ func (p *Pool) Nonces(ctx context.Context, at chain.Ref, accounts []chain.Addres
 		got := make([]hexutil.Uint64, len(some))
 		err := p.try(ctx, fmt.Sprintf("nonces at block %d", at.Number), func(ctx context.Context, c *rpc.Client) error {
 			return callAt(ctx, c, at, len(some), func(i int, number string) rpc.BatchElem {
-				return rpc.BatchElem{Method: "eth_getTransactionCount", Args: []any{common.Address(some[i]), number}, Result: &got[i]}
+				args := []any{common.Address(some[i]), number}
+				return rpc.BatchElem{Method: "eth_getTransactionCount", Args: args, Result: &got[i]}
 			})
 		})
 		if err != nil {
@@ -97,7 +103,9 @@ func (p *Pool) Nonces(ctx context.Context, at chain.Ref, accounts []chain.Addres
 }
 
 // callAt puts n calls at a block into one request, together with the question whether it is that block.
-func callAt(ctx context.Context, c *rpc.Client, at chain.Ref, n int, call func(i int, number string) rpc.BatchElem) error {
+func callAt(
+	ctx context.Context, c *rpc.Client, at chain.Ref, n int, call func(i int, number string) rpc.BatchElem,
+) error {
 	var block *wireHeader
 	number := hexutil.EncodeUint64(at.Number)
 	calls := []rpc.BatchElem{{Method: "eth_getBlockByNumber", Args: []any{number, false}, Result: &block}}
@@ -114,14 +122,17 @@ func callAt(ctx context.Context, c *rpc.Client, at chain.Ref, n int, call func(i
 	return err
 }
 
-func singleBalances(ctx context.Context, c *rpc.Client, calls abi.ABI, at chain.Ref, token *common.Address, accounts []chain.Address) ([]*big.Int, error) {
+func singleBalances(
+	ctx context.Context, c *rpc.Client, calls abi.ABI, at chain.Ref, token *common.Address, accounts []chain.Address,
+) ([]*big.Int, error) {
 	coins, returned := make([]hexutil.Big, len(accounts)), make([]hexutil.Bytes, len(accounts))
 	err := callAt(ctx, c, at, len(accounts), func(i int, number string) rpc.BatchElem {
 		if token == nil {
 			return rpc.BatchElem{Method: "eth_getBalance", Args: []any{common.Address(accounts[i]), number}, Result: &coins[i]}
 		}
 		data := append(slices.Clone(calls.Methods["balanceOf"].ID), common.LeftPadBytes(accounts[i][:], 32)...)
-		return rpc.BatchElem{Method: "eth_call", Args: []any{map[string]any{"to": token, "data": hexutil.Bytes(data)}, number}, Result: &returned[i]}
+		call := map[string]any{"to": token, "data": hexutil.Bytes(data)}
+		return rpc.BatchElem{Method: "eth_call", Args: []any{call, number}, Result: &returned[i]}
 	})
 	if err != nil {
 		return nil, err
@@ -137,7 +148,10 @@ func singleBalances(ctx context.Context, c *rpc.Client, calls abi.ABI, at chain.
 	return balances, nil
 }
 
-func multicallBalances(ctx context.Context, c *rpc.Client, calls abi.ABI, multicall common.Address, at chain.Ref, token *common.Address, accounts []chain.Address) ([]*big.Int, error) {
+func multicallBalances(
+	ctx context.Context, c *rpc.Client, calls abi.ABI, multicall common.Address,
+	at chain.Ref, token *common.Address, accounts []chain.Address,
+) ([]*big.Int, error) {
 	method, target := "getEthBalance", multicall
 	if token != nil {
 		method, target = "balanceOf", *token
@@ -156,7 +170,8 @@ func multicallBalances(ctx context.Context, c *rpc.Client, calls abi.ABI, multic
 	}
 	var out hexutil.Bytes
 	err = callAt(ctx, c, at, 1, func(_ int, number string) rpc.BatchElem {
-		return rpc.BatchElem{Method: "eth_call", Args: []any{map[string]any{"to": multicall, "data": hexutil.Bytes(data)}, number}, Result: &out}
+		call := map[string]any{"to": multicall, "data": hexutil.Bytes(data)}
+		return rpc.BatchElem{Method: "eth_call", Args: []any{call, number}, Result: &out}
 	})
 	if err != nil {
 		return nil, err

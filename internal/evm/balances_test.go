@@ -26,7 +26,8 @@ const (
 	getEthBalance      = "4d2301cc"
 )
 
-// multicallOn stands for Multicall3 in front of a node: it makes the calls of an aggregate3 one by one, at the block asked for.
+// multicallOn stands for Multicall3 in front of a node: it makes the calls of an aggregate3 one by one, at the block
+// asked for.
 func multicallOn(t *testing.T, node string, calls *int, fail bool) *proxy {
 	t.Helper()
 	contract, err := abi.JSON(strings.NewReader(aggregate3))
@@ -86,8 +87,8 @@ func multicallOn(t *testing.T, node string, calls *int, fail bool) *proxy {
 	})
 }
 
-// TestBalances: the same balances whether asked one by one or through Multicall3, of coin and token, at the block asked for
-// and not at the head.
+// TestBalances: the same balances whether asked one by one or through Multicall3, of coin and token, at the block asked
+// for and not at the head.
 func TestBalances(t *testing.T) {
 	c := startDevnet(t)
 	first, _, _ := paid(t, c)

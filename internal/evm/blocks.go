@@ -44,7 +44,8 @@ func (w *wireBlock) read(number uint64) (readBlock, error) {
 		return readBlock{}, err
 	}
 	if h.Number != number || w.Bloom == nil || w.Transactions == nil {
-		return readBlock{}, fmt.Errorf("%w: asked for block %d, got %d, or one without bloom or transactions", ErrInconsistent, number, h.Number)
+		return readBlock{}, fmt.Errorf("%w: asked for block %d, got %d, or one without bloom or transactions",
+			ErrInconsistent, number, h.Number)
 	}
 	r := readBlock{Block: chain.Block{Header: h}, bloom: *w.Bloom, txs: make(map[common.Hash]bool, len(w.Transactions))}
 	for _, t := range w.Transactions {
@@ -58,7 +59,9 @@ func (w *wireBlock) read(number uint64) (readBlock, error) {
 		if t.From == nil {
 			return readBlock{}, fmt.Errorf("%w: transaction %s has no sender", ErrInconsistent, t.Hash.Hex())
 		}
-		r.Txs = append(r.Txs, chain.Tx{Hash: chain.Hash(*t.Hash), From: chain.Address(*t.From), To: (*chain.Address)(t.To), Value: t.Value.ToInt()})
+		r.Txs = append(r.Txs, chain.Tx{
+			Hash: chain.Hash(*t.Hash), From: chain.Address(*t.From), To: (*chain.Address)(t.To), Value: t.Value.ToInt(),
+		})
 	}
 	return r, nil
 }
@@ -76,8 +79,8 @@ func (p *Pool) Block(ctx context.Context, number uint64) (b chain.Block, err err
 	return b, err
 }
 
-// Blocks are the canonical blocks of a range, both ends included and at most [MaxBlocks], in two requests to one provider.
-// They are complete, and each is the parent of the next. Where a node refuses so much at once, ask for less.
+// Blocks are the canonical blocks of a range, both ends included and at most [MaxBlocks], in two requests to one
+// provider. They are complete, and each is the parent of the next. Where a node refuses so much at once, ask for less.
 func (p *Pool) Blocks(ctx context.Context, from, to uint64) (bs []chain.Block, err error) {
 	if from > to || to-from >= MaxBlocks {
 		return nil, fmt.Errorf("evm: blocks %d to %d: want 1 to %d at once", from, to, MaxBlocks)
@@ -96,7 +99,8 @@ func (p *Pool) blocks(ctx context.Context, c *rpc.Client, from, to uint64) ([]ch
 	wire := make([]*wireBlock, to-from+1)
 	calls := make([]rpc.BatchElem, len(wire))
 	for i := range wire {
-		calls[i] = rpc.BatchElem{Method: "eth_getBlockByNumber", Args: []any{hexutil.EncodeUint64(from + uint64(i)), true}, Result: &wire[i]}
+		args := []any{hexutil.EncodeUint64(from + uint64(i)), true}
+		calls[i] = rpc.BatchElem{Method: "eth_getBlockByNumber", Args: args, Result: &wire[i]}
 	}
 	if err := callAll(ctx, c, calls); err != nil {
 		return nil, err
@@ -154,11 +158,12 @@ type wireReceipt struct {
 func (r *wireReceipt) belongs(tx common.Hash, block chain.Hash) error {
 	switch {
 	case r == nil || r.TxHash == nil || r.BlockHash == nil:
-		return fmt.Errorf("%w: no receipt of transaction %s, or one without its place", ErrMissing, tx.Hex())
+		return fmt.Errorf("%w: no receipt of transaction %s, or one that names no block", ErrMissing, tx.Hex())
 	case *r.TxHash != tx:
 		return fmt.Errorf("%w: asked for the receipt of %s, got that of %s", ErrInconsistent, tx.Hex(), r.TxHash.Hex())
 	case chain.Hash(*r.BlockHash) != block:
-		return fmt.Errorf("%w: transaction %s is in block %s, not in %s", ErrInconsistent, tx.Hex(), r.BlockHash.Hex(), block.Hex())
+		return fmt.Errorf("%w: transaction %s is in block %s, not in %s",
+			ErrInconsistent, tx.Hex(), r.BlockHash.Hex(), block.Hex())
 	}
 	return nil
 }

@@ -1,56 +1,18 @@
 package evm_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/big"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/chain"
-	"github.com/ctrip-gateway/ctrip/internal/devnet"
 	"github.com/ctrip-gateway/ctrip/internal/evm"
 )
-
-// A pool reads blocks from the first provider that gives an answer which can be believed.
-func ExamplePool_Block() {
-	c, err := devnet.StartChain(devnet.ChainOptions{})
-	if err != nil {
-		panic(err)
-	}
-	defer c.Close()
-	pool, err := evm.New(evm.Options{
-		Name: "devnet", ChainID: devnet.ChainID, URLs: []string{"http://127.0.0.1:1", c.URL()}, Depth: 1,
-		Tokens: []string{strings.ToLower(c.Token())}, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		panic(err)
-	}
-	defer pool.Close()
-	ctx := context.Background()
-	shop := chain.Address{19: 0xaa}
-	if _, err := c.SendToken(ctx, c.DemoPayer(), shop.Hex(), big.NewInt(9)); err != nil {
-		panic(err)
-	}
-	if _, err := c.Mine(); err != nil {
-		panic(err)
-	}
-	head, err := pool.Head(ctx)
-	if err != nil {
-		panic(err)
-	}
-	block, err := pool.Block(ctx, head.Number)
-	for _, t := range chain.Match(block, func(a chain.Address) bool { return a == shop }) {
-		fmt.Println(t.Value, t.To, err)
-	}
-	// Output: 9 0x00000000000000000000000000000000000000aa <nil>
-}
 
 // TestBlocks: a range is what its blocks are one by one.
 func TestBlocks(t *testing.T) {

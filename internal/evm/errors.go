@@ -94,7 +94,8 @@ func unsupported(err error) bool {
 	switch {
 	case errors.As(err, &e):
 		code, text = e.ErrorCode(), e.Error()
-	case errors.As(err, &status) && (status.StatusCode == http.StatusBadRequest || status.StatusCode == http.StatusNotFound):
+	case errors.As(err, &status) &&
+		(status.StatusCode == http.StatusBadRequest || status.StatusCode == http.StatusNotFound):
 		// Some providers put the JSON-RPC error into an HTTP error.
 		var answer struct{ Error struct{ Code int } }
 		if json.Unmarshal(status.Body, &answer) == nil {
@@ -102,8 +103,9 @@ func unsupported(err error) bool {
 		}
 	}
 	text = strings.ToLower(text)
-	return code == -32601 || code == -32602 || code != 0 &&
-		(strings.Contains(text, "not supported") || strings.Contains(text, "unsupported") || strings.Contains(text, "invalid block"))
+	says := func(words string) bool { return strings.Contains(text, words) }
+	return code == -32601 || code == -32602 ||
+		code != 0 && (says("not supported") || says("unsupported") || says("invalid block"))
 }
 
 // notYet recognises geth's answer for a tag that no block has yet: error -39001, "finalized block not found".

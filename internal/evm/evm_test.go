@@ -249,8 +249,8 @@ func TestEmptyLogsAreDoubted(t *testing.T) {
 	}
 }
 
-// TestBloomFilters: a filter that excludes our tokens spares the question, one that is falsely positive does not make an
-// error, and one that is zero, as some chains have it, is not believed.
+// TestBloomFilters: a filter that excludes our tokens spares the question, one that is falsely positive does not make
+// an error, and one that is zero, as some chains have it, is not believed.
 func TestBloomFilters(t *testing.T) {
 	c := startDevnet(t)
 	number, _, _ := paid(t, c)

@@ -16,44 +16,45 @@ import (
 const tagRetry = 10 * time.Minute
 
 // Final is the number of the newest block that cannot go away any more: by the chain's tag where the nodes know it, by
-// depth where there is no tag or every provider rejects it as unsupported (ruling 8), never because of another error.
+// depth where there is no tag or every provider rejects it as unsupported, never because of another error.
 func (p *Pool) Final(ctx context.Context, head uint64) (uint64, error) {
-	if p.o.Tag == "" || p.tagWasRefused() {
-		return chain.FinalPoint(head, nil, p.o.Depth), nil
+	if p.opts.Tag == "" || p.tagWasRejected() {
+		return chain.FinalPoint(head, nil, p.opts.Depth), nil
 	}
-	refused := 0
+	rejected := 0
 	var errs []error
 	for _, pr := range p.ranked() {
 		var h chain.Header
 		err := p.ask(ctx, pr, func(ctx context.Context, c *rpc.Client) (err error) {
-			h, err = headerAt(ctx, c, p.o.Tag)
+			h, err = headerAt(ctx, c, p.opts.Tag)
 			if errors.Is(err, ErrMissing) || notYet(err) { // a young chain has no final block
 				h, err = chain.Header{}, nil
 			}
 			return err
 		})
 		if err == nil {
-			return chain.FinalPoint(head, &h.Number, p.o.Depth), nil
+			return chain.FinalPoint(head, &h.Number, p.opts.Depth), nil
 		}
 		if unsupported(err) {
-			refused++
+			rejected++
 		}
 		errs = append(errs, fmt.Errorf("%s: %w", pr.host, err))
 	}
-	if refused == len(p.providers) {
-		p.o.Logger.WarnContext(ctx, "chain.tag_unsupported", "chain", p.o.Name, "tag", p.o.Tag, "depth", p.o.Depth)
+	if rejected == len(p.providers) {
+		p.opts.Logger.WarnContext(ctx, "chain.tag_unsupported",
+			"chain", p.opts.Name, "tag", p.opts.Tag, "depth", p.opts.Depth)
 		p.mu.Lock()
-		p.tagRefused = p.o.Now()
+		p.tagRejected = p.opts.Now()
 		p.mu.Unlock()
-		return chain.FinalPoint(head, nil, p.o.Depth), nil
+		return chain.FinalPoint(head, nil, p.opts.Depth), nil
 	}
-	return 0, fmt.Errorf("evm: %s %s: %w", p.o.Name, p.o.Tag, errors.Join(errs...))
+	return 0, fmt.Errorf("evm: %s %s: %w", p.opts.Name, p.opts.Tag, errors.Join(errs...))
 }
 
-func (p *Pool) tagWasRefused() bool {
+func (p *Pool) tagWasRejected() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return !p.tagRefused.IsZero() && p.o.Now().Sub(p.tagRefused) < tagRetry
+	return !p.tagRejected.IsZero() && p.opts.Now().Sub(p.tagRejected) < tagRetry
 }
 
 // Agree is nil when two providers have the same block at its height, or when there is only one provider.
@@ -82,5 +83,6 @@ func (p *Pool) Agree(ctx context.Context, at chain.Ref) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("evm: %s block %d as %s: %w", p.o.Name, at.Number, at.Hash.Hex(), errors.Join(append(errs, ErrDisagree)...))
+	errs = append(errs, ErrDisagree)
+	return fmt.Errorf("evm: %s block %d as %s: %w", p.opts.Name, at.Number, at.Hash.Hex(), errors.Join(errs...))
 }

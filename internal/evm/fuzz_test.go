@@ -12,8 +12,8 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/chain"
 )
 
-// FuzzBlock feeds a pool arbitrary blocks, logs and receipts: it may refuse them, and must not panic, nor take a block of
-// another number, nor a transfer that is not in the block.
+// FuzzBlock feeds a pool arbitrary blocks, logs and receipts: it may refuse them, and must not panic, nor take a block
+// of another number, nor a transfer that is not in the block.
 func FuzzBlock(f *testing.F) {
 	const (
 		hash   = `"0x0000000000000000000000000000000000000000000000000000000000000001"`
@@ -66,8 +66,9 @@ func FuzzBlock(f *testing.F) {
 	})
 }
 
-// FuzzAnswers feeds a pool one arbitrary result for whatever it asks: receipts, headers, final points, balances, nonces and
-// decimals. It may refuse them, and must not panic, nor tell of another transaction, block or range than was asked for.
+// FuzzAnswers feeds a pool one arbitrary result for whatever it asks: receipts, headers, final points, balances, nonces
+// and decimals. It may refuse them, and must not panic, nor tell of another transaction, block or range than was asked
+// for.
 func FuzzAnswers(f *testing.F) {
 	const (
 		hash = `"0x0000000000000000000000000000000000000000000000000000000000000001"`

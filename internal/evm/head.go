@@ -38,7 +38,8 @@ func (w *wireHeader) header() (chain.Header, error) {
 		return chain.Header{}, fmt.Errorf("%w: a block without number, hash, parentHash or a sane timestamp", ErrInconsistent)
 	}
 	return chain.Header{
-		Number: uint64(*w.Number), Hash: chain.Hash(*w.Hash), Parent: chain.Hash(*w.Parent), Time: time.Unix(int64(*w.Timestamp), 0).UTC(),
+		Number: uint64(*w.Number), Hash: chain.Hash(*w.Hash), Parent: chain.Hash(*w.Parent),
+		Time: time.Unix(int64(*w.Timestamp), 0).UTC(),
 	}, nil
 }
 
@@ -56,7 +57,7 @@ func (p *Pool) Head(ctx context.Context) (chain.Header, error) {
 		if ctx.Err() != nil {
 			return chain.Header{}, ctx.Err()
 		}
-		return chain.Header{}, fmt.Errorf("evm: %s head: %w", p.o.Name, errors.Join(errs...))
+		return chain.Header{}, fmt.Errorf("evm: %s head: %w", p.opts.Name, errors.Join(errs...))
 	}
 	return *head, nil
 }

@@ -37,14 +37,15 @@ func (l wireLog) transfer() (chain.Log, bool) {
 	}
 	return chain.Log{
 		TxHash: chain.Hash(*l.TxHash), LogIndex: int(*l.Index), Contract: chain.Address(*l.Address),
-		From: chain.Address(common.BytesToAddress(l.Topics[1].Bytes())), To: chain.Address(common.BytesToAddress(l.Topics[2].Bytes())),
+		From:  chain.Address(common.BytesToAddress(l.Topics[1].Bytes())),
+		To:    chain.Address(common.BytesToAddress(l.Topics[2].Bytes())),
 		Value: new(big.Int).SetBytes(l.Data),
 	}, true
 }
 
-// addLogs reads the transfers of the listed tokens in some blocks, in one request. A header's bloom filter says for certain
-// when there are none; when it says that there may be some and the node has none, the receipts decide: a node that lags or
-// has pruned answers with an empty list.
+// addLogs reads the transfers of the listed tokens in some blocks, in one request. A header's bloom filter says for
+// certain when there are none; when it says that there may be some and the node has none, the receipts decide: a node
+// that lags or has pruned answers with an empty list.
 func (p *Pool) addLogs(ctx context.Context, c *rpc.Client, blocks []readBlock) error {
 	var asked []*readBlock
 	var calls []rpc.BatchElem
@@ -91,11 +92,12 @@ func (p *Pool) mayHold(b *readBlock) bool {
 	if b.blind() {
 		return len(b.txs) > 0
 	}
-	return b.bloom.Test(transferTopic.Bytes()) && slices.ContainsFunc(p.tokens, func(t common.Address) bool { return b.bloom.Test(t.Bytes()) })
+	listed := func(t common.Address) bool { return b.bloom.Test(t.Bytes()) }
+	return b.bloom.Test(transferTopic.Bytes()) && slices.ContainsFunc(p.tokens, listed)
 }
 
-// logsOfReceipts reads the transfers of the listed tokens out of the receipts of every transaction of a block. Those that
-// the node does not give together it is asked for one by one; none may be missing.
+// logsOfReceipts reads the transfers of the listed tokens out of the receipts of every transaction of a block. Those
+// that the node does not give together it is asked for one by one; none may be missing.
 func (p *Pool) logsOfReceipts(ctx context.Context, c *rpc.Client, b *readBlock) ([]wireLog, error) {
 	var receipts []*wireReceipt
 	if err := c.CallContext(ctx, &receipts, "eth_getBlockReceipts", common.Hash(b.Hash)); err != nil {
@@ -154,8 +156,8 @@ func (p *Pool) logsOfReceipts(ctx context.Context, c *rpc.Client, b *readBlock) 
 	return found, nil
 }
 
-// transfers checks that the logs are the block's and decodes them, in the order of the block. An event of the same topic
-// with another shape (an NFT's has four topics) is no ERC-20 transfer and is left out.
+// transfers checks that the logs are the block's and decodes them, in the order of the block. An event of the same
+// topic with another shape (an NFT's has four topics) is no ERC-20 transfer and is left out.
 func (p *Pool) transfers(b *readBlock, wire []wireLog) ([]chain.Log, error) {
 	var logs []chain.Log
 	seen := make(map[uint64]bool, len(wire))
@@ -164,7 +166,8 @@ func (p *Pool) transfers(b *readBlock, wire []wireLog) ([]chain.Log, error) {
 		case l.Address == nil || l.BlockHash == nil || l.TxHash == nil || l.Index == nil || *l.Index > math.MaxInt32:
 			return nil, fmt.Errorf("%w: a log without address, block, transaction or a sane index", ErrInconsistent)
 		case l.Removed || chain.Hash(*l.BlockHash) != b.Hash:
-			return nil, fmt.Errorf("%w: a log of block %s, or a removed one, among those of %s", ErrInconsistent, l.BlockHash.Hex(), b.Hash)
+			return nil, fmt.Errorf("%w: a log of block %s, or a removed one, among those of %s",
+				ErrInconsistent, l.BlockHash.Hex(), b.Hash)
 		case !b.txs[*l.TxHash]:
 			return nil, fmt.Errorf("%w: a log of transaction %s, which is not in the block", ErrInconsistent, l.TxHash.Hex())
 		case seen[uint64(*l.Index)]:

@@ -41,14 +41,14 @@ type Options struct {
 
 // Pool is the providers of one chain. It is safe for concurrent use.
 type Pool struct {
-	o         Options
+	opts      Options
 	providers []*provider
 	tokens    []common.Address
 	listed    map[common.Address]bool // the same
 	multicall *common.Address
 
-	mu         sync.Mutex
-	tagRefused time.Time // when every provider last called the tag unsupported
+	mu          sync.Mutex
+	tagRejected time.Time // when every provider last called the tag unsupported
 }
 
 // New checks the options. It connects when it is first asked.
@@ -59,7 +59,7 @@ func New(o Options) (*Pool, error) {
 	if o.Timeout <= 0 {
 		o.Timeout = callTimeout
 	}
-	p := &Pool{o: o, listed: make(map[common.Address]bool, len(o.Tokens))}
+	p := &Pool{opts: o, listed: make(map[common.Address]bool, len(o.Tokens))}
 	for _, raw := range o.URLs {
 		pr, err := newProvider(raw)
 		if err != nil {
@@ -107,7 +107,7 @@ func (p *Pool) try(ctx context.Context, call string, ask question) error {
 		}
 		errs = append(errs, fmt.Errorf("%s: %w", pr.host, err))
 	}
-	return fmt.Errorf("evm: %s %s: %w", p.o.Name, call, errors.Join(errs...))
+	return fmt.Errorf("evm: %s %s: %w", p.opts.Name, call, errors.Join(errs...))
 }
 
 // ranked lists the providers that are not cooling down, then the others.
@@ -117,7 +117,7 @@ func (p *Pool) ranked() []*provider {
 }
 
 func (p *Pool) split() (up, down []*provider) {
-	now := p.o.Now()
+	now := p.opts.Now()
 	for _, pr := range p.providers {
 		if pr.cooling(now) {
 			down = append(down, pr)
@@ -130,14 +130,14 @@ func (p *Pool) split() (up, down []*provider) {
 
 // ask puts one question to one provider and notes how it went. Its errors do not show the provider's URL.
 func (p *Pool) ask(ctx context.Context, pr *provider, ask question) error {
-	ctx, cancel := context.WithTimeout(ctx, p.o.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
 	defer cancel()
-	client, err := pr.connect(ctx, p.o.ChainID)
+	client, err := pr.connect(ctx, p.opts.ChainID)
 	if err == nil {
 		err = ask(ctx, client)
 	}
 	if err == nil { // the answer may have come over a connection that is new
-		_, err = pr.connect(ctx, p.o.ChainID)
+		_, err = pr.connect(ctx, p.opts.ChainID)
 	}
 	if err == nil {
 		pr.answered()
@@ -153,15 +153,15 @@ func (p *Pool) ask(ctx context.Context, pr *provider, ask question) error {
 // failed notes, counts and tells that a provider failed. It is told here, because another provider then answers and
 // nobody hears of the error.
 func (p *Pool) failed(ctx context.Context, pr *provider, err error) {
-	p.o.Metrics.RPCError(p.o.Name, pr.host)
-	if !pr.failed(p.o.Now()) {
+	p.opts.Metrics.RPCError(p.opts.Name, pr.host)
+	if !pr.failed(p.opts.Now()) {
 		return
 	}
 	level := slog.LevelWarn
 	if errors.Is(err, ErrMissing) { // it lags
 		level = slog.LevelDebug
 	}
-	p.o.Logger.Log(ctx, level, "provider.failed", "chain", p.o.Name, "host", pr.host, "err", err)
+	p.opts.Logger.Log(ctx, level, "provider.failed", "chain", p.opts.Name, "host", pr.host, "error", err)
 }
 
 // ChainIDs asks every provider for its chain id, for `ctripctl doctor`. The answer is by host: nil where it is ours.

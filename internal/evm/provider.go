@@ -60,8 +60,8 @@ func newProvider(raw string) (*provider, error) {
 	return pr, nil
 }
 
-// connect returns a client whose every connection so far was found to be on our chain. The library reconnects by itself,
-// over HTTP and WebSocket, so connections are counted and the question is put again after each.
+// connect returns a client whose every connection so far was found to be on our chain. The library reconnects by
+// itself, over HTTP and WebSocket, so connections are counted and the question is put again after each.
 func (pr *provider) connect(ctx context.Context, chainID uint64) (*rpc.Client, error) {
 	pr.mu.Lock()
 	client, fresh := pr.client, pr.verified && pr.checked == pr.dialled.Load()
@@ -127,8 +127,8 @@ func (pr *provider) drop() {
 	}
 }
 
-// failed notes a failure: the provider is asked only when no other answers, for longer each time. It reports whether the
-// provider was well until now.
+// failed notes a failure: the provider is asked only when no other answers, for longer each time. It reports whether
+// the provider was well until now.
 func (pr *provider) failed(now time.Time) (first bool) {
 	pr.mu.Lock()
 	defer pr.mu.Unlock()

@@ -58,8 +58,8 @@ func serveNode(t *testing.T, n *fakeNode) (httpURL, wsURL string, hangUp func())
 	return srv.URL, "ws" + strings.TrimPrefix(srv.URL, "http"), conns.hangUp
 }
 
-// TestChainIDIsCheckedOnEveryConnection: a node that comes back on another chain is refused, over HTTP and WebSocket, and
-// taken again when it is right.
+// TestChainIDIsCheckedOnEveryConnection: a node that comes back on another chain is refused, over HTTP and WebSocket,
+// and taken again when it is right.
 func TestChainIDIsCheckedOnEveryConnection(t *testing.T) {
 	var n fakeNode
 	httpURL, wsURL, hangUp := serveNode(t, &n)

@@ -6,11 +6,12 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 )
 
-// changeFunc gets a method, its parameters and the node's result, and returns the result to pass on (an object that begins
-// with a code is an error), or an HTTP status to answer instead; leaveOut leaves the answer out of its batch.
+// changeFunc gets a method, its parameters and the node's result, and returns the result to pass on (an object that
+// begins with a code is an error), or an HTTP status to answer instead; leaveOut leaves the answer out of its batch.
 type changeFunc func(method string, params, result json.RawMessage) (json.RawMessage, int)
 
 const leaveOut = -1
@@ -29,7 +30,7 @@ type message struct {
 
 func newProxy(t testing.TB, node string, change changeFunc) *proxy {
 	t.Helper()
-	turn := make(chan struct{}, 1)
+	var changing sync.Mutex
 	p := &proxy{httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -54,9 +55,9 @@ func newProxy(t testing.TB, node string, change changeFunc) *proxy {
 				http.Error(w, err.Error(), http.StatusBadGateway)
 				return
 			}
-			turn <- struct{}{}
+			changing.Lock()
 			result, status := change(ask.Method, ask.Params, got.Result)
-			<-turn
+			changing.Unlock()
 			switch {
 			case status == leaveOut:
 				continue

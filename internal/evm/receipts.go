@@ -22,8 +22,8 @@ type Receipt struct {
 	Logs  []chain.Log    // ERC-20 transfers, of any contract
 }
 
-// Receipt reads a transaction and its receipt. [ErrMissing] is in the error when the node knows no such transaction in a
-// block.
+// Receipt reads a transaction and its receipt. [ErrMissing] is in the error when the node knows no such transaction in
+// a block.
 func (p *Pool) Receipt(ctx context.Context, tx chain.Hash) (out Receipt, err error) {
 	err = p.try(ctx, "receipt "+tx.Hex(), func(ctx context.Context, c *rpc.Client) error {
 		var r *struct {
@@ -50,11 +50,14 @@ func (p *Pool) Receipt(ctx context.Context, tx chain.Hash) (out Receipt, err err
 		if err := r.belongs(common.Hash(tx), block); err != nil {
 			return err
 		}
-		if r.Status == nil || *r.Status > 1 || t.Hash == nil || *t.Hash != common.Hash(tx) || t.BlockHash == nil || *t.BlockHash != *r.BlockHash ||
-			t.From == nil || t.Value == nil {
+		if r.Status == nil || *r.Status > 1 || t.Hash == nil || *t.Hash != common.Hash(tx) ||
+			t.BlockHash == nil || *t.BlockHash != *r.BlockHash || t.From == nil || t.Value == nil {
 			return fmt.Errorf("%w: transaction %s and its receipt", ErrInconsistent, tx.Hex())
 		}
-		out = Receipt{Block: chain.Ref{Number: uint64(*r.Number), Hash: block}, OK: *r.Status == 1, From: chain.Address(*t.From), Value: t.Value.ToInt()}
+		out = Receipt{
+			Block: chain.Ref{Number: uint64(*r.Number), Hash: block}, OK: *r.Status == 1,
+			From: chain.Address(*t.From), Value: t.Value.ToInt(),
+		}
 		if t.To != nil {
 			to := chain.Address(*t.To)
 			out.To = &to

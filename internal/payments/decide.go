@@ -114,7 +114,7 @@ func stamp(p *models.Payment, f Facts) {
 	p.DetectedAt, p.ConfirmedAt, p.ClosedAt, p.WatchUntil = keep(p.DetectedAt, now), nil, nil, nil
 	closed := now
 	if f.ChainTime != nil {
-		closed = *f.ChainTime // windows run in block time (ruling 4)
+		closed = *f.ChainTime // windows run in block time
 	}
 	switch p.Status {
 	case models.PaymentPending:

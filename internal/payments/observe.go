@@ -17,7 +17,7 @@ import (
 type Step struct {
 	ChainID uint64
 	// OrphanFrom is the first block number that a reorg took off the chain; nil without a reorg. Blocks then holds the
-	// replacement branch, so that a transfer that is mined again on it makes no event (ruling 5).
+	// replacement branch, so that a transfer that is mined again on it makes no event.
 	OrphanFrom *uint64
 	Blocks     []Block
 	Head       uint64 // the newest block that the providers know
@@ -39,7 +39,7 @@ type StatusChange struct {
 
 // Observe records a step inside the scanner's transaction: transfers, every payment that they, the new final point or
 // the time of the block touch, their events and the deliveries of those. A payment that cannot be recomputed is
-// quarantined and the block goes on without it (ruling 1).
+// quarantined and the block goes on without it.
 func (s *Service) Observe(ctx context.Context, tx *store.Tx, step Step) ([]StatusChange, error) {
 	now := s.now()
 	touched := make(map[string]bool)

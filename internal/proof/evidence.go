@@ -19,17 +19,18 @@ const Format = "ctrip-evidence/1"
 
 // Evidence is what a dispute needs about an event on its way to an endpoint.
 type Evidence struct {
-	Format     string     `json:"format"`
-	ExportedAt time.Time  `json:"exported_at"`
-	ExportedBy string     `json:"exported_by"`
-	MerchantID string     `json:"merchant_id"`
-	Endpoint   Endpoint   `json:"endpoint"`
-	Message    Message    `json:"message"`
-	Batches    []Message  `json:"batches"`    // the requests that carried the message together with others
-	Deliveries []Delivery `json:"deliveries"` // the one asked for, and every replay and redelivery of the same event to the endpoint
-	Attempts   []Attempt  `json:"attempts"`   // of all of them, oldest first
-	// Audit are the lines about the endpoint and the deliveries; AuditHead is the newest line of the whole log at the time of
-	// the export: a log that has another hash there was rewritten since.
+	Format     string    `json:"format"`
+	ExportedAt time.Time `json:"exported_at"`
+	ExportedBy string    `json:"exported_by"`
+	MerchantID string    `json:"merchant_id"`
+	Endpoint   Endpoint  `json:"endpoint"`
+	Message    Message   `json:"message"`
+	Batches    []Message `json:"batches"` // the requests that carried the message with others
+	// Deliveries are the one asked for, and every replay and redelivery of the same event to the endpoint.
+	Deliveries []Delivery `json:"deliveries"`
+	Attempts   []Attempt  `json:"attempts"` // of all of them, oldest first
+	// Audit are the lines about the endpoint and the deliveries; AuditHead is the newest line of the whole log at the time
+	// of the export: a log that has another hash there was rewritten since.
 	Audit     []AuditLine `json:"audit"`
 	AuditHead AuditMark   `json:"audit_head"`
 }
@@ -82,7 +83,7 @@ type Attempt struct {
 	ResponseBody    []byte            `json:"response_body"` // base64, the first 4 KiB
 }
 
-// AuditLine is a line of the audit log with its place in the chain of hashes.
+// AuditLine is a line of the audit log with its links in the chain of hashes.
 type AuditLine struct {
 	Seq        int64             `json:"seq"`
 	At         time.Time         `json:"at"`
@@ -102,7 +103,10 @@ func AuditLineOf(e models.AuditEntry) AuditLine {
 }
 
 func (l AuditLine) holds() bool {
-	e := models.AuditEntry{Seq: l.Seq, At: l.At, Actor: l.Actor, Action: l.Action, Subject: l.Subject, Merchant: l.MerchantID, Detail: l.Detail, IP: l.IP, PrevHash: l.PrevHash}
+	e := models.AuditEntry{
+		Seq: l.Seq, At: l.At, Actor: l.Actor, Action: l.Action, Subject: l.Subject, Merchant: l.MerchantID,
+		Detail: l.Detail, IP: l.IP, PrevHash: l.PrevHash,
+	}
 	return e.ChainHash() == l.Hash
 }
 
@@ -115,7 +119,7 @@ type Sealed struct {
 // Seal is an Ed25519 signature, as for webhooks, of the compact JSON of the evidence.
 type Seal struct {
 	KeyID     string `json:"kid"`
-	PublicKey string `json:"public_key"` // whpk_…; is it the gateway's? /.well-known/webhook-keys.json said so while it signed
+	PublicKey string `json:"public_key"` // whpk_…, in /.well-known/webhook-keys.json while the gateway signed with it
 	ID        string `json:"id"`         // evidence_<kid>_<id of the message>
 	Timestamp int64  `json:"timestamp"`  // Unix seconds
 	Signature string `json:"signature"`  // v1a,<base64> over id.timestamp.evidence
@@ -156,13 +160,13 @@ var (
 	ErrContradicts = errors.New("the evidence contradicts itself")
 )
 
-// Open checks a document that [Export] made and returns the evidence in it: that it has this form and nothing beside it; the
-// seal, by one of the trusted keys; the body against its digest and its id; every audit line against its hash, and against the
-// line before where that is there too. It needs neither the gateway nor a network.
+// Open checks a document that [Export] made and returns the evidence in it: that it has this form and nothing beside
+// it; the seal, by one of the trusted keys; the body against its digest and its id; every audit line against its hash,
+// and against the line before where that is there too. It needs neither the gateway nor a network.
 //
-// The trusted keys are what everything rests on: whoever makes up a document can seal it with a key of his own. They are
-// the gateway's public keys as somebody kept them from /.well-known/webhook-keys.json, and each stands in the audit log since
-// it was made. With none given nothing is trusted.
+// The trusted keys are what everything rests on: whoever makes up a document can seal it with a key of their own. They
+// are the gateway's public keys as somebody kept them from /.well-known/webhook-keys.json, and each stands in the audit
+// log since it was made. With none given nothing is trusted.
 func Open(document []byte, trusted ...webhook.PublicKey) (Evidence, Seal, error) {
 	var s Sealed
 	var e Evidence
@@ -173,9 +177,11 @@ func Open(document []byte, trusted ...webhook.PublicKey) (Evidence, Seal, error)
 	if err != nil || json.Unmarshal(body, &e) != nil || e.Format != Format {
 		return e, s.Seal, ErrNotEvidence
 	}
-	// What is read must be what stands there: no member twice, none in another spelling, none that a reader may take for proven.
+	// What is read must be what stands there: no member twice, none in another spelling, none that a reader may take for
+	// proven.
 	var given bytes.Buffer
-	if again, err := compact(s); err != nil || json.Compact(&given, document) != nil || !bytes.Equal(again, given.Bytes()) {
+	encoded, err := compact(s)
+	if err != nil || json.Compact(&given, document) != nil || !bytes.Equal(encoded, given.Bytes()) {
 		return e, s.Seal, ErrNotEvidence
 	}
 	key, err := webhook.ParsePublicKey(s.Seal.PublicKey)
@@ -186,7 +192,8 @@ func Open(document []byte, trusted ...webhook.PublicKey) (Evidence, Seal, error)
 	if !slices.ContainsFunc(trusted, same) {
 		return e, s.Seal, ErrUntrusted
 	}
-	if s.Seal.ID != sealID(s.Seal.KeyID, e) || s.Seal.Timestamp != e.ExportedAt.Unix() || !key.Verify(s.Seal.Signature, s.Seal.ID, e.ExportedAt, body) {
+	if s.Seal.ID != sealID(s.Seal.KeyID, e) || s.Seal.Timestamp != e.ExportedAt.Unix() ||
+		!key.Verify(s.Seal.Signature, s.Seal.ID, e.ExportedAt, body) {
 		return e, s.Seal, ErrSeal
 	}
 	return e, s.Seal, e.check()
@@ -228,8 +235,9 @@ func (e Evidence) check() error {
 		case !l.holds():
 			return fmt.Errorf("%w: line %d of the audit log does not have its hash", ErrContradicts, l.Seq)
 		case i > 0 && l.Seq <= e.Audit[i-1].Seq || l.Seq > e.AuditHead.Seq:
-			return fmt.Errorf("%w: line %d of the audit log is out of place", ErrContradicts, l.Seq)
-		case i > 0 && l.Seq == e.Audit[i-1].Seq+1 && l.PrevHash != e.Audit[i-1].Hash, l.Seq == e.AuditHead.Seq && l.Hash != e.AuditHead.Hash:
+			return fmt.Errorf("%w: line %d of the audit log is out of order", ErrContradicts, l.Seq)
+		case i > 0 && l.Seq == e.Audit[i-1].Seq+1 && l.PrevHash != e.Audit[i-1].Hash,
+			l.Seq == e.AuditHead.Seq && l.Hash != e.AuditHead.Hash:
 			return fmt.Errorf("%w: line %d of the audit log does not fit the line beside it", ErrContradicts, l.Seq)
 		}
 	}

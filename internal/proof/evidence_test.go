@@ -112,8 +112,9 @@ func TestEvidence(t *testing.T) {
 	}
 }
 
-// spoil changes a document in every way that concerns one place, and nothing of it opens: each bit of each byte, each byte taken
-// out, each byte given twice, each member of the envelope renamed, given twice or added. White space between tokens means nothing.
+// spoil changes a document in every way that concerns one place, and nothing of it opens: each bit of each byte, each
+// byte taken out, each byte given twice, each member of the envelope renamed, given twice or added. White space between
+// tokens means nothing.
 func spoil(t *testing.T, text []byte, key webhook.PublicKey) {
 	t.Helper()
 	opens := func(spoiled []byte, format string, args ...any) {

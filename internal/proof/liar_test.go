@@ -55,8 +55,8 @@ func liar(t *testing.T, url string, change func(method string, result map[string
 	return pool
 }
 
-// TestTransfersByALiar: what a node says is held against what else it says and against the event; no answer that is changed in
-// one place makes a proof.
+// TestTransfersByALiar: what a node says is held against what else it says and against the event; no answer that is
+// changed in one place makes a proof.
 func TestTransfersByALiar(t *testing.T) {
 	c, _ := node(t, devnet.ChainID)
 	token, coin := paid(t, c, true), paid(t, c, false)
@@ -126,8 +126,8 @@ func TestTransfersByALiar(t *testing.T) {
 	}
 }
 
-// TestTransfersWithoutANode: a node that does not answer proves and refutes nothing, and the error does not show its URL, which
-// often holds a key.
+// TestTransfersWithoutANode: a node that does not answer proves and refutes nothing, and the error does not show its
+// URL, which often holds a key.
 func TestTransfersWithoutANode(t *testing.T) {
 	c, _ := node(t, devnet.ChainID)
 	pool, err := evm.New(evm.Options{

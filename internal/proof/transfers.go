@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 
 	"github.com/ctrip-gateway/ctrip/internal/chain"
@@ -15,8 +16,8 @@ import (
 // Finding is what a node says about one transfer.
 type Finding string
 
-// Proven: the node agrees in everything. Refuted: it does not. Unprovable: a receipt cannot tell, because the money came by
-// no transaction of its own (found by its balance, or sent by a contract).
+// Proven: the node agrees in everything. Refuted: it does not. Unprovable: a receipt cannot tell, because the money
+// came by no transaction of its own (found by its balance, or sent by a contract).
 const (
 	Proven     Finding = "proven"
 	Refuted    Finding = "refuted"
@@ -41,30 +42,31 @@ type Node interface {
 	Header(ctx context.Context, number uint64) (chain.Header, error)
 }
 
-// Transfers holds each transfer that an event tells of against a node of the payment's chain, and the sums that it calls
-// received and confirmed against the transfers. The error is about the node; what the node says is in the verdicts.
+// Transfers holds each transfer that an event tells of against a node of the payment's chain, and the sums that it
+// calls received and confirmed against the transfers. The error is about the node; what the node says is in the
+// verdicts.
 func Transfers(ctx context.Context, node Node, e webhook.Event) ([]TransferVerdict, error) {
 	p := e.Data.Payment
 	if p == nil {
 		return nil, nil
 	}
 	var all []TransferVerdict
-	seen := make(map[string]bool)
+	listed := make(map[string]bool)
 	for _, t := range p.Transfers {
 		v, err := one(ctx, node, p.Address, p.Asset, t)
 		if err != nil {
 			return all, err
 		}
-		if place := placeOf(t); place != "" && t.Status != "orphaned" {
-			if seen[place] {
+		if key := identity(t); key != "" && t.Status != "orphaned" {
+			if listed[key] {
 				v = refuted("the same transfer is listed twice")
 			}
-			seen[place] = true
+			listed[key] = true
 		}
 		all = append(all, named(v, e, p.Asset, t))
 	}
 	if m := e.Data.Misdirected; m != nil {
-		v := TransferVerdict{Finding: Unprovable, Reason: fmt.Sprintf("it happened on chain %d, and the node is of chain %d", m.ChainID, p.ChainID)}
+		v := unprovable("it happened on chain %d, and the node is of chain %d", m.ChainID, p.ChainID)
 		if m.ChainID == p.ChainID {
 			var err error
 			if v, err = one(ctx, node, p.Address, m.Asset, m.Transfer); err != nil {
@@ -76,8 +78,8 @@ func Transfers(ctx context.Context, node Node, e webhook.Event) ([]TransferVerdi
 	return append(all, sums(e)...), nil
 }
 
-// placeOf tells one transfer from another: its transaction and its log. It is "" where there is no transaction.
-func placeOf(t webhook.Transfer) string {
+// identity tells one transfer from another: its transaction and its log. It is "" where there is no transaction.
+func identity(t webhook.Transfer) string {
 	if t.TxHash == nil {
 		return ""
 	}
@@ -91,13 +93,18 @@ func placeOf(t webhook.Transfer) string {
 func sums(e webhook.Event) []TransferVerdict {
 	p := e.Data.Payment
 	verdict := func(amount string, f Finding, format string, args ...any) []TransferVerdict {
-		return []TransferVerdict{{EventID: e.ID, PaymentID: p.ID, Amount: amount, Asset: p.Asset.Symbol, Finding: f, Reason: fmt.Sprintf(format, args...)}}
+		return []TransferVerdict{{
+			EventID: e.ID, PaymentID: p.ID, Amount: amount, Asset: p.Asset.Symbol,
+			Finding: f, Reason: fmt.Sprintf(format, args...),
+		}}
 	}
 	switch listed := len(p.Transfers); {
 	case p.TransfersTotal > listed && listed < webhook.MaxTransfers:
-		return verdict(p.AmountConfirmed, Refuted, "%d of %d transfers are listed, and there is room for %d", listed, p.TransfersTotal, webhook.MaxTransfers)
+		return verdict(p.AmountConfirmed, Refuted, "%d of %d transfers are listed, and an event lists up to %d",
+			listed, p.TransfersTotal, webhook.MaxTransfers)
 	case p.TransfersTotal > listed:
-		return verdict(p.AmountConfirmed, Unprovable, "%d of %d transfers are listed, so nobody can add them up", listed, p.TransfersTotal)
+		return verdict(p.AmountConfirmed, Unprovable, "%d of %d transfers are listed, so nobody can add them up",
+			listed, p.TransfersTotal)
 	}
 	received, confirmed := new(big.Int), new(big.Int)
 	for _, t := range p.Transfers {
@@ -112,10 +119,12 @@ func sums(e webhook.Event) []TransferVerdict {
 	}
 	var all []TransferVerdict
 	if confirmed.String() != p.AmountConfirmed {
-		all = verdict(p.AmountConfirmed, Refuted, "amount_confirmed is %s, and the confirmed transfers sum up to %s", p.AmountConfirmed, confirmed)
+		all = verdict(p.AmountConfirmed, Refuted, "amount_confirmed is %s, and the confirmed transfers sum up to %s",
+			p.AmountConfirmed, confirmed)
 	}
 	if received.String() != p.AmountReceived {
-		all = append(all, verdict(p.AmountReceived, Refuted, "amount_received is %s, and the transfers sum up to %s", p.AmountReceived, received)...)
+		all = append(all, verdict(p.AmountReceived, Refuted, "amount_received is %s, and the transfers sum up to %s",
+			p.AmountReceived, received)...)
 	}
 	return all
 }
@@ -132,10 +141,16 @@ func refuted(format string, args ...any) TransferVerdict {
 	return TransferVerdict{Finding: Refuted, Reason: fmt.Sprintf(format, args...)}
 }
 
+func unprovable(format string, args ...any) TransferVerdict {
+	return TransferVerdict{Finding: Unprovable, Reason: fmt.Sprintf(format, args...)}
+}
+
 // one judges one transfer to an address.
-func one(ctx context.Context, node Node, address string, asset webhook.Asset, t webhook.Transfer) (TransferVerdict, error) {
+func one(
+	ctx context.Context, node Node, address string, asset webhook.Asset, t webhook.Transfer,
+) (TransferVerdict, error) {
 	if t.TxHash == nil {
-		return TransferVerdict{Finding: Unprovable, Reason: "found by the balance of the address, not by a transaction"}, nil
+		return unprovable("found by the balance of the address, not by a transaction"), nil
 	}
 	tx, err := chain.ParseHash(*t.TxHash)
 	if err != nil {
@@ -177,52 +192,56 @@ func one(ctx context.Context, node Node, address string, asset webhook.Asset, t 
 	case !r.OK:
 		return refuted("the transaction failed"), nil
 	}
-	return moved(r, to, asset, t), nil
+	if asset.Contract == nil {
+		return coinMoved(r, to, t), nil
+	}
+	return tokenMoved(r, to, *asset.Contract, t), nil
 }
 
-// moved judges whether the transaction of a receipt moved what the transfer says.
-func moved(r evm.Receipt, to chain.Address, asset webhook.Asset, t webhook.Transfer) TransferVerdict {
-	if asset.Contract == nil {
-		switch {
-		case t.LogIndex != nil:
-			return refuted("the chain's own coin has no log_index")
-		case r.To == nil || *r.To != to:
-			return TransferVerdict{Finding: Unprovable, Reason: "the transaction went to another address, which may have passed it on"}
-		case r.Value.String() != t.Amount:
-			return refuted("the transaction moved %s", r.Value)
-		case t.From == nil:
-			return refuted("from is no address")
-		}
-		if from, err := chain.ParseAddress(*t.From); err != nil || from != r.From {
-			return refuted("the transaction is of %s", r.From)
-		}
-		return TransferVerdict{Finding: Proven}
+// coinMoved judges whether a transaction moved the chain's own coin as the transfer says.
+func coinMoved(r evm.Receipt, to chain.Address, t webhook.Transfer) TransferVerdict {
+	switch {
+	case t.LogIndex != nil:
+		return refuted("the chain's own coin has no log_index")
+	case r.To == nil || *r.To != to:
+		return unprovable("the transaction went to another address, which may have passed it on")
+	case r.Value.String() != t.Amount:
+		return refuted("the transaction moved %s", r.Value)
+	case t.From == nil:
+		return refuted("from is no address")
 	}
+	if from, err := chain.ParseAddress(*t.From); err != nil || from != r.From {
+		return refuted("the transaction is of %s", r.From)
+	}
+	return TransferVerdict{Finding: Proven}
+}
+
+// tokenMoved judges whether a log of a transaction moved a token as the transfer says.
+func tokenMoved(r evm.Receipt, to chain.Address, contract string, t webhook.Transfer) TransferVerdict {
 	if t.LogIndex == nil {
 		return refuted("a token's transfer has a log_index")
 	}
-	for _, l := range r.Logs {
-		if l.LogIndex != *t.LogIndex {
-			continue
-		}
-		contract, err := chain.ParseAddress(*asset.Contract)
-		var from chain.Address
-		if t.From != nil && err == nil {
-			from, err = chain.ParseAddress(*t.From)
-		}
-		switch {
-		case err != nil || t.From == nil:
-			return refuted("contract or from is no address")
-		case l.Contract != contract:
-			return refuted("log %d is of contract %s", l.LogIndex, l.Contract)
-		case l.To != to:
-			return refuted("log %d moved it to %s", l.LogIndex, l.To)
-		case l.From != from:
-			return refuted("log %d moved it from %s", l.LogIndex, l.From)
-		case l.Value.String() != t.Amount:
-			return refuted("log %d moved %s", l.LogIndex, l.Value)
-		}
-		return TransferVerdict{Finding: Proven}
+	i := slices.IndexFunc(r.Logs, func(l chain.Log) bool { return l.LogIndex == *t.LogIndex })
+	if i < 0 {
+		return refuted("the transaction has no transfer with log_index %d", *t.LogIndex)
 	}
-	return refuted("the transaction has no transfer with log_index %d", *t.LogIndex)
+	l := r.Logs[i]
+	token, err := chain.ParseAddress(contract)
+	if err != nil || t.From == nil {
+		return refuted("contract or from is no address")
+	}
+	from, err := chain.ParseAddress(*t.From)
+	switch {
+	case err != nil:
+		return refuted("contract or from is no address")
+	case l.Contract != token:
+		return refuted("log %d is of contract %s", l.LogIndex, l.Contract)
+	case l.To != to:
+		return refuted("log %d moved it to %s", l.LogIndex, l.To)
+	case l.From != from:
+		return refuted("log %d moved it from %s", l.LogIndex, l.From)
+	case l.Value.String() != t.Amount:
+		return refuted("log %d moved %s", l.LogIndex, l.Value)
+	}
+	return TransferVerdict{Finding: Proven}
 }

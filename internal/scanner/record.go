@@ -15,7 +15,10 @@ import (
 const pruneEvery = 64
 
 // record writes one step in one transaction. With orphanFrom the recorded blocks from that number on go first.
-func (s *Scanner) record(ctx context.Context, fence int64, head chain.Header, cursor models.ChainCursor, orphanFrom *uint64, blocks []chain.Block) error {
+func (s *Scanner) record(
+	ctx context.Context, fence int64, head chain.Header, cursor models.ChainCursor,
+	orphanFrom *uint64, blocks []chain.Block,
+) error {
 	start := s.clock()
 	// The set is read after the blocks: who could pay into one of them knew the address from a committed payment.
 	if err := s.watch.refresh(ctx, s.store, cursor.BlockTime); err != nil {
@@ -86,9 +89,9 @@ func (s *Scanner) recordFinal(ctx context.Context, fence int64, head chain.Heade
 	return s.record(ctx, fence, head, cursor, nil, nil)
 }
 
-// final is how far the record is final. Depth is counted from the newest block that we have recorded, not from the head that
-// a provider claims, so that one who overstates it makes nothing final. It moves on only to a block that a second provider,
-// where there is one, has too; until then payments are detected and wait.
+// final is how far the record is final. Depth is counted from the newest block that we have recorded, not from the head
+// that a provider claims, so that one who overstates it makes nothing final. It moves on only to a block that a second
+// provider, where there is one, has too; until then payments are detected and wait.
 func (s *Scanner) final(ctx context.Context, cursor models.ChainCursor, recording []models.Block) (uint64, error) {
 	final, err := s.source.Final(ctx, cursor.Number)
 	if err != nil || final <= cursor.FinalNumber {
@@ -145,11 +148,13 @@ func (s *Scanner) transfers(ctx context.Context, b chain.Block) ([]chain.Transfe
 func (s *Scanner) report(ctx context.Context, step payments.Step, changes []payments.StatusChange, start time.Time) {
 	took := s.clock().Sub(start).Milliseconds()
 	for _, b := range step.Blocks {
-		s.log.InfoContext(ctx, "block.scanned", "block", b.Number, "hash", b.Hash.Hex(), "transfers", len(b.Transfers), "took_ms", took)
+		s.log.InfoContext(ctx, "block.scanned", "block", b.Number, "hash", b.Hash.Hex(),
+			"transfers", len(b.Transfers), "took_ms", took)
 	}
 	for _, c := range changes {
 		for _, a := range c.Announce {
-			s.log.InfoContext(ctx, "payment.moved", "payment_id", c.Payment.ID, "from", c.From, "to", c.Payment.Status, "event", a.Type)
+			s.log.InfoContext(ctx, "payment.moved", "payment_id", c.Payment.ID,
+				"from", c.From, "to", c.Payment.Status, "event", a.Type)
 		}
 		if c.From != c.Payment.Status {
 			s.metrics.PaymentMoved(string(c.Payment.Status))

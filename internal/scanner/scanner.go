@@ -3,7 +3,6 @@ package scanner
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -15,7 +14,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/telemetry"
 )
 
-// Source is a chain as a scanner needs to see it. An error is always safe: the scanner asks again and skips nothing.
+// Source is what a scanner asks of a chain. An error is always safe: the scanner asks again later and skips no block.
 type Source interface {
 	// Head is the newest block that a healthy provider knows.
 	Head(ctx context.Context) (chain.Header, error)
@@ -80,8 +79,8 @@ func New(o Options) (*Scanner, error) {
 		o.LeaseTTL = 15 * time.Second
 	}
 	return &Scanner{
-		chain: o.Chain, source: o.Source, store: o.Store, payments: o.Payments, holder: o.Holder, leaseTTL: o.LeaseTTL, clock: o.Now,
-		log: o.Logger.With("chain", o.Chain.Name), metrics: o.Metrics, watch: newWatchSet(),
+		chain: o.Chain, source: o.Source, store: o.Store, payments: o.Payments, holder: o.Holder, leaseTTL: o.LeaseTTL,
+		clock: o.Now, log: o.Logger.With("chain", o.Chain.Name), metrics: o.Metrics, watch: newWatchSet(),
 	}, nil
 }
 
@@ -168,4 +167,5 @@ func sleep(ctx context.Context, d time.Duration) {
 }
 
 // ErrHalted is returned while a chain waits for an operator.
-var ErrHalted = fmt.Errorf("scanner: the chain is halted until an operator accepts what it did (`ctripctl chain accept`)")
+var ErrHalted = errors.New(
+	"scanner: the chain is halted until an operator accepts what it did (`ctripctl chain accept`)")

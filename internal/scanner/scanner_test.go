@@ -34,14 +34,17 @@ type harness struct {
 
 func newHarness(t testing.TB, s *store.Store, c config.Chain, source Source, now func() time.Time) *harness {
 	t.Helper()
+	quiet := slog.New(slog.DiscardHandler)
 	service, err := payments.New(payments.Options{
-		Store: s, Chains: []config.Chain{c}, PublicURL: "https://pay.example", Window: time.Hour, MaxAttempts: 15, MaxOpen: 1000,
-		Now: now, Logger: slog.New(slog.DiscardHandler),
+		Store: s, Chains: []config.Chain{c}, PublicURL: "https://pay.example", Window: time.Hour,
+		MaxAttempts: 15, MaxOpen: 1000, Now: now, Logger: quiet,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	sc, err := New(Options{Chain: c, Source: source, Store: s, Payments: service, Holder: "test", Now: now, Logger: slog.New(slog.DiscardHandler)})
+	sc, err := New(Options{
+		Chain: c, Source: source, Store: s, Payments: service, Holder: "test", Now: now, Logger: quiet,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +61,9 @@ func newHarness(t testing.TB, s *store.Store, c config.Chain, source Source, now
 	err = s.InTx(t.Context(), func(tx *store.Tx) error {
 		return errors.Join(
 			tx.InsertMerchant(t.Context(), models.Merchant{ID: h.merchant, Name: "Shop", CreatedAt: at, UpdatedAt: at}),
-			tx.SetAccountKey(t.Context(), models.AccountKey{ID: account.KeyID(), MerchantID: h.merchant, XPub: xpub, CreatedAt: at}))
+			tx.SetAccountKey(t.Context(), models.AccountKey{
+				ID: account.KeyID(), MerchantID: h.merchant, XPub: xpub, CreatedAt: at,
+			}))
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +87,8 @@ func (h *harness) catchUp(t testing.TB) {
 
 func (h *harness) ask(t testing.TB, asset, amount string) models.Payment {
 	t.Helper()
-	draft, err := h.payments.Prepare(t.Context(), payments.Request{MerchantID: h.merchant, Chain: h.chain.Name, Asset: asset, Amount: amount})
+	request := payments.Request{MerchantID: h.merchant, Chain: h.chain.Name, Asset: asset, Amount: amount}
+	draft, err := h.payments.Prepare(t.Context(), request)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,17 +128,20 @@ func startDevnet(t *testing.T) *devnet.Chain {
 
 func devnetConfig(c *devnet.Chain) config.Chain {
 	return config.Chain{
-		Name: "devnet", ChainID: devnet.ChainID, Finality: config.Finality{Depth: 3}, PollInterval: 10 * time.Millisecond, BlockTime: time.Second,
+		Name: "devnet", ChainID: devnet.ChainID, Finality: config.Finality{Depth: 3},
+		PollInterval: 10 * time.Millisecond, BlockTime: time.Second,
 		Native: config.Native{Symbol: "ETH", Decimals: 18},
-		Tokens: []config.Token{{Symbol: devnet.TokenSymbol, Contract: strings.ToLower(c.Token()), Decimals: devnet.TokenDecimals}},
+		Tokens: []config.Token{{
+			Symbol: devnet.TokenSymbol, Contract: strings.ToLower(c.Token()), Decimals: devnet.TokenDecimals,
+		}},
 	}
 }
 
 func devnetHarness(t *testing.T, s *store.Store, c *devnet.Chain) *harness {
 	t.Helper()
 	pool, err := evm.New(evm.Options{
-		Name: "devnet", ChainID: devnet.ChainID, URLs: []string{c.URL()}, Depth: 3, Tokens: []string{strings.ToLower(c.Token())},
-		Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+		Name: "devnet", ChainID: devnet.ChainID, URLs: []string{c.URL()}, Depth: 3,
+		Tokens: []string{strings.ToLower(c.Token())}, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -156,7 +165,8 @@ func TestScanDevnet(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		c := startDevnet(t)
 		h := devnetHarness(t, s, c)
-		coin, token, failed := h.ask(t, "native", "700"), h.ask(t, devnet.TokenSymbol, "900"), h.ask(t, devnet.TokenSymbol, "1")
+		coin, token := h.ask(t, "native", "700"), h.ask(t, devnet.TokenSymbol, "900")
+		failed := h.ask(t, devnet.TokenSymbol, "1")
 		if _, err := c.SendNative(t.Context(), c.DemoPayer(), coin.Address, big.NewInt(700)); err != nil {
 			t.Fatal(err)
 		}
@@ -211,8 +221,8 @@ func TestScanReorg(t *testing.T) {
 	})
 }
 
-// toy is a chain in memory that can fork at will; a block holds at most one transfer.
-type toy struct {
+// memoryChain can fork at will; a block holds at most one transfer.
+type memoryChain struct {
 	blocks []chain.Block // canonical, by number
 	serial uint64
 	depth  uint64
@@ -220,42 +230,54 @@ type toy struct {
 
 var genesis = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-func newToy(depth uint64) *toy {
-	t := &toy{depth: depth}
+func memoryConfig(id, depth uint64) config.Chain {
+	return config.Chain{
+		Name: fmt.Sprintf("memory%d", id), ChainID: id, Finality: config.Finality{Depth: depth}, BlockTime: time.Hour,
+		Native: config.Native{Symbol: "TOY", Decimals: 18},
+	}
+}
+
+func newMemoryChain(depth uint64) *memoryChain {
+	t := &memoryChain{depth: depth}
 	t.extend(nil)
 	return t
 }
 
-func (y *toy) extend(tx *chain.Tx) {
-	y.serial++
-	b := chain.Block{Header: chain.Header{Number: uint64(len(y.blocks)), Hash: chain.Hash{31: byte(y.serial), 30: byte(y.serial >> 8)}, Time: genesis.Add(time.Duration(y.serial) * time.Second)}}
-	if n := len(y.blocks); n > 0 {
-		b.Parent = y.blocks[n-1].Hash
+func (c *memoryChain) extend(tx *chain.Tx) {
+	c.serial++
+	b := chain.Block{Header: chain.Header{
+		Number: uint64(len(c.blocks)), Hash: chain.Hash{31: byte(c.serial), 30: byte(c.serial >> 8)},
+		Time: genesis.Add(time.Duration(c.serial) * time.Second),
+	}}
+	if n := len(c.blocks); n > 0 {
+		b.Parent = c.blocks[n-1].Hash
 	}
 	if tx != nil {
 		b.Txs = []chain.Tx{*tx}
 	}
-	y.blocks = append(y.blocks, b)
+	c.blocks = append(c.blocks, b)
 }
 
-func (y *toy) Head(context.Context) (chain.Header, error) {
-	return y.blocks[len(y.blocks)-1].Header, nil
+func (c *memoryChain) Head(context.Context) (chain.Header, error) {
+	return c.blocks[len(c.blocks)-1].Header, nil
 }
-func (y *toy) Final(_ context.Context, head uint64) (uint64, error) {
-	return chain.FinalByDepth(head, y.depth), nil
+func (c *memoryChain) Final(_ context.Context, head uint64) (uint64, error) {
+	return chain.FinalByDepth(head, c.depth), nil
 }
-func (y *toy) Header(ctx context.Context, n uint64) (chain.Header, error) {
-	b, err := y.Block(ctx, n)
+func (c *memoryChain) Header(ctx context.Context, n uint64) (chain.Header, error) {
+	b, err := c.Block(ctx, n)
 	return b.Header, err
 }
-func (y *toy) Block(_ context.Context, n uint64) (chain.Block, error) {
-	if n >= uint64(len(y.blocks)) {
+func (c *memoryChain) Block(_ context.Context, n uint64) (chain.Block, error) {
+	if n >= uint64(len(c.blocks)) {
 		return chain.Block{}, fmt.Errorf("no block %d", n)
 	}
-	return y.blocks[n], nil
+	return c.blocks[n], nil
 }
-func (y *toy) Succeeded(context.Context, chain.Hash, chain.Hash) (bool, error) { return true, nil }
-func (y *toy) Agree(context.Context, chain.Ref) error                          { return nil }
+func (c *memoryChain) Succeeded(context.Context, chain.Hash, chain.Hash) (bool, error) {
+	return true, nil
+}
+func (c *memoryChain) Agree(context.Context, chain.Ref) error { return nil }
 
 // TestScannerFollowsAnyChain draws chains that grow and fork above their final point and holds the record against the
 // chain: the same blocks, and a payment that has exactly what the canonical blocks paid.
@@ -264,11 +286,11 @@ func TestScannerFollowsAnyChain(t *testing.T) {
 	s := storetest.SQLite(t)
 	serial := uint64(0)
 	rapid.Check(t, func(rt *rapid.T) {
-		y := newToy(depth)
+		c := newMemoryChain(depth)
 		serial++
-		c := config.Chain{Name: fmt.Sprintf("toy%d", serial), ChainID: 1000 + serial, Finality: config.Finality{Depth: depth}, BlockTime: time.Hour, Native: config.Native{Symbol: "TOY", Decimals: 18}}
+		id := 1000 + serial
 		now := func() time.Time { return genesis }
-		h := newHarness(t, s, c, y, now)
+		h := newHarness(t, s, memoryConfig(id, depth), c, now)
 		h.catchUp(t)
 		p := h.ask(t, "native", "1000000")
 		to, err := chain.ParseAddress(p.Address)
@@ -277,31 +299,31 @@ func TestScannerFollowsAnyChain(t *testing.T) {
 		}
 		txs := byte(0)
 		for range rapid.IntRange(1, 12).Draw(rt, "rounds") {
-			cursor, err := s.Cursor(t.Context(), c.ChainID)
+			cursor, err := s.Cursor(t.Context(), id)
 			if err != nil {
 				rt.Fatal(err)
 			}
-			mayGo := len(y.blocks) - 1 - int(cursor.FinalNumber) // what is recorded as final stays
-			y.blocks = y.blocks[:len(y.blocks)-rapid.IntRange(0, mayGo).Draw(rt, "fork")]
+			mayGo := len(c.blocks) - 1 - int(cursor.FinalNumber) // what is recorded as final stays
+			c.blocks = c.blocks[:len(c.blocks)-rapid.IntRange(0, mayGo).Draw(rt, "fork")]
 			for range rapid.IntRange(1, 4).Draw(rt, "blocks") {
 				var tx *chain.Tx
 				if rapid.Bool().Draw(rt, "pays") {
 					txs++
 					tx = &chain.Tx{Hash: chain.Hash{1, txs}, To: &to, Value: big.NewInt(int64(txs))}
 				}
-				y.extend(tx)
+				c.extend(tx)
 			}
 			if rapid.Bool().Draw(rt, "scan") {
 				h.catchUp(t)
 			}
 		}
 		h.catchUp(t)
-		recorded, err := s.Blocks(t.Context(), c.ChainID, 1000)
-		if err != nil || len(recorded) != len(y.blocks) {
-			rt.Fatalf("%d blocks recorded of %d, %v", len(recorded), len(y.blocks), err)
+		recorded, err := s.Blocks(t.Context(), id, 1000)
+		if err != nil || len(recorded) != len(c.blocks) {
+			rt.Fatalf("%d blocks recorded of %d, %v", len(recorded), len(c.blocks), err)
 		}
 		want := int64(0)
-		for i, b := range y.blocks {
+		for i, b := range c.blocks {
 			if recorded[i].Hash != b.Hash.Hex() {
 				rt.Fatalf("block %d is recorded as %s", i, recorded[i].Hash)
 			}
@@ -318,26 +340,26 @@ func TestScannerFollowsAnyChain(t *testing.T) {
 
 func TestAReorgBelowTheFinalPointHalts(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
-		y := newToy(2)
-		c := config.Chain{Name: "toy", ChainID: 99, Finality: config.Finality{Depth: 2}, BlockTime: time.Hour, Native: config.Native{Symbol: "TOY", Decimals: 18}}
-		h := newHarness(t, s, c, y, func() time.Time { return genesis })
+		c := newMemoryChain(2)
+		h := newHarness(t, s, memoryConfig(99, 2), c, func() time.Time { return genesis })
 		for range 10 {
-			y.extend(nil)
+			c.extend(nil)
 		}
 		h.catchUp(t)
 		for range 5 {
-			y.extend(nil)
+			c.extend(nil)
 		}
 		h.catchUp(t)
 		h.ask(t, "native", "5")
-		y.blocks = y.blocks[:len(y.blocks)-4]
+		c.blocks = c.blocks[:len(c.blocks)-4]
 		for range 6 {
-			y.extend(nil)
+			c.extend(nil)
 		}
 		if _, err := h.step(t.Context(), h.fence); !errors.Is(err, ErrHalted) {
 			t.Fatalf("got %v", err)
 		}
-		if _, err := h.payments.Prepare(t.Context(), payments.Request{MerchantID: h.merchant, Chain: "toy", Asset: "native", Amount: "1"}); !errors.Is(err, payments.ErrChainUnavailable) {
+		request := payments.Request{MerchantID: h.merchant, Chain: h.chain.Name, Asset: "native", Amount: "1"}
+		if _, err := h.payments.Prepare(t.Context(), request); !errors.Is(err, payments.ErrChainUnavailable) {
 			t.Fatalf("a halted chain takes payments: %v", err)
 		}
 		if err := s.InTx(t.Context(), func(tx *store.Tx) error { return tx.AcceptReorg(t.Context(), 99) }); err != nil {
@@ -345,7 +367,7 @@ func TestAReorgBelowTheFinalPointHalts(t *testing.T) {
 		}
 		h.catchUp(t)
 		cursor, err := s.Cursor(t.Context(), 99)
-		if err != nil || cursor.Hash != y.blocks[len(y.blocks)-1].Hash.Hex() {
+		if err != nil || cursor.Hash != c.blocks[len(c.blocks)-1].Hash.Hex() {
 			t.Fatalf("after the operator accepted: %+v, %v", cursor, err)
 		}
 	})
@@ -353,14 +375,13 @@ func TestAReorgBelowTheFinalPointHalts(t *testing.T) {
 
 func TestAFencedScannerWritesNothing(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
-		y := newToy(2)
-		c := config.Chain{Name: "toy", ChainID: 98, Finality: config.Finality{Depth: 2}, BlockTime: time.Hour, Native: config.Native{Symbol: "TOY", Decimals: 18}}
-		h := newHarness(t, s, c, y, func() time.Time { return genesis })
+		c := newMemoryChain(2)
+		h := newHarness(t, s, memoryConfig(98, 2), c, func() time.Time { return genesis })
 		h.catchUp(t)
 		if _, err := s.TakeLease(t.Context(), 98, "other", genesis.Add(time.Hour), time.Minute); err != nil {
 			t.Fatal(err)
 		}
-		y.extend(nil)
+		c.extend(nil)
 		if _, err := h.step(t.Context(), h.fence); !errors.Is(err, store.ErrFenced) {
 			t.Fatalf("got %v", err)
 		}

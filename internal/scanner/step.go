@@ -79,9 +79,11 @@ func (s *Scanner) begin(ctx context.Context, fence int64, head chain.Header) err
 	})
 }
 
-// plan reads what [chain.Follow] needs until it decides, and the blocks that the plan asks for. Of those that extend the
-// record it reads one.
-func (s *Scanner) plan(ctx context.Context, head chain.Header, cursor models.ChainCursor) (chain.Plan, []chain.Block, error) {
+// plan reads what [chain.Follow] needs until it decides, and the blocks that the plan asks for. Of those that extend
+// the record it reads one.
+func (s *Scanner) plan(
+	ctx context.Context, head chain.Header, cursor models.ChainCursor,
+) (chain.Plan, []chain.Block, error) {
 	tip, err := ref(cursor.Number, cursor.Hash)
 	if err != nil {
 		return nil, nil, err
@@ -152,7 +154,10 @@ func (s *Scanner) branch(ctx context.Context, plan chain.Replace) ([]chain.Block
 }
 
 // replace records a reorg as one step: the recorded blocks that go, and the branch that replaces them.
-func (s *Scanner) replace(ctx context.Context, fence int64, head chain.Header, cursor models.ChainCursor, plan chain.Replace, branch []chain.Block) error {
+func (s *Scanner) replace(
+	ctx context.Context, fence int64, head chain.Header, cursor models.ChainCursor,
+	plan chain.Replace, branch []chain.Block,
+) error {
 	ancestor, err := s.store.BlockAt(ctx, s.chain.ChainID, plan.After.Number)
 	if err != nil {
 		return err
@@ -189,7 +194,9 @@ func (s *Scanner) write(ctx context.Context, fence int64, do func(*store.Tx) err
 }
 
 func (s *Scanner) row(h chain.Header) models.Block {
-	return models.Block{ChainID: s.chain.ChainID, Number: h.Number, Hash: h.Hash.Hex(), ParentHash: h.Parent.Hex(), Time: h.Time}
+	return models.Block{
+		ChainID: s.chain.ChainID, Number: h.Number, Hash: h.Hash.Hex(), ParentHash: h.Parent.Hex(), Time: h.Time,
+	}
 }
 
 // ref is a block as it is recorded.
