@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/config"
-	"github.com/ctrip-gateway/ctrip/internal/delivery"
+	"github.com/ctrip-gateway/ctrip/internal/endpoints"
 	"github.com/ctrip-gateway/ctrip/internal/outbox"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
@@ -38,7 +38,7 @@ type world struct {
 	*gateway.Gateway
 	t        testkit.TB
 	store    *store.Store
-	service  *delivery.Service
+	service  *endpoints.Service
 	tasks    *jobs.Client
 	producer *outbox.Producer
 	enqueued atomic.Int64 // tasks that the producer has put into Redis
@@ -82,7 +82,7 @@ func newWorld(t testkit.TB, r *receiver, env ...string) *world {
 	client, err := wiring.Egress(cfg)
 	must(t, err)
 	t.Cleanup(client.Close)
-	w.service, err = wiring.Endpoints(cfg, w.store, v, client, time.Now, log)
+	w.service, err = wiring.Endpoints(cfg, w.store, v, client, time.Now)
 	must(t, err)
 	redis, err := wiring.Redis(cfg)
 	must(t, err)
@@ -122,7 +122,7 @@ func (w *world) shops(n int, delay time.Duration) []shop {
 			if err := tx.InsertMerchant(w.t.Context(), m); err != nil {
 				return err
 			}
-			e, _, err := w.service.CreateEndpoint(w.t.Context(), tx, models.System, m.ID, delivery.Settings{URL: &url}, nil)
+			e, _, err := w.service.Create(w.t.Context(), tx, models.System, m.ID, endpoints.Settings{URL: &url}, nil)
 			if err != nil {
 				return err
 			}

@@ -11,6 +11,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"github.com/ctrip-gateway/ctrip/internal/delivery"
+	"github.com/ctrip-gateway/ctrip/internal/endpoints"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
 	"github.com/ctrip-gateway/ctrip/models"
@@ -157,7 +158,7 @@ func TestExhaustedIsDeadAndArchived(t *testing.T) {
 	h := newHouse(t, func(o *delivery.SenderOptions) { o.Schedule.Base = time.Millisecond })
 	three := new(int)
 	*three = 3
-	h.Endpoint(h.merchant, h.receiver.URL, func(s *delivery.Settings) { s.MaxAttempts = &three })
+	h.Endpoint(h.merchant, h.receiver.URL, func(s *endpoints.Settings) { s.MaxAttempts = &three })
 	h.receiver.Answers(testkit.Answer{Status: 500})
 	h.produce()
 	h.work()
@@ -197,7 +198,7 @@ func TestDeadWithoutTaskIsArchived(t *testing.T) {
 	h := newHouse(t)
 	one := new(int)
 	*one = 1
-	e, _ := h.Endpoint(h.merchant, h.receiver.URL, func(s *delivery.Settings) { s.MaxAttempts = &one })
+	e, _ := h.Endpoint(h.merchant, h.receiver.URL, func(s *endpoints.Settings) { s.MaxAttempts = &one })
 	h.receiver.Answers(testkit.Answer{Status: 500})
 	d := h.Publish(h.merchant, 1)[0]
 	if out := h.sender.Attempt(t.Context(), delivery.Task{DeliveryID: d.ID, Generation: 1}); out.Do != delivery.Bury {
@@ -216,7 +217,7 @@ func TestLimiterDoesNotSpendAttempts(t *testing.T) {
 	h := newHouse(t, func(o *delivery.SenderOptions) { o.MaxInFlight = 1 })
 	one := new(int)
 	*one = 1 // a limiter error on the last attempt must not bury it
-	h.Endpoint(h.merchant, h.receiver.URL, func(s *delivery.Settings) { s.MaxAttempts = &one })
+	h.Endpoint(h.merchant, h.receiver.URL, func(s *endpoints.Settings) { s.MaxAttempts = &one })
 	var now, most atomic.Int64
 	h.receiver.Script(func(testkit.Received) testkit.Answer {
 		n := now.Add(1)

@@ -16,7 +16,7 @@ import (
 
 // house is a worker and what feeds it, on a real Postgres and a real Redis.
 type house struct {
-	*deliverytest.World
+	*deliverytest.Fixture
 	t        *testing.T
 	server   *testkit.RedisServer
 	redis    *jobs.Redis
@@ -34,7 +34,7 @@ const testLanes = 2
 
 func build(t *testing.T, s *store.Store, addr string, server *testkit.RedisServer, change ...func(*delivery.SenderOptions)) *house {
 	t.Helper()
-	h := &house{World: deliverytest.New(t, s), t: t, server: server, receiver: testkit.NewReceiver(t)}
+	h := &house{Fixture: deliverytest.New(t, s), t: t, server: server, receiver: testkit.NewReceiver(t)}
 	var err error
 	h.redis, err = jobs.Connect(config.Redis{Mode: config.RedisSingle, Addrs: []string{addr}}, 64)
 	check(t, err)

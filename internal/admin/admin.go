@@ -9,7 +9,8 @@ import (
 
 	"github.com/ctrip-gateway/ctrip/config"
 	"github.com/ctrip-gateway/ctrip/internal/access"
-	"github.com/ctrip-gateway/ctrip/internal/delivery"
+	"github.com/ctrip-gateway/ctrip/internal/endpoints"
+	"github.com/ctrip-gateway/ctrip/internal/redelivery"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/vault"
 	"github.com/ctrip-gateway/ctrip/internal/wiring"
@@ -107,7 +108,7 @@ func (d *Admin) vault() (*vault.Vault, error) {
 
 // endpoints makes the service of endpoints, which needs the master keys and the rules for outgoing requests: what the
 // processes that send would refuse, an operator cannot create either.
-func (d *Admin) endpoints() (*delivery.Service, error) {
+func (d *Admin) endpoints() (*endpoints.Service, error) {
 	v, err := d.vault()
 	if err != nil {
 		return nil, err
@@ -116,7 +117,12 @@ func (d *Admin) endpoints() (*delivery.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return wiring.Endpoints(d.cfg, d.store, v, client, d.now, d.log)
+	return wiring.Endpoints(d.cfg, d.store, v, client, d.now)
+}
+
+// redelivery makes the service that sends events once more.
+func (d *Admin) redelivery() (*redelivery.Service, error) {
+	return wiring.Redelivery(d.cfg, d.store, d.now)
 }
 
 func (d *Admin) by() models.Actor { return models.Actor{Name: d.actor} }

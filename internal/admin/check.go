@@ -46,7 +46,7 @@ func (c EndpointChecks) OK() bool {
 // answer without TLS other than by pointing to https.
 func (d *Admin) CheckEndpoints(ctx context.Context, of Scope) (EndpointChecks, error) {
 	out := EndpointChecks{Data: []EndpointCheck{}}
-	endpoints, err := d.endpoints()
+	service, err := d.endpoints()
 	if err != nil {
 		return out, err
 	}
@@ -61,7 +61,7 @@ func (d *Admin) CheckEndpoints(ctx context.Context, of Scope) (EndpointChecks, e
 	}
 	for _, e := range rows {
 		check := EndpointCheck{ID: e.ID, MerchantID: e.MerchantID, URL: e.URL, SPKI: []string{}, Problems: []string{}}
-		settings, err := endpoints.TLSOf(e)
+		settings, err := service.TLSSettings(e)
 		if err != nil {
 			return out, err
 		}

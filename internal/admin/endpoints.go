@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/ctrip-gateway/ctrip/internal/delivery"
+	"github.com/ctrip-gateway/ctrip/internal/endpoints"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
 )
@@ -37,7 +37,7 @@ type EndpointRequest struct {
 }
 
 // Rotation is how an endpoint's secret is replaced.
-type Rotation = delivery.Rotation
+type Rotation = endpoints.Rotation
 
 func endpointOf(e models.Endpoint) Endpoint {
 	return Endpoint{
@@ -48,17 +48,17 @@ func endpointOf(e models.Endpoint) Endpoint {
 
 // CreateEndpoint makes an enabled endpoint for a merchant, by the rules that the API applies.
 func (d *Admin) CreateEndpoint(ctx context.Context, r EndpointRequest) (EndpointCreated, error) {
-	endpoints, err := d.endpoints()
+	service, err := d.endpoints()
 	if err != nil {
 		return EndpointCreated{}, err
 	}
 	if err := d.known(ctx, r.MerchantID); err != nil {
 		return EndpointCreated{}, err
 	}
-	set := delivery.Settings{URL: &r.URL, Description: &r.Description, Events: r.Events}
+	set := endpoints.Settings{URL: &r.URL, Description: &r.Description, Events: r.Events}
 	var made EndpointCreated
 	err = d.inTx(ctx, func(tx *store.Tx) error {
-		e, secret, err := endpoints.CreateEndpoint(ctx, tx, d.by(), r.MerchantID, set, r.Secret)
+		e, secret, err := service.Create(ctx, tx, d.by(), r.MerchantID, set, r.Secret)
 		made = EndpointCreated{endpointOf(e), secret.Reveal()}
 		return err
 	})
@@ -79,7 +79,7 @@ func (d *Admin) Endpoints(ctx context.Context, merchantID string) ([]Endpoint, e
 
 // RotateSecret gives an endpoint another secret, whoever owns it.
 func (d *Admin) RotateSecret(ctx context.Context, id string, r Rotation) (EndpointCreated, error) {
-	endpoints, err := d.endpoints()
+	service, err := d.endpoints()
 	if err != nil {
 		return EndpointCreated{}, err
 	}
@@ -89,7 +89,7 @@ func (d *Admin) RotateSecret(ctx context.Context, id string, r Rotation) (Endpoi
 	}
 	var made EndpointCreated
 	err = d.inTx(ctx, func(tx *store.Tx) error {
-		e, secret, err := endpoints.RotateSecret(ctx, tx, d.by(), e.MerchantID, id, r)
+		e, secret, err := service.RotateSecret(ctx, tx, d.by(), e.MerchantID, id, r)
 		made = EndpointCreated{endpointOf(e), secret.Reveal()}
 		return err
 	})

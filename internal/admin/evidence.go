@@ -17,7 +17,7 @@ import (
 // Evidence collects what a dispute needs of a delivery and seals it with the gateway's Ed25519 key, which is made when there
 // is none yet. That it was exported is a line of the audit log, which the next export shows.
 func (d *Admin) Evidence(ctx context.Context, deliveryID string) (proof.Sealed, error) {
-	endpoints, err := d.endpoints()
+	service, err := d.endpoints()
 	if err != nil {
 		return proof.Sealed{}, err
 	}
@@ -27,7 +27,7 @@ func (d *Admin) Evidence(ctx context.Context, deliveryID string) (proof.Sealed, 
 	}
 	var out proof.Sealed
 	err = d.inTx(ctx, func(tx *store.Tx) error {
-		id, key, err := endpoints.SealingKey(ctx, tx)
+		id, key, err := service.SealingKey(ctx, tx)
 		if err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/admin"
 	"github.com/ctrip-gateway/ctrip/internal/delivery"
 	"github.com/ctrip-gateway/ctrip/internal/delivery/deliverytest"
+	"github.com/ctrip-gateway/ctrip/internal/endpoints"
 	"github.com/ctrip-gateway/ctrip/internal/proof"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
@@ -69,7 +70,7 @@ func TestEvidenceOfADelivery(t *testing.T) {
 		w.Now = clock.Now
 		merchant := w.Merchant()
 		headers := map[string]string{"X-Shop-Token": "a-token-of-the-shop"}
-		endpoint, secret := w.Endpoint(merchant, r.URL, deliverytest.Batching(10, time.Minute), func(set *delivery.Settings) { set.Headers = headers })
+		endpoint, secret := w.Endpoint(merchant, r.URL, deliverytest.Batching(10, time.Minute), func(set *endpoints.Settings) { set.Headers = headers })
 		members := w.PublishPayments(merchant, 2, 0)
 		clock.Advance(2 * time.Minute)
 		if n, err := w.Batcher().Form(t.Context()); err != nil || n != 1 {
@@ -91,7 +92,7 @@ func TestEvidenceOfADelivery(t *testing.T) {
 		attempt(w.Get(members[0]), delivery.Ack) // 204
 		var again models.Delivery
 		w.InTx(func(tx *store.Tx) (err error) {
-			again, err = w.Service.Redeliver(t.Context(), tx, models.System, merchant, members[0].ID)
+			again, err = w.Redelivery.Redeliver(t.Context(), tx, models.System, merchant, members[0].ID)
 			return err
 		})
 		attempt(again, delivery.Ack)

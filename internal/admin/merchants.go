@@ -60,9 +60,9 @@ func (d *Admin) CreateMerchant(ctx context.Context, name, xpub string) (Merchant
 		return MerchantCreated{}, err
 	}
 	if defaults {
-		endpoints, err := d.endpoints()
+		service, err := d.endpoints()
 		if err == nil {
-			err = endpoints.EnsureDefaults(ctx, []string{m.ID})
+			err = service.EnsureDefaults(ctx, []string{m.ID})
 		}
 		if err != nil { // a worker makes up for it within a minute
 			return MerchantCreated{}, fmt.Errorf("merchant %s was created, but not yet its default endpoint: %w", m.ID, err)

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/ctrip-gateway/ctrip/internal/delivery"
+	"github.com/ctrip-gateway/ctrip/internal/endpoints"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 )
 
@@ -39,34 +39,28 @@ type Scope struct{ MerchantID, EndpointID string }
 
 // Pause turns the incident switch and returns what is paused then.
 func (d *Admin) Pause(ctx context.Context, of Scope, reason string) (Pauses, error) {
-	return d.turn(ctx, of, func(s *delivery.Service, tx *store.Tx, merchantID string) error {
-		switch {
-		case of.EndpointID != "":
-			_, err := s.PauseEndpoint(ctx, tx, d.by(), merchantID, of.EndpointID, reason)
+	return d.turn(ctx, of, func(s *endpoints.Service, tx *store.Tx, merchantID string) error {
+		if of.EndpointID != "" {
+			_, err := s.Pause(ctx, tx, d.by(), merchantID, of.EndpointID, reason)
 			return err
-		case merchantID != "":
-			return s.PauseMerchant(ctx, tx, d.by(), merchantID, reason)
 		}
-		return s.PauseAll(ctx, tx, d.by(), reason)
+		return s.PauseDeliveries(ctx, tx, d.by(), merchantID, reason)
 	})
 }
 
 // Resume turns it back.
 func (d *Admin) Resume(ctx context.Context, of Scope) (Pauses, error) {
-	return d.turn(ctx, of, func(s *delivery.Service, tx *store.Tx, merchantID string) error {
-		switch {
-		case of.EndpointID != "":
-			_, err := s.ResumeEndpoint(ctx, tx, d.by(), merchantID, of.EndpointID)
+	return d.turn(ctx, of, func(s *endpoints.Service, tx *store.Tx, merchantID string) error {
+		if of.EndpointID != "" {
+			_, err := s.Resume(ctx, tx, d.by(), merchantID, of.EndpointID)
 			return err
-		case merchantID != "":
-			return s.ResumeMerchant(ctx, tx, d.by(), merchantID)
 		}
-		return s.ResumeAll(ctx, tx, d.by())
+		return s.ResumeDeliveries(ctx, tx, d.by(), merchantID)
 	})
 }
 
-func (d *Admin) turn(ctx context.Context, of Scope, deed func(s *delivery.Service, tx *store.Tx, merchantID string) error) (Pauses, error) {
-	endpoints, err := d.endpoints()
+func (d *Admin) turn(ctx context.Context, of Scope, do func(s *endpoints.Service, tx *store.Tx, merchantID string) error) (Pauses, error) {
+	service, err := d.endpoints()
 	if err != nil {
 		return Pauses{}, err
 	}
@@ -78,7 +72,7 @@ func (d *Admin) turn(ctx context.Context, of Scope, deed func(s *delivery.Servic
 				return missing(err, "webhook endpoint", of.EndpointID)
 			}
 		}
-		return missing(deed(endpoints, tx, merchantID), "merchant", merchantID)
+		return missing(do(service, tx, merchantID), "merchant", merchantID)
 	})
 	if err != nil {
 		return Pauses{}, err

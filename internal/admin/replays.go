@@ -4,13 +4,13 @@ import (
 	"context"
 	"time"
 
-	"github.com/ctrip-gateway/ctrip/internal/delivery"
+	"github.com/ctrip-gateway/ctrip/internal/redelivery"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
 // ReplayRequest asks to send again to an endpoint what matches; empty fields match everything.
-type ReplayRequest = delivery.ReplayRequest
+type ReplayRequest = redelivery.ReplayRequest
 
 // Replay is a replay job and how far it is. A dry run has no id.
 type Replay struct {
@@ -40,7 +40,7 @@ func replayOf(j models.Replay) Replay {
 
 // PlanReplay tells what a replay would come to.
 func (d *Admin) PlanReplay(ctx context.Context, endpointID string, r ReplayRequest) (Replay, error) {
-	return d.replay(ctx, endpointID, func(s *delivery.Service, tx *store.Tx, merchantID string) (models.Replay, error) {
+	return d.replay(ctx, endpointID, func(s *redelivery.Service, tx *store.Tx, merchantID string) (models.Replay, error) {
 		job, err := s.PlanReplay(ctx, &tx.Queries, merchantID, endpointID, r)
 		job.ID, job.Status = "", "dry_run"
 		return job, err
@@ -49,13 +49,13 @@ func (d *Admin) PlanReplay(ctx context.Context, endpointID string, r ReplayReque
 
 // StartReplay makes a job that workers carry out.
 func (d *Admin) StartReplay(ctx context.Context, endpointID string, r ReplayRequest) (Replay, error) {
-	return d.replay(ctx, endpointID, func(s *delivery.Service, tx *store.Tx, merchantID string) (models.Replay, error) {
+	return d.replay(ctx, endpointID, func(s *redelivery.Service, tx *store.Tx, merchantID string) (models.Replay, error) {
 		return s.StartReplay(ctx, tx, d.by(), merchantID, endpointID, r)
 	})
 }
 
-func (d *Admin) replay(ctx context.Context, endpointID string, deed func(*delivery.Service, *store.Tx, string) (models.Replay, error)) (Replay, error) {
-	endpoints, err := d.endpoints()
+func (d *Admin) replay(ctx context.Context, endpointID string, do func(*redelivery.Service, *store.Tx, string) (models.Replay, error)) (Replay, error) {
+	service, err := d.redelivery()
 	if err != nil {
 		return Replay{}, err
 	}
@@ -63,7 +63,7 @@ func (d *Admin) replay(ctx context.Context, endpointID string, deed func(*delive
 	err = d.inTx(ctx, func(tx *store.Tx) error {
 		merchantID, err := tx.MerchantOfEndpoint(ctx, endpointID)
 		if err == nil {
-			job, err = deed(endpoints, tx, merchantID)
+			job, err = do(service, tx, merchantID)
 		}
 		return missing(err, "webhook endpoint", endpointID)
 	})
@@ -78,7 +78,7 @@ func (d *Admin) Replay(ctx context.Context, id string) (Replay, error) {
 
 // CancelReplay ends a job; what it has made deliveries of is sent all the same.
 func (d *Admin) CancelReplay(ctx context.Context, id string) (Replay, error) {
-	endpoints, err := d.endpoints()
+	service, err := d.redelivery()
 	if err != nil {
 		return Replay{}, err
 	}
@@ -87,7 +87,7 @@ func (d *Admin) CancelReplay(ctx context.Context, id string) (Replay, error) {
 		return Replay{}, missing(err, "replay", id)
 	}
 	err = d.inTx(ctx, func(tx *store.Tx) (err error) {
-		job, err = endpoints.CancelReplay(ctx, tx, d.by(), job.MerchantID, id)
+		job, err = service.CancelReplay(ctx, tx, d.by(), job.MerchantID, id)
 		return err
 	})
 	return replayOf(job), err

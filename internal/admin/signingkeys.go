@@ -28,13 +28,13 @@ func (d *Admin) SigningKeys(ctx context.Context) ([]SigningKey, error) {
 
 // RotateSigningKey publishes another key, which signs after publishAhead; the older ones sign beside it for overlap.
 func (d *Admin) RotateSigningKey(ctx context.Context, publishAhead, overlap time.Duration) (SigningKey, error) {
-	endpoints, err := d.endpoints()
+	service, err := d.endpoints()
 	if err != nil {
 		return SigningKey{}, err
 	}
 	var made models.SigningKey
 	err = d.inTx(ctx, func(tx *store.Tx) (err error) {
-		made, err = endpoints.RotateSigningKey(ctx, tx, d.by(), publishAhead, overlap)
+		made, err = service.RotateSigningKey(ctx, tx, d.by(), publishAhead, overlap)
 		return err
 	})
 	return signingKeyOf(made), err

@@ -48,7 +48,7 @@ func (h *handlers) GetDelivery(ctx context.Context, r GetDeliveryRequestObject) 
 		return nil, err
 	}
 	if len(attempts) > 0 {
-		if err := h.store.InTx(ctx, func(tx *store.Tx) error { return h.deliveries.AuditRead(ctx, tx, x.actor(), d) }); err != nil {
+		if err := h.store.InTx(ctx, func(tx *store.Tx) error { return h.redelivery.AuditRead(ctx, tx, x.actor(), d) }); err != nil {
 			return nil, err
 		}
 	}
@@ -63,7 +63,7 @@ func (h *handlers) Redeliver(ctx context.Context, r RedeliverRequestObject) (Red
 		return nil, err
 	}
 	return h.once(ctx, r.Params.IdempotencyKey, func(tx *store.Tx) (savedAnswer, error) {
-		d, err := h.deliveries.Redeliver(ctx, tx, x.actor(), x.merchant.ID, r.ID)
+		d, err := h.redelivery.Redeliver(ctx, tx, x.actor(), x.merchant.ID, r.ID)
 		if err != nil {
 			return savedAnswer{}, err
 		}

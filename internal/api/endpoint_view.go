@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/ctrip-gateway/ctrip/internal/delivery"
+	"github.com/ctrip-gateway/ctrip/internal/endpoints"
 	"github.com/ctrip-gateway/ctrip/models"
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
@@ -17,7 +17,7 @@ func (h *handlers) endpointView(ctx context.Context, q reader, e models.Endpoint
 	if err != nil {
 		return WebhookEndpoint{}, err
 	}
-	names, err := h.deliveries.HeaderNames(e)
+	names, err := h.endpoints.HeaderNames(e)
 	if err != nil {
 		return WebhookEndpoint{}, err
 	}
@@ -39,7 +39,7 @@ func (h *handlers) endpointView(ctx context.Context, q reader, e models.Endpoint
 	for _, name := range names {
 		v.Headers[name] = "[redacted]"
 	}
-	live := delivery.LiveSecrets(secrets, h.now())
+	live := endpoints.LiveSecrets(secrets, h.now())
 	show := func(role string, s *models.EndpointSecret) {
 		if s != nil {
 			v.Secrets = append(v.Secrets, SecretInfo{Role: role, ActiveFrom: webhook.At(s.ActiveFrom), CreatedAt: webhook.At(s.CreatedAt), ExpiresAt: webhook.AtPtr(s.ExpiresAt)})

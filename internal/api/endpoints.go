@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ctrip-gateway/ctrip/internal/delivery"
+	"github.com/ctrip-gateway/ctrip/internal/endpoints"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
 	"github.com/ctrip-gateway/ctrip/webhook"
@@ -41,17 +41,17 @@ func (h *handlers) ListWebhookEndpoints(ctx context.Context, r ListWebhookEndpoi
 // CreateWebhookEndpoint makes an endpoint; its secret is in this answer and in no other.
 func (h *handlers) CreateWebhookEndpoint(ctx context.Context, r CreateWebhookEndpointRequestObject) (CreateWebhookEndpointResponseObject, error) {
 	x, b := callerOf(ctx), r.Body
-	set := delivery.Settings{
+	set := endpoints.Settings{
 		URL: &b.URL, Description: b.Description, Headers: deref(b.Headers), CAPEM: b.CAPEM, SPKIPins: b.SPKIPins, Ed25519: b.Ed25519, Events: patterns(b.Events),
 		TimeoutMS: millisOf(b.Timeout), MaxInFlight: asGiven(b.MaxInFlight), MaxAttempts: asGiven(b.MaxAttempts),
 		RetryBaseMS: millisOf(b.RetryBase), RetryMaxMS: millisOf(b.RetryMax), RateLimit: asGiven(b.RateLimit),
 		BatchMaxEvents: asGiven(b.BatchMaxEvents), BatchMaxWaitMS: millisOfFraction(b.BatchMaxWait),
 	}
 	if b.ClientCert != nil {
-		set.ClientCert = &delivery.ClientCert{CertPEM: b.ClientCert.CertPEM, KeyPEM: b.ClientCert.KeyPEM}
+		set.ClientCert = &endpoints.ClientCert{CertPEM: b.ClientCert.CertPEM, KeyPEM: b.ClientCert.KeyPEM}
 	}
 	return h.once(ctx, r.Params.IdempotencyKey, func(tx *store.Tx) (savedAnswer, error) {
-		e, secret, err := h.deliveries.CreateEndpoint(ctx, tx, x.actor(), x.merchant.ID, set, b.Secret)
+		e, secret, err := h.endpoints.Create(ctx, tx, x.actor(), x.merchant.ID, set, b.Secret)
 		if err != nil {
 			return savedAnswer{}, err
 		}
@@ -75,7 +75,7 @@ func (h *handlers) GetWebhookEndpoint(ctx context.Context, r GetWebhookEndpointR
 // UpdateWebhookEndpoint changes what the body names, if the caller saw the newest version.
 func (h *handlers) UpdateWebhookEndpoint(ctx context.Context, r UpdateWebhookEndpointRequestObject) (UpdateWebhookEndpointResponseObject, error) {
 	x, b := callerOf(ctx), r.Body
-	set := delivery.Settings{
+	set := endpoints.Settings{
 		URL: b.URL, Description: b.Description, Headers: deref(b.Headers), SPKIPins: b.SPKIPins, Ed25519: b.Ed25519, Events: patterns(b.Events),
 		TimeoutMS: millisOr(b.Timeout), MaxInFlight: intOr(b.MaxInFlight), MaxAttempts: intOr(b.MaxAttempts),
 		RetryBaseMS: millisOr(b.RetryBase), RetryMaxMS: millisOr(b.RetryMax), RateLimit: intOr(b.RateLimit),
@@ -92,7 +92,7 @@ func (h *handlers) UpdateWebhookEndpoint(ctx context.Context, r UpdateWebhookEnd
 	}
 	if b.ClientCert.Set {
 		cert := deref(b.ClientCert.Value)
-		set.ClientCert = &delivery.ClientCert{CertPEM: cert.CertPEM, KeyPEM: cert.KeyPEM}
+		set.ClientCert = &endpoints.ClientCert{CertPEM: cert.CertPEM, KeyPEM: cert.KeyPEM}
 	}
 	if _, err := h.ownEndpoint(ctx, r.ID); err != nil {
 		return nil, err
@@ -102,7 +102,7 @@ func (h *handlers) UpdateWebhookEndpoint(ctx context.Context, r UpdateWebhookEnd
 		if err := h.stillAt(ctx, tx, x, r.ID, r.Params.IfMatch); err != nil {
 			return err
 		}
-		e, err := h.deliveries.UpdateEndpoint(ctx, tx, x.actor(), x.merchant.ID, r.ID, set)
+		e, err := h.endpoints.Update(ctx, tx, x.actor(), x.merchant.ID, r.ID, set)
 		if err != nil {
 			return err
 		}
@@ -123,7 +123,7 @@ func (h *handlers) DeleteWebhookEndpoint(ctx context.Context, r DeleteWebhookEnd
 		if err := h.stillAt(ctx, tx, x, r.ID, r.Params.IfMatch); err != nil {
 			return err
 		}
-		return h.deliveries.DeleteEndpoint(ctx, tx, x.actor(), x.merchant.ID, r.ID)
+		return h.endpoints.Delete(ctx, tx, x.actor(), x.merchant.ID, r.ID)
 	})
 	return DeleteWebhookEndpoint204Response{}, err
 }
@@ -131,7 +131,7 @@ func (h *handlers) DeleteWebhookEndpoint(ctx context.Context, r DeleteWebhookEnd
 // EnableWebhookEndpoint resumes an endpoint and what was held for it.
 func (h *handlers) EnableWebhookEndpoint(ctx context.Context, r EnableWebhookEndpointRequestObject) (EnableWebhookEndpointResponseObject, error) {
 	return h.change(ctx, r.ID, r.Params.IdempotencyKey, func(tx *store.Tx, x requestContext) (models.Endpoint, *webhook.Secret, error) {
-		e, err := h.deliveries.EnableEndpoint(ctx, tx, x.actor(), x.merchant.ID, r.ID)
+		e, err := h.endpoints.Enable(ctx, tx, x.actor(), x.merchant.ID, r.ID)
 		return e, nil, err
 	})
 }
@@ -143,14 +143,14 @@ func (h *handlers) DisableWebhookEndpoint(ctx context.Context, r DisableWebhookE
 		reason = *r.Body.Reason
 	}
 	return h.change(ctx, r.ID, r.Params.IdempotencyKey, func(tx *store.Tx, x requestContext) (models.Endpoint, *webhook.Secret, error) {
-		e, err := h.deliveries.DisableEndpoint(ctx, tx, x.actor(), x.merchant.ID, r.ID, reason)
+		e, err := h.endpoints.Disable(ctx, tx, x.actor(), x.merchant.ID, r.ID, reason)
 		return e, nil, err
 	})
 }
 
 // RotateWebhookSecret gives an endpoint another secret, shown in this answer only.
 func (h *handlers) RotateWebhookSecret(ctx context.Context, r RotateWebhookSecretRequestObject) (RotateWebhookSecretResponseObject, error) {
-	var plan delivery.Rotation
+	var plan endpoints.Rotation
 	if b := r.Body; b != nil {
 		plan.Secret, plan.ActivateIn = b.Secret, time.Duration(deref(b.ActivateIn))*time.Second
 		if b.OverlapSeconds != nil {
@@ -159,7 +159,7 @@ func (h *handlers) RotateWebhookSecret(ctx context.Context, r RotateWebhookSecre
 		}
 	}
 	return h.change(ctx, r.ID, r.Params.IdempotencyKey, func(tx *store.Tx, x requestContext) (models.Endpoint, *webhook.Secret, error) {
-		e, secret, err := h.deliveries.RotateSecret(ctx, tx, x.actor(), x.merchant.ID, r.ID, plan)
+		e, secret, err := h.endpoints.RotateSecret(ctx, tx, x.actor(), x.merchant.ID, r.ID, plan)
 		return e, &secret, err
 	})
 }
@@ -192,13 +192,13 @@ func (h *handlers) TestWebhookEndpoint(ctx context.Context, r TestWebhookEndpoin
 	if err != nil {
 		return nil, err
 	}
-	var test delivery.Test
+	var test endpoints.Test
 	if b := r.Body; b != nil {
-		test = delivery.Test{EventType: webhook.EventType(deref(b.EventType)), SignWith: deref(b.SignWith)}
+		test = endpoints.Test{EventType: webhook.EventType(deref(b.EventType)), SignWith: deref(b.SignWith)}
 	}
 	var d models.Delivery
 	a, err := h.once(ctx, r.Params.IdempotencyKey, func(tx *store.Tx) (savedAnswer, error) {
-		if d, err = h.deliveries.TestEndpoint(ctx, tx, x.actor(), x.merchant.ID, e.ID, test); err != nil {
+		if d, err = h.endpoints.SendTest(ctx, tx, x.actor(), x.merchant.ID, e.ID, test); err != nil {
 			return savedAnswer{}, err
 		}
 		v, err := detailView(d, nil)

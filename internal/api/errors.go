@@ -12,8 +12,9 @@ import (
 
 	"github.com/ctrip-gateway/ctrip/internal/access"
 	"github.com/ctrip-gateway/ctrip/internal/api/openapi"
-	"github.com/ctrip-gateway/ctrip/internal/delivery"
+	"github.com/ctrip-gateway/ctrip/internal/endpoints"
 	"github.com/ctrip-gateway/ctrip/internal/payments"
+	"github.com/ctrip-gateway/ctrip/internal/redelivery"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
 )
@@ -35,11 +36,11 @@ var translations = []struct {
 	{is: []error{payments.ErrNoAccountKey}, code: CodeNoAccountKey, detail: "The operator of this gateway sets it."},
 	{is: []error{payments.ErrMerchantPaused}, code: CodeMerchantPaused, detail: "The operator of this gateway has paused the merchant."},
 	{is: []error{payments.ErrTooManyOpen}, code: CodeLimitReached, detail: "The merchant has as many open payments as it may have."},
-	{is: []error{delivery.ErrEndpointDisabled}, code: CodeEndpointDisabled, detail: "Enable it first; what is held for it is then sent."},
-	{is: []error{delivery.ErrEndpointPaused}, code: CodeEndpointPaused, detail: "Only the operator of this gateway can resume it."},
-	{is: []error{delivery.ErrDefaultEndpoint}, code: CodeEndpointReadOnly, detail: "Make an endpoint of your own, and this one goes."},
-	{is: []error{delivery.ErrSecretTooOld}, code: CodeSecretTooOld, detail: "Rotate it; then the endpoint can be changed again."},
-	{is: []error{delivery.ErrEndpointLimit, access.ErrKeyLimit}, code: CodeLimitReached,
+	{is: []error{endpoints.ErrDisabled}, code: CodeEndpointDisabled, detail: "Enable it first; what is held for it is then sent."},
+	{is: []error{endpoints.ErrPaused}, code: CodeEndpointPaused, detail: "Only the operator of this gateway can resume it."},
+	{is: []error{endpoints.ErrDefault}, code: CodeEndpointReadOnly, detail: "Make an endpoint of your own, and this one goes."},
+	{is: []error{endpoints.ErrSecretTooOld}, code: CodeSecretTooOld, detail: "Rotate it; then the endpoint can be changed again."},
+	{is: []error{endpoints.ErrLimit, access.ErrKeyLimit}, code: CodeLimitReached,
 		detail: "The merchant has as many of these as it may have."},
 	{is: []error{models.ErrConflict}, code: CodeConflict, logged: true,
 		detail: "Somebody else has changed it meanwhile. Read it again and decide anew."},
@@ -84,7 +85,7 @@ func carried(err error) *Problem {
 	var tooLarge *http.MaxBytesError
 	var broken models.FieldErrors
 	var taken *payments.OrderTakenError
-	var running *delivery.ReplayRunningError
+	var running *redelivery.ReplayRunningError
 	switch {
 	case errors.As(err, &p):
 		return p

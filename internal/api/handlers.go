@@ -9,8 +9,9 @@ import (
 
 	"github.com/ctrip-gateway/ctrip/config"
 	"github.com/ctrip-gateway/ctrip/internal/access"
-	"github.com/ctrip-gateway/ctrip/internal/delivery"
+	"github.com/ctrip-gateway/ctrip/internal/endpoints"
 	"github.com/ctrip-gateway/ctrip/internal/payments"
+	"github.com/ctrip-gateway/ctrip/internal/redelivery"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/telemetry"
 	"github.com/ctrip-gateway/ctrip/internal/vault"
@@ -18,11 +19,12 @@ import (
 )
 
 // handlers implement StrictServerInterface: one file a resource. They translate; the deeds are in internal/payments,
-// internal/delivery and internal/access.
+// internal/endpoints, internal/redelivery and internal/access.
 type handlers struct {
 	store      *store.Store
 	payments   *payments.Service
-	deliveries *delivery.Service
+	endpoints  *endpoints.Service
+	redelivery *redelivery.Service
 	access     *access.Service
 	vault      *vault.Vault
 	chains     []config.Chain

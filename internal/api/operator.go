@@ -83,24 +83,26 @@ func (h *handlers) ListPauses(ctx context.Context, _ ListPausesRequestObject) (L
 
 // PauseAll turns the incident switch for everybody.
 func (h *handlers) PauseAll(ctx context.Context, r PauseAllRequestObject) (PauseAllResponseObject, error) {
-	return h.turn(ctx, "", r.Params.IdempotencyKey, func(tx *store.Tx) error { return h.deliveries.PauseAll(ctx, tx, operatorOf(ctx), r.Body.Reason) })
+	return h.turn(ctx, "", r.Params.IdempotencyKey, func(tx *store.Tx) error {
+		return h.endpoints.PauseDeliveries(ctx, tx, operatorOf(ctx), "", r.Body.Reason)
+	})
 }
 
 // ResumeAll turns it back.
 func (h *handlers) ResumeAll(ctx context.Context, r ResumeAllRequestObject) (ResumeAllResponseObject, error) {
-	return h.turn(ctx, "", r.Params.IdempotencyKey, func(tx *store.Tx) error { return h.deliveries.ResumeAll(ctx, tx, operatorOf(ctx)) })
+	return h.turn(ctx, "", r.Params.IdempotencyKey, func(tx *store.Tx) error { return h.endpoints.ResumeDeliveries(ctx, tx, operatorOf(ctx), "") })
 }
 
 // PauseMerchant turns the incident switch for one merchant.
 func (h *handlers) PauseMerchant(ctx context.Context, r PauseMerchantRequestObject) (PauseMerchantResponseObject, error) {
 	return h.turn(ctx, "merchant", r.Params.IdempotencyKey, func(tx *store.Tx) error {
-		return h.deliveries.PauseMerchant(ctx, tx, operatorOf(ctx), r.ID, r.Body.Reason)
+		return h.endpoints.PauseDeliveries(ctx, tx, operatorOf(ctx), r.ID, r.Body.Reason)
 	})
 }
 
 // ResumeMerchant turns it back.
 func (h *handlers) ResumeMerchant(ctx context.Context, r ResumeMerchantRequestObject) (ResumeMerchantResponseObject, error) {
-	return h.turn(ctx, "merchant", r.Params.IdempotencyKey, func(tx *store.Tx) error { return h.deliveries.ResumeMerchant(ctx, tx, operatorOf(ctx), r.ID) })
+	return h.turn(ctx, "merchant", r.Params.IdempotencyKey, func(tx *store.Tx) error { return h.endpoints.ResumeDeliveries(ctx, tx, operatorOf(ctx), r.ID) })
 }
 
 // PauseEndpoint holds the deliveries of one endpoint until the operator resumes it.
@@ -108,7 +110,7 @@ func (h *handlers) PauseEndpoint(ctx context.Context, r PauseEndpointRequestObje
 	return h.turn(ctx, "webhook endpoint", r.Params.IdempotencyKey, func(tx *store.Tx) error {
 		merchantID, err := tx.MerchantOfEndpoint(ctx, r.ID)
 		if err == nil {
-			_, err = h.deliveries.PauseEndpoint(ctx, tx, operatorOf(ctx), merchantID, r.ID, r.Body.Reason)
+			_, err = h.endpoints.Pause(ctx, tx, operatorOf(ctx), merchantID, r.ID, r.Body.Reason)
 		}
 		return err
 	})
@@ -119,7 +121,7 @@ func (h *handlers) ResumeEndpoint(ctx context.Context, r ResumeEndpointRequestOb
 	return h.turn(ctx, "webhook endpoint", r.Params.IdempotencyKey, func(tx *store.Tx) error {
 		merchantID, err := tx.MerchantOfEndpoint(ctx, r.ID)
 		if err == nil {
-			_, err = h.deliveries.ResumeEndpoint(ctx, tx, operatorOf(ctx), merchantID, r.ID)
+			_, err = h.endpoints.Resume(ctx, tx, operatorOf(ctx), merchantID, r.ID)
 		}
 		return err
 	})

@@ -15,9 +15,10 @@ import (
 
 	"github.com/ctrip-gateway/ctrip/config"
 	"github.com/ctrip-gateway/ctrip/internal/access"
-	"github.com/ctrip-gateway/ctrip/internal/delivery"
 	"github.com/ctrip-gateway/ctrip/internal/egress"
+	"github.com/ctrip-gateway/ctrip/internal/endpoints"
 	"github.com/ctrip-gateway/ctrip/internal/payments"
+	"github.com/ctrip-gateway/ctrip/internal/redelivery"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 	"github.com/ctrip-gateway/ctrip/internal/testkit/contract"
@@ -57,9 +58,13 @@ func newCounter(t testing.TB, s *store.Store, change ...func(*Options)) *counter
 	if err != nil {
 		t.Fatal(err)
 	}
-	deliveries, err := delivery.NewService(delivery.ServiceOptions{
-		Store: s, Vault: v, CheckURL: out.CheckURL, MaxEndpoints: 20, MaxAttempts: 15, Overlap: 24 * time.Hour, Now: testNow, Logger: log,
+	hooks, err := endpoints.New(endpoints.Options{
+		Store: s, Vault: v, CheckURL: out.CheckURL, MaxEndpoints: 20, MaxAttempts: 15, Overlap: 24 * time.Hour, Now: testNow,
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := redelivery.New(redelivery.Options{Store: s, MaxAttempts: 15, Now: testNow})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +77,7 @@ func newCounter(t testing.TB, s *store.Store, change ...func(*Options)) *counter
 		t.Fatal(err)
 	}
 	o := Options{
-		Logger: log, Now: testNow, Store: s, Payments: pays, Deliveries: deliveries, Access: keys, Vault: v, Chains: chains,
+		Logger: log, Now: testNow, Store: s, Payments: pays, Endpoints: hooks, Redelivery: again, Access: keys, Vault: v, Chains: chains,
 		OperatorToken: operatorToken, OperatorReadToken: operatorReadToken,
 		Limits: config.API{Rate: 1000, Burst: 1000, MaxEndpoints: 20, MaxKeys: 20, MaxOpenPayments: 1000},
 	}

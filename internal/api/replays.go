@@ -4,7 +4,7 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/ctrip-gateway/ctrip/internal/delivery"
+	"github.com/ctrip-gateway/ctrip/internal/redelivery"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
 	"github.com/ctrip-gateway/ctrip/webhook"
@@ -24,13 +24,13 @@ func (h *handlers) ReplayWebhookEndpoint(ctx context.Context, r ReplayWebhookEnd
 	if b == nil {
 		b = &ReplayCreate{}
 	}
-	ask := delivery.ReplayRequest{
+	ask := redelivery.ReplayRequest{
 		EventType: string(deref(b.EventType)), State: deref(b.State), CreatedAfter: b.CreatedAfter, CreatedBefore: b.CreatedBefore,
 		Rate: deref(b.Rate), Test: x.key.Test,
 	}
 	return h.once(ctx, r.Params.IdempotencyKey, func(tx *store.Tx) (savedAnswer, error) {
 		if deref(b.DryRun) {
-			plan, err := h.deliveries.PlanReplay(ctx, &tx.Queries, x.merchant.ID, e.ID, ask)
+			plan, err := h.redelivery.PlanReplay(ctx, &tx.Queries, x.merchant.ID, e.ID, ask)
 			if err != nil {
 				return savedAnswer{}, err
 			}
@@ -38,7 +38,7 @@ func (h *handlers) ReplayWebhookEndpoint(ctx context.Context, r ReplayWebhookEnd
 			v.ID, v.Status = nil, statusDryRun
 			return answer(http.StatusOK, v)
 		}
-		job, err := h.deliveries.StartReplay(ctx, tx, x.actor(), x.merchant.ID, e.ID, ask)
+		job, err := h.redelivery.StartReplay(ctx, tx, x.actor(), x.merchant.ID, e.ID, ask)
 		if err != nil {
 			return savedAnswer{}, err
 		}
@@ -62,7 +62,7 @@ func (h *handlers) CancelReplay(ctx context.Context, r CancelReplayRequestObject
 		return nil, err
 	}
 	return h.once(ctx, r.Params.IdempotencyKey, func(tx *store.Tx) (savedAnswer, error) {
-		job, err := h.deliveries.CancelReplay(ctx, tx, x.actor(), x.merchant.ID, r.ID)
+		job, err := h.redelivery.CancelReplay(ctx, tx, x.actor(), x.merchant.ID, r.ID)
 		if err != nil {
 			return savedAnswer{}, err
 		}

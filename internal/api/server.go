@@ -17,8 +17,9 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/access"
 	"github.com/ctrip-gateway/ctrip/internal/api/openapi"
 	"github.com/ctrip-gateway/ctrip/internal/api/reference"
-	"github.com/ctrip-gateway/ctrip/internal/delivery"
+	"github.com/ctrip-gateway/ctrip/internal/endpoints"
 	"github.com/ctrip-gateway/ctrip/internal/payments"
+	"github.com/ctrip-gateway/ctrip/internal/redelivery"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/telemetry"
 	"github.com/ctrip-gateway/ctrip/internal/vault"
@@ -40,7 +41,8 @@ type Options struct {
 
 	Store      *store.Store
 	Payments   *payments.Service
-	Deliveries *delivery.Service
+	Endpoints  *endpoints.Service
+	Redelivery *redelivery.Service
 	Access     *access.Service
 	Vault      *vault.Vault
 	Chains     []config.Chain
@@ -88,9 +90,9 @@ func New(o Options) (*Server, error) {
 	if err := s.serveSchemas(); err != nil {
 		return nil, err
 	}
-	s.page("/.well-known/webhook-keys.json", keySet(o.Deliveries))
+	s.page("/.well-known/webhook-keys.json", keySet(o.Endpoints))
 	h := &handlers{
-		store: o.Store, payments: o.Payments, deliveries: o.Deliveries, access: o.Access, vault: o.Vault, chains: o.Chains,
+		store: o.Store, payments: o.Payments, endpoints: o.Endpoints, redelivery: o.Redelivery, access: o.Access, vault: o.Vault, chains: o.Chains,
 		limits: o.Limits, limiter: newLimiter(o.Limits.Rate, o.Limits.Burst, o.Now), metrics: o.Metrics, now: o.Now, log: o.Logger,
 		operators: operators{operate: o.OperatorToken, read: o.OperatorReadToken},
 	}
@@ -144,9 +146,9 @@ func (s *Server) serveSchemas() error {
 }
 
 // keySet tells everybody the public keys of the gateway's Ed25519 signatures.
-func keySet(deliveries *delivery.Service) echo.HandlerFunc {
+func keySet(endpoints *endpoints.Service) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		set, err := deliveries.KeySet(c.Request().Context())
+		set, err := endpoints.KeySet(c.Request().Context())
 		if err != nil {
 			return err
 		}

@@ -13,10 +13,11 @@ import (
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/config"
-	"github.com/ctrip-gateway/ctrip/internal/delivery"
 	"github.com/ctrip-gateway/ctrip/internal/egress"
+	"github.com/ctrip-gateway/ctrip/internal/endpoints"
 	"github.com/ctrip-gateway/ctrip/internal/outbox"
 	"github.com/ctrip-gateway/ctrip/internal/payments"
+	"github.com/ctrip-gateway/ctrip/internal/redelivery"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/telemetry"
 	"github.com/ctrip-gateway/ctrip/internal/vault"
@@ -62,7 +63,8 @@ type App struct {
 	egress     *egress.Client
 	redis      *jobs.Redis
 	jobs       *jobs.Client
-	deliveries *delivery.Service
+	endpoints  *endpoints.Service
+	redelivery *redelivery.Service
 	payments   *payments.Service
 	pools      wiring.Pools
 }
@@ -202,7 +204,10 @@ func (a *App) openServices(context.Context) (err error) {
 		return err
 	}
 	a.built.push("egress", func(context.Context) error { a.egress.Close(); return nil })
-	if a.deliveries, err = wiring.Endpoints(a.cfg, a.store, a.vault, a.egress, time.Now, a.log); err != nil {
+	if a.endpoints, err = wiring.Endpoints(a.cfg, a.store, a.vault, a.egress, time.Now); err != nil {
+		return err
+	}
+	if a.redelivery, err = wiring.Redelivery(a.cfg, a.store, time.Now); err != nil {
 		return err
 	}
 	if a.pools, err = wiring.Chains(a.cfg, time.Now, a.log, a.metrics); err != nil {

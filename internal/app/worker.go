@@ -4,8 +4,11 @@ import (
 	"context"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/internal/breaker"
 	"github.com/ctrip-gateway/ctrip/internal/delivery"
+	"github.com/ctrip-gateway/ctrip/internal/maintenance"
 	"github.com/ctrip-gateway/ctrip/internal/outbox"
+	"github.com/ctrip-gateway/ctrip/internal/redelivery"
 	"github.com/ctrip-gateway/ctrip/jobs"
 )
 
@@ -23,11 +26,11 @@ func (a *App) buildWorker(context.Context) error {
 	}
 	w := a.cfg.Webhook
 	sender, err := delivery.NewSender(delivery.SenderOptions{
-		Store: a.store, Service: a.deliveries, Client: a.egress,
+		Store: a.store, Endpoints: a.endpoints, Redelivery: a.redelivery, Client: a.egress,
 		Schedule: delivery.Schedule{Base: w.RetryBase, Factor: w.RetryFactor, Max: w.RetryMax, Jitter: w.RetryJitter},
-		Breaker: delivery.BreakerRules{
+		Breaker: breaker.Rules{
 			Window: w.BreakerWindow, MinAttempts: w.BreakerAttempts, FailureRatio: w.BreakerRatio, Timeouts: w.BreakerTimeouts,
-			Open: w.BreakerOpen, OpenMost: w.BreakerOpenMax, DisableAfter: w.DisableAfter, SlowAbove: w.SlowAbove,
+			Open: w.BreakerOpen, MaxOpen: w.BreakerOpenMax, DisableAfter: w.DisableAfter, SlowAbove: w.SlowAbove,
 		},
 		Timeout: w.Timeout, MaxInFlight: w.MaxInFlight, HostInFlight: w.HostInFlight, CommitBatch: w.CommitBatch, CommitWait: w.CommitWait,
 		Metrics: a.metrics, Tracing: a.tracing, Logger: a.log, Now: time.Now,
@@ -37,19 +40,19 @@ func (a *App) buildWorker(context.Context) error {
 	}
 	a.part("sender", sender.Run)
 	sweeper, err := outbox.NewSweeper(outbox.SweeperOptions{
-		Store: a.store, Tasks: a.jobs, Interval: w.SweepInterval, Batch: w.SweepBatch, Ramp: delivery.Ramp, Timeout: w.Timeout,
+		Store: a.store, Tasks: a.jobs, Interval: w.SweepInterval, Batch: w.SweepBatch, Ramp: breaker.SlowStart, Timeout: w.Timeout,
 		Metrics: a.metrics, Logger: a.log, Now: time.Now,
 	})
 	if err != nil {
 		return err
 	}
 	a.part("sweeper", sweeper.Run)
-	batcher, err := delivery.NewBatcher(delivery.BatcherOptions{Store: a.store, MaxAttempts: w.MaxAttempts, Logger: a.log, Now: time.Now})
+	batcher, err := maintenance.NewBatcher(maintenance.BatcherOptions{Store: a.store, MaxAttempts: w.MaxAttempts, Logger: a.log, Now: time.Now})
 	if err != nil {
 		return err
 	}
 	a.part("batcher", batcher.Run)
-	replayer, err := delivery.NewReplayer(delivery.ReplayerOptions{Service: a.deliveries, Logger: a.log})
+	replayer, err := redelivery.NewReplayer(redelivery.ReplayerOptions{Service: a.redelivery, Logger: a.log})
 	if err != nil {
 		return err
 	}
@@ -62,14 +65,20 @@ func (a *App) buildWorker(context.Context) error {
 		return err
 	}
 	a.part("asynq", server.Run)
-	retention, err := delivery.NewRetention(delivery.RetentionOptions{
+	retention, err := maintenance.NewRetention(maintenance.RetentionOptions{
 		Store: a.store, Deliveries: a.cfg.Retention.Deliveries, Events: a.cfg.Retention.Events, Logger: a.log, Now: time.Now,
 	})
 	if err != nil {
 		return err
 	}
 	a.part("retention", retention.Run)
-	a.part("watch", a.watch)
+	watch, err := maintenance.NewWatch(maintenance.WatchOptions{
+		Store: a.store, Endpoints: a.endpoints, SecretMaxAge: w.SecretMaxAge, Metrics: a.metrics, Logger: a.log, Now: time.Now,
+	})
+	if err != nil {
+		return err
+	}
+	a.part("watch", watch.Run)
 	if w.URL.Reveal() != "" {
 		a.part("default endpoints", a.keepDefaults)
 	}
@@ -87,7 +96,7 @@ func (a *App) keepDefaults(ctx context.Context) error {
 			ids[i] = m.ID
 		}
 		if err == nil {
-			err = a.deliveries.EnsureDefaults(ctx, ids)
+			err = a.endpoints.EnsureDefaults(ctx, ids)
 		}
 		if err != nil && ctx.Err() == nil {
 			a.log.WarnContext(ctx, "default_endpoints.failed", "error", err)

@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ctrip-gateway/ctrip/internal/admin"
-	"github.com/ctrip-gateway/ctrip/internal/delivery"
+	"github.com/ctrip-gateway/ctrip/internal/endpoints"
 )
 
 func (sh *shell) signingKey() *cobra.Command {
@@ -35,7 +35,7 @@ func (sh *shell) signingKeyList() *cobra.Command {
 }
 
 func (sh *shell) signingKeyRotate() *cobra.Command {
-	ahead, overlap := duration(delivery.DefaultPublishAhead), duration(delivery.DefaultKeyOverlap)
+	ahead, overlap := duration(endpoints.DefaultPublishAhead), duration(endpoints.DefaultKeyOverlap)
 	c := &cobra.Command{
 		Use: "rotate", Short: "Publish another Ed25519 key, and sign with it after a while", Args: cobra.NoArgs,
 		Long: `Publish another Ed25519 key at /.well-known/webhook-keys.json and sign with it after a while. What signed until then signs on

@@ -49,7 +49,7 @@ func (s *Sender) Attempt(ctx context.Context, task Task) Outcome {
 		return s.giveBack(ctx, store.Deferral{ID: task.DeliveryID, Generation: task.Generation, Until: s.now(), Suspend: true}, "deliveries are paused")
 	}
 	if t := s.targets.peek(task.EndpointID); t != nil { // a full endpoint turns its tasks away before they cost a read
-		if at := s.endpoints.full(task.EndpointID, s.maxInFlight(t.endpoint), s.now()); !at.IsZero() {
+		if at := s.endpoints.full(task.EndpointID, s.maxInFlight(t.endpoint.Endpoint), s.now()); !at.IsZero() {
 			return s.comeBack(ctx, task, at, endpointFull)
 		}
 	}
@@ -118,12 +118,12 @@ func (s *Sender) attempt(ctx context.Context, task Task) Outcome {
 	}
 	var keys []webhook.SigningKey
 	if t.endpoint.Ed25519 {
-		if keys, err = s.signers.live(ctx, now); err != nil {
+		if keys, err = s.keys.live(ctx, now); err != nil {
 			s.Logger.ErrorContext(ctx, "delivery.signing_keys_failed", "endpoint_id", row.EndpointID, "error", err)
 			return Outcome{Do: Again, At: now.Add(time.Minute), Reason: "the signing keys could not be read"}
 		}
 	}
-	if at := s.endpoints.acquire(ctx, row.EndpointID, s.maxInFlight(t.endpoint), now); !at.IsZero() {
+	if at := s.endpoints.acquire(ctx, row.EndpointID, s.maxInFlight(t.endpoint.Endpoint), now); !at.IsZero() {
 		return s.comeBack(ctx, task, at, endpointFull)
 	}
 	if at := s.hosts.acquire(ctx, t.host, s.HostInFlight, now); !at.IsZero() {
@@ -153,7 +153,7 @@ func (s *Sender) post(ctx context.Context, row *store.Waiting, t *target, header
 		s.endpoints.release(row.EndpointID, took, s.now())
 	}()
 	res, err = s.Client.Do(ctx, egress.Request{
-		URL: t.endpoint.URL, Header: header, Body: row.Body, Timeout: s.timeout(t.endpoint), TLS: t.tls,
+		URL: t.endpoint.URL, Header: header, Body: row.Body, Timeout: s.timeout(t.endpoint.Endpoint), TLS: t.endpoint.TLS,
 		Party: egress.Party{Merchant: row.MerchantID, Default: t.endpoint.IsDefault},
 	})
 	return res, took, err
@@ -165,10 +165,10 @@ func (s *Sender) send(ctx context.Context, task Task, row *store.Waiting, t *tar
 	started := s.now()
 	number := row.AttemptBase + row.Attempts + 1
 	header := Call{
-		ID: row.EventID, Body: row.Body, Attempt: number, At: started, Secrets: t.signing(row.SignWith, started, keys), Custom: t.custom,
+		ID: row.EventID, Body: row.Body, Attempt: number, At: started, Secrets: t.signing(row.SignWith, started, keys), Custom: t.endpoint.Headers,
 		Traceparent: telemetry.Traceparent(ctx),
 	}.Header()
-	request := recordRequest(header, t.custom)
+	request := recordRequest(header, t.endpoint.Headers)
 	res, took, err := s.post(ctx, row, t, header)
 	now := s.now()
 	if errors.Is(err, egress.ErrClosed) { // nothing was sent
@@ -197,7 +197,7 @@ func (s *Sender) send(ctx context.Context, task Task, row *store.Waiting, t *tar
 	var also func(context.Context, *store.Tx) error
 	if verdict.DisableEndpoint {
 		also = func(ctx context.Context, tx *store.Tx) error {
-			return s.Service.disableGone(ctx, tx, row.MerchantID, row.EndpointID)
+			return s.Endpoints.DisableGone(ctx, tx, row.MerchantID, row.EndpointID)
 		}
 	}
 	also = s.batchVerdict(row, &v, also)
@@ -233,7 +233,7 @@ func (s *Sender) verdict(row *store.Waiting, t *target, j Verdict, now time.Time
 	case tried >= row.MaxAttempts:
 		v.State, v.DeadReason = models.DeliveryDead, "attempts exhausted"
 	default:
-		delay := s.Schedule.For(t.endpoint).Delay(tried, s.Random())
+		delay := s.Schedule.For(t.endpoint.Endpoint).Delay(tried, s.Random())
 		v.NextAttemptAt = now.Add(max(delay, j.RetryAfter)).Truncate(time.Microsecond)
 		v.ChangesLane = row.Attempts == 0 // from the lane of first tries to that of retries
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ctrip-gateway/ctrip/internal/delivery"
 	"github.com/ctrip-gateway/ctrip/internal/delivery/deliverytest"
+	"github.com/ctrip-gateway/ctrip/internal/endpoints"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
@@ -18,20 +19,16 @@ import (
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
-func task(d models.Delivery) delivery.Task {
-	return delivery.Task{DeliveryID: d.ID, Generation: d.Generation, EndpointID: d.EndpointID}
-}
-
 func TestAttemptDelivers(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		w := deliverytest.New(t, s)
 		r := testkit.NewReceiver(t)
 		m := w.Merchant()
-		e, secret := w.Endpoint(m, r.URL, func(set *delivery.Settings) {
+		e, secret := w.Endpoint(m, r.URL, func(set *endpoints.Settings) {
 			set.Headers = map[string]string{"X-Tenant": "shop-7", "Authorization": "Bearer hidden"}
 		})
 		d := w.Publish(m, 1)[0]
-		out := w.Sender().Attempt(t.Context(), task(d))
+		out := w.Sender().Attempt(t.Context(), deliverytest.Task(d))
 		if out.Do != delivery.Ack || !out.Attempted {
 			t.Fatalf("outcome %+v", out)
 		}
@@ -74,7 +71,7 @@ func TestAttemptDelivers(t *testing.T) {
 		if a.RequestHeaders["Webhook-Id"] != d.EventID || strings.Contains(string(shown), "hidden") {
 			t.Errorf("recorded %s", shown)
 		}
-		if out := w.Sender().Attempt(t.Context(), task(d)); out.Do != delivery.Ack || out.Attempted || len(r.All()) != 1 {
+		if out := w.Sender().Attempt(t.Context(), deliverytest.Task(d)); out.Do != delivery.Ack || out.Attempted || len(r.All()) != 1 {
 			t.Fatalf("a second task of a delivered row: %+v, %d requests", out, len(r.All()))
 		}
 	})
@@ -88,11 +85,11 @@ func TestAttemptRetriesThenDies(t *testing.T) {
 		m := w.Merchant()
 		three := new(int)
 		*three = 3
-		w.Endpoint(m, r.URL, func(set *delivery.Settings) { set.MaxAttempts = &three })
+		w.Endpoint(m, r.URL, func(set *endpoints.Settings) { set.MaxAttempts = &three })
 		d := w.Publish(m, 1)[0]
 		sender := w.Sender(func(o *delivery.SenderOptions) { o.Schedule.Base = time.Millisecond })
 
-		out := sender.Attempt(t.Context(), task(d))
+		out := sender.Attempt(t.Context(), deliverytest.Task(d))
 		if out.Do != delivery.Handover || out.Delivery.Generation != 2 || out.Delivery.Attempts != 1 {
 			t.Fatalf("after the first failure: %+v", out)
 		}
@@ -101,14 +98,14 @@ func TestAttemptRetriesThenDies(t *testing.T) {
 			row.SweepAfter.Sub(row.NextAttemptAt) != 180*time.Second {
 			t.Fatalf("row %+v", row)
 		}
-		if out := sender.Attempt(t.Context(), task(d)); out.Do != delivery.Handover || out.Attempted || out.Delivery.Generation != 2 {
+		if out := sender.Attempt(t.Context(), deliverytest.Task(d)); out.Do != delivery.Handover || out.Attempted || out.Delivery.Generation != 2 {
 			t.Fatalf("a stale task: %+v", out)
 		}
-		out = sender.Attempt(t.Context(), task(row))
+		out = sender.Attempt(t.Context(), deliverytest.Task(row))
 		if out.Do != delivery.Again || !out.Attempted {
 			t.Fatalf("after the second failure: %+v", out)
 		}
-		out = sender.Attempt(t.Context(), task(row))
+		out = sender.Attempt(t.Context(), deliverytest.Task(row))
 		if out.Do != delivery.Bury || !out.Attempted {
 			t.Fatalf("after the last failure: %+v", out)
 		}
@@ -116,7 +113,7 @@ func TestAttemptRetriesThenDies(t *testing.T) {
 		if row.State != models.DeliveryDead || row.Attempts != 3 || row.DeadReason != "attempts exhausted" || row.DeadAt == nil || row.ArchivedAt != nil {
 			t.Fatalf("row %+v", row)
 		}
-		if out := sender.Attempt(t.Context(), task(row)); out.Do != delivery.Bury || out.Attempted || len(r.All()) != 3 {
+		if out := sender.Attempt(t.Context(), deliverytest.Task(row)); out.Do != delivery.Bury || out.Attempted || len(r.All()) != 3 {
 			t.Fatalf("the task of a dead row: %+v, %d requests", out, len(r.All()))
 		}
 		for i, got := range r.All() {
@@ -129,7 +126,7 @@ func TestAttemptRetriesThenDies(t *testing.T) {
 		later := w.Now().Add(11 * time.Minute)
 		w.Now = func() time.Time { return later }
 		for range 2 {
-			if out := sender.Attempt(t.Context(), task(row)); out.Do != delivery.Ack {
+			if out := sender.Attempt(t.Context(), deliverytest.Task(row)); out.Do != delivery.Ack {
 				t.Fatalf("run: %+v", out)
 			}
 		}
@@ -144,11 +141,11 @@ func TestAttemptRetriesThenDies(t *testing.T) {
 }
 
 func TestAttemptBlockedByFormDies(t *testing.T) {
-	w := deliverytest.New(t, storetest.SQLite(t), func(o *delivery.ServiceOptions) { o.CheckURL = passURL })
+	w := deliverytest.New(t, storetest.SQLite(t), func(o *endpoints.Options) { o.CheckURL = passURL })
 	m := w.Merchant()
 	w.Endpoint(m, "https://10.0.0.1/hook")
 	d := w.Publish(m, 1)[0]
-	if out := w.Sender().Attempt(t.Context(), task(d)); out.Do != delivery.Bury {
+	if out := w.Sender().Attempt(t.Context(), deliverytest.Task(d)); out.Do != delivery.Bury {
 		t.Fatalf("outcome %+v", out)
 	}
 	if row := w.Get(d); row.State != models.DeliveryDead || row.LastClass != "blocked" || row.LastStatus != 0 {
@@ -175,7 +172,7 @@ func TestAttemptGoneDisablesEndpoint(t *testing.T) {
 		}
 		told = nil
 		sender := w.Sender()
-		if out := sender.Attempt(t.Context(), task(mine[0])); out.Do != delivery.Bury {
+		if out := sender.Attempt(t.Context(), deliverytest.Task(mine[0])); out.Do != delivery.Bury {
 			t.Fatalf("outcome %+v", out)
 		}
 		got, err := s.Endpoint(t.Context(), m, e.ID)
@@ -191,7 +188,7 @@ func TestAttemptGoneDisablesEndpoint(t *testing.T) {
 		}
 		announced := told[0]
 		mu.Unlock()
-		if out := sender.Attempt(t.Context(), task(announced)); out.Do != delivery.Ack {
+		if out := sender.Attempt(t.Context(), deliverytest.Task(announced)); out.Do != delivery.Ack {
 			t.Fatalf("announcement: %+v", out)
 		}
 		if got := other.WaitCount(t, 1, time.Second)[0]; got.Type() != "endpoint.disabled" {
@@ -200,7 +197,7 @@ func TestAttemptGoneDisablesEndpoint(t *testing.T) {
 
 		// Enabling resumes what is held, under a new generation; the sweeper brings it.
 		w.InTx(func(tx *store.Tx) error {
-			_, err := w.Service.EnableEndpoint(t.Context(), tx, models.Actor{Name: "key:x"}, m, e.ID)
+			_, err := w.Endpoints.Enable(t.Context(), tx, models.Actor{Name: "key:x"}, m, e.ID)
 			return err
 		})
 		gone.Answers(testkit.Answer{})
@@ -208,7 +205,7 @@ func TestAttemptGoneDisablesEndpoint(t *testing.T) {
 		if err != nil || len(due) != 1 || due[0].ID != mine[1].ID || due[0].Generation != 2 {
 			t.Fatalf("due %+v, %v", due, err)
 		}
-		if out := sender.Attempt(t.Context(), task(due[0])); out.Do != delivery.Ack || !out.Attempted {
+		if out := sender.Attempt(t.Context(), deliverytest.Task(due[0])); out.Do != delivery.Ack || !out.Attempted {
 			t.Fatalf("resumed: %+v", out)
 		}
 	})
@@ -224,11 +221,11 @@ func TestAttemptRetryAfterGatesEndpoint(t *testing.T) {
 		ds := w.Publish(m, 2)
 		sender := w.Sender()
 		start := time.Now()
-		out := sender.Attempt(t.Context(), task(ds[0]))
+		out := sender.Attempt(t.Context(), deliverytest.Task(ds[0]))
 		if out.Do != delivery.Handover || out.At.Sub(start) < 2*time.Hour-time.Second {
 			t.Fatalf("throttled: %+v", out)
 		}
-		out = sender.Attempt(t.Context(), task(ds[1]))
+		out = sender.Attempt(t.Context(), deliverytest.Task(ds[1]))
 		row := w.Get(ds[1])
 		wait := row.NextAttemptAt.Sub(start)
 		if out.Do != delivery.Ack || out.Attempted || wait < time.Hour-time.Second || wait > time.Hour+time.Minute || !row.SweepAfter.Equal(row.NextAttemptAt) {
@@ -253,7 +250,7 @@ func TestStaleGenerationVerdicts(t *testing.T) {
 			r.Answers(testkit.Answer{Status: status, Hang: false, Delay: time.Minute})
 			done := make(chan delivery.Outcome, 1)
 			sender := w.Sender(func(o *delivery.SenderOptions) { o.Timeout = 20 * time.Second })
-			go func() { done <- sender.Attempt(context.Background(), task(d)) }()
+			go func() { done <- sender.Attempt(context.Background(), deliverytest.Task(d)) }()
 			r.WaitCount(t, before+1, 5*time.Second)
 			if _, err := s.BumpGeneration(t.Context(), []models.Delivery{d}, time.Now().UTC()); err != nil {
 				t.Fatal(err)
@@ -283,28 +280,28 @@ func TestRotationHoldsFromTheNextAttempt(t *testing.T) {
 	attempt := func() testkit.Received {
 		t.Helper()
 		n := len(r.All())
-		if out := sender.Attempt(t.Context(), task(w.Publish(m, 1)[0])); out.Do != delivery.Ack {
+		if out := sender.Attempt(t.Context(), deliverytest.Task(w.Publish(m, 1)[0])); out.Do != delivery.Ack {
 			t.Fatalf("outcome %+v", out)
 		}
 		return r.WaitCount(t, n+1, time.Second)[n]
 	}
 	attempt()
 	var fresh webhook.Secret
-	rotate := func(rot delivery.Rotation) {
+	rotate := func(rot endpoints.Rotation) {
 		t.Helper()
 		w.InTx(func(tx *store.Tx) (err error) {
-			_, fresh, err = w.Service.RotateSecret(t.Context(), tx, models.System, m, e.ID, rot)
+			_, fresh, err = w.Endpoints.RotateSecret(t.Context(), tx, models.System, m, e.ID, rot)
 			return err
 		})
 	}
-	rotate(delivery.Rotation{})
+	rotate(endpoints.Rotation{})
 	got := attempt()
 	if got.Header.Get(webhook.HeaderSignature) != webhook.SignBody(fresh, got.Body) || got.Header.Get(webhook.HeaderSignaturePrevious) != webhook.SignBody(old, got.Body) {
 		t.Fatal("both secrets must sign right after a rotation")
 	}
 	current := fresh
 	brought := "a secret that the shop has brought along"
-	rotate(delivery.Rotation{Secret: &brought, ActivateIn: time.Hour})
+	rotate(endpoints.Rotation{Secret: &brought, ActivateIn: time.Hour})
 	got = attempt()
 	if got.Header.Get(webhook.HeaderSignature) != webhook.SignBody(current, got.Body) || got.Header.Get(webhook.HeaderSignatureNext) != webhook.SignBody(fresh, got.Body) {
 		t.Fatal("the next secret must sign second until it is activated")
@@ -313,7 +310,7 @@ func TestRotationHoldsFromTheNextAttempt(t *testing.T) {
 		t.Fatalf("%d signatures", n)
 	}
 	none := time.Duration(0)
-	rotate(delivery.Rotation{Overlap: &none})
+	rotate(endpoints.Rotation{Overlap: &none})
 	got = attempt()
 	if got.Header.Get(webhook.HeaderSignature) != webhook.SignBody(fresh, got.Body) || got.Header.Get(webhook.HeaderSignaturePrevious) != "" {
 		t.Fatal("without an overlap only the new secret signs")

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/delivery"
+	"github.com/ctrip-gateway/ctrip/internal/delivery/deliverytest"
+	"github.com/ctrip-gateway/ctrip/internal/endpoints"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
@@ -18,60 +20,60 @@ import (
 func TestBatchAtAClosedEndpoint(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		r := testkit.NewReceiver(t)
-		w := newBatchWorld(t, s, r.URL, 10, time.Minute)
+		w := deliverytest.NewBatches(t, s, r.URL, 10, time.Minute)
 		sender := w.Sender()
-		carrier, members := w.one(2)
-		waiting := w.PublishPayments(w.merchant, 2, 0)
+		carrier, members := w.One(2)
+		waiting := w.PublishPayments(w.Shop, 2, 0)
 		states := func(want models.DeliveryState, ds ...models.Delivery) {
 			t.Helper()
 			for _, d := range ds {
-				if got := load(t, s, d.ID); got.State != want {
+				if got := w.Load(d.ID); got.State != want {
 					t.Fatalf("%s is %s, not %s", d.ID, got.State, want)
 				}
 			}
 		}
 		w.InTx(func(tx *store.Tx) error {
-			_, err := w.Service.PauseEndpoint(t.Context(), tx, models.System, w.merchant, w.endpoint.ID, "maintenance")
+			_, err := w.Endpoints.Pause(t.Context(), tx, models.System, w.Shop, w.To.ID, "maintenance")
 			return err
 		})
 		states(models.DeliveryHeld, append(append([]models.Delivery{carrier}, members...), waiting...)...)
-		published := w.PublishPayments(w.merchant, 1, 0)[0]
+		published := w.PublishPayments(w.Shop, 1, 0)[0]
 		states(models.DeliveryHeld, published)
-		w.clock.move(2 * time.Minute)
-		form(t, w.batcher, 0)
-		if out := sender.Attempt(t.Context(), task(carrier)); out.Do != delivery.Ack || out.Attempted {
+		w.Clock.Advance(2 * time.Minute)
+		w.Form(0)
+		if out := sender.Attempt(t.Context(), deliverytest.Task(carrier)); out.Do != delivery.Ack || out.Attempted {
 			t.Fatalf("held: %+v", out)
 		}
 
 		w.InTx(func(tx *store.Tx) error {
-			_, err := w.Service.ResumeEndpoint(t.Context(), tx, models.System, w.merchant, w.endpoint.ID)
+			_, err := w.Endpoints.Resume(t.Context(), tx, models.System, w.Shop, w.To.ID)
 			return err
 		})
 		states(models.DeliveryPending, append(append([]models.Delivery{carrier, published}, members...), waiting...)...)
-		due, err := s.ClaimSweep(t.Context(), w.clock.now(), 100)
+		due, err := s.ClaimSweep(t.Context(), w.Clock.Now(), 100)
 		if err != nil || len(due) != 1 || due[0].ID != carrier.ID || due[0].Generation != 2 {
 			t.Fatalf("resumed: %+v, %v", due, err)
 		}
-		form(t, w.batcher, 1)
-		second := w.offered.take()[0]
-		if ids := eventsOf(t, load(t, s, second.ID).Body); !slices.Equal(ids, append(eventIDs(waiting), published.EventID)) {
+		w.Form(1)
+		second := w.Offered.Take()[0]
+		if ids := deliverytest.EventsOf(t, w.Load(second.ID).Body); !slices.Equal(ids, append(deliverytest.EventIDs(waiting), published.EventID)) {
 			t.Errorf("second batch %v", ids)
 		}
-		if out := sender.Attempt(t.Context(), task(due[0])); out.Do != delivery.Ack || !out.Attempted {
+		if out := sender.Attempt(t.Context(), deliverytest.Task(due[0])); out.Do != delivery.Ack || !out.Attempted {
 			t.Fatalf("resumed: %+v", out)
 		}
 		states(models.DeliveryDelivered, append(members, carrier)...)
 
 		// A carrier that is written while its endpoint is closed takes its members along when its task comes.
 		w.InTx(func(tx *store.Tx) error {
-			return tx.SetWaiting(t.Context(), second.ID, second.Generation, models.DeliveryHeld, w.clock.now())
+			return tx.SetWaiting(t.Context(), second.ID, second.Generation, models.DeliveryHeld, w.Clock.Now())
 		})
 		states(models.DeliveryHeld, append(waiting, second, published)...)
 		w.InTx(func(tx *store.Tx) error {
-			return w.Service.DeleteEndpoint(t.Context(), tx, models.System, w.merchant, w.endpoint.ID)
+			return w.Endpoints.Delete(t.Context(), tx, models.System, w.Shop, w.To.ID)
 		})
 		states(models.DeliveryCanceled, append(waiting, second, published)...)
-		if out := sender.Attempt(t.Context(), task(second)); out.Do != delivery.Ack || out.Attempted {
+		if out := sender.Attempt(t.Context(), deliverytest.Task(second)); out.Do != delivery.Ack || out.Attempted {
 			t.Fatalf("deleted: %+v", out)
 		}
 	})
@@ -82,12 +84,12 @@ func TestBatchAtAClosedEndpoint(t *testing.T) {
 func TestBatchBehindABreaker(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		r := testkit.NewReceiver(t)
-		w := newBatchWorld(t, s, r.URL, 2, time.Minute)
-		first := w.PublishPayments(w.merchant, 2, 0)
-		form(t, w.batcher, 1)
-		until := w.clock.now().Add(30 * time.Second).UTC().Truncate(time.Microsecond)
+		w := deliverytest.NewBatches(t, s, r.URL, 2, time.Minute)
+		first := w.PublishPayments(w.Shop, 2, 0)
+		w.Form(1)
+		until := w.Clock.Now().Add(30 * time.Second).UTC().Truncate(time.Microsecond)
 		w.InTx(func(tx *store.Tx) error {
-			e, err := tx.LockHealth(t.Context(), w.endpoint.ID)
+			e, err := tx.LockHealth(t.Context(), w.To.ID)
 			if err != nil {
 				return err
 			}
@@ -97,13 +99,13 @@ func TestBatchBehindABreaker(t *testing.T) {
 			}
 			return tx.SuspendDeliveries(t.Context(), e.ID, until)
 		})
-		w.offered.take()
-		second := w.PublishPayments(w.merchant, 2, 0)
+		w.Offered.Take()
+		second := w.PublishPayments(w.Shop, 2, 0)
 		if row := w.Get(second[0]); row.Suspended {
 			t.Errorf("parked before it is gathered: %+v", row)
 		}
-		form(t, w.batcher, 1)
-		if got := w.offered.take(); len(got) != 0 {
+		w.Form(1)
+		if got := w.Offered.Take(); len(got) != 0 {
 			t.Errorf("offered %+v", got)
 		}
 		for _, d := range append(first, second...) {
@@ -111,19 +113,19 @@ func TestBatchBehindABreaker(t *testing.T) {
 				t.Errorf("member %+v", row)
 			}
 		}
-		w.clock.move(31 * time.Second)
-		probe := claimProbe(t, s, w.clock)
+		w.Clock.Advance(31 * time.Second)
+		probe := claimProbe(t, s, w.Clock)
 		if probe.EventID != "" || *probe.BatchID != *w.Get(first[0]).BatchID {
 			t.Fatalf("probe %+v", probe)
 		}
-		if out := w.Sender().Attempt(t.Context(), task(probe)); out.Do != delivery.Ack || !out.Attempted {
+		if out := w.Sender().Attempt(t.Context(), deliverytest.Task(probe)); out.Do != delivery.Ack || !out.Attempted {
 			t.Fatalf("probe: %+v", out)
 		}
-		n, err := s.ReleaseSuspended(t.Context(), w.clock.now(), 100, func(int) time.Duration { return 0 })
+		n, err := s.ReleaseSuspended(t.Context(), w.Clock.Now(), 100, func(int) time.Duration { return 0 })
 		if err != nil || n != 1 {
 			t.Fatalf("%d released, %v", n, err)
 		}
-		due, err := s.ClaimSweep(t.Context(), w.clock.now(), 100)
+		due, err := s.ClaimSweep(t.Context(), w.Clock.Now(), 100)
 		if err != nil || len(due) != 1 || due[0].EventType != models.BatchType {
 			t.Fatalf("due %+v, %v", due, err)
 		}
@@ -134,21 +136,21 @@ func TestBatchBehindABreaker(t *testing.T) {
 func TestBatchNobodyEnqueued(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		r := testkit.NewReceiver(t)
-		w := newBatchWorld(t, s, r.URL, 10, time.Minute)
-		carrier, members := w.one(3) // and nothing is done with what was offered
-		w.clock.move(11 * time.Second)
-		due, err := s.ClaimSweep(t.Context(), w.clock.now(), 100)
+		w := deliverytest.NewBatches(t, s, r.URL, 10, time.Minute)
+		carrier, members := w.One(3) // and nothing is done with what was offered
+		w.Clock.Advance(11 * time.Second)
+		due, err := s.ClaimSweep(t.Context(), w.Clock.Now(), 100)
 		if err != nil || len(due) != 1 || due[0].ID != carrier.ID {
 			t.Fatalf("swept: %+v, %v", due, err)
 		}
 		if all, err := s.WalkPending(t.Context(), models.Delivery{}, 100); err != nil || len(all) != 1 || all[0].ID != carrier.ID {
 			t.Fatalf("after the loss of Redis: %+v, %v", all, err)
 		}
-		bumped, err := s.BumpGeneration(t.Context(), due, w.clock.now())
+		bumped, err := s.BumpGeneration(t.Context(), due, w.Clock.Now())
 		if err != nil || len(bumped) != 1 {
 			t.Fatalf("bumped: %+v, %v", bumped, err)
 		}
-		if out := w.Sender().Attempt(t.Context(), task(bumped[0])); out.Do != delivery.Ack || !out.Attempted {
+		if out := w.Sender().Attempt(t.Context(), deliverytest.Task(bumped[0])); out.Do != delivery.Ack || !out.Attempted {
 			t.Fatalf("outcome %+v", out)
 		}
 		for _, m := range members {
@@ -162,9 +164,9 @@ func TestBatchNobodyEnqueued(t *testing.T) {
 // TestMemberWithoutACarrier sends members alone whose carrier ended without them.
 func TestMemberWithoutACarrier(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
-		w := newBatchWorld(t, s, "https://shop.example/", 10, time.Minute)
-		carrier, members := w.one(2)
-		late := w.clock.now().Add(61 * time.Minute)
+		w := deliverytest.NewBatches(t, s, "https://shop.example/", 10, time.Minute)
+		carrier, members := w.One(2)
+		late := w.Clock.Now().Add(61 * time.Minute)
 		due, err := s.ClaimSweep(t.Context(), late, 100)
 		if err != nil || len(due) != 3 {
 			t.Fatalf("swept: %+v, %v", due, err)
@@ -179,7 +181,7 @@ func TestMemberWithoutACarrier(t *testing.T) {
 		if err != nil || !done[0].Applied {
 			t.Fatalf("%+v, %v", done, err)
 		}
-		if bumped, err := s.BumpGeneration(t.Context(), due, late); err != nil || !slices.Equal(eventIDs(bumped), eventIDs(members)) || bumped[0].Generation != 2 {
+		if bumped, err := s.BumpGeneration(t.Context(), due, late); err != nil || !slices.Equal(deliverytest.EventIDs(bumped), deliverytest.EventIDs(members)) || bumped[0].Generation != 2 {
 			t.Fatalf("without a carrier: %+v, %v", bumped, err)
 		}
 	})
@@ -189,12 +191,12 @@ func TestMemberWithoutACarrier(t *testing.T) {
 func TestBatchVerifies(t *testing.T) {
 	s := storetest.SQLite(t)
 	r := testkit.NewReceiver(t)
-	w := newBatchWorld(t, s, r.URL, 10, time.Minute)
+	w := deliverytest.NewBatches(t, s, r.URL, 10, time.Minute)
 	other := w.Merchant()
-	e, secret := w.Endpoint(other, r.URL, func(set *delivery.Settings) { set.BatchMaxEvents = ptr(ptr(2)) }) // waits as long as the default
+	e, secret := w.Endpoint(other, r.URL, func(set *endpoints.Settings) { set.BatchMaxEvents = new(new(2)) }) // waits as long as the default
 	members := w.PublishPayments(other, 2, 0)
-	form(t, w.batcher, 1)
-	w.Sender().Attempt(t.Context(), task(w.offered.take()[0]))
+	w.Form(1)
+	w.Sender().Attempt(t.Context(), deliverytest.Task(w.Offered.Take()[0]))
 	got := r.WaitCount(t, 1, time.Second)[0]
 	m, err := webhook.VerifyMessage(got.Header, got.Body, []webhook.Secret{secret})
 	if err != nil || !m.Batch || m.ID != got.ID() || len(m.Events) != 2 || m.Events[0].ID != members[0].EventID || m.Events[1].ID != members[1].EventID {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/delivery"
+	"github.com/ctrip-gateway/ctrip/internal/delivery/deliverytest"
+	"github.com/ctrip-gateway/ctrip/internal/endpoints"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
@@ -41,27 +43,27 @@ func TestBatchVerdicts(t *testing.T) {
 			storetest.Each(t, func(t *testing.T, s *store.Store) {
 				r := testkit.NewReceiver(t)
 				r.Answers(testkit.Answer{Status: c.status})
-				w := newBatchWorld(t, s, r.URL, 10, time.Minute)
+				w := deliverytest.NewBatches(t, s, r.URL, 10, time.Minute)
 				if c.last {
 					w.InTx(func(tx *store.Tx) error {
-						one := ptr(ptr(1))
-						_, err := w.Service.UpdateEndpoint(t.Context(), tx, models.System, w.merchant, w.endpoint.ID, delivery.Settings{MaxAttempts: one})
+						one := new(new(1))
+						_, err := w.Endpoints.Update(t.Context(), tx, models.System, w.Shop, w.To.ID, endpoints.Settings{MaxAttempts: one})
 						return err
 					})
 				}
-				carrier, members := w.one(3)
-				out := w.Sender().Attempt(t.Context(), task(carrier))
+				carrier, members := w.One(3)
+				out := w.Sender().Attempt(t.Context(), deliverytest.Task(carrier))
 				if out.Do != c.do || !out.Attempted {
 					t.Fatalf("outcome %+v", out)
 				}
-				row := load(t, s, carrier.ID)
+				row := w.Load(carrier.ID)
 				if row.State != c.carrier || row.Attempts != 1 {
 					t.Errorf("carrier %+v", row.Delivery)
 				}
-				offered := w.offered.take()
+				offered := w.Offered.Take()
 				if c.alone {
-					if !slices.Equal(eventIDs(offered), eventIDs(members)) {
-						t.Errorf("offered %v", eventIDs(offered))
+					if !slices.Equal(deliverytest.EventIDs(offered), deliverytest.EventIDs(members)) {
+						t.Errorf("offered %v", deliverytest.EventIDs(offered))
 					}
 				} else if len(offered) != 0 {
 					t.Errorf("offered %+v", offered)
@@ -73,7 +75,7 @@ func TestBatchVerdicts(t *testing.T) {
 					}
 					switch {
 					case c.alone:
-						if got.Generation != 2 || got.Attempts != 0 || got.AttemptBase != 1 || got.NextAttemptAt.After(w.clock.now()) {
+						if got.Generation != 2 || got.Attempts != 0 || got.AttemptBase != 1 || got.NextAttemptAt.After(w.Clock.Now()) {
 							t.Errorf("alone: %+v", got)
 						}
 					case got.Generation != 1 || got.Attempts != 1:
@@ -81,18 +83,18 @@ func TestBatchVerdicts(t *testing.T) {
 					case c.do == delivery.Handover && !got.NextAttemptAt.Equal(row.NextAttemptAt):
 						t.Errorf("next attempt at %v, of the batch at %v", got.NextAttemptAt, row.NextAttemptAt)
 					}
-					if as, err := s.Attempts(t.Context(), w.merchant, m.ID); err != nil || len(as) != 1 || as[0].EventID != row.EventID || as[0].StatusCode != c.status {
+					if as, err := s.Attempts(t.Context(), w.Shop, m.ID); err != nil || len(as) != 1 || as[0].EventID != row.EventID || as[0].StatusCode != c.status {
 						t.Errorf("attempts %+v, %v", as, err)
 					}
 				}
-				if dead, err := s.Unarchived(t.Context(), w.clock.now().Add(time.Hour), 10); err != nil || len(dead) > 1 || len(dead) == 1 && dead[0].ID != carrier.ID {
+				if dead, err := s.Unarchived(t.Context(), w.Clock.Now().Add(time.Hour), 10); err != nil || len(dead) > 1 || len(dead) == 1 && dead[0].ID != carrier.ID {
 					t.Errorf("to be archived: %+v, %v", dead, err)
 				}
-				list, err := s.ListDeliveries(t.Context(), w.merchant, store.DeliveryFilter{EndpointID: w.endpoint.ID}, store.Page{Limit: 10})
+				list, err := s.ListDeliveries(t.Context(), w.Shop, store.DeliveryFilter{EndpointID: w.To.ID}, store.Page{Limit: 10})
 				if err != nil || len(list) != len(members) {
 					t.Errorf("%d listed, %v", len(list), err)
 				}
-				if _, err := s.Delivery(t.Context(), w.merchant, carrier.ID); err == nil {
+				if _, err := s.Delivery(t.Context(), w.Shop, carrier.ID); err == nil {
 					t.Error("a merchant can see the carrier")
 				}
 			})
@@ -105,12 +107,12 @@ func TestBatchIsRetriedUnchanged(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		r := testkit.NewReceiver(t)
 		r.Answers(testkit.Answer{Status: 500}, testkit.Answer{Status: 503}, testkit.Answer{})
-		w := newBatchWorld(t, s, r.URL, 10, time.Minute)
-		carrier, members := w.one(4)
+		w := deliverytest.NewBatches(t, s, r.URL, 10, time.Minute)
+		carrier, members := w.One(4)
 		sender := w.Sender()
 		for range 3 {
-			sender.Attempt(t.Context(), task(load(t, s, carrier.ID).Delivery))
-			w.clock.move(time.Minute)
+			sender.Attempt(t.Context(), deliverytest.Task(w.Load(carrier.ID).Delivery))
+			w.Clock.Advance(time.Minute)
 		}
 		got := r.WaitCount(t, 3, time.Second)
 		for i, g := range got {
@@ -118,11 +120,11 @@ func TestBatchIsRetriedUnchanged(t *testing.T) {
 				t.Errorf("request %d: id %s, attempt %s", i, g.ID(), g.Header.Get("webhook-attempt"))
 			}
 		}
-		if !slices.Equal(eventsOf(t, got[0].Body), eventIDs(members)) {
-			t.Errorf("events %v", eventsOf(t, got[0].Body))
+		if !slices.Equal(deliverytest.EventsOf(t, got[0].Body), deliverytest.EventIDs(members)) {
+			t.Errorf("events %v", deliverytest.EventsOf(t, got[0].Body))
 		}
 		for _, m := range members {
-			as, err := s.Attempts(t.Context(), w.merchant, m.ID)
+			as, err := s.Attempts(t.Context(), w.Shop, m.ID)
 			if row := w.Get(m); row.State != models.DeliveryDelivered || row.Attempts != 3 || row.DeliveredAt == nil || err != nil || len(as) != 3 {
 				t.Errorf("member %+v, attempts %d, %v", row, len(as), err)
 			}
@@ -140,25 +142,25 @@ func TestSplitMembersGoOn(t *testing.T) {
 			}
 			return testkit.Answer{}
 		})
-		w := newBatchWorld(t, s, r.URL, 10, time.Minute)
-		carrier, members := w.one(3)
+		w := deliverytest.NewBatches(t, s, r.URL, 10, time.Minute)
+		carrier, members := w.One(3)
 		sender := w.Sender()
-		before := load(t, s, carrier.ID)
-		sender.Attempt(t.Context(), task(carrier))
-		first := w.offered.take()[0]
-		if out := sender.Attempt(t.Context(), task(first)); out.Do != delivery.Ack || !out.Attempted {
+		before := w.Load(carrier.ID)
+		sender.Attempt(t.Context(), deliverytest.Task(carrier))
+		first := w.Offered.Take()[0]
+		if out := sender.Attempt(t.Context(), deliverytest.Task(first)); out.Do != delivery.Ack || !out.Attempted {
 			t.Fatalf("alone: %+v", out)
 		}
 		got := r.WaitCount(t, 2, time.Second)[1]
 		if got.ID() != members[0].EventID || got.Header.Get("webhook-attempt") != "2" {
 			t.Errorf("alone: id %s, attempt %s", got.ID(), got.Header.Get("webhook-attempt"))
 		}
-		if as, err := s.Attempts(t.Context(), w.merchant, first.ID); err != nil || len(as) != 2 || as[0].Number != 1 || as[1].Number != 2 {
+		if as, err := s.Attempts(t.Context(), w.Shop, first.ID); err != nil || len(as) != 2 || as[0].Number != 1 || as[1].Number != 2 {
 			t.Errorf("attempts %+v, %v", as, err)
 		}
 
 		// A POST of the batch that was still under way answers 2xx.
-		now := w.clock.now().UTC().Truncate(time.Microsecond)
+		now := w.Clock.Now().UTC().Truncate(time.Microsecond)
 		late := store.Verdict{Attempt: models.Attempt{ID: models.NewID("att", now), DeliveryID: carrier.ID, EventID: before.EventID, EndpointID: carrier.EndpointID,
 			MerchantID: carrier.MerchantID, Number: 1, Generation: 1, Class: "delivered", StatusCode: 200, StartedAt: now}, Before: before.Attempts,
 			State: models.DeliveryDelivered, At: now}
@@ -178,7 +180,7 @@ func TestSplitMembersGoOn(t *testing.T) {
 		// A replay counts on over both rows of attempts.
 		var again models.Delivery
 		w.InTx(func(tx *store.Tx) (err error) {
-			again, err = w.Service.Redeliver(t.Context(), tx, models.System, w.merchant, members[0].ID)
+			again, err = w.Redelivery.Redeliver(t.Context(), tx, models.System, w.Shop, members[0].ID)
 			return err
 		})
 		if again.BatchID != nil || again.AttemptBase != 2 || *again.ReplayOf != members[0].ID {
@@ -192,27 +194,27 @@ func TestDeadBatchIsRun(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		r := testkit.NewReceiver(t)
 		r.Answers(testkit.Answer{Status: 500})
-		w := newBatchWorld(t, s, r.URL, 10, time.Minute)
+		w := deliverytest.NewBatches(t, s, r.URL, 10, time.Minute)
 		w.InTx(func(tx *store.Tx) error {
-			_, err := w.Service.UpdateEndpoint(t.Context(), tx, models.System, w.merchant, w.endpoint.ID, delivery.Settings{MaxAttempts: ptr(ptr(1))})
+			_, err := w.Endpoints.Update(t.Context(), tx, models.System, w.Shop, w.To.ID, endpoints.Settings{MaxAttempts: new(new(1))})
 			return err
 		})
-		carrier, members := w.one(3)
+		carrier, members := w.One(3)
 		sender := w.Sender()
-		if out := sender.Attempt(t.Context(), task(carrier)); out.Do != delivery.Bury {
+		if out := sender.Attempt(t.Context(), deliverytest.Task(carrier)); out.Do != delivery.Bury {
 			t.Fatalf("outcome %+v", out)
 		}
-		if out := sender.Attempt(t.Context(), task(carrier)); out.Do != delivery.Bury || out.Attempted {
+		if out := sender.Attempt(t.Context(), deliverytest.Task(carrier)); out.Do != delivery.Bury || out.Attempted {
 			t.Fatalf("just dead: %+v", out)
 		}
-		w.clock.move(time.Hour)
+		w.Clock.Advance(time.Hour)
 		for range 2 { // however often the task comes
-			if out := sender.Attempt(t.Context(), task(carrier)); out.Do != delivery.Ack || out.Attempted {
+			if out := sender.Attempt(t.Context(), deliverytest.Task(carrier)); out.Do != delivery.Ack || out.Attempted {
 				t.Fatalf("run: %+v", out)
 			}
 		}
-		got := w.offered.take()
-		if !slices.Equal(eventIDs(got), eventIDs(members)) {
+		got := w.Offered.Take()
+		if !slices.Equal(deliverytest.EventIDs(got), deliverytest.EventIDs(members)) {
 			t.Fatalf("offered %+v", got)
 		}
 		for i, d := range got {
@@ -228,39 +230,39 @@ func TestRedeliverBatched(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		r := testkit.NewReceiver(t)
 		r.Answers(testkit.Answer{Status: 500}, testkit.Answer{})
-		w := newBatchWorld(t, s, r.URL, 10, time.Minute)
+		w := deliverytest.NewBatches(t, s, r.URL, 10, time.Minute)
 		again := func(d models.Delivery) models.Delivery {
 			t.Helper()
 			w.InTx(func(tx *store.Tx) (err error) {
-				d, err = w.Service.Redeliver(t.Context(), tx, models.System, w.merchant, d.ID)
+				d, err = w.Redelivery.Redeliver(t.Context(), tx, models.System, w.Shop, d.ID)
 				return err
 			})
 			return d
 		}
-		waiting := w.PublishPayments(w.merchant, 1, 0)[0]
+		waiting := w.PublishPayments(w.Shop, 1, 0)[0]
 		again(waiting)
-		if got := w.offered.take(); len(got) != 1 || got[0].ID != waiting.ID || got[0].Generation != 2 || w.Get(waiting).BatchID != nil {
+		if got := w.Offered.Take(); len(got) != 1 || got[0].ID != waiting.ID || got[0].Generation != 2 || w.Get(waiting).BatchID != nil {
 			t.Fatalf("offered %+v", got)
 		}
-		carrier, members := w.one(2)
+		carrier, members := w.One(2)
 		sender := w.Sender(func(o *delivery.SenderOptions) { o.Schedule.Base = time.Hour; o.Schedule.Max = time.Hour })
-		sender.Attempt(t.Context(), task(carrier))
+		sender.Attempt(t.Context(), deliverytest.Task(carrier))
 		if same := again(members[1]); same.ID != members[1].ID {
 			t.Errorf("another row: %+v", same)
 		}
-		got := w.offered.take()
-		if len(got) != 1 || got[0].ID != carrier.ID || got[0].NextAttemptAt.After(w.clock.now()) {
+		got := w.Offered.Take()
+		if len(got) != 1 || got[0].ID != carrier.ID || got[0].NextAttemptAt.After(w.Clock.Now()) {
 			t.Fatalf("offered %+v", got)
 		}
-		if out := sender.Attempt(t.Context(), task(got[0])); out.Do != delivery.Ack || !out.Attempted {
+		if out := sender.Attempt(t.Context(), deliverytest.Task(got[0])); out.Do != delivery.Ack || !out.Attempted {
 			t.Fatalf("outcome %+v", out)
 		}
 		fresh := again(members[1])
-		if got := w.offered.take(); len(got) != 1 || got[0].ID != fresh.ID || *fresh.ReplayOf != members[1].ID || fresh.BatchID != nil || fresh.AttemptBase != 2 {
+		if got := w.Offered.Take(); len(got) != 1 || got[0].ID != fresh.ID || *fresh.ReplayOf != members[1].ID || fresh.BatchID != nil || fresh.AttemptBase != 2 {
 			t.Errorf("replay %+v", fresh)
 		}
 		w.InTx(func(tx *store.Tx) error {
-			if _, err := w.Service.Redeliver(t.Context(), tx, models.System, w.merchant, carrier.ID); err == nil {
+			if _, err := w.Redelivery.Redeliver(t.Context(), tx, models.System, w.Shop, carrier.ID); err == nil {
 				t.Error("a carrier was redelivered")
 			}
 			return nil

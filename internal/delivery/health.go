@@ -7,12 +7,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/internal/breaker"
+	"github.com/ctrip-gateway/ctrip/internal/endpoints"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
 const (
-	tallySpan = 10 * time.Second // what a tally counts together
 	// healthInterval is how long what this process saw may stay with it; all workers share the rest.
 	healthInterval = time.Second
 	healthTimeout  = 10 * time.Second
@@ -24,11 +25,11 @@ const (
 
 // health gathers what attempts come to, writes it down every second and judges the endpoints that fail.
 type health struct {
-	store   *store.Store
-	service *Service
-	rules   BreakerRules
-	log     *slog.Logger
-	now     func() time.Time
+	store     *store.Store
+	endpoints *endpoints.Service
+	rules     breaker.Rules
+	log       *slog.Logger
+	now       func() time.Time
 
 	mu   sync.Mutex
 	seen map[string]*seen
@@ -50,8 +51,8 @@ type seen struct {
 	slow     bool // as written down
 }
 
-func newHealth(s *store.Store, service *Service, rules BreakerRules, log *slog.Logger, now func() time.Time) *health {
-	return &health{store: s, service: service, rules: rules, log: log, now: now, seen: make(map[string]*seen)}
+func newHealth(s *store.Store, e *endpoints.Service, rules breaker.Rules, log *slog.Logger, now func() time.Time) *health {
+	return &health{store: s, endpoints: e, rules: rules, log: log, now: now, seen: make(map[string]*seen)}
 }
 
 // note counts an attempt. What throttles or is blocked by its address says nothing about the health of the endpoint.
@@ -66,10 +67,10 @@ func (h *health) note(row *store.Waiting, class Class, took time.Duration, now t
 		s = &seen{merchant: row.MerchantID, tallies: make(map[int64]*store.WindowBucket), slow: row.EndpointSlow}
 		h.seen[row.EndpointID] = s
 	}
-	span := now.UnixNano() / int64(tallySpan)
+	span := now.UnixNano() / int64(breaker.Bucket)
 	t := s.tallies[span]
 	if t == nil {
-		t = &store.WindowBucket{At: time.Unix(0, span*int64(tallySpan)).UTC()}
+		t = &store.WindowBucket{At: time.Unix(0, span*int64(breaker.Bucket)).UTC()}
 		s.tallies[span] = t
 	}
 	s.took += (took - s.took) / meanOf
@@ -130,7 +131,7 @@ func (h *health) take(now time.Time) (sick map[string]seen, well []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	sick = make(map[string]seen)
-	oldest := now.Add(-h.rules.Window).UnixNano() / int64(tallySpan)
+	oldest := now.Add(-h.rules.Window).UnixNano() / int64(breaker.Bucket)
 	for id, s := range h.seen {
 		for span := range s.tallies {
 			if span < oldest {
@@ -139,8 +140,8 @@ func (h *health) take(now time.Time) (sick map[string]seen, well []string) {
 		}
 		fresh := !s.success.IsZero()
 		switch {
-		case s.failed, s.failing && fresh, s.answers >= meanOf && s.slow != h.slow(s.took, s.slow):
-			s.slow = h.slow(s.took, s.slow)
+		case s.failed, s.failing && fresh, s.answers >= meanOf && s.slow != h.rules.IsSlow(s.took, s.slow):
+			s.slow = h.rules.IsSlow(s.took, s.slow)
 			sick[id] = *s
 			s.tallies, s.failed, s.answered, s.success = make(map[int64]*store.WindowBucket), false, false, time.Time{}
 			s.failing = s.failures > 0
@@ -153,14 +154,6 @@ func (h *health) take(now time.Time) (sick map[string]seen, well []string) {
 		}
 	}
 	return sick, well
-}
-
-// slow reports whether an endpoint that takes so long belongs into the lane of slow ones, given whether it is there.
-func (h *health) slow(took time.Duration, already bool) bool {
-	if already {
-		return took > h.rules.SlowAbove/2
-	}
-	return took > h.rules.SlowAbove
 }
 
 // judge adds to what all workers know of an endpoint, and opens its breaker or disables it if that is too much.
@@ -184,14 +177,14 @@ func (h *health) judge(ctx context.Context, id string, s seen, now time.Time) er
 			return err
 		}
 		e = s.addTo(e, now)
-		if h.rules.GivesUp(e, now) && e.Status == models.EndpointEnabled {
+		if h.rules.ShouldDisable(e, now) && e.Status == models.EndpointEnabled {
 			if err := tx.SaveHealth(ctx, e); err != nil {
 				return err
 			}
-			return h.service.disableFailing(ctx, tx, e, h.rules.DisableAfter)
+			return h.endpoints.DisableFailing(ctx, tx, e, h.rules.DisableAfter)
 		}
-		if e.BreakerState == models.BreakerClosed && s.failed && h.rules.Trips(sum, e.Timeouts) {
-			e = h.rules.open(e, now)
+		if e.BreakerState == models.BreakerClosed && s.failed && h.rules.Trips(sum.OK, sum.Failed, e.Timeouts) {
+			e = h.rules.Trip(e, now)
 			opened = &e
 			if err := tx.SuspendDeliveries(ctx, id, *e.BreakerOpenUntil); err != nil {
 				return err
@@ -237,12 +230,12 @@ func (h *health) probed(ctx context.Context, row *store.Waiting, class Class) er
 			return err
 		}
 		if class == Delivered || class == Throttled { // it answers, and Retry-After has its own gate
-			e = closeBreaker(e)
+			e = breaker.Close(e)
 			if err := tx.ClearWindow(ctx, e.ID); err != nil {
 				return err
 			}
 		} else {
-			e = h.rules.open(e, now)
+			e = h.rules.Trip(e, now)
 			if err := tx.SuspendDeliveries(ctx, e.ID, *e.BreakerOpenUntil); err != nil {
 				return err
 			}

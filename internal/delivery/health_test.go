@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/internal/breaker"
 	"github.com/ctrip-gateway/ctrip/internal/delivery"
 	"github.com/ctrip-gateway/ctrip/internal/delivery/deliverytest"
 	"github.com/ctrip-gateway/ctrip/internal/store"
@@ -32,31 +33,13 @@ func endpointNow(t *testing.T, s *store.Store, id string, want func(models.Endpo
 	}
 }
 
-// worldClock is a clock that a test moves while others read it.
-type worldClock struct {
-	mu    sync.Mutex
-	ahead time.Duration
-}
-
-func (c *worldClock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return time.Now().Add(c.ahead)
-}
-
-func (c *worldClock) move(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.ahead += d
-}
-
 // TestBreaker goes once round: it opens, what waits is kept without a task and without an attempt spent, one probe after
 // the other goes through, and when one succeeds all others follow.
 func TestBreaker(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		w := deliverytest.New(t, s)
-		clock := &worldClock{}
-		w.Now = clock.now
+		clock := &deliverytest.Clock{}
+		w.Now = clock.Now
 		r := testkit.NewReceiver(t)
 		r.Answers(testkit.Answer{Status: 500})
 		m := w.Merchant()
@@ -66,12 +49,12 @@ func TestBreaker(t *testing.T) {
 			o.Schedule = delivery.Schedule{Base: time.Hour, Factor: 1, Max: time.Hour}
 		})
 		for _, d := range ds[:10] {
-			if out := sender.Attempt(t.Context(), task(d)); out.Do != delivery.Handover {
+			if out := sender.Attempt(t.Context(), deliverytest.Task(d)); out.Do != delivery.Handover {
 				t.Fatalf("failing: %+v", out)
 			}
 		}
 		opened := endpointNow(t, s, e.ID, func(e models.Endpoint) bool { return e.BreakerState == models.BreakerOpen })
-		if wait := opened.BreakerOpenUntil.Sub(clock.now()); opened.BreakerTrips != 1 || wait < 25*time.Second || wait > 31*time.Second || opened.Failures != 10 {
+		if wait := opened.BreakerOpenUntil.Sub(clock.Now()); opened.BreakerTrips != 1 || wait < 25*time.Second || wait > 31*time.Second || opened.Failures != 10 {
 			t.Fatalf("opened %+v", opened)
 		}
 		if n, err := s.OpenBreakers(t.Context()); err != nil || n != 1 {
@@ -80,7 +63,7 @@ func TestBreaker(t *testing.T) {
 
 		// Nothing goes through; nothing is spent; a task that is still around is done with.
 		for _, d := range ds[10:] {
-			if out := sender.Attempt(t.Context(), task(d)); out.Do != delivery.Ack || out.Attempted {
+			if out := sender.Attempt(t.Context(), deliverytest.Task(d)); out.Do != delivery.Ack || out.Attempted {
 				t.Fatalf("while open: %+v", out)
 			}
 			if row := w.Get(d); !row.Suspended || row.Attempts != 0 || row.State != models.DeliveryPending || row.NextAttemptAt.Before(*opened.BreakerOpenUntil) {
@@ -91,30 +74,30 @@ func TestBreaker(t *testing.T) {
 		if row := w.Get(late); !row.Suspended || row.NextAttemptAt.Before(*opened.BreakerOpenUntil) {
 			t.Fatalf("published while open: %+v", row)
 		}
-		if due, err := s.ClaimSweep(t.Context(), clock.now().Add(20*time.Second), 100); err != nil || len(due) != 0 {
+		if due, err := s.ClaimSweep(t.Context(), clock.Now().Add(20*time.Second), 100); err != nil || len(due) != 0 {
 			t.Fatalf("swept while open: %d, %v", len(due), err)
 		}
-		if probes, err := s.ClaimProbes(t.Context(), clock.now(), time.Minute); err != nil || len(probes) != 0 {
+		if probes, err := s.ClaimProbes(t.Context(), clock.Now(), time.Minute); err != nil || len(probes) != 0 {
 			t.Fatalf("probes while open: %d, %v", len(probes), err)
 		}
 
 		// The oldest is the probe. It fails, spends an attempt, and the next wait is twice as long.
-		clock.move(31 * time.Second)
+		clock.Advance(31 * time.Second)
 		probe := claimProbe(t, s, clock)
 		if probe.ID != ds[0].ID {
 			t.Fatalf("the probe is %s, the oldest %s", probe.ID, ds[0].ID)
 		}
-		if again, err := s.ClaimProbes(t.Context(), clock.now(), time.Minute); err != nil || len(again) != 0 {
+		if again, err := s.ClaimProbes(t.Context(), clock.Now(), time.Minute); err != nil || len(again) != 0 {
 			t.Fatalf("a second probe: %v, %v", again, err)
 		}
-		if out := sender.Attempt(t.Context(), task(w.Get(ds[1]))); out.Do != delivery.Ack || out.Attempted {
+		if out := sender.Attempt(t.Context(), deliverytest.Task(w.Get(ds[1]))); out.Do != delivery.Ack || out.Attempted {
 			t.Fatalf("not the probe: %+v", out)
 		}
-		if out := sender.Attempt(t.Context(), task(probe)); !out.Attempted {
+		if out := sender.Attempt(t.Context(), deliverytest.Task(probe)); !out.Attempted {
 			t.Fatalf("the probe: %+v", out)
 		}
 		opened = endpointNow(t, s, e.ID, func(e models.Endpoint) bool { return e.BreakerTrips == 2 })
-		if wait := opened.BreakerOpenUntil.Sub(clock.now()); opened.BreakerState != models.BreakerOpen || wait < 55*time.Second || wait > 61*time.Second {
+		if wait := opened.BreakerOpenUntil.Sub(clock.Now()); opened.BreakerState != models.BreakerOpen || wait < 55*time.Second || wait > 61*time.Second {
 			t.Fatalf("opened again %+v", opened)
 		}
 		if row := w.Get(ds[0]); row.Attempts != 2 || !row.Suspended {
@@ -122,16 +105,16 @@ func TestBreaker(t *testing.T) {
 		}
 
 		// The next succeeds, and the others leave oldest first.
-		clock.move(61 * time.Second)
+		clock.Advance(61 * time.Second)
 		r.Answers(testkit.Answer{})
-		if out := sender.Attempt(t.Context(), task(claimProbe(t, s, clock))); out.Do != delivery.Ack || !out.Attempted {
+		if out := sender.Attempt(t.Context(), deliverytest.Task(claimProbe(t, s, clock))); out.Do != delivery.Ack || !out.Attempted {
 			t.Fatalf("the second probe: %+v", out)
 		}
 		closed := endpointNow(t, s, e.ID, func(e models.Endpoint) bool { return e.BreakerState == models.BreakerClosed })
 		if closed.BreakerTrips != 0 || closed.BreakerOpenUntil != nil || closed.BreakerProbe != "" {
 			t.Fatalf("closed %+v", closed)
 		}
-		n, err := s.ReleaseSuspended(t.Context(), clock.now(), 100, delivery.Ramp)
+		n, err := s.ReleaseSuspended(t.Context(), clock.Now(), 100, breaker.SlowStart)
 		if err != nil || n != 14 {
 			t.Fatalf("released %d, %v", n, err)
 		}
@@ -143,22 +126,22 @@ func TestBreaker(t *testing.T) {
 			}
 			last = row.NextAttemptAt
 		}
-		clock.move(2 * time.Hour)
-		due, err := s.ClaimSweep(t.Context(), clock.now(), 100)
+		clock.Advance(2 * time.Hour)
+		due, err := s.ClaimSweep(t.Context(), clock.Now(), 100)
 		if err != nil || len(due) != 14 {
 			t.Fatalf("due %d, %v", len(due), err)
 		}
 		for _, d := range due {
-			if out := sender.Attempt(t.Context(), task(d)); out.Do != delivery.Ack || !out.Attempted {
+			if out := sender.Attempt(t.Context(), deliverytest.Task(d)); out.Do != delivery.Ack || !out.Attempted {
 				t.Fatalf("after closing: %+v", out)
 			}
 		}
 	})
 }
 
-func claimProbe(t *testing.T, s *store.Store, clock *worldClock) models.Delivery {
+func claimProbe(t *testing.T, s *store.Store, clock *deliverytest.Clock) models.Delivery {
 	t.Helper()
-	probes, err := s.ClaimProbes(t.Context(), clock.now().UTC(), time.Minute)
+	probes, err := s.ClaimProbes(t.Context(), clock.Now().UTC(), time.Minute)
 	if err != nil || len(probes) != 1 {
 		t.Fatalf("%d probes, %v", len(probes), err)
 	}
@@ -169,8 +152,8 @@ func claimProbe(t *testing.T, s *store.Store, clock *worldClock) models.Delivery
 func TestLostProbe(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		w := deliverytest.New(t, s)
-		clock := &worldClock{}
-		w.Now = clock.now
+		clock := &deliverytest.Clock{}
+		w.Now = clock.Now
 		r := testkit.NewReceiver(t)
 		r.Answers(testkit.Answer{Status: 500})
 		m := w.Merchant()
@@ -178,18 +161,18 @@ func TestLostProbe(t *testing.T) {
 		ds := w.Publish(m, 10)
 		sender := w.Sender()
 		for _, d := range ds {
-			sender.Attempt(t.Context(), task(d))
+			sender.Attempt(t.Context(), deliverytest.Task(d))
 		}
 		endpointNow(t, s, e.ID, func(e models.Endpoint) bool { return e.BreakerState == models.BreakerOpen })
-		clock.move(31 * time.Second)
+		clock.Advance(31 * time.Second)
 		first := claimProbe(t, s, clock)
-		clock.move(61 * time.Second)
+		clock.Advance(61 * time.Second)
 		r.Answers(testkit.Answer{})
 		second := claimProbe(t, s, clock)
 		if second.ID != first.ID || second.Generation != first.Generation+1 {
 			t.Fatalf("probes %+v, then %+v", first, second)
 		}
-		sender.Attempt(t.Context(), task(second))
+		sender.Attempt(t.Context(), deliverytest.Task(second))
 		endpointNow(t, s, e.ID, func(e models.Endpoint) bool { return e.BreakerState == models.BreakerClosed })
 	})
 }
@@ -207,7 +190,7 @@ func TestTimeoutsOpenTheBreakerAndMakeSlow(t *testing.T) {
 	})
 	var all sync.WaitGroup
 	for _, d := range ds {
-		all.Go(func() { sender.Attempt(t.Context(), task(d)) })
+		all.Go(func() { sender.Attempt(t.Context(), deliverytest.Task(d)) })
 	}
 	all.Wait()
 	got := endpointNow(t, s, e.ID, func(e models.Endpoint) bool { return e.BreakerState == models.BreakerOpen })
@@ -215,9 +198,9 @@ func TestTimeoutsOpenTheBreakerAndMakeSlow(t *testing.T) {
 		t.Errorf("endpoint %+v", got)
 	}
 	w.InTx(func(tx *store.Tx) error {
-		_, err := w.Service.DisableEndpoint(t.Context(), tx, models.System, m, e.ID, "test")
+		_, err := w.Endpoints.Disable(t.Context(), tx, models.System, m, e.ID, "test")
 		if err == nil {
-			got, err = w.Service.EnableEndpoint(t.Context(), tx, models.System, m, e.ID)
+			got, err = w.Endpoints.Enable(t.Context(), tx, models.System, m, e.ID)
 		}
 		return err
 	})
@@ -239,10 +222,10 @@ func TestThrottlingNeverOpensTheBreaker(t *testing.T) {
 	e, _ := w.Endpoint(m, r.URL)
 	sender := w.Sender()
 	for _, d := range w.Publish(m, 20) {
-		sender.Attempt(t.Context(), task(d))
+		sender.Attempt(t.Context(), deliverytest.Task(d))
 	}
 	r.Answers(testkit.Answer{Status: 500}) // which is written down, and so shows that what was before it is
-	sender.Attempt(t.Context(), task(w.Publish(m, 1)[0]))
+	sender.Attempt(t.Context(), deliverytest.Task(w.Publish(m, 1)[0]))
 	if got := endpointNow(t, s, e.ID, func(e models.Endpoint) bool { return e.Failures > 0 }); got.BreakerState != models.BreakerClosed || got.Failures != 1 {
 		t.Errorf("endpoint %+v", got)
 	}
@@ -252,8 +235,8 @@ func TestThrottlingNeverOpensTheBreaker(t *testing.T) {
 func TestFailingEndpointIsDisabled(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		w := deliverytest.New(t, s)
-		clock := &worldClock{}
-		w.Now = clock.now
+		clock := &deliverytest.Clock{}
+		w.Now = clock.Now
 		bad, good := testkit.NewReceiver(t), testkit.NewReceiver(t)
 		bad.Answers(testkit.Answer{Status: 500})
 		m := w.Merchant()
@@ -263,13 +246,13 @@ func TestFailingEndpointIsDisabled(t *testing.T) {
 		fail := func(n int) {
 			for _, d := range w.Publish(m, n) {
 				if d.EndpointID == e.ID {
-					sender.Attempt(t.Context(), task(d))
+					sender.Attempt(t.Context(), deliverytest.Task(d))
 				}
 			}
 		}
 		fail(19)
 		endpointNow(t, s, e.ID, func(e models.Endpoint) bool { return e.Failures == 19 })
-		clock.move(121 * time.Hour)
+		clock.Advance(121 * time.Hour)
 		waiting := w.Publish(m, 1)
 		fail(1)
 		got := endpointNow(t, s, e.ID, func(e models.Endpoint) bool { return e.Status == models.EndpointDisabled })

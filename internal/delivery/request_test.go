@@ -39,31 +39,6 @@ func ExampleCall_Header() {
 	// {"Webhook-Id":"evt_1","Webhook-Signature":"[redacted]","X-Tenant":"[redacted]"}
 }
 
-func ExampleCheckHeaders() {
-	fmt.Printf("%q\n", CheckHeaders(map[string]string{"X-Tenant": "shop"}))
-	fmt.Printf("%q\n", CheckHeaders(map[string]string{"Webhook-Id": "evt_mine"}))
-	fmt.Printf("%q\n", CheckHeaders(map[string]string{"X-Tenant": "a\r\nX-Admin: yes"}))
-	// Output:
-	// ""
-	// "\"Webhook-Id\" is set by the gateway or belongs to the connection"
-	// "the value of \"X-Tenant\" holds control characters"
-}
-
-func ExampleLiveSecrets() {
-	noon := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	tomorrow := noon.Add(24 * time.Hour)
-	secrets := []models.EndpointSecret{
-		{ID: "old", ActiveFrom: noon.Add(-time.Hour), ExpiresAt: &tomorrow},
-		{ID: "new", ActiveFrom: noon},
-	}
-	live := LiveSecrets(secrets, noon)
-	fmt.Println(live.Current.ID, live.Previous[0].ID)
-	fmt.Println(len(LiveSecrets(secrets, tomorrow).Previous))
-	// Output:
-	// new old
-	// 0
-}
-
 // TestBefore goes through everything that can stop a request.
 func TestBefore(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)

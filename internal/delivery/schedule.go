@@ -7,18 +7,12 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// Schedule says how long to wait between attempts and how many to make.
+// Schedule says how long to wait between attempts.
 type Schedule struct {
-	Base        time.Duration // after the first failure
-	Factor      float64       // each delay is this many times the one before
-	Max         time.Duration // the longest delay, before jitter
-	Jitter      float64       // share by which a delay varies either way, 0 to 0.9
-	MaxAttempts int
-}
-
-// DefaultSchedule is 5 s · 3^(n−1), at most 12 h, ± 20 %, 15 attempts over about three days.
-func DefaultSchedule() Schedule {
-	return Schedule{Base: 5 * time.Second, Factor: 3, Max: 12 * time.Hour, Jitter: 0.2, MaxAttempts: 15}
+	Base   time.Duration // after the first failure
+	Factor float64       // each delay is this many times the one before
+	Max    time.Duration // the longest delay, before jitter
+	Jitter float64       // share by which a delay varies either way, 0 to 0.9
 }
 
 // For is the schedule with the overrides of an endpoint. The attempt budget is not taken from it: it is fixed in the

@@ -11,10 +11,13 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
+// schedule is that of the settings' defaults.
+var schedule = delivery.Schedule{Base: 5 * time.Second, Factor: 3, Max: 12 * time.Hour, Jitter: 0.2}
+
 func ExampleSchedule_Delay() {
-	s := delivery.DefaultSchedule()
+	s := schedule
 	var total time.Duration
-	for n := 1; n < s.MaxAttempts; n++ {
+	for n := 1; n < 15; n++ {
 		d := s.Delay(n, 0.5)
 		total += d
 		fmt.Print(" ", d)
@@ -46,7 +49,7 @@ func TestDelayStaysInBounds(t *testing.T) {
 
 func TestScheduleOverrides(t *testing.T) {
 	base, most := 1000, 3000
-	s := delivery.DefaultSchedule().For(models.Endpoint{RetryBaseMS: &base, RetryMaxMS: &most})
+	s := schedule.For(models.Endpoint{RetryBaseMS: &base, RetryMaxMS: &most})
 	if s.Delay(1, 0.5) != time.Second || s.Delay(9, 0.5) != 3*time.Second {
 		t.Errorf("%v, %v", s.Delay(1, 0.5), s.Delay(9, 0.5))
 	}

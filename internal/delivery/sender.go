@@ -9,7 +9,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/internal/breaker"
 	"github.com/ctrip-gateway/ctrip/internal/egress"
+	"github.com/ctrip-gateway/ctrip/internal/endpoints"
+	"github.com/ctrip-gateway/ctrip/internal/redelivery"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/telemetry"
 	"github.com/ctrip-gateway/ctrip/models"
@@ -55,11 +58,13 @@ type Outcome struct {
 
 // SenderOptions are what a Sender needs.
 type SenderOptions struct {
-	Store    *store.Store
-	Service  *Service
-	Client   *egress.Client
-	Schedule Schedule
-	Breaker  BreakerRules
+	Store *store.Store
+	// Endpoints opens an endpoint and disables one that is gone; Redelivery runs a dead delivery once more.
+	Endpoints  *endpoints.Service
+	Redelivery *redelivery.Service
+	Client     *egress.Client
+	Schedule   Schedule
+	Breaker    breaker.Rules
 	// Timeout is the time of one request in all, for endpoints that have none of their own.
 	Timeout time.Duration
 	// MaxInFlight bounds the requests to one endpoint that has no limit of its own, HostInFlight those to one host over all
@@ -85,7 +90,7 @@ type Sender struct {
 	postponer *postponer
 	health    *health
 	switches  *switches
-	signers   *signers
+	keys      *signingKeys
 	targets   *targets
 	endpoints *limits
 	hosts     *limits
@@ -99,14 +104,13 @@ type Sender struct {
 
 // NewSender checks the options and returns a Sender.
 func NewSender(o SenderOptions) (*Sender, error) {
-	if o.Store == nil || o.Service == nil || o.Client == nil || o.Logger == nil || o.Now == nil {
-		return nil, errors.New("delivery: Store, Service, Client, Logger and Now are needed")
+	if o.Store == nil || o.Endpoints == nil || o.Redelivery == nil || o.Client == nil || o.Logger == nil || o.Now == nil {
+		return nil, errors.New("delivery: Store, Endpoints, Redelivery, Client, Logger and Now are needed")
 	}
 	if o.Timeout <= 0 || o.MaxInFlight <= 0 || o.HostInFlight <= 0 || o.CommitBatch <= 0 || o.CommitWait < 0 || o.Schedule.Base <= 0 {
 		return nil, errors.New("delivery: Timeout, MaxInFlight, HostInFlight, CommitBatch, CommitWait or Schedule out of range")
 	}
-	var err error
-	if o.Breaker, err = o.Breaker.withDefaults(); err != nil {
+	if err := o.Breaker.Check(); err != nil {
 		return nil, err
 	}
 	if o.Random == nil {
@@ -119,14 +123,14 @@ func NewSender(o SenderOptions) (*Sender, error) {
 	o.Metrics.DeclareClasses(classes...)
 	s := &Sender{
 		SenderOptions: o,
-		signers:       &signers{service: o.Service},
-		targets:       &targets{store: o.Store, service: o.Service, open: make(map[string]*target)},
+		keys:          &signingKeys{endpoints: o.Endpoints},
+		targets:       &targets{endpoints: o.Endpoints, open: make(map[string]*target)},
 		endpoints:     newLimits(), hosts: newLimits(), rates: newRates(o.Store), switches: &switches{store: o.Store, log: o.Logger},
 	}
 	s.loader = newLoader(o.Store, s.linger)
 	s.recorder = newRecorder(o.Store, o.CommitBatch, s.commitLinger, o.Logger)
 	s.postponer = newPostponer(o.Store, s.now)
-	s.health = newHealth(o.Store, o.Service, o.Breaker, o.Logger, s.now)
+	s.health = newHealth(o.Store, o.Endpoints, o.Breaker, o.Logger, s.now)
 	return s, nil
 }
 

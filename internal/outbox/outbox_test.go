@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ctrip-gateway/ctrip/internal/delivery"
 	"github.com/ctrip-gateway/ctrip/internal/delivery/deliverytest"
+	"github.com/ctrip-gateway/ctrip/internal/endpoints"
 	"github.com/ctrip-gateway/ctrip/internal/outbox"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
@@ -153,7 +153,7 @@ func TestRebuildWaitsForWhatIsUnderWay(t *testing.T) {
 		m := w.Merchant()
 		w.Endpoint(m, "https://shop.example/")
 		timeout := new(30_000)
-		patient, _ := w.Endpoint(m, "https://patient.example/", func(set *delivery.Settings) { set.TimeoutMS = &timeout })
+		patient, _ := w.Endpoint(m, "https://patient.example/", func(set *endpoints.Settings) { set.TimeoutMS = &timeout })
 		q := newTasks()
 		now := time.Now().UTC().Add(time.Second).Truncate(time.Microsecond)
 		sw := sweeper(t, s, q, func() time.Time { return now })

@@ -3,6 +3,7 @@ package payments
 import (
 	"context"
 
+	"github.com/ctrip-gateway/ctrip/internal/events"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/wallet"
 	"github.com/ctrip-gateway/ctrip/models"
@@ -46,26 +47,11 @@ func (s *Service) publish(ctx context.Context, tx *store.Tx, a Announcement, tra
 
 // event is what an announcement says, as it will be stored and sent.
 func (s *Service) event(a Announcement, transfers []models.Transfer, heads map[uint64]uint64) (models.Event, error) {
-	now := s.now()
-	p := a.Payment
-	view := s.View(p, transfers, heads)
-	data := webhook.Data{Payment: &view, Retracts: a.Retracts}
+	e := events.Payment{Type: a.Type, MerchantID: a.Payment.MerchantID, View: s.View(a.Payment, transfers, heads), Retracts: a.Retracts}
 	if a.Misdirected != nil {
-		data.Misdirected = s.misdirectedView(*a.Misdirected, heads)
+		e.Misdirected = s.misdirectedView(*a.Misdirected, heads)
 	}
-	nonce, err := webhook.NewNonce(nil)
-	if err != nil {
-		return models.Event{}, err
-	}
-	e := models.Event{
-		ID: models.NewID(models.PrefixEvent, now), MerchantID: p.MerchantID, PaymentID: &p.ID, Type: string(a.Type),
-		Sequence: p.Sequence, Retracts: a.Retracts, CreatedAt: now,
-	}
-	e.Body, err = s.events.Encode(webhook.Event{
-		ID: e.ID, Type: a.Type, APIVersion: webhook.APIVersion, CreatedAt: webhook.At(now), Timestamp: now.Unix(),
-		Nonce: nonce, MerchantID: p.MerchantID, Data: data,
-	})
-	return e, err
+	return s.events.Payment(e, s.now())
 }
 
 func (s *Service) misdirectedView(t models.Transfer, heads map[uint64]uint64) *webhook.Misdirected {

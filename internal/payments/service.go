@@ -44,7 +44,7 @@ type Service struct {
 	maxOpen     int
 	log         *slog.Logger
 	clock       func() time.Time
-	events      *events.Encoder
+	events      *events.Maker
 	allocator   *allocator
 	group       *groupCommit
 

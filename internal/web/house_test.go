@@ -45,7 +45,7 @@ var chains = []config.Chain{
 
 // house is the site with the rooms that it shows, real ones, on a store of the test's choice.
 type house struct {
-	*deliverytest.World
+	*deliverytest.Fixture
 	t        testing.TB
 	clock    *testkit.Clock
 	payments *payments.Service
@@ -57,7 +57,7 @@ type house struct {
 
 func newHouse(t testing.TB, s *store.Store, change ...func(*web.Options)) *house {
 	t.Helper()
-	h := &house{t: t, clock: testkit.NewClock(noon), logged: new(strings.Builder), World: deliverytest.New(t, s)}
+	h := &house{t: t, clock: testkit.NewClock(noon), logged: new(strings.Builder), Fixture: deliverytest.New(t, s)}
 	h.Now = h.clock.Now
 	log := slog.New(slog.NewTextHandler(h.logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
@@ -68,7 +68,7 @@ func newHouse(t testing.TB, s *store.Store, change ...func(*web.Options)) *house
 	h.access, err = access.New(access.Options{Store: s, Now: h.clock.Now})
 	h.must(err)
 	o := web.Options{
-		Store: s, Payments: h.payments, Deliveries: h.Service, Chains: chains, Access: h.access, Sealer: h.Vault, PublicURL: "http://pay.example",
+		Store: s, Payments: h.payments, Redelivery: h.Redelivery, Chains: chains, Access: h.access, Sealer: h.Vault, PublicURL: "http://pay.example",
 		Now: h.clock.Now, Logger: log, EgressIPs: []string{"192.0.2.7"},
 	}
 	for _, f := range change {

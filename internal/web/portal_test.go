@@ -220,7 +220,7 @@ func TestRedeliver(t *testing.T) {
 	b.open(next).want(t, "On its way again", "Replay of", d.ID)
 
 	h.InTx(func(tx *store.Tx) error {
-		_, err := h.Service.DisableEndpoint(t.Context(), tx, models.System, h.merchant.ID, d.EndpointID, "no success for 5 days")
+		_, err := h.Endpoints.Disable(t.Context(), tx, models.System, h.merchant.ID, d.EndpointID, "no success for 5 days")
 		return err
 	})
 	page := b.open(path)

@@ -203,7 +203,7 @@ func (s *Site) redeliver(w http.ResponseWriter, r *http.Request, v *visitor) err
 		return err
 	}
 	err = s.Store.InTx(r.Context(), func(tx *store.Tx) (err error) {
-		d, err = s.Deliveries.Redeliver(r.Context(), tx, v.by(), v.Merchant.ID, d.ID)
+		d, err = s.Redelivery.Redeliver(r.Context(), tx, v.by(), v.Merchant.ID, d.ID)
 		return err
 	})
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/config"
-	"github.com/ctrip-gateway/ctrip/internal/delivery"
 	"github.com/ctrip-gateway/ctrip/internal/payments"
+	"github.com/ctrip-gateway/ctrip/internal/redelivery"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
 )
@@ -36,7 +36,7 @@ type Sealer interface {
 type Options struct {
 	Store      *store.Store
 	Payments   *payments.Service
-	Deliveries *delivery.Service
+	Redelivery *redelivery.Service
 	Chains     []config.Chain
 	Access     Authenticator
 	Sealer     Sealer
@@ -60,8 +60,8 @@ type Site struct {
 
 // New checks the options and reads the templates.
 func New(o Options) (*Site, error) {
-	if o.Store == nil || o.Payments == nil || o.Deliveries == nil || o.Access == nil || o.Sealer == nil || o.Now == nil || o.Logger == nil {
-		return nil, errors.New("web: Store, Payments, Deliveries, Access, Sealer, Now and Logger are needed")
+	if o.Store == nil || o.Payments == nil || o.Redelivery == nil || o.Access == nil || o.Sealer == nil || o.Now == nil || o.Logger == nil {
+		return nil, errors.New("web: Store, Payments, Redelivery, Access, Sealer, Now and Logger are needed")
 	}
 	public, err := url.Parse(o.PublicURL)
 	if err != nil || public.Host == "" || public.Scheme != "https" && public.Scheme != "http" {

@@ -10,9 +10,10 @@ import (
 
 	"github.com/ctrip-gateway/ctrip/config"
 	"github.com/ctrip-gateway/ctrip/internal/access"
-	"github.com/ctrip-gateway/ctrip/internal/delivery"
 	"github.com/ctrip-gateway/ctrip/internal/egress"
+	"github.com/ctrip-gateway/ctrip/internal/endpoints"
 	"github.com/ctrip-gateway/ctrip/internal/payments"
+	"github.com/ctrip-gateway/ctrip/internal/redelivery"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/vault"
 	"github.com/ctrip-gateway/ctrip/jobs"
@@ -55,11 +56,11 @@ func Egress(cfg config.Config) (*egress.Client, error) {
 	return egress.New(o)
 }
 
-// Endpoints is the service of webhook endpoints and what is sent to them. It checks URLs by the rules of the client that
+// Endpoints is the service of webhook endpoints. It checks URLs by the rules of the client that
 // sends, so that nobody can create an endpoint which is then refused.
 func Endpoints(
-	cfg config.Config, s *store.Store, v *vault.Vault, client *egress.Client, now func() time.Time, log *slog.Logger,
-) (*delivery.Service, error) {
+	cfg config.Config, s *store.Store, v *vault.Vault, client *egress.Client, now func() time.Time,
+) (*endpoints.Service, error) {
 	w := cfg.Webhook
 	var secret webhook.Secret
 	if given := w.Secret.Reveal(); given != "" {
@@ -68,11 +69,16 @@ func Endpoints(
 			return nil, fmt.Errorf("WEBHOOK_SECRET: %w", err)
 		}
 	}
-	return delivery.NewService(delivery.ServiceOptions{
+	return endpoints.New(endpoints.Options{
 		Store: s, Vault: v, CheckURL: client.CheckURL, MaxEndpoints: cfg.API.MaxEndpoints, MaxAttempts: w.MaxAttempts,
 		Overlap: w.SecretOverlap, SecretMaxAge: w.SecretMaxAge, DefaultURL: w.URL.Reveal(), DefaultSecret: secret,
-		Now: now, Logger: log,
+		Now: now,
 	})
+}
+
+// Redelivery is the service that sends events once more.
+func Redelivery(cfg config.Config, s *store.Store, now func() time.Time) (*redelivery.Service, error) {
+	return redelivery.New(redelivery.Options{Store: s, MaxAttempts: cfg.Webhook.MaxAttempts, Now: now})
 }
 
 // Access is the service of merchants and API keys.

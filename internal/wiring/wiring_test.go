@@ -30,7 +30,7 @@ func TestBadSettingIsNamed(t *testing.T) {
 		},
 		"WEBHOOK_SECRET": func() error {
 			cfg := config.Config{Webhook: config.Webhook{Secret: "s3cret"}}
-			_, err := wiring.Endpoints(cfg, nil, nil, client, time.Now, discard)
+			_, err := wiring.Endpoints(cfg, nil, nil, client, time.Now)
 			return err
 		},
 	} {

@@ -1,0 +1,154 @@
+package endpoints
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/ctrip-gateway/ctrip/internal/breaker"
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/models"
+	"github.com/ctrip-gateway/ctrip/webhook"
+)
+
+// Create makes an enabled endpoint and its first secret: the one given, or a new one. The merchant's default
+// endpoint is gone with it. It returns [models.FieldErrors] or [ErrLimit] when the request cannot be met.
+func (s *Service) Create(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID string, set Settings, secret *string) (models.Endpoint, webhook.Secret, error) {
+	now := s.now()
+	e := models.Endpoint{
+		ID: models.NewID(models.PrefixEndpoint, now), MerchantID: merchantID, Events: []string{webhook.PatternAll},
+		Status: models.EndpointEnabled, BreakerState: models.BreakerClosed, Version: 1, CreatedAt: now, UpdatedAt: now,
+	}
+	var faults models.FieldErrors
+	if set.URL == nil {
+		faults = append(faults, models.FieldError{Field: "url", Message: "is needed", Example: "https://shop.example/hooks"})
+	}
+	faults = append(faults, s.apply(&e, set)...)
+	key, fault := newSecret(secret)
+	if fault != nil {
+		faults = append(faults, *fault)
+	}
+	if len(faults) > 0 {
+		return e, webhook.Secret{}, faults
+	}
+	m, err := tx.LockMerchant(ctx, merchantID)
+	if err != nil {
+		return e, key, err
+	}
+	have, err := tx.CountEndpoints(ctx, merchantID)
+	if err != nil {
+		return e, key, err
+	}
+	limit := s.opts.MaxEndpoints
+	if m.MaxEndpoints != nil {
+		limit = *m.MaxEndpoints
+	}
+	if have >= limit {
+		return e, key, ErrLimit
+	}
+	if err := s.dropDefault(ctx, tx, merchantID); err != nil {
+		return e, key, err
+	}
+	if err := s.keyFor(ctx, tx, e); err != nil {
+		return e, key, err
+	}
+	if err := tx.InsertEndpoint(ctx, e); err != nil {
+		return e, key, err
+	}
+	if err := s.insertSecret(ctx, tx, e.ID, key, now); err != nil {
+		return e, key, err
+	}
+	return e, key, s.audit(ctx, tx, actor, "endpoint.created", e, map[string]string{"url": e.URL, "events": strings.Join(e.Events, " ")})
+}
+
+// Update changes settings of an endpoint. It returns [models.FieldErrors], [ErrDefault] or [ErrSecretTooOld] when it
+// cannot.
+func (s *Service) Update(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id string, set Settings) (models.Endpoint, error) {
+	e, err := s.own(ctx, tx, merchantID, id)
+	if err != nil {
+		return e, err
+	}
+	if err := s.secretInTime(ctx, tx, e); err != nil {
+		return e, err
+	}
+	before := e
+	if faults := s.apply(&e, set); len(faults) > 0 {
+		return before, faults
+	}
+	if e.URL != before.URL { // what failed was another receiver
+		e = breaker.Close(e)
+	}
+	if err := s.keyFor(ctx, tx, e); err != nil {
+		return e, err
+	}
+	e.UpdatedAt = s.now()
+	if e, err = tx.SaveEndpoint(ctx, e); err != nil {
+		return e, err
+	}
+	return e, s.audit(ctx, tx, actor, "endpoint.updated", e, map[string]string{"url": e.URL, "changed": strings.Join(set.names(), " ")})
+}
+
+// Delete removes an endpoint and cancels what waits for it. Its attempts can still be read. A merchant whose
+// last endpoint goes has the default one again.
+func (s *Service) Delete(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id string) error {
+	if _, err := tx.LockMerchant(ctx, merchantID); err != nil {
+		return err
+	}
+	e, err := s.own(ctx, tx, merchantID, id)
+	if err != nil {
+		return err
+	}
+	n, err := s.remove(ctx, tx, e)
+	if err != nil {
+		return err
+	}
+	if err := s.ensureDefault(ctx, tx, merchantID); err != nil {
+		return err
+	}
+	return s.audit(ctx, tx, actor, "endpoint.deleted", e, map[string]string{"url": e.URL, "deliveries": fmt.Sprint(n)})
+}
+
+func (s *Service) remove(ctx context.Context, tx *store.Tx, e models.Endpoint) (int64, error) {
+	now := s.now()
+	e.DeletedAt, e.UpdatedAt = &now, now
+	e.HeadersSealed, e.ClientKeySealed = nil, nil
+	if _, err := tx.SaveEndpoint(ctx, e); err != nil {
+		return 0, err
+	}
+	secrets, err := tx.Secrets(ctx, e.ID, now)
+	if err != nil {
+		return 0, err
+	}
+	for _, k := range secrets {
+		if err := tx.EndSecret(ctx, k.ID, now); err != nil {
+			return 0, err
+		}
+	}
+	return tx.CancelDeliveries(ctx, e.ID, now)
+}
+
+// own locks an endpoint that the merchant may change.
+func (s *Service) own(ctx context.Context, tx *store.Tx, merchantID, id string) (models.Endpoint, error) {
+	e, err := tx.LockEndpoint(ctx, merchantID, id)
+	if err == nil && e.IsDefault {
+		err = ErrDefault
+	}
+	return e, err
+}
+
+// secretInTime refuses to change an endpoint whose newest secret is older than a secret may be. It signs on all the same.
+func (s *Service) secretInTime(ctx context.Context, tx *store.Tx, e models.Endpoint) error {
+	if s.opts.SecretMaxAge == 0 {
+		return nil
+	}
+	secrets, err := tx.Secrets(ctx, e.ID, s.now())
+	if err != nil {
+		return err
+	}
+	for _, k := range secrets {
+		if k.ExpiresAt == nil && s.now().Sub(k.ActiveFrom) < s.opts.SecretMaxAge {
+			return nil
+		}
+	}
+	return ErrSecretTooOld
+}

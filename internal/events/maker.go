@@ -1,0 +1,111 @@
+package events
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/ctrip-gateway/ctrip/models"
+	"github.com/ctrip-gateway/ctrip/webhook"
+)
+
+// Maker makes events. It holds the compiled schema of every event type and is safe for concurrent use.
+type Maker struct {
+	schemas map[webhook.EventType]*jsonschema.Schema
+}
+
+// New compiles the schemas.
+func New() (*Maker, error) {
+	m := &Maker{schemas: make(map[webhook.EventType]*jsonschema.Schema)}
+	c := jsonschema.NewCompiler()
+	for _, t := range webhook.EventTypes() {
+		doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(webhook.Schema(t)))
+		if err != nil {
+			return nil, fmt.Errorf("events: schema of %s: %w", t, err)
+		}
+		url := "schema:///" + string(t)
+		if err := c.AddResource(url, doc); err != nil {
+			return nil, fmt.Errorf("events: schema of %s: %w", t, err)
+		}
+		if m.schemas[t], err = c.Compile(url); err != nil {
+			return nil, fmt.Errorf("events: schema of %s: %w", t, err)
+		}
+	}
+	return m, nil
+}
+
+// Payment is what an event of a payment tells.
+type Payment struct {
+	Type        webhook.EventType
+	MerchantID  string
+	View        webhook.Payment // the payment as its merchant sees it
+	Retracts    []string        // ids of earlier events that do not hold any more
+	Misdirected *webhook.Misdirected
+}
+
+// Payment makes an event of a payment, at now.
+func (m *Maker) Payment(p Payment, now time.Time) (models.Event, error) {
+	e := models.Event{MerchantID: p.MerchantID, PaymentID: &p.View.ID, Type: string(p.Type), Sequence: p.View.Sequence, Retracts: p.Retracts}
+	return m.seal(e, webhook.Data{Payment: &p.View, Retracts: p.Retracts, Misdirected: p.Misdirected}, now)
+}
+
+// SecretDates are what an event of an endpoint tells of the secret that signs now. Both are nil for an endpoint without one.
+type SecretDates struct{ CreatedAt, ExpiresAt *time.Time }
+
+// Endpoint makes an event of an endpoint, at now. With the type of a payment it is a test event: a made-up payment, sent to
+// this endpoint alone.
+func (m *Maker) Endpoint(t webhook.EventType, e models.Endpoint, secret SecretDates, now time.Time) (models.Event, error) {
+	var data webhook.Data
+	if t.IsPayment() {
+		data = Sample(t, now)
+	} else {
+		view := &webhook.Endpoint{
+			ID: e.ID, URL: e.URL, Status: string(e.Status),
+			SecretCreatedAt: webhook.AtPtr(secret.CreatedAt), SecretExpiresAt: webhook.AtPtr(secret.ExpiresAt),
+		}
+		if e.DisabledReason != "" {
+			view.DisabledReason = &e.DisabledReason
+		}
+		data = webhook.Data{Endpoint: view}
+	}
+	return m.seal(models.Event{MerchantID: e.MerchantID, EndpointID: &e.ID, Type: string(t)}, data, now)
+}
+
+// seal puts data into the envelope of an event: id, time and nonce.
+func (m *Maker) seal(e models.Event, data webhook.Data, now time.Time) (models.Event, error) {
+	nonce, err := webhook.NewNonce(nil)
+	if err != nil {
+		return models.Event{}, fmt.Errorf("events: %w", err)
+	}
+	e.ID, e.CreatedAt = models.NewID(models.PrefixEvent, now), now
+	e.Body, err = m.encode(webhook.Event{
+		ID: e.ID, Type: webhook.EventType(e.Type), APIVersion: webhook.APIVersion, CreatedAt: webhook.At(now), Timestamp: now.Unix(),
+		Nonce: nonce, MerchantID: e.MerchantID, Data: data,
+	})
+	if err != nil {
+		return models.Event{}, err
+	}
+	return e, nil
+}
+
+// encode returns the body of an event. The error names the event and the first thing that does not fit.
+func (m *Maker) encode(ev webhook.Event) ([]byte, error) {
+	schema, ok := m.schemas[ev.Type]
+	if !ok {
+		return nil, fmt.Errorf("events: %s: no schema for type %q", ev.ID, ev.Type)
+	}
+	body, err := webhook.Encode(ev)
+	if err != nil {
+		return nil, fmt.Errorf("events: %w", err)
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("events: %s: %w", ev.ID, err)
+	}
+	if err := schema.Validate(doc); err != nil {
+		return nil, fmt.Errorf("events: %s: %w", ev.ID, err)
+	}
+	return body, nil
+}
