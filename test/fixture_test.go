@@ -63,7 +63,10 @@ func (h *fixture) create(ctx context.Context, key, asset, amount string) client.
 			return p
 		}
 		h.t.Log(err)
-		time.Sleep(100 * time.Millisecond)
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+		}
 	}
 	h.t.Errorf("payment %s could not be made", key)
 	return client.Payment{}

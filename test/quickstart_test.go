@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -138,19 +139,28 @@ func (r *reader) start(in, out *os.File, argv ...string) {
 // background starts a block and waits until it has printed what the page shows.
 func (r *reader) background(s step) {
 	r.t.Helper()
-	file := filepath.Join(r.t.TempDir(), "output")
-	out, err := os.Create(file)
+	out, stdout, err := os.Pipe()
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	defer out.Close()
-	r.start(nil, out, "bash", "--norc", "-c", "set -euo pipefail\n"+s.commands)
-	var printed []byte
-	for end := time.Now().Add(90 * time.Second); !s.fits(string(printed)); time.Sleep(50 * time.Millisecond) {
-		if printed, err = os.ReadFile(file); err != nil || time.Now().After(end) {
+	r.start(nil, stdout, "bash", "--norc", "-c", "set -euo pipefail\n"+s.commands)
+	if err := errors.Join(stdout.Close(), out.SetReadDeadline(time.Now().Add(90*time.Second))); err != nil {
+		r.t.Fatal(err)
+	}
+	printed := ""
+	for lines := bufio.NewReader(out); !s.fits(printed); {
+		line, err := lines.ReadString('\n')
+		if printed += line; err != nil {
 			r.t.Fatalf("line %d printed, %v:\n%s\nbut the page shows\n%s", s.line, err, printed, s.output)
 		}
 	}
+	if err := out.SetReadDeadline(time.Time{}); err != nil {
+		r.t.Fatal(err)
+	}
+	go func() {
+		_, _ = io.Copy(io.Discard, out) // what it prints later, until it ends
+		out.Close()
+	}()
 }
 
 // do runs a block in the session and returns what it printed.

@@ -2,7 +2,6 @@ package test
 
 import (
 	"bytes"
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -135,7 +134,7 @@ func TestRunbook(t *testing.T) {
 	b.Start("worker")
 	b.WaitReady("api", "worker")
 	m := b.NewMerchant()
-	e := b.NewEndpoint(m, client.WebhookEndpointCreate{URL: receiver.URL + "/hooks", Headers: &map[string]string{"X-Shop": "planted"}, Ed25519: new(true)})
+	e := b.NewEndpoint(m, client.WebhookEndpointCreate{URL: receiver.URL + "/hooks", Headers: &map[string]string{"X-Shop": "canary"}, Ed25519: new(true)})
 	b.blanks["we_…"], b.blanks["mer_…"], b.blanks["URL"] = e.ID, m.ID, receiver.URL+"/hooks"
 	send := func() testkit.Received {
 		t.Helper()
@@ -302,16 +301,12 @@ func (b *runbook) rotateMasterKey(merchant string) {
 		}
 		return n
 	}
-	ctx, cancel := context.WithTimeout(b.t.Context(), time.Minute)
-	defer cancel()
 	first := b.command("keys", "reencrypt")
 	child, err := testkit.StartChild(first)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	for under("k2") == 0 && ctx.Err() == nil {
-		time.Sleep(5 * time.Millisecond)
-	}
+	testkit.Eventually(b.t, time.Minute, "a value is under the new key", func() bool { return under("k2") > 0 })
 	if err := child.Kill(); err != nil {
 		b.t.Fatal(err)
 	}

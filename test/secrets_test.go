@@ -26,77 +26,77 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// secretFixture is a gateway into which secrets were planted, each by its name.
+// secretFixture is a gateway that was given canary secrets, each with a name.
 type secretFixture struct {
 	*gateway.Gateway
-	t       *testing.T
-	planted map[string]string
-	spans   *spans
+	t        *testing.T
+	canaries map[string]string
+	spans    *spans
 }
 
-// TestPlantedSecrets gives the gateway one secret of each kind, lets it use them in deliveries that succeed and that fail,
+// TestCanarySecrets gives the gateway one secret of each kind, lets it use them in deliveries that succeed and that fail,
 // in refused requests, in its own pages, and while its services are away, and then looks for them everywhere but where they
 // belong: in all that Redis was ever told, in the logs of all processes at debug, in metrics, traces, asynqmon's API,
-// answers, and every column of the database. In each of these places it also looks for something that must be there, so
+// answers, and every column of the database. In each of these locations it also looks for something that must be there, so
 // that it cannot search nothing.
-func TestPlantedSecrets(t *testing.T) {
+func TestCanarySecrets(t *testing.T) {
 	receiver := testkit.NewReceiver(t)
-	h := &secretFixture{t: t, spans: newSpans(t), planted: map[string]string{
+	h := &secretFixture{t: t, spans: newSpans(t), canaries: map[string]string{
 		"master key":          strings.SplitN(gateway.MasterKeys, ":", 2)[1],
 		"operator token":      gateway.OperatorToken,
-		"operator read token": "planted-read-token-0b7e4f92c6d1a385",
-		"header value":        "Bearer planted-header-7f3a9c1e5d",
-		"own secret":          "planted-own-secret-61c8a2b4e0-and-more",
-		"default secret":      "planted-default-secret-93b5d7e1f0a2",
-		"wrong key":           "ck_live_plantedwrongkey0000000000000000000000",
+		"operator read token": "canary-read-token-0b7e4f92c6d1a385",
+		"header value":        "Bearer canary-header-7f3a9c1e5d",
+		"own secret":          "canary-own-secret-61c8a2b4e0-and-more",
+		"default secret":      "canary-default-secret-93b5d7e1f0a2",
+		"wrong key":           "ck_live_canarywrongkey00000000000000000000000",
 		"client key":          newClientKey(t),
-		"collector header":    "planted-collector-5d0c2e",
-		"collector password":  "planted-collector-password-8e21",
-		"proxy password":      "planted-proxy-password-4c6f",
-		"Redis password":      "planted-redis-password-a90d",
-		"RPC password":        "planted-rpc-password-77be",
-		"RPC key in a path":   "plantedrpckey3f9a0c4d8e2b6715",
-		"RPC key in a query":  "plantedrpcquery5a1d7c9e3f",
+		"collector header":    "canary-collector-5d0c2e",
+		"collector password":  "canary-collector-password-8e21",
+		"proxy password":      "canary-proxy-password-4c6f",
+		"Redis password":      "canary-redis-password-a90d",
+		"RPC password":        "canary-rpc-password-77be",
+		"RPC key in a path":   "canaryrpckey3f9a0c4d8e2b6715",
+		"RPC key in a query":  "canaryrpcquery5a1d7c9e3f",
 	}}
 	chain := startDevnet(t)
 	node := gethNode(chain, 2)
-	node.RPC = strings.Replace(chain.URL(), "http://", "http://node:"+h.planted["RPC password"]+"@", 1) + "/v3/" + h.planted["RPC key in a path"]
-	node.Spare = []string{"http://127.0.0.1:1/" + h.planted["RPC key in a path"], "ws://127.0.0.1:1/?apikey=" + h.planted["RPC key in a query"]}
+	node.RPC = strings.Replace(chain.URL(), "http://", "http://node:"+h.canaries["RPC password"]+"@", 1) + "/v3/" + h.canaries["RPC key in a path"]
+	node.Spare = []string{"http://127.0.0.1:1/" + h.canaries["RPC key in a path"], "ws://127.0.0.1:1/?apikey=" + h.canaries["RPC key in a query"]}
 	h.Gateway = gateway.New(t, gateway.Options{Chain: node, Env: []string{
-		"LOG_LEVEL=debug", "WEBHOOK_LANES=2", "WEBHOOK_RETRY_BASE=1s", "WEBHOOK_MAX_ATTEMPTS=2", "OPERATOR_READ_TOKEN=" + h.planted["operator read token"],
-		"OTEL_EXPORTER_OTLP_ENDPOINT=" + strings.Replace(h.spans.url, "http://", "http://trace:"+h.planted["collector password"]+"@", 1),
-		"OTEL_EXPORTER_OTLP_HEADERS=authorization=" + h.planted["collector header"],
-		"EGRESS_PROXY=http://gateway:" + h.planted["proxy password"] + "@" + newProxy(t, h.planted["proxy password"]),
-		"WEBHOOK_URL=" + receiver.URL + "/default", "WEBHOOK_SECRET=" + h.planted["default secret"],
+		"LOG_LEVEL=debug", "WEBHOOK_LANES=2", "WEBHOOK_RETRY_BASE=1s", "WEBHOOK_MAX_ATTEMPTS=2", "OPERATOR_READ_TOKEN=" + h.canaries["operator read token"],
+		"OTEL_EXPORTER_OTLP_ENDPOINT=" + strings.Replace(h.spans.url, "http://", "http://trace:"+h.canaries["collector password"]+"@", 1),
+		"OTEL_EXPORTER_OTLP_HEADERS=authorization=" + h.canaries["collector header"],
+		"EGRESS_PROXY=http://gateway:" + h.canaries["proxy password"] + "@" + newProxy(t, h.canaries["proxy password"]),
+		"WEBHOOK_URL=" + receiver.URL + "/default", "WEBHOOK_SECRET=" + h.canaries["default secret"],
 	}})
 	keepsContract(t, h.Gateway)
 	database, err := url.Parse(h.DatabaseURL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.planted["database password"], _ = database.User.Password()
-	h.Redis.Do(t, "ACL", "SETUSER", "gateway", "on", ">"+h.planted["Redis password"], "~*", "&*", "+@all")
+	h.canaries["database password"], _ = database.User.Password()
+	h.Redis.Do(t, "ACL", "SETUSER", "gateway", "on", ">"+h.canaries["Redis password"], "~*", "&*", "+@all")
 	for _, name := range []string{"api", "worker", "scanner"} {
-		h.Start(name, "REDIS_URL=redis://gateway:"+h.planted["Redis password"]+"@"+h.Redis.Addr+"/0")
+		h.Start(name, "REDIS_URL=redis://gateway:"+h.canaries["Redis password"]+"@"+h.Redis.Addr+"/0")
 	}
 	h.WaitReady("api", "worker", "scanner")
 	h.WaitScanned()
 	m, other := h.NewMerchant(), h.NewMerchant()
-	h.planted["API key"] = m.Key
-	headers := &map[string]string{"X-Shop-Auth": h.planted["header value"]}
+	h.canaries["API key"] = m.Key
+	headers := &map[string]string{"X-Shop-Auth": h.canaries["header value"]}
 	fine := h.NewEndpoint(m, client.WebhookEndpointCreate{URL: receiver.URL + "/fine", Headers: headers, Ed25519: new(true)})
-	h.planted["signing secret"] = fine.Secret.Reveal()
+	h.canaries["signing secret"] = fine.Secret.Reveal()
 	var rotated struct {
 		Secret string `json:"secret"`
 	}
 	if got := h.Call(m.Key, http.MethodPost, "/api/v1/webhook_endpoints/"+fine.ID+"/rotate_secret", "rotate", nil, &rotated); got != http.StatusOK {
 		t.Fatalf("rotate: %d", got)
 	}
-	h.planted["rotated secret"] = rotated.Secret
-	h.planted["signing key"] = h.signingKey()
+	h.canaries["rotated secret"] = rotated.Secret
+	h.canaries["signing key"] = h.signingKey()
 	broken := h.NewEndpoint(m, client.WebhookEndpointCreate{
-		URL: receiver.URL + "/broken", Headers: headers, Secret: new(h.planted["own secret"]),
-		ClientCert: &client.ClientCertificate{CertPEM: newCertificate(t, h.planted["client key"]), KeyPEM: h.planted["client key"]},
+		URL: receiver.URL + "/broken", Headers: headers, Secret: new(h.canaries["own secret"]),
+		ClientCert: &client.ClientCertificate{CertPEM: newCertificate(t, h.canaries["client key"]), KeyPEM: h.canaries["client key"]},
 	})
 	away := h.NewEndpoint(m, client.WebhookEndpointCreate{URL: "http://127.0.0.1:1/away", Headers: headers, Ed25519: new(true)})
 	receiver.Script(func(r testkit.Received) testkit.Answer {
@@ -114,7 +114,7 @@ func TestPlantedSecrets(t *testing.T) {
 	}
 	for _, path := range []string{"/fine", "/broken", "/default"} {
 		r := receiver.WaitFor(t, func(r testkit.Received) bool { return r.Path == path }, 20*time.Second)
-		if r.Header.Get("webhook-signature") == "" || path != "/default" && r.Header.Get("X-Shop-Auth") != h.planted["header value"] {
+		if r.Header.Get("webhook-signature") == "" || path != "/default" && r.Header.Get("X-Shop-Auth") != h.canaries["header value"] {
 			t.Fatalf("a delivery without its secrets: %v", r.Header)
 		}
 	}
@@ -125,38 +125,38 @@ func TestPlantedSecrets(t *testing.T) {
 	})
 	answers := h.provoke(m, fine)
 
-	places := map[string]string{"spans": h.spans.wait(t), "Redis": h.redis(), "database": h.database()}
+	locations := map[string]string{"spans": h.spans.wait(t), "Redis": h.redis(), "database": h.database()}
 	for page, body := range h.pages() {
-		places[page] = body
+		locations[page] = body
 	}
-	places["answers"] = answers + h.refuseToStart()
-	places["outage"] = h.outage(m)
-	places["logs"] = h.logs()
-	// What must be there proves that the place was really searched.
-	for place, sure := range map[string][]string{
+	locations["answers"] = answers + h.refuseToStart()
+	locations["outage"] = h.outage(m)
+	locations["logs"] = h.logs()
+	// What must be there proves that the location was really searched.
+	for location, sure := range map[string][]string{
 		"answers": {fine.ID, "PUBLIC_URL", "is Postgres running"}, "spans": {"ctrip-worker"}, "Redis": {fine.ID}, "database": {fine.ID},
 		"logs": {"delivery.attempted", "block.scanned", "request.served"}, "outage": {"503", `"ready": false`},
 		"worker /metrics": {"ctrip_webhook_attempts_total"}, "api /metrics": {"ctrip_"}, "scanner /metrics": {"ctrip_chain"}, "asynqmon": {"wh:"},
 	} {
 		for _, text := range sure {
-			if !strings.Contains(places[place], text) {
-				t.Errorf("%q is not in %s (%d bytes), so what is not found there proves nothing", text, place, len(places[place]))
+			if !strings.Contains(locations[location], text) {
+				t.Errorf("%q is not in %s (%d bytes), so what is not found there proves nothing", text, location, len(locations[location]))
 			}
 		}
 	}
-	for _, leak := range leaks(places, h.planted) {
+	for _, leak := range leaks(locations, h.canaries) {
 		t.Error(leak)
 	}
 }
 
-// leaks names every planted secret that stands in one of the places, in whichever form.
-func leaks(places, planted map[string]string) []string {
+// leaks names every canary secret that stands in one of the locations, in whichever form.
+func leaks(locations, canaries map[string]string) []string {
 	var found []string
-	for name, secret := range planted {
+	for name, secret := range canaries {
 		for form, needle := range forms(secret) {
-			for place, hay := range places {
+			for location, hay := range locations {
 				if i := strings.Index(hay, needle); i >= 0 {
-					found = append(found, fmt.Sprintf("the %s is in %s, %s: …%s…", name, place, form, strings.ToValidUTF8(hay[max(0, i-80):i], "?")))
+					found = append(found, fmt.Sprintf("the %s is in %s, %s: …%s…", name, location, form, strings.ToValidUTF8(hay[max(0, i-80):i], "?")))
 				}
 			}
 		}
@@ -167,7 +167,7 @@ func leaks(places, planted map[string]string) []string {
 // TestLeaksAreFound: the search that proves that nothing leaks finds what leaks, once, in every form.
 func TestLeaksAreFound(t *testing.T) {
 	for name, secret := range map[string]string{
-		"text": "planted-secret-0a1b2c3d4e", "whsec": "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", "client key": newClientKey(t),
+		"text": "canary-secret-0a1b2c3d4e", "whsec": "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", "client key": newClientKey(t),
 	} {
 		all := forms(secret)
 		if len(all) < 3 {
@@ -183,7 +183,7 @@ func TestLeaksAreFound(t *testing.T) {
 			}
 		}
 	}
-	if found := leaks(map[string]string{"logs": "nothing"}, map[string]string{"key": "planted-secret-0a1b2c3d4e"}); len(found) != 0 {
+	if found := leaks(map[string]string{"logs": "nothing"}, map[string]string{"key": "canary-secret-0a1b2c3d4e"}); len(found) != 0 {
 		t.Error(found)
 	}
 }
@@ -259,15 +259,15 @@ func (h *secretFixture) provoke(m gateway.Merchant, e gateway.Endpoint) string {
 		}
 		return string(b)
 	}
-	ask(h.planted["wrong key"], http.MethodGet, "/api/v1/payments", "")
-	ask(h.planted["wrong key"], http.MethodGet, "/admin/v1/merchants", "")
+	ask(h.canaries["wrong key"], http.MethodGet, "/api/v1/payments", "")
+	ask(h.canaries["wrong key"], http.MethodGet, "/admin/v1/merchants", "")
 	for _, body := range []string{
-		`{"url": "https://shop.example/", "secret": ` + quoted(h.planted["own secret"]) + `, "unknown": 1}`,
-		`{"url": "http://169.254.169.254/", "secret": ` + quoted(h.planted["own secret"]) + `}`,
-		`{"url": "https://shop.example/", "headers": {"Host": ` + quoted(h.planted["header value"]) + `}}`,
-		`{"url": "https://shop.example/", "headers": {"X-Shop-Auth": ` + quoted(h.planted["header value"]+"\n") + `}}`,
-		`{"url": "https://shop.example/", "client_cert": {"cert_pem": "x", "key_pem": ` + quoted(h.planted["client key"]) + `}}`,
-		`{"secret": ` + quoted(h.planted["own secret"]),
+		`{"url": "https://shop.example/", "secret": ` + quoted(h.canaries["own secret"]) + `, "unknown": 1}`,
+		`{"url": "http://169.254.169.254/", "secret": ` + quoted(h.canaries["own secret"]) + `}`,
+		`{"url": "https://shop.example/", "headers": {"Host": ` + quoted(h.canaries["header value"]) + `}}`,
+		`{"url": "https://shop.example/", "headers": {"X-Shop-Auth": ` + quoted(h.canaries["header value"]+"\n") + `}}`,
+		`{"url": "https://shop.example/", "client_cert": {"cert_pem": "x", "key_pem": ` + quoted(h.canaries["client key"]) + `}}`,
+		`{"secret": ` + quoted(h.canaries["own secret"]),
 	} {
 		ask(m.Key, http.MethodPost, "/api/v1/webhook_endpoints", body)
 	}
@@ -340,17 +340,17 @@ func (h *secretFixture) pages() map[string]string {
 func (h *secretFixture) refuseToStart() string {
 	h.t.Helper()
 	chains := filepath.Join(h.t.TempDir(), "chains.yaml")
-	if err := os.WriteFile(chains, []byte("- name: x\n  chain_id: nonsense\n  rpc_urls: [\"ftp://n:"+h.planted["RPC password"]+"@h/"+h.planted["RPC key in a path"]+"\"]\n"), 0o600); err != nil {
+	if err := os.WriteFile(chains, []byte("- name: x\n  chain_id: nonsense\n  rpc_urls: [\"ftp://n:"+h.canaries["RPC password"]+"@h/"+h.canaries["RPC key in a path"]+"\"]\n"), 0o600); err != nil {
 		h.t.Fatal(err)
 	}
 	away := []string{
-		"ENV=test", "DATABASE_URL=postgres://gateway:" + h.planted["database password"] + "@127.0.0.1:1/ctrip", "MASTER_KEYS=" + gateway.MasterKeys,
-		"REDIS_URL=redis://gateway:" + h.planted["Redis password"] + "@127.0.0.1:1/0", "OPERATOR_TOKEN=" + h.planted["operator token"],
-		"EGRESS_PROXY=http://gateway:" + h.planted["proxy password"] + "@127.0.0.1:1", "WEBHOOK_SECRET=" + h.planted["default secret"],
+		"ENV=test", "DATABASE_URL=postgres://gateway:" + h.canaries["database password"] + "@127.0.0.1:1/ctrip", "MASTER_KEYS=" + gateway.MasterKeys,
+		"REDIS_URL=redis://gateway:" + h.canaries["Redis password"] + "@127.0.0.1:1/0", "OPERATOR_TOKEN=" + h.canaries["operator token"],
+		"EGRESS_PROXY=http://gateway:" + h.canaries["proxy password"] + "@127.0.0.1:1", "WEBHOOK_SECRET=" + h.canaries["default secret"],
 	}
-	faulty := append(slices.Clone(away), "ENV=production", "PUBLIC_URL=http://shop.example", "OPERATOR_READ_TOKEN="+h.planted["operator token"], "CHAINS_FILE="+chains,
-		"MASTER_KEYS=k1:"+h.planted["master key"]+"x", "REDIS_URL=redis://gateway:"+h.planted["Redis password"]+"@:x/y", "WEBHOOK_ALLOW="+h.planted["own secret"],
-		"OTEL_EXPORTER_OTLP_HEADERS="+h.planted["collector header"], "EGRESS_PROXY=socks5://gateway:"+h.planted["proxy password"]+"@127.0.0.1:1")
+	faulty := append(slices.Clone(away), "ENV=production", "PUBLIC_URL=http://shop.example", "OPERATOR_READ_TOKEN="+h.canaries["operator token"], "CHAINS_FILE="+chains,
+		"MASTER_KEYS=k1:"+h.canaries["master key"]+"x", "REDIS_URL=redis://gateway:"+h.canaries["Redis password"]+"@:x/y", "WEBHOOK_ALLOW="+h.canaries["own secret"],
+		"OTEL_EXPORTER_OTLP_HEADERS="+h.canaries["collector header"], "EGRESS_PROXY=socks5://gateway:"+h.canaries["proxy password"]+"@127.0.0.1:1")
 	var all bytes.Buffer
 	for _, run := range []struct {
 		name string
@@ -382,7 +382,7 @@ func (h *secretFixture) outage(m gateway.Merchant) string {
 	h.Redis.Kill(h.t)
 	defer func() {
 		h.Redis.Start(h.t)
-		h.Redis.Do(h.t, "ACL", "SETUSER", "gateway", "on", ">"+h.planted["Redis password"], "~*", "&*", "+@all")
+		h.Redis.Do(h.t, "ACL", "SETUSER", "gateway", "on", ">"+h.canaries["Redis password"], "~*", "&*", "+@all")
 		if err := h.Postgres.Start(); err != nil {
 			h.t.Fatal(err)
 		}

@@ -195,18 +195,18 @@ func TestErrorsHideKeys(t *testing.T) {
 	defer echo.Close()
 	host := strings.TrimPrefix(echo.URL, "http://")
 	for name, url := range map[string]string{
-		"body of an HTTP error": echo.URL + "/v2/PlantedSecretKey",
-		"JSON-RPC error":        echo.URL + "/json/PlantedSecretKey?token=PlantedSecretKey",
-		"nobody there":          "http://user:PlantedSecretKey@127.0.0.1:1/PlantedSecretKey",
-		"no WebSocket":          "ws://" + host + "/PlantedSecretKey",
+		"body of an HTTP error": echo.URL + "/v2/CanarySecretKey",
+		"JSON-RPC error":        echo.URL + "/json/CanarySecretKey?token=CanarySecretKey",
+		"nobody there":          "http://user:CanarySecretKey@127.0.0.1:1/CanarySecretKey",
+		"no WebSocket":          "ws://" + host + "/CanarySecretKey",
 	} {
 		var logged strings.Builder
 		p := newPool(t, otherToken, func(o *evm.Options) { o.Logger = slog.New(slog.NewTextHandler(&logged, nil)) }, url)
 		_, err := p.Block(t.Context(), 1)
-		if err == nil || strings.Contains(err.Error(), "PlantedSecretKey") || !strings.Contains(err.Error(), "127.0.0.1:") {
+		if err == nil || strings.Contains(err.Error(), "CanarySecretKey") || !strings.Contains(err.Error(), "127.0.0.1:") {
 			t.Errorf("%s: %v", name, err)
 		}
-		if !strings.Contains(logged.String(), "provider.failed") || strings.Contains(logged.String(), "PlantedSecretKey") {
+		if !strings.Contains(logged.String(), "provider.failed") || strings.Contains(logged.String(), "CanarySecretKey") {
 			t.Errorf("%s: logged %s", name, logged.String())
 		}
 	}

@@ -99,7 +99,7 @@ func (l *load) insist(key, path, idempotency string, in, out any, want int) bool
 			l.h.t.Errorf("%s was answered with %d", path, status)
 			return false
 		}
-		time.Sleep(100 * time.Millisecond)
+		pause(l.h.t.Context(), 100*time.Millisecond)
 	}
 	return false
 }
