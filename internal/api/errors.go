@@ -111,7 +111,7 @@ func problemOfMismatch(e *openapi.Error) *Problem {
 	case e.Reason == openapi.ReasonMediaType:
 		return NewProblem(CodeUnsupportedMediaType, e.Detail)
 	case len(e.Fields) > 0:
-		return Invalid(fieldErrors(e.Fields)...)
+		return withFields(CodeInvalidRequest, fieldErrors(e.Fields), e.Count)
 	}
 	return NewProblem(CodeInvalidRequest, e.Detail).Because(e.Cause)
 }

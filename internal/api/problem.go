@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ctrip-gateway/ctrip/internal/api/openapi"
 )
 
 // Code names a kind of problem for programs. Codes never change their meaning.
@@ -112,10 +114,14 @@ func NewProblem(code Code, detail string) *Problem {
 }
 
 // Invalid is a 400 for fields or parameters that do not match the OpenAPI file.
-func Invalid(fields ...FieldError) *Problem { return withFields(CodeInvalidRequest, fields) }
+func Invalid(fields ...FieldError) *Problem {
+	return withFields(CodeInvalidRequest, fields, len(fields))
+}
 
 // Unprocessable is a 422 for fields that are well formed and break a rule.
-func Unprocessable(fields ...FieldError) *Problem { return withFields(CodeUnprocessable, fields) }
+func Unprocessable(fields ...FieldError) *Problem {
+	return withFields(CodeUnprocessable, fields, len(fields))
+}
 
 // NotFound is a 404 for a thing that is not there or belongs to another merchant, which are told the same way.
 func NotFound(what string) *Problem {
@@ -127,26 +133,24 @@ func Internal(cause error) *Problem {
 	return NewProblem(CodeInternal, "The request id finds what happened in the gateway's log.").Because(cause)
 }
 
-// maxFields bounds the fields that one problem lists.
-const maxFields = 100
-
-func withFields(code Code, fields []FieldError) *Problem {
+// withFields is a problem about count fields, the first of which are given; it lists [openapi.MaxListed] of them at most.
+func withFields(code Code, fields []FieldError, count int) *Problem {
 	names := make([]string, 0, 5)
 	for _, f := range fields[:min(len(fields), cap(names))] {
 		names = append(names, f.Field)
 	}
-	if more := len(fields) - len(names); more > 0 {
+	if more := count - len(names); more > 0 {
 		names = append(names, fmt.Sprintf("and %d more", more))
 	}
 	p := NewProblem(code, "")
-	switch len(fields) {
+	switch count {
 	case 0:
 	case 1:
 		p.Detail = "1 field is not as it should be: " + names[0] + "."
 	default:
-		p.Detail = fmt.Sprintf("%d fields are not as they should be: %s.", len(fields), strings.Join(names, ", "))
+		p.Detail = fmt.Sprintf("%d fields are not as they should be: %s.", count, strings.Join(names, ", "))
 	}
-	p.Errors = fields[:min(len(fields), maxFields)]
+	p.Errors = fields[:min(len(fields), openapi.MaxListed)]
 	return p
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/labstack/echo/v4"
 
+	"github.com/ctrip-gateway/ctrip/internal/api/openapi"
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
@@ -75,7 +76,7 @@ func TestManyFields(t *testing.T) {
 		fields[i].Field = fmt.Sprint("f", i)
 	}
 	p := Invalid(fields...)
-	if len(p.Errors) != maxFields || p.Detail != "250 fields are not as they should be: f0, f1, f2, f3, f4, and 245 more." {
+	if len(p.Errors) != openapi.MaxListed || p.Detail != "250 fields are not as they should be: f0, f1, f2, f3, f4, and 245 more." {
 		t.Errorf("%d errors, %s", len(p.Errors), p.Detail)
 	}
 }

@@ -65,7 +65,13 @@ func (s *Spec) Check(r *http.Request, op *Operation, params map[string]string) e
 	if err != nil {
 		return err
 	}
-	fields := append(queryFields(op, query), headerFields(op, r.Header)...)
+	if schema != nil {
+		if findings := oversized(schema, value, ""); findings != nil {
+			fields, count := list(findings)
+			return &Error{Reason: ReasonInvalid, Fields: fields, Count: count}
+		}
+	}
+	findings := append(queryFindings(op, query), headerFindings(op, r.Header)...)
 	err = openapi3filter.ValidateRequest(r.Context(), &openapi3filter.RequestValidationInput{
 		Request: r, PathParams: params, QueryParams: query, Route: op.Route, Options: s.options,
 	})
@@ -78,16 +84,17 @@ func (s *Spec) Check(r *http.Request, op *Operation, params map[string]string) e
 	if len(body) == 0 && t.bodyMissing {
 		return invalid("A JSON body is needed.")
 	}
-	fields = append(fields, t.fields...)
+	findings = append(findings, t.findings...)
 	if schema != nil {
 		own := ownRules{spec: s}
 		own.walk(schema, value, "")
-		fields = append(fields, own.fields...)
+		findings = append(findings, own.findings...)
 	}
-	if len(fields) == 0 {
+	if len(findings) == 0 {
 		return nil
 	}
-	return &Error{Reason: ReasonInvalid, Fields: onePerField(fields)}
+	fields, count := list(findings)
+	return &Error{Reason: ReasonInvalid, Fields: fields, Count: count}
 }
 
 // ReadBody reads a request's body whole and puts it back. It returns an [*http.MaxBytesError] for one that is too large,
@@ -122,54 +129,47 @@ func bodyOf(h http.Header, body []byte, op *Operation) (any, *openapi3.Schema, e
 	return value, described.Value.Content.Get(jsonType).Schema.Value, nil
 }
 
-// headerFields finds headers of the operation that are given twice, which the library lets pass.
-func headerFields(op *Operation, h http.Header) []models.FieldError {
-	var fields []models.FieldError
+// headerFindings finds headers of the operation that are given twice, which the library lets pass.
+func headerFindings(op *Operation, h http.Header) []finding {
+	var findings []finding
 	for name, p := range op.Header {
 		if len(h.Values(name)) > 1 {
-			fields = append(fields, models.FieldError{Field: name, Message: "must be given once", Example: Example(p.Schema.Value)})
+			findings = append(findings, fixed(name, "must be given once", p.Schema.Value))
 		}
 	}
-	return fields
+	return findings
 }
 
-// queryFields finds what the library lets pass: parameters that the route does not know, and repeated ones.
-func queryFields(op *Operation, query url.Values) []models.FieldError {
-	var fields []models.FieldError
-	for name, values := range query {
-		p, known := op.Query[name]
-		switch {
-		case !known:
-			fields = append(fields, unknownParameter(op, name))
-		case len(values) > 1:
-			fields = append(fields, models.FieldError{Field: name, Message: "must be given once", Example: Example(p.Schema.Value)})
-		case !utf8.ValidString(values[0]):
-			fields = append(fields, models.FieldError{Field: name, Message: "must be UTF-8", Example: Example(p.Schema.Value)})
-		case hasControl(values[0], false):
-			fields = append(fields, models.FieldError{Field: name, Message: "must not contain control characters", Example: Example(p.Schema.Value)})
-		}
-	}
-	return fields
-}
-
-// unknownParameter names the parameter that was probably meant, or those that there are.
-func unknownParameter(op *Operation, name string) models.FieldError {
-	f := models.FieldError{Field: fieldName(name), Message: "is not a parameter of this request"}
+// queryFindings finds what the library lets pass: parameters that the route does not know, and repeated ones.
+func queryFindings(op *Operation, query url.Values) []finding {
+	var findings []finding
 	known := slices.Sorted(maps.Keys(op.Query))
-	if meant := nearest(name, known); meant != "" {
-		f.Message, f.Example = f.Message+"; did you mean "+meant+"?", Example(op.Query[meant].Schema.Value)
-	} else if len(known) > 0 {
-		f.Message += ", which takes " + strings.Join(known, ", ")
-		f.Example = known[0] + "=" + Example(op.Query[known[0]].Schema.Value)
-	} else {
-		f.Message += ", which takes none"
-		f.Example = op.Path
+	for name, values := range query {
+		p, ok := op.Query[name]
+		switch {
+		case !ok:
+			findings = append(findings, finding{fieldName(name), func() (string, string) {
+				return unknownParameter(op, known, name)
+			}})
+		case len(values) > 1:
+			findings = append(findings, fixed(name, "must be given once", p.Schema.Value))
+		case !utf8.ValidString(values[0]):
+			findings = append(findings, fixed(name, "must be UTF-8", p.Schema.Value))
+		case hasControl(values[0], false):
+			findings = append(findings, fixed(name, "must not contain control characters", p.Schema.Value))
+		}
 	}
-	return f
+	return findings
 }
 
-// onePerField sorts by field and keeps the first message about each.
-func onePerField(fields []models.FieldError) []models.FieldError {
-	slices.SortStableFunc(fields, func(a, b models.FieldError) int { return strings.Compare(a.Field, b.Field) })
-	return slices.CompactFunc(fields, func(a, b models.FieldError) bool { return a.Field == b.Field })
+// unknownParameter names the parameter that was probably meant, or the known ones.
+func unknownParameter(op *Operation, known []string, name string) (message, example string) {
+	const unknown = "is not a parameter of this request"
+	if meant := nearest(name, known); meant != "" {
+		return unknown + "; did you mean " + meant + "?", Example(op.Query[meant].Schema.Value)
+	}
+	if len(known) > 0 {
+		return unknown + ", which takes " + strings.Join(known, ", "), known[0] + "=" + Example(op.Query[known[0]].Schema.Value)
+	}
+	return unknown + ", which takes none", op.Path
 }

@@ -19,9 +19,10 @@ const (
 // Error tells why a request does not fit the file.
 type Error struct {
 	Reason Reason
-	Detail string         // what happened, for the merchant; "" where Fields say it
-	Fields []models.FieldError // the faulty fields, sorted by name, one message each
-	Cause  error          // for the log alone
+	Detail string              // what happened, for the merchant; "" where Fields say it
+	Fields []models.FieldError // the first [MaxListed] faulty fields, sorted by name, one message each
+	Count  int                 // of all faulty fields
+	Cause  error               // for the log alone
 }
 
 // Error says the detail, or what is wrong with each field.

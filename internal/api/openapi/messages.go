@@ -11,14 +11,13 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
-
-	"github.com/ctrip-gateway/ctrip/models"
 )
 
 // errorTranslator turns the library's errors into fields and messages that a merchant can act on.
 type errorTranslator struct {
 	body        any
-	fields      []models.FieldError
+	findings    []finding
+	unknownIn   map[string]bool // paths of the objects whose unknown names are among the findings
 	bodyMissing bool
 	other       error // one that is not about the request
 }
@@ -53,19 +52,9 @@ func isOne(err error) bool {
 
 func (t *errorTranslator) addRequest(err *openapi3filter.RequestError) {
 	if p := err.Parameter; p != nil {
-		f := models.FieldError{Field: p.Name, Example: Example(p.Schema.Value)}
-		var schema *openapi3.SchemaError
-		switch {
-		case errors.Is(err, openapi3filter.ErrInvalidRequired):
-			f.Message = "is required"
-		case errors.Is(err, openapi3filter.ErrInvalidEmptyValue):
-			f.Message = "must not be empty"
-		case errors.As(err.Err, &schema):
-			f.Message = message(schema)
-		default:
-			f.Message = "must be " + Kind(p.Schema.Value)
-		}
-		t.fields = append(t.fields, f)
+		t.findings = append(t.findings, finding{p.Name, func() (string, string) {
+			return parameterMessage(err), Example(p.Schema.Value)
+		}})
 		return
 	}
 	if errors.Is(err.Err, openapi3filter.ErrInvalidRequired) {
@@ -75,42 +64,66 @@ func (t *errorTranslator) addRequest(err *openapi3filter.RequestError) {
 	t.add(err.Err)
 }
 
+// parameterMessage says what is wrong with a parameter of the path, the query or the header.
+func parameterMessage(err *openapi3filter.RequestError) string {
+	var schema *openapi3.SchemaError
+	switch {
+	case errors.Is(err, openapi3filter.ErrInvalidRequired):
+		return "is required"
+	case errors.Is(err, openapi3filter.ErrInvalidEmptyValue):
+		return "must not be empty"
+	case errors.As(err.Err, &schema):
+		return message(schema)
+	}
+	return "must be " + Kind(err.Parameter.Schema.Value)
+}
+
 func (t *errorTranslator) addSchema(err *openapi3.SchemaError) {
 	pointer := err.JSONPointer()
+	at := path(t.body, pointer)
 	switch err.SchemaField {
-	case "properties": // each unknown name is an error of its own, and none says which
+	case "properties": // the library reports each unknown name by itself, but not which it is: an object is read once
+		if t.unknownIn[at] {
+			return
+		}
+		if t.unknownIn == nil {
+			t.unknownIn = make(map[string]bool)
+		}
+		t.unknownIn[at] = true
 		object, _ := err.Value.(map[string]any)
-		t.fields = append(t.fields, unknownFields(err.Schema, object, path(t.body, pointer))...)
+		t.findings = append(t.findings, unknownFields(err.Schema, object, at)...)
 	case "required":
-		f := models.FieldError{Field: path(t.body, pointer), Message: "is required"}
-		if p := err.Schema.Properties[pointer[len(pointer)-1]]; p != nil {
-			f.Example = Example(p.Value)
-		}
-		t.fields = append(t.fields, f)
+		t.findings = append(t.findings, finding{at, func() (string, string) {
+			if p := err.Schema.Properties[pointer[len(pointer)-1]]; p != nil {
+				return "is required", Example(p.Value)
+			}
+			return "is required", ""
+		}})
 	default:
-		f := models.FieldError{Field: path(t.body, pointer), Message: message(err), Example: Example(err.Schema)}
-		if f.Field == "" {
-			f.Field = "body"
+		if at == "" {
+			at = "body"
 		}
-		t.fields = append(t.fields, f)
+		t.findings = append(t.findings, finding{at, func() (string, string) { return message(err), Example(err.Schema) }})
 	}
 }
 
 // unknownFields are the names of an object that its schema does not have, each with the name that was probably meant.
-func unknownFields(schema *openapi3.Schema, object map[string]any, at string) []models.FieldError {
-	var fields []models.FieldError
-	known := slices.Collect(maps.Keys(schema.Properties))
+func unknownFields(schema *openapi3.Schema, object map[string]any, at string) []finding {
+	var findings []finding
+	known := slices.Sorted(maps.Keys(schema.Properties))
 	for name := range object {
 		if schema.Properties[name] != nil {
 			continue
 		}
-		f := models.FieldError{Field: join(at, name), Message: "is not a field of this request", Example: Example(schema)}
-		if meant := nearest(name, known); meant != "" {
-			f.Message, f.Example = f.Message+"; did you mean "+meant+"?", Example(schema.Properties[meant].Value)
-		}
-		fields = append(fields, f)
+		findings = append(findings, finding{join(at, name), func() (string, string) {
+			const unknown = "is not a field of this request"
+			if meant := nearest(name, known); meant != "" {
+				return unknown + "; did you mean " + meant + "?", Example(schema.Properties[meant].Value)
+			}
+			return unknown, Example(schema)
+		}})
 	}
-	return fields
+	return findings
 }
 
 // message says what is wrong with a value, without repeating it.

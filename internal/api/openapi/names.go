@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 
@@ -54,12 +53,12 @@ func fieldName(name string) string {
 	return "[" + strconv.Quote(models.Clip(name)) + "]"
 }
 
-// nearest is the known word that a typing mistake was meant to be, or "".
+// nearest is the known word, of a sorted list, that a typing mistake was meant to be, or "".
 func nearest(name string, known []string) string {
-	sort.Strings(known)
 	best, distance := "", 3
+	name = strings.ToLower(models.Clip(name))
 	for _, k := range known {
-		if d := edits(strings.ToLower(models.Clip(name)), k); d < distance && d < len(k)-1 {
+		if d := edits(name, k); d < distance && d < len(k)-1 {
 			best, distance = k, d
 		}
 	}
@@ -87,7 +86,7 @@ func edits(a, b string) int {
 	return row[len(b)]
 }
 
-// exampleOf is a good value in a form that can be typed: a string as it is, everything else as JSON.
+// Example is a good value in a form that can be typed: a string as it is, everything else as JSON.
 func Example(s *openapi3.Schema) string {
 	switch v := s.Example.(type) {
 	case nil:

@@ -9,21 +9,19 @@ import (
 	"unicode/utf8"
 
 	"github.com/getkin/kin-openapi/openapi3"
-
-	"github.com/ctrip-gateway/ctrip/models"
 )
 
 // ownRules are the rules of the file that the library does not know, most of them under x-.
 type ownRules struct {
-	spec   *Spec
-	fields []models.FieldError
+	spec     *Spec
+	findings []finding
 }
 
 func (o *ownRules) add(schema *openapi3.Schema, field, format string, args ...any) {
 	if field == "" {
 		field = "body"
 	}
-	o.fields = append(o.fields, models.FieldError{Field: field, Message: fmt.Sprintf(format, args...), Example: Example(schema)})
+	o.findings = append(o.findings, finding{field, func() (string, string) { return fmt.Sprintf(format, args...), Example(schema) }})
 }
 
 var wholeNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
