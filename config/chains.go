@@ -97,15 +97,15 @@ type (
 )
 
 // ParseChains reads a chains file: a list of chains, or a mapping whose only key chains holds that list. Unknown keys are
-// faults. The error is a [*Faults] that names every fault by its place, chains[0].tokens[1].decimals, and line.
+// mistakes. The error is a [*FieldErrors] that names each by its key, chains[0].tokens[1].decimals, and its line.
 func ParseChains(content []byte) ([]Chain, error) {
-	var faults Faults
+	var errs FieldErrors
 	if kind := privateKeyIn(string(content)); kind != "" {
-		faults.add("chains", "the file holds %s; remove it, and treat that key as exposed", kind)
-		return nil, &faults
+		errs.add("chains", "the file holds %s; remove it, and treat that key as exposed", kind)
+		return nil, &errs
 	}
-	root, entries := decodeChains(content, &faults)
-	if err := faults.orNil(); err != nil {
+	root, entries := decodeChains(content, &errs)
+	if err := errs.orNil(); err != nil {
 		return nil, err
 	}
 	at := func(place string) string {
@@ -116,28 +116,28 @@ func ParseChains(content []byte) ([]Chain, error) {
 	}
 	chains := make([]Chain, 0, len(entries))
 	for i, entry := range entries {
-		chains = append(chains, entry.chain(fmt.Sprintf("chains[%d]", i), at, &faults))
+		chains = append(chains, entry.chain(fmt.Sprintf("chains[%d]", i), at, &errs))
 	}
-	validateChains(chains, &faults, at)
-	if err := faults.orNil(); err != nil {
+	validateChains(chains, &errs, at)
+	if err := errs.orNil(); err != nil {
 		return nil, err
 	}
 	return chains, nil
 }
 
-func decodeChains(content []byte, faults *Faults) (*yaml.Node, []chainEntry) {
+func decodeChains(content []byte, errs *FieldErrors) (*yaml.Node, []chainEntry) {
 	var document yaml.Node
 	probe := yaml.NewDecoder(bytes.NewReader(content))
 	if err := probe.Decode(&document); err != nil {
 		if errors.Is(err, io.EOF) {
-			faults.add("chains", "the file is empty; want a list of chains")
+			errs.add("chains", "the file is empty; want a list of chains")
 		} else {
-			faults.add("chains", "%s", strings.TrimPrefix(err.Error(), "yaml: "))
+			errs.add("chains", "%s", strings.TrimPrefix(err.Error(), "yaml: "))
 		}
 		return nil, nil
 	}
 	if err := probe.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		faults.add("chains", "the file holds more than one document")
+		errs.add("chains", "the file holds more than one document")
 		return nil, nil
 	}
 	strict := yaml.NewDecoder(bytes.NewReader(content))
@@ -155,16 +155,16 @@ func decodeChains(content []byte, faults *Faults) (*yaml.Node, []chainEntry) {
 		list, err = child(top, "chains"), strict.Decode(&file)
 		entries = file.Chains
 	default:
-		faults.add("chains", "the file is no list of chains (line %d)", top.Line)
+		errs.add("chains", "the file is no list of chains (line %d)", top.Line)
 		return nil, nil
 	}
 	var typeError *yaml.TypeError
 	if errors.As(err, &typeError) {
 		for _, text := range typeError.Errors {
-			faults.add("chains", "%s", plainYAMLError(text))
+			errs.add("chains", "%s", plainYAMLError(text))
 		}
 	} else if err != nil {
-		faults.add("chains", "%s", strings.TrimPrefix(err.Error(), "yaml: "))
+		errs.add("chains", "%s", strings.TrimPrefix(err.Error(), "yaml: "))
 	}
 	return list, entries
 }
@@ -216,7 +216,7 @@ func (f *finalityEntry) UnmarshalYAML(node *yaml.Node) error {
 }
 
 // chain fills in the defaults of an entry and converts what is text in the file.
-func (e chainEntry) chain(place string, at func(string) string, faults *Faults) Chain {
+func (e chainEntry) chain(place string, at func(string) string, errs *FieldErrors) Chain {
 	c := Chain{
 		Name: e.Name, ChainID: e.ChainID, StartBlock: e.StartBlock, Test: e.Test,
 		ExplorerURL: strings.TrimRight(e.ExplorerURL, "/"), Multicall: strings.ToLower(e.Multicall),
@@ -228,7 +228,7 @@ func (e chainEntry) chain(place string, at func(string) string, faults *Faults) 
 		}
 		d, err := ParseDuration(text)
 		if err != nil {
-			faults.add(place+"."+key, "is not a duration such as 500ms or 2s%s", at(place+"."+key))
+			errs.add(place+"."+key, "is not a duration such as 500ms or 2s%s", at(place+"."+key))
 			return
 		}
 		*into = d
@@ -260,7 +260,7 @@ func (e chainEntry) chain(place string, at func(string) string, faults *Faults) 
 		token := Token{Symbol: t.Symbol, Contract: strings.ToLower(t.Contract)}
 		if t.Decimals == nil {
 			name := fmt.Sprintf("%s.tokens[%d].decimals", place, j)
-			faults.add(name, "is required%s", at(name))
+			errs.add(name, "is required%s", at(name))
 		} else {
 			token.Decimals = *t.Decimals
 		}

@@ -29,17 +29,17 @@ const (
 
 // validateChains checks converted chains, whether they came from a file or from Options.Chains. at gives the line of a
 // place, ready to be appended to a message.
-func validateChains(chains []Chain, faults *Faults, at func(string) string) {
+func validateChains(chains []Chain, errs *FieldErrors, at func(string) string) {
 	if len(chains) == 0 {
-		faults.add("chains", "lists no chain")
+		errs.add("chains", "lists no chain")
 	}
 	names, ids := map[string]int{}, map[uint64]int{}
 	for i, c := range chains {
 		place := fmt.Sprintf("chains[%d]", i)
 		bad := func(key, format string, args ...any) {
 			name := place + "." + key
-			if !faults.Has(name) {
-				faults.add(name, "%s%s", fmt.Sprintf(format, args...), at(name))
+			if !errs.Has(name) {
+				errs.add(name, "%s%s", fmt.Sprintf(format, args...), at(name))
 			}
 		}
 		if !slug.MatchString(c.Name) {

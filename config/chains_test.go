@@ -78,8 +78,8 @@ func TestParseChainsFaults(t *testing.T) {
 	}
 	for _, tc := range cases {
 		_, err := ParseChains([]byte(tc.file))
-		var faults *Faults
-		if !errors.As(err, &faults) || !strings.Contains(err.Error(), tc.want) {
+		var errs *FieldErrors
+		if !errors.As(err, &errs) || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: got %v\nwant %s", tc.name, err, tc.want)
 		}
 	}
@@ -101,13 +101,13 @@ func FuzzChains(f *testing.F) {
 	f.Fuzz(func(t *testing.T, content []byte) {
 		chains, err := ParseChains(content)
 		if err != nil {
-			var faults *Faults
-			if !errors.As(err, &faults) || len(faults.All) == 0 || chains != nil {
+			var errs *FieldErrors
+			if !errors.As(err, &errs) || len(errs.All) == 0 || chains != nil {
 				t.Fatalf("%v with %d chains", err, len(chains))
 			}
 			return
 		}
-		var again Faults
+		var again FieldErrors
 		validateChains(chains, &again, func(string) string { return "" })
 		if len(chains) == 0 || len(again.All) > 0 {
 			t.Fatalf("accepted: %d chains, %v", len(chains), again.All)

@@ -1,6 +1,6 @@
 // Package config reads the settings of every binary once, checks them all together, and hands out one typed value.
 //
-// It promises that [Load] either returns a [Config] that is whole and usable or one [*Faults] that names every fault at
+// It promises that [Load] either returns a [Config] that is whole and usable or one [*FieldErrors] that names every fault at
 // once; that no error, log line, JSON document or %v of anything here shows a secret; that production does not start on
 // missing, short, default or repeated secrets; and that no environment starts with a private key, an extended private
 // key or a mnemonic among its settings. docs/configuration.md and .env.example are generated from the struct itself.

@@ -23,7 +23,7 @@ var (
 const shortestMnemonic = 12
 
 // forbiddenNames refuses variables of the whole environment whose name says that they hold a private key.
-func forbiddenNames(environ map[string]string, faults *Faults) {
+func forbiddenNames(environ map[string]string, errs *FieldErrors) {
 	for _, name := range slices.Sorted(maps.Keys(environ)) {
 		upper := strings.ToUpper(name)
 		if environ[name] == "" {
@@ -31,7 +31,7 @@ func forbiddenNames(environ map[string]string, faults *Faults) {
 		}
 		for _, word := range []string{"PRIVATE_KEY", "MNEMONIC"} {
 			if strings.Contains(upper, word) {
-				faults.add(name, "the gateway never needs a private key or mnemonic; unset it")
+				errs.add(name, "the gateway never needs a private key or mnemonic; unset it")
 				break
 			}
 		}
@@ -40,7 +40,7 @@ func forbiddenNames(environ map[string]string, faults *Faults) {
 
 // forbiddenValues refuses keys and phrases wherever they stand. Hex and PEM keys are looked for in our own settings only,
 // because other programs may have honest uses for such values.
-func forbiddenValues(environ map[string]string, known func(string) bool, faults *Faults) {
+func forbiddenValues(environ map[string]string, known func(string) bool, errs *FieldErrors) {
 	for _, name := range slices.Sorted(maps.Keys(environ)) {
 		kind := privateKeyIn(environ[name])
 		if kind == "" && known(name) {
@@ -52,7 +52,7 @@ func forbiddenValues(environ map[string]string, known func(string) bool, faults 
 			}
 		}
 		if kind != "" {
-			faults.add(name, "holds %s; remove it, and treat that key as exposed", kind)
+			errs.add(name, "holds %s; remove it, and treat that key as exposed", kind)
 		}
 	}
 }

@@ -37,7 +37,7 @@ type Options struct {
 	Process string
 	// Environ is the environment as NAME=value; nil means the process's own.
 	Environ []string
-	// DotEnv is a file of NAME=value lines for development; the environment wins over it, a missing file is no fault.
+	// DotEnv is a file of NAME=value lines for development; the environment wins over it, the file may be missing.
 	DotEnv string
 	// AllowSQLite lets DATABASE_URL name SQLite. Only the quickstart sets it.
 	AllowSQLite bool
@@ -45,15 +45,15 @@ type Options struct {
 	Chains []Chain
 }
 
-// Load reads, parses and checks every setting. Its error is always a [*Faults].
+// Load reads, parses and checks every setting. Its error is always a [*FieldErrors].
 func Load(o Options) (Config, error) {
-	var faults Faults
-	environ := readEnviron(o, &faults)
+	var errs FieldErrors
+	environ := readEnviron(o, &errs)
 	if o.Process != ProcessQuickstart {
-		forbiddenNames(environ, &faults)
+		forbiddenNames(environ, &errs)
 	}
 	vars := variables()
-	values := resolveFiles(environ, vars, &faults)
+	values := resolveFiles(environ, vars, &errs)
 	known := func(name string) bool {
 		_, ok := values[name]
 		return ok
@@ -65,27 +65,27 @@ func Load(o Options) (Config, error) {
 	for name, value := range values {
 		all[name] = value
 	}
-	forbiddenValues(all, known, &faults)
+	forbiddenValues(all, known, &errs)
 
 	var c Config
-	parse(&c, values, &faults)
+	parse(&c, values, &errs)
 	defaults(&c, o)
-	required(vars, values, o, &faults)
-	c.validate(o, &faults)
-	c.loadChains(o, values, &faults)
+	required(vars, values, o, &errs)
+	c.validate(o, &errs)
+	c.loadChains(o, values, &errs)
 	if c.IsProduction() {
-		c.validateProduction(&faults)
+		c.validateProduction(&errs)
 	}
-	if err := faults.orNil(); err != nil {
+	if err := errs.orNil(); err != nil {
 		return Config{}, err
 	}
 	return c, nil
 }
 
 // LoadCaller reads and checks the settings of a merchant who calls the API, and no others: his environment is his own.
-// url, unless it is empty, takes the place of CTRIP_API_URL. Its error is always a [*Faults].
+// url, unless it is empty, takes the place of CTRIP_API_URL. Its error is always a [*FieldErrors].
 func LoadCaller(o Options, url string) (Caller, error) {
-	var faults Faults
+	var errs FieldErrors
 	var vars []variable
 	for _, v := range variables() {
 		if v.Group == callerGroup {
@@ -93,35 +93,35 @@ func LoadCaller(o Options, url string) (Caller, error) {
 		}
 	}
 	var c Config
-	parse(&c, resolveFiles(readEnviron(o, &faults), vars, &faults), &faults)
+	parse(&c, resolveFiles(readEnviron(o, &errs), vars, &errs), &errs)
 	name := "CTRIP_API_URL"
 	if url != "" {
 		c.Caller.URL, name = url, "--api-url"
 	}
 	if !plainURL(c.Caller.URL, "http", "https") {
-		faults.add(name, "is not an http or https URL without user, query and fragment")
+		errs.add(name, "is not an http or https URL without user, query and fragment")
 	}
-	if c.Caller.Key == "" && !faults.Has("CTRIP_API_KEY") && !faults.Has("CTRIP_API_KEY_FILE") {
-		faults.add("CTRIP_API_KEY", "is required: an API key of the merchant, or CTRIP_API_KEY_FILE with the name of a file that holds it")
+	if c.Caller.Key == "" && !errs.Has("CTRIP_API_KEY") && !errs.Has("CTRIP_API_KEY_FILE") {
+		errs.add("CTRIP_API_KEY", "is required: an API key of the merchant, or CTRIP_API_KEY_FILE with the name of a file that holds it")
 	}
-	return c.Caller, faults.orNil()
+	return c.Caller, errs.orNil()
 }
 
-// Need reports as faults the named variables that were left empty. ctripctl, whose commands differ in what they use, asks
+// Need reports the named variables that were left empty. ctripctl, whose commands differ in what they use, asks
 // with it; [Load] has asked already for the services.
 func (c Config) Need(names ...string) error {
-	var faults Faults
+	var errs FieldErrors
 	for _, v := range variables() {
 		for _, name := range names {
 			if v.Name == name && reflect.ValueOf(c).FieldByIndex(v.index).IsZero() {
-				faults.add(name, "is required")
+				errs.add(name, "is required")
 			}
 		}
 	}
-	return faults.orNil()
+	return errs.orNil()
 }
 
-func readEnviron(o Options, faults *Faults) map[string]string {
+func readEnviron(o Options, errs *FieldErrors) map[string]string {
 	lines := o.Environ
 	if lines == nil {
 		lines = os.Environ()
@@ -140,12 +140,12 @@ func readEnviron(o Options, faults *Faults) map[string]string {
 		return environ
 	}
 	if err != nil {
-		faults.add(o.DotEnv, "cannot be read as NAME=value lines")
+		errs.add(o.DotEnv, "cannot be read as NAME=value lines")
 		return environ
 	}
 	// A file that says that this is production would be read in production.
 	if e := fromFile["ENV"]; environ["ENV"] == "" && e != "" && e != Development {
-		faults.add(o.DotEnv, "sets ENV=%s, but is read in development only; give ENV and the other settings by the environment", oneOf(e, Production, Test))
+		errs.add(o.DotEnv, "sets ENV=%s, but is read in development only; give ENV and the other settings by the environment", oneOf(e, Production, Test))
 		return environ
 	}
 	for name, value := range fromFile {
@@ -165,21 +165,21 @@ func oneOf(value string, known ...string) string {
 }
 
 // resolveFiles returns the known variables that are set, each from itself or from the file that its _FILE form names.
-func resolveFiles(environ map[string]string, vars []variable, faults *Faults) map[string]string {
+func resolveFiles(environ map[string]string, vars []variable, errs *FieldErrors) map[string]string {
 	values := map[string]string{}
 	for _, v := range vars {
 		value, path := environ[v.Name], environ[v.Name+"_FILE"]
 		switch {
 		case value != "" && path != "":
-			faults.add(v.Name, "is set, and %s_FILE too; keep one", v.Name)
+			errs.add(v.Name, "is set, and %s_FILE too; keep one", v.Name)
 		case path != "":
 			content, err := readFile(path)
 			if err != nil {
-				faults.add(v.Name+"_FILE", "names a file that cannot be read: %v", err)
+				errs.add(v.Name+"_FILE", "names a file that cannot be read: %v", err)
 				continue
 			}
 			if value = strings.TrimRight(string(content), "\r\n"); value == "" {
-				faults.add(v.Name+"_FILE", "names an empty file")
+				errs.add(v.Name+"_FILE", "names an empty file")
 			}
 		}
 		if value != "" {
@@ -189,7 +189,7 @@ func resolveFiles(environ map[string]string, vars []variable, faults *Faults) ma
 	return values
 }
 
-// readFile reads a bounded file. The error says why without the path, which the fault names where it may be shown.
+// readFile reads a bounded file. The error says why without the path, which the caller adds where it may be shown.
 func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -218,12 +218,12 @@ var parsers = map[reflect.Type]env.ParserFunc{
 	reflect.TypeFor[bool]():   func(s string) (any, error) { return strconv.ParseBool(s) },
 }
 
-func parse(c *Config, values map[string]string, faults *Faults) {
+func parse(c *Config, values map[string]string, errs *FieldErrors) {
 	if env.ParseWithOptions(c, env.Options{Environment: values, FuncMap: parsers}) == nil {
 		return
 	}
 	// The library's errors quote values and name fields. Parsing once more, one variable at a time, tells which variable
-	// is at fault, and the message is written here.
+	// is wrong, and the message is written here.
 	for _, v := range variables() {
 		value, ok := values[v.Name]
 		if !ok {
@@ -237,9 +237,9 @@ func parse(c *Config, values map[string]string, faults *Faults) {
 		var parseError env.ParseError
 		var own problem
 		if errors.As(err, &parseError) && errors.As(parseError.Err, &own) {
-			faults.add(v.Name, "%s", own)
+			errs.add(v.Name, "%s", own)
 		} else {
-			faults.add(v.Name, "is not %s", v.Kind)
+			errs.add(v.Name, "is not %s", v.Kind)
 		}
 	}
 }
@@ -283,20 +283,20 @@ func defaults(c *Config, o Options) {
 	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
 }
 
-func required(vars []variable, values map[string]string, o Options, faults *Faults) {
+func required(vars []variable, values map[string]string, o Options, errs *FieldErrors) {
 	for _, v := range vars {
 		needed := v.Required == "always" || (v.Required == "services" && o.Process != ProcessCtl)
-		if needed && values[v.Name] == "" && !faults.Has(v.Name) && !faults.Has(v.Name+"_FILE") {
-			faults.add(v.Name, "is required")
+		if needed && values[v.Name] == "" && !errs.Has(v.Name) && !errs.Has(v.Name+"_FILE") {
+			errs.add(v.Name, "is required")
 		}
 	}
 }
 
 // loadChains reads CHAINS_FILE. The worker and ctripctl do without it unless it is named.
-func (c *Config) loadChains(o Options, values map[string]string, faults *Faults) {
+func (c *Config) loadChains(o Options, values map[string]string, errs *FieldErrors) {
 	if o.Chains != nil {
 		c.Chains = o.Chains
-		validateChains(c.Chains, faults, func(string) string { return "" })
+		validateChains(c.Chains, errs, func(string) string { return "" })
 	} else {
 		content, err := readFile(c.Payments.ChainsFile)
 		_, named := values["CHAINS_FILE"]
@@ -304,13 +304,13 @@ func (c *Config) loadChains(o Options, values map[string]string, faults *Faults)
 		case err != nil && !named && (o.Process == ProcessWorker || o.Process == ProcessCtl):
 			return
 		case err != nil:
-			faults.add("CHAINS_FILE", "%s cannot be read: %v", c.Payments.ChainsFile, err)
+			errs.add("CHAINS_FILE", "%s cannot be read: %v", c.Payments.ChainsFile, err)
 			return
 		}
 		chains, err := ParseChains(content)
-		var found *Faults
+		var found *FieldErrors
 		if errors.As(err, &found) {
-			faults.All = append(faults.All, found.All...)
+			errs.All = append(errs.All, found.All...)
 			return
 		}
 		c.Chains = chains

@@ -37,16 +37,16 @@ func good(extra ...string) []string {
 	}, extra...)
 }
 
-func faultsOf(t *testing.T, err error) *Faults {
+func fieldErrorsOf(t *testing.T, err error) *FieldErrors {
 	t.Helper()
-	var faults *Faults
-	if !errors.As(err, &faults) {
-		t.Fatalf("want *Faults, got %v", err)
+	var errs *FieldErrors
+	if !errors.As(err, &errs) {
+		t.Fatalf("want *FieldErrors, got %v", err)
 	}
-	return faults
+	return errs
 }
 
-func names(f *Faults) string {
+func names(f *FieldErrors) string {
 	var list []string
 	for _, fault := range f.All {
 		list = append(list, fault.Name)
@@ -144,8 +144,8 @@ func TestLoadFaults(t *testing.T) {
 				}
 				return
 			}
-			faults := faultsOf(t, err)
-			if got := names(faults); got != tc.want {
+			errs := fieldErrorsOf(t, err)
+			if got := names(errs); got != tc.want {
 				t.Errorf("at fault: %s\nwant:     %s\n%v", got, tc.want, err)
 			}
 		})
@@ -179,11 +179,11 @@ func TestCtlNeedsOnlyWhatACommandAsksFor(t *testing.T) {
 	if err := c.Need("DATABASE_URL"); err != nil {
 		t.Fatal(err)
 	}
-	if got := names(faultsOf(t, c.Need("MASTER_KEYS", "REDIS_URL"))); got != "MASTER_KEYS REDIS_URL" {
+	if got := names(fieldErrorsOf(t, c.Need("MASTER_KEYS", "REDIS_URL"))); got != "MASTER_KEYS REDIS_URL" {
 		t.Errorf("needs %s", got)
 	}
 	_, err = Load(Options{Process: ProcessCtl, Environ: []string{"ENV=test"}})
-	if got := names(faultsOf(t, err)); got != "DATABASE_URL" {
+	if got := names(fieldErrorsOf(t, err)); got != "DATABASE_URL" {
 		t.Errorf("at fault: %s", got)
 	}
 }
@@ -205,21 +205,21 @@ func TestFileForms(t *testing.T) {
 	// Every variable has the form, durations and lists included.
 	for _, v := range variables() {
 		_, err := Load(Options{Process: ProcessAPI, Chains: devChain(), Environ: good(v.Name+"=", v.Name+"_FILE="+write(v.Name, "\n"))})
-		if !faultsOf(t, err).Has(v.Name + "_FILE") {
+		if !fieldErrorsOf(t, err).Has(v.Name + "_FILE") {
 			t.Errorf("%s_FILE is not read", v.Name)
 		}
 	}
 	_, err = Load(Options{Process: ProcessAPI, Chains: devChain(), Environ: good(
 		"OPERATOR_TOKEN_FILE="+write("again", token), "MASTER_KEYS=", "MASTER_KEYS_FILE="+filepath.Join(dir, "missing"))})
-	if got := names(faultsOf(t, err)); got != "MASTER_KEYS_FILE OPERATOR_TOKEN" {
+	if got := names(fieldErrorsOf(t, err)); got != "MASTER_KEYS_FILE OPERATOR_TOKEN" {
 		t.Errorf("at fault: %s\n%v", got, err)
 	}
 	_, err = Load(Options{Process: ProcessAPI, Chains: devChain(), Environ: good("MASTER_KEYS=", "MASTER_KEYS_FILE="+dir)})
-	if got := names(faultsOf(t, err)); got != "MASTER_KEYS_FILE" {
+	if got := names(fieldErrorsOf(t, err)); got != "MASTER_KEYS_FILE" {
 		t.Errorf("a directory: %s", got)
 	}
 	_, err = Load(Options{Process: ProcessAPI, Chains: devChain(), Environ: good("WEBHOOK_ALLOW_FILE=" + write("phrase", strings.Repeat("abandon ", 12)))})
-	if got := names(faultsOf(t, err)); got != "WEBHOOK_ALLOW" {
+	if got := names(fieldErrorsOf(t, err)); got != "WEBHOOK_ALLOW" {
 		t.Errorf("a mnemonic in a file: %s", got)
 	}
 }
@@ -249,7 +249,7 @@ func TestDotEnvIsForDevelopmentAndWeakerThanTheEnvironment(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := Load(Options{Process: ProcessAPI, DotEnv: claims, Chains: devChain(), Environ: good("ENV=")})
-		if got := names(faultsOf(t, err)); got != claims {
+		if got := names(fieldErrorsOf(t, err)); got != claims {
 			t.Errorf("a file that sets ENV=%s: at fault: %s\n%v", env, got, err)
 		}
 		if c, err := Load(Options{Process: ProcessAPI, DotEnv: claims, Chains: devChain(), Environ: good("ENV=production")}); err != nil || c.LogLevel != "info" {
@@ -310,7 +310,7 @@ func TestLoadCaller(t *testing.T) {
 		environ []string
 		url     string
 		want    Caller
-		faults  string
+		errs    string
 	}{
 		{[]string{"CTRIP_API_KEY=ck_test_a", "LOG_LEVEL=silly", "DATABASE_URL=mysql://x"}, "", Caller{"http://127.0.0.1:8080", "ck_test_a"}, ""},
 		{[]string{"CTRIP_API_KEY_FILE=" + file, "CTRIP_API_URL=https://pay.example"}, "", Caller{"https://pay.example", "ck_test_from_a_file"}, ""},
@@ -320,10 +320,10 @@ func TestLoadCaller(t *testing.T) {
 		{[]string{"CTRIP_API_KEY_FILE=/nowhere"}, "", Caller{}, "CTRIP_API_KEY_FILE"},
 	} {
 		got, err := LoadCaller(Options{Environ: append([]string{"ENV=test"}, c.environ...)}, c.url)
-		if c.faults == "" && (err != nil || got != c.want) {
+		if c.errs == "" && (err != nil || got != c.want) {
 			t.Errorf("%v: %+v, %v", c.environ, got, err)
 		}
-		if c.faults != "" && (err == nil || names(faultsOf(t, err)) != c.faults || strings.Contains(err.Error(), "ck_test")) {
+		if c.errs != "" && (err == nil || names(fieldErrorsOf(t, err)) != c.errs || strings.Contains(err.Error(), "ck_test")) {
 			t.Errorf("%v: %v", c.environ, err)
 		}
 	}

@@ -9,25 +9,25 @@ import (
 
 // validateProduction adds what only production refuses: secrets that are missing, short, a default or used twice, and
 // plain http where strangers could listen. Missing ones are found by required.
-func (c *Config) validateProduction(faults *Faults) {
+func (c *Config) validateProduction(errs *FieldErrors) {
 	if strings.HasPrefix(c.PublicURL, "http://") {
-		faults.add("PUBLIC_URL", "must be https in production")
+		errs.add("PUBLIC_URL", "must be https in production")
 	}
 	if strings.HasPrefix(strings.ToLower(string(c.Webhook.URL)), "http://") {
-		faults.add("WEBHOOK_URL", "must be https in production")
+		errs.add("WEBHOOK_URL", "must be https in production")
 	}
-	if c.Webhook.URL != "" && c.Webhook.Secret == "" && !faults.Has("WEBHOOK_SECRET") {
-		faults.add("WEBHOOK_SECRET", "is required in production when WEBHOOK_URL is set")
+	if c.Webhook.URL != "" && c.Webhook.Secret == "" && !errs.Has("WEBHOOK_SECRET") {
+		errs.add("WEBHOOK_SECRET", "is required in production when WEBHOOK_URL is set")
 	}
-	if c.ShutdownGrace < 35*time.Second && !faults.Has("SHUTDOWN_GRACE") {
-		faults.add("SHUTDOWN_GRACE", "must be 35s or more in production: the largest endpoint timeout and a commit")
+	if c.ShutdownGrace < 35*time.Second && !errs.Has("SHUTDOWN_GRACE") {
+		errs.add("SHUTDOWN_GRACE", "must be 35s or more in production: the largest endpoint timeout and a commit")
 	}
 	for name, token := range map[string]Secret{"OPERATOR_TOKEN": c.OperatorToken, "OPERATOR_READ_TOKEN": c.OperatorReadToken} {
 		if token != "" && len(token) < 32 {
-			faults.add(name, "has fewer than 32 characters")
+			errs.add(name, "has fewer than 32 characters")
 		}
 	}
-	c.refuseWeak(faults)
+	c.refuseWeak(errs)
 }
 
 // secretInUse is one secret and the place it is used in; two places may not share a value.
@@ -54,16 +54,16 @@ func (c *Config) secrets() []secretInUse {
 	return list
 }
 
-func (c *Config) refuseWeak(faults *Faults) {
+func (c *Config) refuseWeak(errs *FieldErrors) {
 	used := map[string]string{}
 	for _, s := range c.secrets() {
 		if s.value == "" {
 			continue
 		}
 		if isPlaceholder(s.value) || wellKnown[strings.ToLower(s.value)] {
-			faults.add(s.name, "holds a default or example secret; make one with: openssl rand -base64 32")
-		} else if s.random && fewDifferent(s.value) && !faults.Has(s.name) {
-			faults.add(s.name, "holds a secret that was not made at random; make one with: openssl rand -base64 32")
+			errs.add(s.name, "holds a default or example secret; make one with: openssl rand -base64 32")
+		} else if s.random && fewDifferent(s.value) && !errs.Has(s.name) {
+			errs.add(s.name, "holds a secret that was not made at random; make one with: openssl rand -base64 32")
 		}
 		// The same 32 bytes may be written raw in one place and as base64 in another.
 		forms := []string{s.value}
@@ -72,7 +72,7 @@ func (c *Config) refuseWeak(faults *Faults) {
 		}
 		for _, form := range forms {
 			if first, twice := used[form]; twice {
-				faults.add(s.name, "repeats a secret of %s; every secret has one place", first)
+				errs.add(s.name, "repeats a secret of %s; every secret has one place", first)
 				break
 			}
 		}

@@ -54,7 +54,7 @@ func TestNothingPrintsASecret(t *testing.T) {
 }
 
 // Every value of every known variable is planted broken in turn: the error must not quote it.
-func TestNoFaultQuotesAValue(t *testing.T) {
+func TestNoErrorQuotesAValue(t *testing.T) {
 	for _, v := range variables() {
 		for _, value := range []string{"planted\x00Secret9", "http://planted:Secret9@", "postgres://planted:a/Secret9@h", "redis://planted:Secret9@h:x?Secret9=1", "k:plantedSecret9", "plantedSecret9d"} {
 			environ := good(v.Name + "=" + value)

@@ -62,7 +62,33 @@ func kindOf(t reflect.Type) string {
 // Reference is docs/configuration.md: every setting, from the tags of [Config].
 func Reference() string {
 	var b strings.Builder
-	b.WriteString(`# Configuration
+	b.WriteString(referenceHead)
+	group := ""
+	for _, v := range variables() {
+		if v.Group != group {
+			group = v.Group
+			fmt.Fprintf(&b, "\n## %s\n\n| variable | value | default | meaning |\n|---|---|---|---|\n", group)
+		}
+		kind := strings.TrimPrefix(v.Kind, "a ")
+		if v.Secret {
+			kind += ", secret"
+		}
+		fallback := ""
+		switch {
+		case v.Default != "":
+			fallback = "`" + v.Default + "`"
+		case v.Required == "always":
+			fallback = "required"
+		case v.Required == "services":
+			fallback = "required, but not by every `ctripctl` command"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", v.Name, kind, fallback, strings.ReplaceAll(v.Desc, "|", `\|`))
+	}
+	b.WriteString(chainsReference)
+	return b.String()
+}
+
+const referenceHead = `# Configuration
 
 <!-- Generated from the struct in config/config.go by: go test ./config -run TestReference -update -->
 
@@ -79,28 +105,10 @@ everything that is wrong.
 No process starts while any variable of its environment has ` + "`PRIVATE_KEY` or `MNEMONIC`" + ` in its name, or while a value holds an
 extended private key or a mnemonic phrase: the gateway works with public keys only. With ` + "`ENV=production`" + ` it also refuses
 secrets that are missing, short, left as in an example, or used in two places, and plain http for ` + "`PUBLIC_URL` and\n`WEBHOOK_URL`" + `.
-`)
-	group := ""
-	for _, v := range variables() {
-		if v.Group != group {
-			group = v.Group
-			fmt.Fprintf(&b, "\n## %s\n\n| variable | value | default | meaning |\n|---|---|---|---|\n", group)
-		}
-		kind := strings.TrimPrefix(v.Kind, "a ")
-		if v.Secret {
-			kind += ", secret"
-		}
-		fallback := ""
-		if v.Default != "" {
-			fallback = "`" + v.Default + "`"
-		} else if v.Required == "always" {
-			fallback = "required"
-		} else if v.Required == "services" {
-			fallback = "required, but not by every `ctripctl` command"
-		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", v.Name, kind, fallback, strings.ReplaceAll(v.Desc, "|", `\|`))
-	}
-	b.WriteString(`
+`
+
+// chainsReference describes the keys of the chains file.
+const chainsReference = `
 ## The chains file
 
 ` + "`CHAINS_FILE`" + ` is a YAML list with one entry a chain; ` + "`chains.example.yaml`" + ` is a file to start from. Unknown keys are errors.
@@ -115,13 +123,11 @@ secrets that are missing, short, left as in an example, or used in two places, a
 | ` + "`poll_interval`" + ` | block time, within 250ms and 5s | How often the head is asked for. |
 | ` + "`start_block`" + ` | the head at the first start | First block to scan. |
 | ` + "`explorer_url`" + ` | | Block explorer for links. |
-| ` + "`multicall`" + ` | the usual address | Address of Multicall3, or ` + "`none`" + `. |
+| ` + "`multicall`" + ` | the usual address | Address of Multicall3, with which many balances are read in one call, or ` + "`none`" + `. Nothing reads balances so yet. |
 | ` + "`test`" + ` | ` + "`false`" + ` | The chain's money is worth nothing; ` + "`ck_test_`" + ` keys see only such chains. |
 | ` + "`native`" + ` | ` + "`{symbol: ETH, decimals: 18}`" + ` | The chain's own coin. |
 | ` + "`tokens`" + ` | none | ERC-20 tokens that count, each with ` + "`symbol`, `contract` and `decimals`" + `. |
-`)
-	return b.String()
-}
+`
 
 // EnvExample is .env.example: what the compose file runs with, and every other setting as a comment with its default. Its
 // secrets begin with changeme, and production refuses them.

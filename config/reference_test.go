@@ -63,9 +63,9 @@ func TestEnvExampleIsForDevelopmentOnly(t *testing.T) {
 	if err := load(Development); err != nil {
 		t.Fatal(err)
 	}
-	faults := faultsOf(t, load(Production))
+	errs := fieldErrorsOf(t, load(Production))
 	for _, name := range []string{"MASTER_KEYS", "OPERATOR_TOKEN", "DATABASE_URL", "PUBLIC_URL"} {
-		if !faults.Has(name) {
+		if !errs.Has(name) {
 			t.Errorf("production accepts the example's %s", name)
 		}
 	}

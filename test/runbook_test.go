@@ -166,9 +166,9 @@ func TestRunbook(t *testing.T) {
 	}
 
 	// A secret leaked: nothing leaves, what waits is signed with the new one alone.
-	b.do("ctripctl pause --endpoint we_… --reason '…'", 0)
+	b.do("ctripctl deliveries pause --endpoint we_… --reason '…'", 0)
 	fresh := rotate()
-	b.do("ctripctl resume --endpoint we_…", 0)
+	b.do("ctripctl deliveries resume --endpoint we_…", 0)
 	r := send()
 	if signedBy(r, leaked) || !signedBy(r, fresh) {
 		t.Error("after the rotation the leaked secret still verifies, or the new one does not")
@@ -196,7 +196,7 @@ func TestRunbook(t *testing.T) {
 	fresh = rotate()
 
 	// Everything else.
-	b.do("ctripctl pause --reason '…'", 0)
+	b.do("ctripctl deliveries pause --reason '…'", 0)
 	b.do("ctripctl endpoint list --merchant mer_…", 0)
 	b.do("ctripctl signing-key rotate --publish-ahead 0s --overlap 0s", 0)
 	var key struct {
@@ -217,7 +217,7 @@ func TestRunbook(t *testing.T) {
 	testkit.Eventually(t, 10*time.Second, "the revoked key is refused", func() bool {
 		return b.Call(lost, http.MethodGet, "/api/v1/payments", "", nil, nil) == http.StatusUnauthorized
 	})
-	b.do("ctripctl resume", 0)
+	b.do("ctripctl deliveries resume", 0)
 	if r = send(); !signedBy(r, fresh) || signedBy(r, leaked) {
 		t.Error("after everything was rotated the delivery does not verify by the new secret alone")
 	}

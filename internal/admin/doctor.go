@@ -60,7 +60,7 @@ func examineConfig(cfg config.Config, loaded error) []Check {
 		checks = append(checks, Check{"config", false, name + ": " + detail, "docs/configuration.md, or `ctripctl config reference`"})
 	}
 	each := func(err error) {
-		var faults *config.Faults
+		var faults *config.FieldErrors
 		if errors.As(err, &faults) {
 			for _, f := range faults.All {
 				fault(f.Name, f.Problem)

@@ -23,15 +23,15 @@ import (
 )
 
 const (
-	// listenPoll is how often the API is asked for new events, listenAway and listenFar how long to wait for it at first
-	// and at most when it does not answer.
-	listenPoll = 500 * time.Millisecond
-	listenAway = time.Second
-	listenFar  = 10 * time.Second
+	// pollInterval is how often the API is asked for new events. While it does not answer, the wait grows from minBackoff to
+	// maxBackoff.
+	pollInterval = 500 * time.Millisecond
+	minBackoff   = time.Second
+	maxBackoff   = 10 * time.Second
 	// forwardTimeout is how long the receiver may take: as long as an endpoint's greatest timeout.
 	forwardTimeout = 30 * time.Second
-	// forwardAgain is the wait after the first failed try; it doubles.
-	forwardAgain = time.Second
+	// forwardRetry is the wait after the first failed try; it doubles.
+	forwardRetry = time.Second
 	eventPage    = 100
 )
 
@@ -51,11 +51,11 @@ type ListenOptions struct {
 	// Attempts is how often an event is tried at most.
 	Attempts int
 	Now      func() time.Time
-	// Began is called when it is known where to begin: nothing that happens afterwards is missed. Tell hears of every try,
-	// and Away of every time that the API did not answer.
-	Began func() error
-	Tell  func(Forwarded)
-	Away  func(error)
+	// OnStart is called when it is known where to begin: nothing that happens afterwards is missed. OnAttempt is called
+	// after every try, OnUnavailable whenever the API did not answer.
+	OnStart       func() error
+	OnAttempt     func(Forwarded)
+	OnUnavailable func(error)
 }
 
 // Forwarded is one try to hand an event to the receiver.
@@ -67,8 +67,8 @@ type Forwarded struct {
 	Status  int               `json:"status"` // 0 when nothing came back
 	Error   string            `json:"error"`
 	Millis  int64             `json:"duration_ms"`
-	// Again is how long until the next try; 0 after the last one.
-	Again time.Duration `json:"-"`
+	// RetryIn is how long until the next try; 0 after the last one.
+	RetryIn time.Duration `json:"-"`
 }
 
 // Listener tails a merchant's events and POSTs each to a receiver as the gateway would: the stored bytes, both
@@ -117,23 +117,23 @@ func isLoopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// Run forwards until ctx ends, and then returns nil. It goes on where it was when the API was away, and never passes over
+// Run forwards until ctx ends, and then returns nil. It goes on where it was when the API did not answer, and never passes over
 // an event that it has not tried. Whatever the API refuses ends it.
 func (l *Listener) Run(ctx context.Context) error {
 	defer l.http.CloseIdleConnections()
 	after, err := l.begin(ctx)
 	if err == nil {
-		err = l.o.Began()
+		err = l.o.OnStart()
 	}
-	for away := listenAway; err == nil; {
+	for backoff := minBackoff; err == nil; {
 		var page client.EventList
 		page, err = l.o.API.ListEvents(ctx, client.ListEventsParams{After: &after, Limit: new(eventPage)})
-		wait := listenPoll
+		wait := pollInterval
 		switch {
 		case err == nil:
-			away = listenAway
+			backoff = minBackoff
 			for _, body := range page.Data {
-				if err = l.pass(ctx, body); err != nil {
+				if err = l.deliver(ctx, body); err != nil {
 					break
 				}
 			}
@@ -143,9 +143,9 @@ func (l *Listener) Run(ctx context.Context) error {
 			if len(page.Data) == eventPage {
 				wait = 0
 			}
-		case passing(err) && ctx.Err() == nil:
-			l.o.Away(err)
-			err, wait, away = nil, away, min(2*away, listenFar)
+		case isTemporary(err) && ctx.Err() == nil:
+			l.o.OnUnavailable(err)
+			err, wait, backoff = nil, backoff, min(2*backoff, maxBackoff)
 		}
 		if err == nil {
 			err = pauseFor(ctx, wait)
@@ -157,8 +157,8 @@ func (l *Listener) Run(ctx context.Context) error {
 	return err
 }
 
-// passing reports whether a failure of the API may pass by itself.
-func passing(err error) bool {
+// isTemporary reports whether the API may answer when it is asked later.
+func isTemporary(err error) bool {
 	var p *client.Problem
 	return !errors.As(err, &p) || p.Status >= http.StatusInternalServerError || p.Status == http.StatusTooManyRequests || p.Status == http.StatusRequestTimeout
 }
@@ -211,8 +211,8 @@ func headOf(body []byte) (eventHead, error) {
 	return e, nil
 }
 
-// pass tries an event, if it is wanted, until the receiver takes it or the attempts are spent.
-func (l *Listener) pass(ctx context.Context, body []byte) error {
+// deliver tries an event, if it is wanted, until the receiver takes it or the attempts are spent.
+func (l *Listener) deliver(ctx context.Context, body []byte) error {
 	e, err := headOf(body)
 	if err != nil {
 		return err
@@ -221,16 +221,16 @@ func (l *Listener) pass(ctx context.Context, body []byte) error {
 	if !wanted || e.CreatedAt.Before(l.o.Since) {
 		return nil
 	}
-	for n, wait := 1, forwardAgain; ; n, wait = n+1, 2*wait {
+	for n, wait := 1, forwardRetry; ; n, wait = n+1, 2*wait {
 		f := l.forward(ctx, e, n, body)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if !f.OK && n < l.o.Attempts {
-			f.Again = wait
+			f.RetryIn = wait
 		}
-		l.o.Tell(f)
-		if f.Again == 0 {
+		l.o.OnAttempt(f)
+		if f.RetryIn == 0 {
 			return nil
 		}
 		if err := pauseFor(ctx, wait); err != nil {

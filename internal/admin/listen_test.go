@@ -106,13 +106,13 @@ func TestListener(t *testing.T) {
 			var told []admin.Forwarded
 			l, err := admin.NewListener(admin.ListenOptions{
 				API: api, URL: receiver.URL + "/hooks", Patterns: c.patterns, Secret: secret, After: c.after, Since: c.since, Attempts: 2, Now: time.Now,
-				Began: func() error { began = true; return nil },
-				Tell: func(f admin.Forwarded) {
+				OnStart: func() error { began = true; return nil },
+				OnAttempt: func(f admin.Forwarded) {
 					if told = append(told, f); len(told) == len(c.want) {
 						cancel()
 					}
 				},
-				Away: func(err error) { t.Error(err) },
+				OnUnavailable: func(err error) { t.Error(err) },
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -16,10 +16,10 @@ func (sh *shell) addresses() *cobra.Command {
 		Use: "export", Short: "Print every deposit address of a merchant as CSV", Args: cobra.NoArgs,
 		Long: `Print every deposit address of a merchant as CSV: address, path, index. With the paths a wallet finds the money again without
 the gateway. Addresses that were skipped are in the list too. The export is written to the audit log.`,
-		RunE: sh.atDesk(func(ctx context.Context, d *admin.Admin, _ []string) error {
+		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, _ []string) error {
 			if sh.json {
 				all := list[admin.Address]{Data: []admin.Address{}}
-				err := d.ExportAddresses(ctx, merchant, func(a admin.Address) error {
+				err := a.ExportAddresses(ctx, merchant, func(a admin.Address) error {
 					all.Data = append(all.Data, a)
 					return nil
 				})
@@ -32,7 +32,7 @@ the gateway. Addresses that were skipped are in the list too. The export is writ
 			if err := w.Write([]string{"address", "path", "index"}); err != nil { // buffered: nothing is printed yet
 				return err
 			}
-			err := d.ExportAddresses(ctx, merchant, func(a admin.Address) error {
+			err := a.ExportAddresses(ctx, merchant, func(a admin.Address) error {
 				return w.Write([]string{a.Address, a.Path, fmt.Sprint(a.Index)})
 			})
 			if err != nil {

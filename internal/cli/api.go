@@ -46,8 +46,8 @@ func (sh *shell) caller() (*client.Client, error) {
 	return client.New(client.Options{URL: settings.URL, Key: settings.Key.Reveal(), UserAgent: "ctripctl/1"})
 }
 
-// exchange is one conversation with the API: who is called, and what a command passes with each request.
-type exchange struct {
+// apiClient is the API as one command calls it, with the options that the command's flags add to each request.
+type apiClient struct {
 	*client.Client
 	sh      *shell
 	answer  client.Answer
@@ -55,55 +55,55 @@ type exchange struct {
 }
 
 // atAPI is do for commands that call the API.
-func (sh *shell) atAPI(f func(ctx context.Context, x *exchange, args []string) error) func(*cobra.Command, []string) error {
+func (sh *shell) atAPI(f func(ctx context.Context, api *apiClient, args []string) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
 		return sh.do(func(ctx context.Context, args []string) error {
-			api, err := sh.caller()
+			caller, err := sh.caller()
 			if err != nil {
 				return err
 			}
-			x := &exchange{Client: api, sh: sh}
-			x.options = append(x.options, client.Into(&x.answer))
+			api := &apiClient{Client: caller, sh: sh}
+			api.options = append(api.options, client.Into(&api.answer))
 			for name, option := range map[string]func(string) client.Option{"idempotency-key": client.IdempotencyKey, "if-match": client.IfMatch} {
 				if flag := c.Flags().Lookup(name); flag != nil && flag.Changed {
-					x.options = append(x.options, option(flag.Value.String()))
+					api.options = append(api.options, option(flag.Value.String()))
 				}
 			}
-			return f(ctx, x, args)
+			return f(ctx, api, args)
 		})(c, args)
 	}
 }
 
 // say prints the last answer as it came when JSON was asked for, and as people like it otherwise.
-func (x *exchange) say(err error, forPeople func() error) error {
+func (api *apiClient) say(err error, forPeople func() error) error {
 	if err != nil {
 		return err
 	}
-	if !x.sh.json {
+	if !api.sh.json {
 		return forPeople()
 	}
-	body := x.answer.Body
+	body := api.answer.Body
 	if len(body) > 0 && body[len(body)-1] != '\n' {
 		body = append(body[:len(body):len(body)], '\n')
 	}
-	_, err = x.sh.out.Write(body)
+	_, err = api.sh.out.Write(body)
 	return err
 }
 
 // page prints a page of a list, and how to get the next one.
-func (x *exchange) page(err error, headings, none string, next *string, rows func() [][]string) error {
-	return x.say(err, func() error {
-		if err := x.sh.table(headings, none, rows()); err != nil || next == nil {
+func (api *apiClient) page(err error, headings, none string, next *string, rows func() [][]string) error {
+	return api.say(err, func() error {
+		if err := api.sh.table(headings, none, rows()); err != nil || next == nil {
 			return err
 		}
-		_, err := fmt.Fprintf(x.sh.out, "\nThere is more: --cursor %s\n", *next)
+		_, err := fmt.Fprintf(api.sh.out, "\nThere is more: --cursor %s\n", *next)
 		return err
 	})
 }
 
 // export writes CSV to a file, or to standard output. With JSON it is every page of the list joined into one.
-func (x *exchange) export(file string, csv func() (io.ReadCloser, error), walk func(yield func(any) error) error) (err error) {
-	out := x.sh.out
+func (api *apiClient) export(file string, csv func() (io.ReadCloser, error), walk func(yield func(any) error) error) (err error) {
+	out := api.sh.out
 	if file != "" {
 		f, err := os.OpenFile(file, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 		if err != nil {
@@ -112,7 +112,7 @@ func (x *exchange) export(file string, csv func() (io.ReadCloser, error), walk f
 		defer func() { err = errors.Join(err, f.Close()) }()
 		out = f
 	}
-	if x.sh.json {
+	if api.sh.json {
 		separator := `{"data":[`
 		err := walk(func(item any) error {
 			var line bytes.Buffer

@@ -15,9 +15,9 @@ import (
 func (sh *shell) apiMerchant() *cobra.Command {
 	return sh.group("merchant", "Show the merchant that the key belongs to", &cobra.Command{
 		Use: "get", Short: "Show the merchant, its account key and its limits", Args: cobra.NoArgs,
-		RunE: sh.atAPI(func(ctx context.Context, x *exchange, _ []string) error {
-			m, err := x.GetMerchant(ctx, x.options...)
-			return x.say(err, func() error {
+		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, _ []string) error {
+			m, err := api.GetMerchant(ctx, api.options...)
+			return api.say(err, func() error {
 				pairs := []string{"merchant", m.ID, "name", m.Name, "paused", fmt.Sprint(m.Paused), "accepts late", fmt.Sprint(m.AcceptLate)}
 				if k := m.AccountKey; k != nil {
 					pairs = append(pairs, "account key", k.Fingerprint, "branch", fmt.Sprint(k.Branch), "first address", k.FirstAddress, "next index", fmt.Sprint(k.NextIndex))
@@ -33,9 +33,9 @@ func (sh *shell) apiMerchant() *cobra.Command {
 func (sh *shell) apiAsset() *cobra.Command {
 	return sh.group("asset", "Show what can be asked for", &cobra.Command{
 		Use: "list", Short: "List the assets of every chain that the key may use", Args: cobra.NoArgs,
-		RunE: sh.atAPI(func(ctx context.Context, x *exchange, _ []string) error {
-			list, err := x.ListAssets(ctx, x.options...)
-			return x.page(err, "CHAIN CHAIN_ID SYMBOL CONTRACT DECIMALS TEST", "There are no assets.", nil, func() (rows [][]string) {
+		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, _ []string) error {
+			list, err := api.ListAssets(ctx, api.options...)
+			return api.page(err, "CHAIN CHAIN_ID SYMBOL CONTRACT DECIMALS TEST", "There are no assets.", nil, func() (rows [][]string) {
 				for _, a := range list.Data {
 					rows = append(rows, []string{a.Chain, fmt.Sprint(a.ChainID), a.Symbol, orEmpty(a.Contract), fmt.Sprint(a.Decimals), fmt.Sprint(a.Test)})
 				}
@@ -58,7 +58,7 @@ func (sh *shell) apiKeyCreate() *cobra.Command {
 		Use: "create", Short: "Create an API key, which is shown once", Args: cobra.NoArgs,
 		Long:    "Create an API key, which is shown once. A key grants only scopes that it has itself, and a test key makes only test keys.\n\nScopes: " + strings.ReplaceAll(scopeNames(models.Scopes), ",", ", ") + ".",
 		Example: "  ctripctl api key create --name reports --scopes payments:read --expires-in 365d",
-		RunE: sh.atAPI(func(ctx context.Context, x *exchange, _ []string) error {
+		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, _ []string) error {
 			for _, s := range scopes {
 				in.Scopes = append(in.Scopes, client.Scope(strings.TrimSpace(s)))
 			}
@@ -66,8 +66,8 @@ func (sh *shell) apiKeyCreate() *cobra.Command {
 			if expires > 0 {
 				in.ExpiresAt = new(time.Now().Add(time.Duration(expires)).UTC().Truncate(time.Second))
 			}
-			k, err := x.CreateAPIKey(ctx, in, x.options...)
-			return x.say(err, func() error {
+			k, err := api.CreateAPIKey(ctx, in, api.options...)
+			return api.say(err, func() error {
 				return sh.facts("The key is shown this once. Store it now.", "id", k.ID, "name", k.Name, "scopes", scopesOf(k), "expires", stamped(k.ExpiresAt), "key", orEmpty(k.Key))
 			})
 		}),
@@ -92,9 +92,9 @@ func (sh *shell) apiKeyList() *cobra.Command {
 	var p paging
 	c := &cobra.Command{
 		Use: "list", Short: "List API keys, newest first, revoked ones included", Args: cobra.NoArgs,
-		RunE: sh.atAPI(func(ctx context.Context, x *exchange, _ []string) error {
-			list, err := x.ListAPIKeys(ctx, client.ListAPIKeysParams{Limit: &p.limit, Cursor: given(p.cursor)}, x.options...)
-			return x.page(err, "ID NAME PREFIX SCOPES EXPIRES REVOKED LAST_USED", "There are no API keys.", list.NextCursor, func() (rows [][]string) {
+		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, _ []string) error {
+			list, err := api.ListAPIKeys(ctx, client.ListAPIKeysParams{Limit: &p.limit, Cursor: given(p.cursor)}, api.options...)
+			return api.page(err, "ID NAME PREFIX SCOPES EXPIRES REVOKED LAST_USED", "There are no API keys.", list.NextCursor, func() (rows [][]string) {
 				for _, k := range list.Data {
 					rows = append(rows, []string{k.ID, k.Name, k.Prefix, scopesOf(k), stamped(k.ExpiresAt), stamped(k.RevokedAt), stamped(k.LastUsedAt)})
 				}
@@ -109,8 +109,8 @@ func (sh *shell) apiKeyList() *cobra.Command {
 func (sh *shell) apiKeyRevoke() *cobra.Command {
 	return &cobra.Command{
 		Use: "revoke KEY", Short: "End an API key by its id", Args: cobra.ExactArgs(1),
-		RunE: sh.atAPI(func(ctx context.Context, x *exchange, args []string) error {
-			return x.say(x.RevokeAPIKey(ctx, args[0], x.options...), func() error { return sh.facts("", "revoked", args[0]) })
+		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
+			return api.say(api.RevokeAPIKey(ctx, args[0], api.options...), func() error { return sh.facts("", "revoked", args[0]) })
 		}),
 	}
 }

@@ -18,9 +18,9 @@ func (sh *shell) apiEndpoint() *cobra.Command {
 		sh.apiEndpointDelete(), sh.apiEndpointRotate(), sh.apiEndpointTest(), sh.apiEndpointStats(), sh.apiEndpointReplay())
 }
 
-func (x *exchange) sayEndpoint(note string) func(client.WebhookEndpoint, error) error {
+func (api *apiClient) sayEndpoint(note string) func(client.WebhookEndpoint, error) error {
 	return func(e client.WebhookEndpoint, err error) error {
-		return x.say(err, func() error {
+		return api.say(err, func() error {
 			pairs := []string{"endpoint", e.ID, "url", e.URL, "description", e.Description, "events", strings.Join(e.Events, ","),
 				"status", string(e.Status), "reason", orEmpty(e.DisabledReason), "breaker", e.Breaker.State, "last success", stamped(e.LastSuccessAt), "secret", orEmpty(e.Secret)}
 			for _, s := range e.Secrets {
@@ -41,8 +41,8 @@ func (x *exchange) sayEndpoint(note string) func(client.WebhookEndpoint, error) 
 					pairs = append(pairs, s.name, number(s.value)+s.unit)
 				}
 			}
-			pairs = append(pairs, "pins", strings.Join(e.SPKIPins, ","), "etag", x.answer.ETag())
-			return x.sh.facts(note, pairs...)
+			pairs = append(pairs, "pins", strings.Join(e.SPKIPins, ","), "etag", api.answer.ETag())
+			return api.sh.facts(note, pairs...)
 		})
 	}
 }
@@ -61,7 +61,7 @@ func (sh *shell) apiEndpointCreate() *cobra.Command {
 		Use: "create", Short: "Create a webhook endpoint; its secret is shown once", Args: cobra.NoArgs,
 		Example: "  ctripctl api endpoint create --url https://shop.example/hooks --events 'payment.*'",
 	}
-	c.RunE = sh.atAPI(func(ctx context.Context, x *exchange, _ []string) error {
+	c.RunE = sh.atAPI(func(ctx context.Context, api *apiClient, _ []string) error {
 		in, err := settings.creation(sh, c)
 		if err != nil {
 			return err
@@ -69,7 +69,7 @@ func (sh *shell) apiEndpointCreate() *cobra.Command {
 		if in.Secret, err = sh.brought(file); err != nil {
 			return err
 		}
-		return x.sayEndpoint("The secret is shown this once. Give it to the receiver now.")(x.CreateWebhookEndpoint(ctx, in, x.options...))
+		return api.sayEndpoint("The secret is shown this once. Give it to the receiver now.")(api.CreateWebhookEndpoint(ctx, in, api.options...))
 	})
 	settings.add(c)
 	c.Flags().StringVar(&file, "secret-file", "", secretFileUsage)
@@ -80,9 +80,9 @@ func (sh *shell) apiEndpointList() *cobra.Command {
 	var p paging
 	c := &cobra.Command{
 		Use: "list", Short: "List webhook endpoints, newest first", Args: cobra.NoArgs,
-		RunE: sh.atAPI(func(ctx context.Context, x *exchange, _ []string) error {
-			list, err := x.ListWebhookEndpoints(ctx, client.ListWebhookEndpointsParams{Limit: &p.limit, Cursor: given(p.cursor)}, x.options...)
-			return x.page(err, "ID URL EVENTS STATUS BREAKER LAST_SUCCESS", "There are no webhook endpoints.", list.NextCursor, func() (rows [][]string) {
+		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, _ []string) error {
+			list, err := api.ListWebhookEndpoints(ctx, client.ListWebhookEndpointsParams{Limit: &p.limit, Cursor: given(p.cursor)}, api.options...)
+			return api.page(err, "ID URL EVENTS STATUS BREAKER LAST_SUCCESS", "There are no webhook endpoints.", list.NextCursor, func() (rows [][]string) {
 				for _, e := range list.Data {
 					rows = append(rows, []string{e.ID, e.URL, strings.Join(e.Events, ","), string(e.Status), e.Breaker.State, stamped(e.LastSuccessAt)})
 				}
@@ -97,8 +97,8 @@ func (sh *shell) apiEndpointList() *cobra.Command {
 func (sh *shell) apiEndpointGet() *cobra.Command {
 	return &cobra.Command{
 		Use: "get ENDPOINT", Short: "Show a webhook endpoint", Args: cobra.ExactArgs(1),
-		RunE: sh.atAPI(func(ctx context.Context, x *exchange, args []string) error {
-			return x.sayEndpoint("")(x.GetWebhookEndpoint(ctx, args[0], x.options...))
+		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
+			return api.sayEndpoint("")(api.GetWebhookEndpoint(ctx, args[0], api.options...))
 		}),
 	}
 }
@@ -109,12 +109,12 @@ func (sh *shell) apiEndpointUpdate() *cobra.Command {
 		Use: "update ENDPOINT", Short: "Change a webhook endpoint; what no flag names stays as it is", Args: cobra.ExactArgs(1),
 		Example: "  ctripctl api endpoint update we_… --timeout 5s --max-attempts default",
 	}
-	c.RunE = sh.atAPI(func(ctx context.Context, x *exchange, args []string) error {
+	c.RunE = sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
 		in, err := settings.change(sh, c)
 		if err != nil {
 			return err
 		}
-		return x.sayEndpoint("")(x.UpdateWebhookEndpoint(ctx, args[0], in, x.options...))
+		return api.sayEndpoint("")(api.UpdateWebhookEndpoint(ctx, args[0], in, api.options...))
 	})
 	settings.add(c)
 	return ifMatch(c)
@@ -123,8 +123,8 @@ func (sh *shell) apiEndpointUpdate() *cobra.Command {
 func (sh *shell) apiEndpointEnable() *cobra.Command {
 	return once(&cobra.Command{
 		Use: "enable ENDPOINT", Short: "Enable a webhook endpoint; what was held is sent", Args: cobra.ExactArgs(1),
-		RunE: sh.atAPI(func(ctx context.Context, x *exchange, args []string) error {
-			return x.sayEndpoint("")(x.EnableWebhookEndpoint(ctx, args[0], x.options...))
+		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
+			return api.sayEndpoint("")(api.EnableWebhookEndpoint(ctx, args[0], api.options...))
 		}),
 	})
 }
@@ -133,8 +133,8 @@ func (sh *shell) apiEndpointDisable() *cobra.Command {
 	var reason string
 	c := &cobra.Command{
 		Use: "disable ENDPOINT", Short: "Disable a webhook endpoint; its deliveries are held", Args: cobra.ExactArgs(1),
-		RunE: sh.atAPI(func(ctx context.Context, x *exchange, args []string) error {
-			return x.sayEndpoint("")(x.DisableWebhookEndpoint(ctx, args[0], client.WebhookEndpointDisable{Reason: given(reason)}, x.options...))
+		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
+			return api.sayEndpoint("")(api.DisableWebhookEndpoint(ctx, args[0], client.WebhookEndpointDisable{Reason: given(reason)}, api.options...))
 		}),
 	}
 	c.Flags().StringVar(&reason, "reason", "", "shown with the endpoint")
@@ -144,8 +144,8 @@ func (sh *shell) apiEndpointDisable() *cobra.Command {
 func (sh *shell) apiEndpointDelete() *cobra.Command {
 	return ifMatch(&cobra.Command{
 		Use: "delete ENDPOINT", Short: "Delete a webhook endpoint; what waits for it is canceled", Args: cobra.ExactArgs(1),
-		RunE: sh.atAPI(func(ctx context.Context, x *exchange, args []string) error {
-			return x.say(x.DeleteWebhookEndpoint(ctx, args[0], x.options...), func() error { return sh.facts("", "deleted", args[0]) })
+		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
+			return api.say(api.DeleteWebhookEndpoint(ctx, args[0], api.options...), func() error { return sh.facts("", "deleted", args[0]) })
 		}),
 	})
 }
@@ -158,7 +158,7 @@ func (sh *shell) apiEndpointRotate() *cobra.Command {
 		Long: `Give a webhook endpoint another secret, from the next attempt on. The old one signs beside it until the overlap ends, so
 that the receiver can be changed meanwhile. With --activate-in the old one stays current that long and the new one signs second.`,
 	}
-	c.RunE = sh.atAPI(func(ctx context.Context, x *exchange, args []string) (err error) {
+	c.RunE = sh.atAPI(func(ctx context.Context, api *apiClient, args []string) (err error) {
 		in := client.SecretRotation{ActivateIn: activateIn.seconds()}
 		if c.Flags().Changed("overlap") {
 			in.OverlapSeconds = new(int(time.Duration(overlap) / time.Second))
@@ -166,7 +166,7 @@ that the receiver can be changed meanwhile. With --activate-in the old one stays
 		if in.Secret, err = sh.brought(file); err != nil {
 			return err
 		}
-		return x.sayEndpoint("The secret is shown this once. Give it to the receiver before the overlap ends.")(x.RotateWebhookSecret(ctx, args[0], in, x.options...))
+		return api.sayEndpoint("The secret is shown this once. Give it to the receiver before the overlap ends.")(api.RotateWebhookSecret(ctx, args[0], in, api.options...))
 	})
 	c.Flags().Var(&overlap, "overlap", "how long the old secret signs on, 0s to 7d (default the gateway's)")
 	c.Flags().Var(&activateIn, "activate-in", "when the new secret becomes current, up to 7d (default at once)")
@@ -179,9 +179,9 @@ func (sh *shell) apiEndpointTest() *cobra.Command {
 	c := &cobra.Command{
 		Use: "test ENDPOINT", Short: "Send a signed event with sample data, and show what the endpoint said", Args: cobra.ExactArgs(1),
 		Long: "Send a signed event with sample data, and show what the endpoint said. Exits with 1 when it was not delivered.",
-		RunE: sh.atAPI(func(ctx context.Context, x *exchange, args []string) error {
-			d, err := x.TestWebhookEndpoint(ctx, args[0], client.WebhookEndpointTest{EventType: given(webhook.EventType(kind)), SignWith: given(signWith)}, x.options...)
-			if err := x.sayAttempts(d, err); err != nil {
+		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
+			d, err := api.TestWebhookEndpoint(ctx, args[0], client.WebhookEndpointTest{EventType: given(webhook.EventType(kind)), SignWith: given(signWith)}, api.options...)
+			if err := api.sayAttempts(d, err); err != nil {
 				return err
 			}
 			if d.State != client.DeliveryStateDelivered {
@@ -200,9 +200,9 @@ func (sh *shell) apiEndpointTest() *cobra.Command {
 func (sh *shell) apiEndpointStats() *cobra.Command {
 	return &cobra.Command{
 		Use: "stats ENDPOINT", Short: "Show how a webhook endpoint has done in the last 24 hours", Args: cobra.ExactArgs(1),
-		RunE: sh.atAPI(func(ctx context.Context, x *exchange, args []string) error {
-			s, err := x.GetWebhookEndpointStats(ctx, args[0], x.options...)
-			return x.say(err, func() error {
+		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
+			s, err := api.GetWebhookEndpointStats(ctx, args[0], api.options...)
+			return api.say(err, func() error {
 				ms := func(f *float64) string {
 					if f == nil {
 						return ""

@@ -42,13 +42,13 @@ func (sh *shell) apiEventList() *cobra.Command {
 		Long: `List events, newest first. With --after, which takes the id of an event or what the list before printed as the next one, and
 0 for the beginning, they are listed oldest first in the order of commit: this is how to catch up.`,
 	}
-	c.RunE = sh.atAPI(func(ctx context.Context, x *exchange, _ []string) error {
+	c.RunE = sh.atAPI(func(ctx context.Context, api *apiClient, _ []string) error {
 		params := client.ListEventsParams{Type: given(webhook.EventType(kind)), PaymentID: given(payment), Limit: &p.limit, Cursor: given(p.cursor)}
 		if c.Flags().Changed("after") {
 			params.After = &after
 		}
-		list, err := x.ListEvents(ctx, params, x.options...)
-		return x.say(err, func() error {
+		list, err := api.ListEvents(ctx, params, api.options...)
+		return api.say(err, func() error {
 			var rows [][]string
 			for _, body := range list.Data {
 				e, err := webhook.Decode(body)
@@ -86,8 +86,8 @@ func (sh *shell) apiEventGet() *cobra.Command {
 		Use: "get EVENT", Short: "Show an event, with --json as the bytes that were sent", Args: cobra.ExactArgs(1),
 		Long:    "Show an event. With --json it is printed byte for byte as it was sent to endpoints, without a line end behind it, so that it can be signed.",
 		Example: "  ctripctl api event get evt_… --json | ctripctl webhook sign --secret-file secret.txt --body -",
-		RunE: sh.atAPI(func(ctx context.Context, x *exchange, args []string) error {
-			body, err := x.GetEvent(ctx, args[0], x.options...)
+		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
+			body, err := api.GetEvent(ctx, args[0], api.options...)
 			if err != nil {
 				return err
 			}
@@ -138,11 +138,11 @@ func (sh *shell) apiDeliveryList() *cobra.Command {
 	var p paging
 	c := &cobra.Command{
 		Use: "list", Short: "List deliveries, newest first", Args: cobra.NoArgs,
-		RunE: sh.atAPI(func(ctx context.Context, x *exchange, _ []string) error {
+		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, _ []string) error {
 			params := f.params()
 			params.Limit, params.Cursor = &p.limit, given(p.cursor)
-			list, err := x.ListDeliveries(ctx, params, x.options...)
-			return x.page(err, "ID EVENT TYPE ENDPOINT STATE ATTEMPTS LAST CREATED", "There are no such deliveries.", list.NextCursor, func() (rows [][]string) {
+			list, err := api.ListDeliveries(ctx, params, api.options...)
+			return api.page(err, "ID EVENT TYPE ENDPOINT STATE ATTEMPTS LAST CREATED", "There are no such deliveries.", list.NextCursor, func() (rows [][]string) {
 				for _, d := range list.Data {
 					last := orEmpty(d.LastClass)
 					if d.LastStatus != nil {
@@ -162,15 +162,15 @@ func (sh *shell) apiDeliveryList() *cobra.Command {
 func (sh *shell) apiDeliveryGet() *cobra.Command {
 	return &cobra.Command{
 		Use: "get DELIVERY", Short: "Show a delivery with every attempt", Args: cobra.ExactArgs(1),
-		RunE: sh.atAPI(func(ctx context.Context, x *exchange, args []string) error {
-			return x.sayAttempts(x.GetDelivery(ctx, args[0], x.options...))
+		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
+			return api.sayAttempts(api.GetDelivery(ctx, args[0], api.options...))
 		}),
 	}
 }
 
-func (x *exchange) sayAttempts(d client.DeliveryDetail, err error) error {
-	return x.say(err, func() error {
-		err := x.sh.facts("", "delivery", d.ID, "event", d.EventID, "type", string(d.EventType), "endpoint", d.EndpointID, "payment", orEmpty(d.PaymentID),
+func (api *apiClient) sayAttempts(d client.DeliveryDetail, err error) error {
+	return api.say(err, func() error {
+		err := api.sh.facts("", "delivery", d.ID, "event", d.EventID, "type", string(d.EventType), "endpoint", d.EndpointID, "payment", orEmpty(d.PaymentID),
 			"state", string(d.State), "attempts", fmt.Sprintf("%d of %d", d.Attempts, d.MaxAttempts), "next attempt", stamped(d.NextAttemptAt),
 			"dead because", orEmpty(d.DeadReason), "replay of", orEmpty(d.ReplayOf), "created", stamped(&d.CreatedAt), "delivered", stamped(d.DeliveredAt))
 		if err != nil || len(d.AttemptLog) == 0 {
@@ -180,19 +180,19 @@ func (x *exchange) sayAttempts(d client.DeliveryDetail, err error) error {
 		for _, a := range d.AttemptLog {
 			rows = append(rows, []string{fmt.Sprint(a.Number), stamped(&a.StartedAt), a.Class, number(a.Status), fmt.Sprintf("%.0fms", a.TimingsMs.Total), orEmpty(a.RemoteIP), orEmpty(a.Error)})
 		}
-		if _, err := fmt.Fprintln(x.sh.out); err != nil {
+		if _, err := fmt.Fprintln(api.sh.out); err != nil {
 			return err
 		}
-		return x.sh.table("ATTEMPT STARTED CLASS STATUS TOOK ADDRESS ERROR", "", rows)
+		return api.sh.table("ATTEMPT STARTED CLASS STATUS TOOK ADDRESS ERROR", "", rows)
 	})
 }
 
 func (sh *shell) apiDeliveryRedeliver() *cobra.Command {
 	return once(&cobra.Command{
 		Use: "redeliver DELIVERY", Short: "Deliver again: the same bytes under the same webhook-id", Args: cobra.ExactArgs(1),
-		RunE: sh.atAPI(func(ctx context.Context, x *exchange, args []string) error {
-			d, err := x.Redeliver(ctx, args[0], x.options...)
-			return x.say(err, func() error {
+		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
+			d, err := api.Redeliver(ctx, args[0], api.options...)
+			return api.say(err, func() error {
 				return sh.facts("", "delivery", d.ID, "event", d.EventID, "endpoint", d.EndpointID, "state", string(d.State), "replay of", orEmpty(d.ReplayOf))
 			})
 		}),
@@ -204,10 +204,10 @@ func (sh *shell) apiDeliveryExport() *cobra.Command {
 	var file string
 	c := &cobra.Command{
 		Use: "export", Short: "Print all deliveries that match as CSV", Args: cobra.NoArgs,
-		RunE: sh.atAPI(func(ctx context.Context, x *exchange, _ []string) error {
-			return x.export(file,
-				func() (io.ReadCloser, error) { return x.ExportDeliveries(ctx, f.params(), x.options...) },
-				func(yield func(any) error) error { return each(x.Deliveries(ctx, f.params()), yield) })
+		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, _ []string) error {
+			return api.export(file,
+				func() (io.ReadCloser, error) { return api.ExportDeliveries(ctx, f.params(), api.options...) },
+				func(yield func(any) error) error { return each(api.Deliveries(ctx, f.params()), yield) })
 		}),
 	}
 	f.add(c)

@@ -19,8 +19,8 @@ func (sh *shell) apiPayment() *cobra.Command {
 		sh.apiPaymentCreate(), sh.apiPaymentGet(), sh.apiPaymentList(), sh.apiPaymentCancel(), sh.apiPaymentExport())
 }
 
-func (x *exchange) sayPayment(p client.Payment, err error) error {
-	return x.say(err, func() error {
+func (api *apiClient) sayPayment(p client.Payment, err error) error {
+	return api.say(err, func() error {
 		var flags, metadata []string
 		for name, set := range map[string]bool{"partial": p.Partial, "overpaid": p.Overpaid, "late": p.Late} {
 			if set {
@@ -31,7 +31,7 @@ func (x *exchange) sayPayment(p client.Payment, err error) error {
 		for _, k := range slices.Sorted(maps.Keys(p.Metadata)) {
 			metadata = append(metadata, k+"="+p.Metadata[k])
 		}
-		err := x.sh.facts("", "payment", p.ID, "order", orEmpty(p.OrderID), "status", strings.Join(append([]string{p.Status}, flags...), ", "),
+		err := api.sh.facts("", "payment", p.ID, "order", orEmpty(p.OrderID), "status", strings.Join(append([]string{p.Status}, flags...), ", "),
 			"amount", p.AmountDecimal+" "+p.Asset.Symbol+" ("+p.Amount+")", "received", p.AmountReceived, "confirmed", p.AmountConfirmed,
 			"chain", fmt.Sprintf("%s (%d)", p.Chain, p.ChainID), "address", p.Address, "path", p.DerivationPath,
 			"confirmations", fmt.Sprintf("%d of %d", p.Confirmations, p.RequiredConfirmations), "created", stamped(&p.CreatedAt), "expires", stamped(&p.ExpiresAt),
@@ -43,10 +43,10 @@ func (x *exchange) sayPayment(p client.Payment, err error) error {
 		for _, t := range p.Transfers {
 			rows = append(rows, []string{orEmpty(t.TxHash), t.Amount, fmt.Sprint(t.BlockNumber), t.Status, fmt.Sprint(t.Confirmations)})
 		}
-		if _, err := fmt.Fprintln(x.sh.out); err != nil {
+		if _, err := fmt.Fprintln(api.sh.out); err != nil {
 			return err
 		}
-		return x.sh.table("TX AMOUNT BLOCK STATUS CONFIRMATIONS", "", rows)
+		return api.sh.table("TX AMOUNT BLOCK STATUS CONFIRMATIONS", "", rows)
 	})
 }
 
@@ -59,13 +59,13 @@ func (sh *shell) apiPaymentCreate() *cobra.Command {
 	c := &cobra.Command{
 		Use: "create", Short: "Create a payment and get its address", Args: cobra.NoArgs,
 		Example: "  ctripctl api payment create --chain ethereum --asset USDC --amount-decimal 12.50 --order-id A-17",
-		RunE: sh.atAPI(func(ctx context.Context, x *exchange, _ []string) error {
+		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, _ []string) error {
 			in.Amount, in.AmountDecimal, in.OrderID, in.RedirectURL = given(amount), given(decimal), given(order), given(redirect)
 			in.ExpiresIn, in.ToleranceBPS = expires.seconds(), given(tolerance)
 			if len(metadata) > 0 {
 				in.Metadata = &metadata
 			}
-			return x.sayPayment(x.CreatePayment(ctx, in, x.options...))
+			return api.sayPayment(api.CreatePayment(ctx, in, api.options...))
 		}),
 	}
 	c.Flags().StringVar(&in.Chain, "chain", "", "name of the chain (required)")
@@ -85,8 +85,8 @@ func (sh *shell) apiPaymentCreate() *cobra.Command {
 func (sh *shell) apiPaymentGet() *cobra.Command {
 	return &cobra.Command{
 		Use: "get PAYMENT", Short: "Show a payment and its transfers", Args: cobra.ExactArgs(1),
-		RunE: sh.atAPI(func(ctx context.Context, x *exchange, args []string) error {
-			return x.sayPayment(x.GetPayment(ctx, args[0], x.options...))
+		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
+			return api.sayPayment(api.GetPayment(ctx, args[0], api.options...))
 		}),
 	}
 }
@@ -94,8 +94,8 @@ func (sh *shell) apiPaymentGet() *cobra.Command {
 func (sh *shell) apiPaymentCancel() *cobra.Command {
 	return once(&cobra.Command{
 		Use: "cancel PAYMENT", Short: "Cancel a payment while nothing was received", Args: cobra.ExactArgs(1),
-		RunE: sh.atAPI(func(ctx context.Context, x *exchange, args []string) error {
-			return x.sayPayment(x.CancelPayment(ctx, args[0], x.options...))
+		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
+			return api.sayPayment(api.CancelPayment(ctx, args[0], api.options...))
 		}),
 	})
 }
@@ -125,11 +125,11 @@ func (sh *shell) apiPaymentList() *cobra.Command {
 	var p paging
 	c := &cobra.Command{
 		Use: "list", Short: "List payments, newest first", Args: cobra.NoArgs,
-		RunE: sh.atAPI(func(ctx context.Context, x *exchange, _ []string) error {
+		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, _ []string) error {
 			params := f.params()
 			params.Limit, params.Cursor = &p.limit, given(p.cursor)
-			list, err := x.ListPayments(ctx, params, x.options...)
-			return x.page(err, "ID ORDER STATUS AMOUNT ASSET CHAIN CREATED", "There are no such payments.", list.NextCursor, func() (rows [][]string) {
+			list, err := api.ListPayments(ctx, params, api.options...)
+			return api.page(err, "ID ORDER STATUS AMOUNT ASSET CHAIN CREATED", "There are no such payments.", list.NextCursor, func() (rows [][]string) {
 				for _, p := range list.Data {
 					rows = append(rows, []string{p.ID, orEmpty(p.OrderID), p.Status, p.AmountDecimal, p.Asset.Symbol, p.Chain, stamped(&p.CreatedAt)})
 				}
@@ -147,10 +147,10 @@ func (sh *shell) apiPaymentExport() *cobra.Command {
 	var file string
 	c := &cobra.Command{
 		Use: "export", Short: "Print all payments that match as CSV", Args: cobra.NoArgs,
-		RunE: sh.atAPI(func(ctx context.Context, x *exchange, _ []string) error {
-			return x.export(file,
-				func() (io.ReadCloser, error) { return x.ExportPayments(ctx, f.params(), x.options...) },
-				func(yield func(any) error) error { return each(x.Payments(ctx, f.params()), yield) })
+		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, _ []string) error {
+			return api.export(file,
+				func() (io.ReadCloser, error) { return api.ExportPayments(ctx, f.params(), api.options...) },
+				func(yield func(any) error) error { return each(api.Payments(ctx, f.params()), yield) })
 		}),
 	}
 	f.add(c)

@@ -23,15 +23,15 @@ func (sh *shell) apiEndpointReplay() *cobra.Command {
 		Long: `Make a job that sends events to an endpoint again, the same bytes under the same webhook-id. It looks at the newest delivery
 of each event, and leaves out what is going to be sent anyway.`,
 		Example: "  ctripctl api endpoint replay we_… --state dead --dry-run\n  ctripctl api endpoint replay we_… --state dead --rate 20 --wait",
-		RunE: sh.atAPI(func(ctx context.Context, x *exchange, args []string) error {
-			job, err := x.ReplayWebhookEndpoint(ctx, args[0], client.ReplayCreate{
+		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
+			job, err := api.ReplayWebhookEndpoint(ctx, args[0], client.ReplayCreate{
 				EventType: given(webhook.EventType(kind)), State: given(state), CreatedAfter: when.after.orNil(), CreatedBefore: when.before.orNil(),
 				Rate: &rate, DryRun: given(dry),
-			}, x.options...)
+			}, api.options...)
 			if err == nil && wait && job.ID != nil {
-				job, err = x.follow(ctx, job)
+				job, err = api.follow(ctx, job)
 			}
-			return x.sayReplay(job, err)
+			return api.sayReplay(job, err)
 		}),
 	}
 	c.Flags().StringVar(&kind, "type", "", "only events of this type")
@@ -46,12 +46,12 @@ of each event, and leaves out what is going to be sent anyway.`,
 }
 
 // follow waits for the end of a job.
-func (x *exchange) follow(ctx context.Context, job client.Replay) (client.Replay, error) {
+func (api *apiClient) follow(ctx context.Context, job client.Replay) (client.Replay, error) {
 	of := func(j client.Replay) advance {
 		return advance{j.Replayed + j.Skipped, j.Matched, j.Status != "running"}
 	}
-	err := x.sh.follow(ctx, "ctripctl api replay get "+*job.ID, of(job), func() (advance, error) {
-		now, err := x.GetReplay(ctx, *job.ID, client.Into(&x.answer))
+	err := api.sh.follow(ctx, "ctripctl api replay get "+*job.ID, of(job), func() (advance, error) {
+		now, err := api.GetReplay(ctx, *job.ID, client.Into(&api.answer))
 		if err == nil {
 			job = now
 		}
@@ -60,9 +60,9 @@ func (x *exchange) follow(ctx context.Context, job client.Replay) (client.Replay
 	return job, err
 }
 
-func (x *exchange) sayReplay(j client.Replay, err error) error {
-	return x.say(err, func() error {
-		return x.sh.facts("", "replay", orEmpty(j.ID), "endpoint", j.EndpointID, "type", orEmpty(j.EventType), "state", orEmpty(j.State),
+func (api *apiClient) sayReplay(j client.Replay, err error) error {
+	return api.say(err, func() error {
+		return api.sh.facts("", "replay", orEmpty(j.ID), "endpoint", j.EndpointID, "type", orEmpty(j.EventType), "state", orEmpty(j.State),
 			"after", stamped(j.CreatedAfter), "before", stamped(&j.CreatedBefore), "rate", fmt.Sprint(j.Rate, "/s"), "status", j.Status,
 			"matched", fmt.Sprint(j.Matched), "replayed", fmt.Sprint(j.Replayed), "skipped", fmt.Sprint(j.Skipped))
 	})
@@ -76,12 +76,12 @@ func (sh *shell) apiReplayGet() *cobra.Command {
 	var wait bool
 	c := &cobra.Command{
 		Use: "get REPLAY", Short: "Show a replay and how far it is", Args: cobra.ExactArgs(1),
-		RunE: sh.atAPI(func(ctx context.Context, x *exchange, args []string) error {
-			job, err := x.GetReplay(ctx, args[0], x.options...)
+		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
+			job, err := api.GetReplay(ctx, args[0], api.options...)
 			if err == nil && wait && job.ID != nil {
-				job, err = x.follow(ctx, job)
+				job, err = api.follow(ctx, job)
 			}
-			return x.sayReplay(job, err)
+			return api.sayReplay(job, err)
 		}),
 	}
 	c.Flags().BoolVar(&wait, "wait", false, "wait until it is over, and show how far it is")
@@ -91,8 +91,8 @@ func (sh *shell) apiReplayGet() *cobra.Command {
 func (sh *shell) apiReplayCancel() *cobra.Command {
 	return once(&cobra.Command{
 		Use: "cancel REPLAY", Short: "End a replay; what it has begun is sent", Args: cobra.ExactArgs(1),
-		RunE: sh.atAPI(func(ctx context.Context, x *exchange, args []string) error {
-			return x.sayReplay(x.CancelReplay(ctx, args[0], x.options...))
+		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
+			return api.sayReplay(api.CancelReplay(ctx, args[0], api.options...))
 		}),
 	})
 }

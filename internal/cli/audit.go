@@ -21,8 +21,8 @@ func (sh *shell) auditList() *cobra.Command {
 	var limit int
 	c := &cobra.Command{
 		Use: "list", Short: "Show lines of the audit log, oldest first", Args: cobra.NoArgs,
-		RunE: sh.atDesk(func(ctx context.Context, d *admin.Admin, _ []string) error {
-			page, err := d.AuditLog(ctx, from, limit)
+		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, _ []string) error {
+			page, err := a.AuditLog(ctx, from, limit)
 			if err != nil {
 				return err
 			}
@@ -56,8 +56,8 @@ func (sh *shell) auditVerify() *cobra.Command {
 			"Lines cut off its end, and a log that was written anew as a whole, can be told only by somebody who knows a line of\n" +
 			"before: keep the head that this prints where the database's owner cannot reach it, and give it with --head next time.\n" +
 			"Workers log it too (audit.followed), and exported evidence holds it.",
-		RunE: sh.atDesk(func(ctx context.Context, d *admin.Admin, _ []string) error {
-			v, err := d.VerifyAudit(ctx, head)
+		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, _ []string) error {
+			v, err := a.VerifyAudit(ctx, head)
 			if err != nil {
 				return err
 			}

@@ -16,8 +16,8 @@ func (sh *shell) chain() *cobra.Command {
 func (sh *shell) chainList() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "Show how far each chain has been recorded", Args: cobra.NoArgs,
-		RunE: sh.atDesk(func(ctx context.Context, d *admin.Admin, _ []string) error {
-			chains, err := d.Chains(ctx)
+		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, _ []string) error {
+			chains, err := a.Chains(ctx)
 			if err != nil {
 				return err
 			}
@@ -37,8 +37,8 @@ func (sh *shell) chainAccept() *cobra.Command {
 		Use: "accept NAME", Short: "Let a chain go on that broke its own finality", Args: cobra.ExactArgs(1),
 		Long: "Let a halted chain go on. Its scanner then walks back below what was final: payments that were confirmed can go back, and\n" +
 			"their merchants are sent payment.reorged. Look at the chain first (`ctripctl chain list` shows why it halted).",
-		RunE: sh.atDesk(func(ctx context.Context, d *admin.Admin, args []string) error {
-			if err := d.AcceptReorg(ctx, args[0]); err != nil {
+		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, args []string) error {
+			if err := a.AcceptReorg(ctx, args[0]); err != nil {
 				return err
 			}
 			return sh.answer(map[string]string{"accepted": args[0]}, func() error {

@@ -14,7 +14,10 @@ import (
 )
 
 func (sh *shell) delivery() *cobra.Command {
-	return sh.group("delivery", "Export and check the evidence of a delivery", sh.deliveryEvidence(), sh.deliveryCheck())
+	g := sh.group("delivery", "Pause and resume deliveries; export and check the evidence of one",
+		sh.deliveryEvidence(), sh.deliveryCheck(), sh.deliveryPause(), sh.deliveryResume(), sh.deliveryPauses())
+	g.Aliases = []string{"deliveries"}
+	return g
 }
 
 func (sh *shell) deliveryEvidence() *cobra.Command {
@@ -27,8 +30,8 @@ signatures and the values of custom headers are not in it.
 
 Needs MASTER_KEYS, the same as the gateway's. The export is a line of the audit log itself.`,
 		Example: "  ctripctl delivery evidence dlv_… --out evidence.json\n  ctripctl delivery check evidence.json --keys-file keys.json",
-		RunE: sh.atDesk(func(ctx context.Context, d *admin.Admin, args []string) error {
-			sealed, err := d.Evidence(ctx, args[0])
+		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, args []string) error {
+			sealed, err := a.Evidence(ctx, args[0])
 			if err != nil {
 				return err
 			}

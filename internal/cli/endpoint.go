@@ -43,11 +43,11 @@ func (sh *shell) endpointCreate() *cobra.Command {
 
 Needs MASTER_KEYS, the same as the gateway's.`,
 		Example: "  ctripctl endpoint create --merchant mer_… --url https://shop.example/hooks --events 'payment.*'",
-		RunE: sh.atDesk(func(ctx context.Context, d *admin.Admin, _ []string) (err error) {
+		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, _ []string) (err error) {
 			if r.Secret, err = sh.brought(file); err != nil {
 				return err
 			}
-			made, err := d.CreateEndpoint(ctx, r)
+			made, err := a.CreateEndpoint(ctx, r)
 			if err != nil {
 				return err
 			}
@@ -67,8 +67,8 @@ func (sh *shell) endpointList() *cobra.Command {
 	var merchant string
 	c := &cobra.Command{
 		Use: "list", Short: "List a merchant's webhook endpoints, newest first", Args: cobra.NoArgs,
-		RunE: sh.atDesk(func(ctx context.Context, d *admin.Admin, _ []string) error {
-			all, err := d.Endpoints(ctx, merchant)
+		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, _ []string) error {
+			all, err := a.Endpoints(ctx, merchant)
 			if err != nil {
 				return err
 			}
@@ -95,7 +95,7 @@ that the receiver can be changed meanwhile. With --activate-in the old one stays
 
 Needs MASTER_KEYS, the same as the gateway's.`,
 	}
-	c.RunE = sh.atDesk(func(ctx context.Context, d *admin.Admin, args []string) (err error) {
+	c.RunE = sh.onDatabase(func(ctx context.Context, a *admin.Admin, args []string) (err error) {
 		r := admin.Rotation{ActivateIn: time.Duration(activateIn)}
 		if c.Flags().Changed("overlap") {
 			r.Overlap = (*time.Duration)(&overlap)
@@ -103,7 +103,7 @@ Needs MASTER_KEYS, the same as the gateway's.`,
 		if r.Secret, err = sh.brought(file); err != nil {
 			return err
 		}
-		made, err := d.RotateSecret(ctx, args[0], r)
+		made, err := a.RotateSecret(ctx, args[0], r)
 		if err != nil {
 			return err
 		}
@@ -125,7 +125,7 @@ certificate that ends within 14 days, and a port 80 that answers without TLS oth
 when something is.
 
 Needs MASTER_KEYS, the same as the gateway's.`,
-		RunE: sh.atDesk(func(ctx context.Context, d *admin.Admin, args []string) error {
+		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, args []string) error {
 			of := admin.Scope{MerchantID: merchant}
 			if len(args) > 0 {
 				if merchant != "" {
@@ -133,7 +133,7 @@ Needs MASTER_KEYS, the same as the gateway's.`,
 				}
 				of.EndpointID = args[0]
 			}
-			found, err := d.CheckEndpoints(ctx, of)
+			found, err := a.CheckEndpoints(ctx, of)
 			if err != nil {
 				return err
 			}

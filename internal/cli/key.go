@@ -44,8 +44,8 @@ func (sh *shell) keyCreate() *cobra.Command {
 		for _, s := range scopes {
 			r.Scopes = append(r.Scopes, models.Scope(strings.TrimSpace(s)))
 		}
-		return sh.openDesk(ctx, false, func(d *admin.Admin) error {
-			made, err := d.CreateKey(ctx, r)
+		return sh.withAdmin(ctx, false, func(a *admin.Admin) error {
+			made, err := a.CreateKey(ctx, r)
 			if err != nil {
 				return err
 			}
@@ -69,8 +69,8 @@ func (sh *shell) keyList() *cobra.Command {
 	c := &cobra.Command{
 		Use: "list", Short: "List a merchant's API keys, newest first", Args: cobra.NoArgs,
 		Long: "List a merchant's API keys, newest first, revoked and expired ones included. The keys themselves are not shown again.",
-		RunE: sh.atDesk(func(ctx context.Context, d *admin.Admin, _ []string) error {
-			all, err := d.Keys(ctx, merchant)
+		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, _ []string) error {
+			all, err := a.Keys(ctx, merchant)
 			if err != nil {
 				return err
 			}
@@ -91,8 +91,8 @@ func (sh *shell) keyRevoke() *cobra.Command {
 	return &cobra.Command{
 		Use: "revoke KEY", Short: "End an API key", Args: cobra.ExactArgs(1),
 		Long: "End an API key by its id. It stops working everywhere within seconds. Revoking it again changes nothing.",
-		RunE: sh.atDesk(func(ctx context.Context, d *admin.Admin, args []string) error {
-			k, err := d.RevokeKey(ctx, args[0])
+		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, args []string) error {
+			k, err := a.RevokeKey(ctx, args[0])
 			if err != nil {
 				return err
 			}
@@ -114,9 +114,9 @@ headers, client keys and kept answers. Beside live processes, and as often as yo
 To rotate: put the new key in front of the old ones and restart every process; run this; when it says that nothing is left,
 remove the old keys and restart again. Exits with 1 while a value is left that no key opens.`,
 		Example: "  ctripctl keys reencrypt",
-		RunE: sh.atDesk(func(ctx context.Context, d *admin.Admin, _ []string) error {
+		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, _ []string) error {
 			p := sh.progress("re-encrypted")
-			r, err := d.Reencrypt(ctx, func(r admin.Reencryption) { p.at(r.Checked, r.Total) })
+			r, err := a.Reencrypt(ctx, func(r admin.Reencryption) { p.at(r.Checked, r.Total) })
 			p.end(r.Checked, r.Total)
 			if err != nil {
 				return err

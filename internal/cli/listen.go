@@ -17,11 +17,30 @@ import (
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
+// listenFlags are what listen is told.
+type listenFlags struct {
+	to, secretFile, secretVar, since string
+	patterns                         []string
+	remote                           bool
+	attempts                         int
+}
+
+func (f *listenFlags) add(c *cobra.Command) {
+	flags := c.Flags()
+	flags.StringVar(&f.to, "forward-to", "", "URL of the receiver (required)")
+	flags.StringSliceVar(&f.patterns, "events", []string{webhook.PatternAll}, "event types, payment.* or *, comma-separated")
+	flags.StringVar(&f.since, "since", "",
+		"begin with what happened since: 1h, an RFC 3339 time, an event id, or 0 for the oldest (default now)")
+	flags.StringVar(&f.secretFile, "secret-file", "", "file with the secret to sign with, - for standard input (default a new one)")
+	flags.StringVar(&f.secretVar, "secret-env", "", "name of an environment variable with the secret to sign with")
+	flags.IntVar(&f.attempts, "attempts", 4, "how often an event is tried, 1s, 2s, 4s and so on apart")
+	flags.BoolVar(&f.remote, "allow-remote", false, "let the receiver be on another machine")
+	c.MarkFlagsMutuallyExclusive("secret-file", "secret-env")
+	suggest(c, "events", eventPatterns())
+}
+
 func (sh *shell) listen() *cobra.Command {
-	var to, secretFile, secretVar, since string
-	var patterns []string
-	var remote bool
-	var attempts int
+	f := &listenFlags{}
 	c := &cobra.Command{
 		Use: "listen", Short: "Forward a merchant's events to a receiver on this machine, signed", Args: cobra.NoArgs,
 		Long: `Forward a merchant's events to a receiver on this machine, as the gateway would send them: the same bytes and webhook-id,
@@ -38,50 +57,48 @@ A receiver on another machine needs --allow-remote: events tell of payments, and
 		Example: `  ctripctl listen --forward-to http://127.0.0.1:4242/hooks
   ctripctl listen --forward-to 127.0.0.1:4242/hooks --events payment.confirmed,payment.reorged --since 1h
   ctripctl listen --forward-to http://127.0.0.1:4242/hooks --secret-env WEBHOOK_SECRET`,
+		RunE: sh.do(func(ctx context.Context, _ []string) error { return sh.forward(ctx, f) }),
 	}
-	c.RunE = sh.do(func(ctx context.Context, _ []string) error {
-		o := admin.ListenOptions{URL: to, AllowRemote: remote, Patterns: patterns, Attempts: attempts, Now: time.Now, Tell: sh.sayForwarded, Away: sh.sayAway}
-		if !strings.Contains(to, "://") {
-			o.URL = "http://" + to
-		}
-		var err error
-		if o.After, o.Since, err = beginning(since, time.Now()); err != nil {
-			return err
-		}
-		made := false
-		switch {
-		case secretFile != "":
-			o.Secret, err = sh.readSecret(secretFile)
-		case secretVar != "":
-			o.Secret, err = namedSecret(secretVar)
-		default:
-			made = true
-			o.Secret, err = webhook.NewSecret(nil)
-		}
-		if err != nil {
-			return err
-		}
-		if o.API, err = sh.caller(); err != nil {
-			return err
-		}
-		o.Began = func() error { return sh.sayListening(o, made) }
-		l, err := admin.NewListener(o)
-		if err != nil {
-			return usageError{err}
-		}
-		return l.Run(ctx)
-	})
-	c.Flags().StringVar(&to, "forward-to", "", "URL of the receiver (required)")
-	c.Flags().StringSliceVar(&patterns, "events", []string{webhook.PatternAll}, "event types, payment.* or *, comma-separated")
-	c.Flags().StringVar(&since, "since", "", "begin with what happened since: 1h, an RFC 3339 time, an event id, or 0 for the oldest (default now)")
-	c.Flags().StringVar(&secretFile, "secret-file", "", "file with the secret to sign with, - for standard input (default a new one)")
-	c.Flags().StringVar(&secretVar, "secret-env", "", "name of an environment variable with the secret to sign with")
-	c.Flags().IntVar(&attempts, "attempts", 4, "how often an event is tried, 1s, 2s, 4s and so on apart")
-	c.Flags().BoolVar(&remote, "allow-remote", false, "let the receiver be on another machine")
-	c.MarkFlagsMutuallyExclusive("secret-file", "secret-env")
-	suggest(c, "events", eventPatterns())
+	f.add(c)
 	sh.reaches(c)
 	return require(c, "forward-to")
+}
+
+// forward does what listen was told until ctx ends.
+func (sh *shell) forward(ctx context.Context, f *listenFlags) error {
+	o := admin.ListenOptions{
+		URL: f.to, AllowRemote: f.remote, Patterns: f.patterns, Attempts: f.attempts, Now: time.Now,
+		OnAttempt: sh.sayForwarded, OnUnavailable: sh.sayUnavailable,
+	}
+	if !strings.Contains(f.to, "://") {
+		o.URL = "http://" + f.to
+	}
+	var err error
+	if o.After, o.Since, err = beginning(f.since, time.Now()); err != nil {
+		return err
+	}
+	made := false
+	switch {
+	case f.secretFile != "":
+		o.Secret, err = sh.readSecret(f.secretFile)
+	case f.secretVar != "":
+		o.Secret, err = namedSecret(f.secretVar)
+	default:
+		made = true
+		o.Secret, err = webhook.NewSecret(nil)
+	}
+	if err != nil {
+		return err
+	}
+	if o.API, err = sh.caller(); err != nil {
+		return err
+	}
+	o.OnStart = func() error { return sh.sayListening(o, made) }
+	l, err := admin.NewListener(o)
+	if err != nil {
+		return usageError{err}
+	}
+	return l.Run(ctx)
 }
 
 // beginning reads --since: behind an event, or at a time.
@@ -137,8 +154,8 @@ func (sh *shell) sayForwarded(f admin.Forwarded) {
 		verdict = f.Error
 	}
 	switch {
-	case f.Again > 0:
-		verdict += fmt.Sprintf(", attempt %d, again in %s", f.Attempt, f.Again)
+	case f.RetryIn > 0:
+		verdict += fmt.Sprintf(", attempt %d, again in %s", f.Attempt, f.RetryIn)
 	case !f.OK:
 		verdict += fmt.Sprintf(", attempt %d, given up", f.Attempt)
 	case f.Attempt > 1:
@@ -147,7 +164,8 @@ func (sh *shell) sayForwarded(f admin.Forwarded) {
 	fmt.Fprintf(sh.out, "%s  %-24s %s  %s\n", time.Now().Format(time.TimeOnly), f.Type, f.EventID, verdict)
 }
 
-func (sh *shell) sayAway(err error) {
+// sayUnavailable tells that the API did not answer.
+func (sh *shell) sayUnavailable(err error) {
 	var p *client.Problem
 	if errors.As(err, &p) {
 		err = p

@@ -10,8 +10,9 @@ import (
 
 func (sh *shell) merchant() *cobra.Command {
 	return sh.group("merchant", "Create and change merchants", sh.merchantCreate(), sh.merchantList(), sh.merchantSetXPub(),
-		sh.merchantPause("pause", "Let a merchant make no more payments; those that it has go on", (*admin.Admin).PauseMerchant),
-		sh.merchantPause("resume", "Let a paused merchant make payments again", (*admin.Admin).ResumeMerchant))
+		sh.merchantChange("suspend", "pause", "Let a merchant make no more payments; those that it has go on",
+			(*admin.Admin).PauseMerchant),
+		sh.merchantChange("reinstate", "resume", "Let a suspended merchant make payments again", (*admin.Admin).ResumeMerchant))
 }
 
 // xpubFlags are the two ways to give an xpub.
@@ -40,12 +41,12 @@ func (sh *shell) merchantCreate() *cobra.Command {
 Only public account keys are accepted. The first address that the key derives is printed: compare it with the first address
 that the owner's wallet shows for the account.`,
 		Example: `  ctripctl merchant create --name "Tea & Sons" --xpub xpub6C…`,
-		RunE: sh.atDesk(func(ctx context.Context, d *admin.Admin, _ []string) error {
+		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, _ []string) error {
 			key, err := xpub.value(sh)
 			if err != nil {
 				return err
 			}
-			m, err := d.CreateMerchant(ctx, name, key)
+			m, err := a.CreateMerchant(ctx, name, key)
 			if err != nil {
 				return err
 			}
@@ -71,8 +72,8 @@ func (sh *shell) sayMerchant(m admin.MerchantCreated) error {
 func (sh *shell) merchantList() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List all merchants, newest first", Args: cobra.NoArgs,
-		RunE: sh.atDesk(func(ctx context.Context, d *admin.Admin, _ []string) error {
-			all, err := d.Merchants(ctx)
+		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, _ []string) error {
+			all, err := a.Merchants(ctx)
 			if err != nil {
 				return err
 			}
@@ -93,12 +94,12 @@ func (sh *shell) merchantSetXPub() *cobra.Command {
 		Use: "set-xpub MERCHANT", Short: "Give a merchant another account key", Args: cobra.ExactArgs(1),
 		Long: `Give a merchant another account key. New payments draw their addresses from it; those of the old one stay watched. A key
 that the merchant had before goes on where it stopped.`,
-		RunE: sh.atDesk(func(ctx context.Context, d *admin.Admin, args []string) error {
+		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, args []string) error {
 			key, err := xpub.value(sh)
 			if err != nil {
 				return err
 			}
-			m, err := d.SetXPub(ctx, args[0], key)
+			m, err := a.SetXPub(ctx, args[0], key)
 			if err != nil {
 				return err
 			}
@@ -110,11 +111,16 @@ that the merchant had before goes on where it stopped.`,
 	return c
 }
 
-func (sh *shell) merchantPause(verb, short string, deed func(*admin.Admin, context.Context, string) (admin.Merchant, error)) *cobra.Command {
+// merchantChange is a command that changes whether a merchant may make payments. It answers to its old name too.
+func (sh *shell) merchantChange(
+	verb, oldVerb, short string, change func(*admin.Admin, context.Context, string) (admin.Merchant, error),
+) *cobra.Command {
 	return &cobra.Command{
-		Use: verb + " MERCHANT", Short: short, Args: cobra.ExactArgs(1),
-		RunE: sh.atDesk(func(ctx context.Context, d *admin.Admin, args []string) error {
-			m, err := deed(d, ctx, args[0])
+		Use: verb + " MERCHANT", Aliases: []string{oldVerb}, Short: short, Args: cobra.ExactArgs(1),
+		Long: short + ".\n\nIts old name, `ctripctl merchant " + oldVerb + "`, is deprecated: `ctripctl deliveries " + oldVerb +
+			"` is about what is sent to a merchant.",
+		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, args []string) error {
+			m, err := change(a, ctx, args[0])
 			if err != nil {
 				return err
 			}

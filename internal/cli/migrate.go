@@ -15,8 +15,8 @@ func (sh *shell) migrate() *cobra.Command {
 		Use: "up", Short: "Bring the database schema up to this binary's version", Args: cobra.NoArgs,
 		Long: "Bring the database schema up to this binary's version, under a lock: several may run at once. A schema that is up to date stays as it is.",
 		RunE: sh.do(func(ctx context.Context, _ []string) error {
-			return sh.openDesk(ctx, true, func(d *admin.Admin) error {
-				m, err := d.Migrate(ctx)
+			return sh.withAdmin(ctx, true, func(a *admin.Admin) error {
+				m, err := a.Migrate(ctx)
 				if err != nil {
 					return err
 				}
@@ -33,8 +33,8 @@ func (sh *shell) migrate() *cobra.Command {
 	status := &cobra.Command{
 		Use: "status", Short: "Show the schema's version, changing nothing", Args: cobra.NoArgs,
 		RunE: sh.do(func(ctx context.Context, _ []string) error {
-			return sh.openDesk(ctx, true, func(d *admin.Admin) error {
-				s, err := d.Schema(ctx)
+			return sh.withAdmin(ctx, true, func(a *admin.Admin) error {
+				s, err := a.Schema(ctx)
 				if err != nil {
 					return err
 				}

@@ -8,16 +8,29 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/admin"
 )
 
-func (sh *shell) pause() *cobra.Command {
+// The commands of the incident switch stood at the top before they were part of delivery, and are found there still.
+func (sh *shell) oldPauses() []*cobra.Command {
+	old := func(c *cobra.Command) *cobra.Command {
+		now := "`ctripctl deliveries " + c.Name() + "`"
+		if c.Long == "" {
+			c.Long = c.Short + "."
+		}
+		c.Short, c.Long = "Deprecated: use "+now, "Deprecated: use "+now+".\n\n"+c.Long
+		return c
+	}
+	return []*cobra.Command{old(sh.deliveryPause()), old(sh.deliveryResume()), old(sh.deliveryPauses())}
+}
+
+func (sh *shell) deliveryPause() *cobra.Command {
 	var of admin.Scope
 	var reason string
 	c := &cobra.Command{
 		Use: "pause", Short: "Send no webhooks: to nobody, a merchant or an endpoint", Args: cobra.NoArgs,
 		Long: `The incident switch. Workers stop sending within a second; requests that are under way end. What waits is kept, spends no
-attempt, and leaves oldest first after ` + "`ctripctl resume`" + `. Without a flag it holds for everybody.`,
-		Example: "  ctripctl pause --merchant mer_… --reason 'signing secret leaked'",
-		RunE: sh.atDesk(func(ctx context.Context, d *admin.Admin, _ []string) error {
-			p, err := d.Pause(ctx, of, reason)
+attempt, and leaves oldest first after ` + "`ctripctl deliveries resume`" + `. Without a flag it holds for everybody.`,
+		Example: "  ctripctl deliveries pause --merchant mer_… --reason 'signing secret leaked'",
+		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, _ []string) error {
+			p, err := a.Pause(ctx, of, reason)
 			if err != nil {
 				return err
 			}
@@ -29,13 +42,13 @@ attempt, and leaves oldest first after ` + "`ctripctl resume`" + `. Without a fl
 	return require(c, "reason")
 }
 
-func (sh *shell) resume() *cobra.Command {
+func (sh *shell) deliveryResume() *cobra.Command {
 	var of admin.Scope
 	c := &cobra.Command{
 		Use: "resume", Short: "Send webhooks again that were paused", Args: cobra.NoArgs,
 		Long: "Turn the incident switch back, for whom it was turned. What waited leaves oldest first, at a rate that rises.",
-		RunE: sh.atDesk(func(ctx context.Context, d *admin.Admin, _ []string) error {
-			p, err := d.Resume(ctx, of)
+		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, _ []string) error {
+			p, err := a.Resume(ctx, of)
 			if err != nil {
 				return err
 			}
@@ -46,11 +59,11 @@ func (sh *shell) resume() *cobra.Command {
 	return c
 }
 
-func (sh *shell) pauses() *cobra.Command {
+func (sh *shell) deliveryPauses() *cobra.Command {
 	return &cobra.Command{
 		Use: "pauses", Short: "Show to whom no webhooks are sent", Args: cobra.NoArgs,
-		RunE: sh.atDesk(func(ctx context.Context, d *admin.Admin, _ []string) error {
-			p, err := d.Pauses(ctx)
+		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, _ []string) error {
+			p, err := a.Pauses(ctx)
 			if err != nil {
 				return err
 			}

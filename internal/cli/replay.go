@@ -42,10 +42,10 @@ of each event, and leaves out what is going to be sent anyway. Workers carry it 
 			}
 			*t.into = &at
 		}
-		return sh.openDesk(ctx, false, func(d *admin.Admin) error {
-			begin := d.StartReplay
+		return sh.withAdmin(ctx, false, func(a *admin.Admin) error {
+			begin := a.StartReplay
 			if dry {
-				begin = d.PlanReplay
+				begin = a.PlanReplay
 			}
 			job, err := begin(ctx, args[0], r)
 			if err != nil {
@@ -53,7 +53,7 @@ of each event, and leaves out what is going to be sent anyway. Workers carry it 
 			}
 			if wait && !dry {
 				err := sh.follow(ctx, "ctripctl replay get "+job.ID, advanceOf(job), func() (advance, error) {
-					if job, err = d.Replay(ctx, job.ID); err != nil {
+					if job, err = a.Replay(ctx, job.ID); err != nil {
 						return advance{}, err
 					}
 					return advanceOf(job), nil
@@ -107,8 +107,8 @@ func advanceOf(j admin.Replay) advance { return advance{j.Replayed + j.Skipped, 
 func (sh *shell) replayGet() *cobra.Command {
 	return &cobra.Command{
 		Use: "get REPLAY", Short: "Show a replay and how far it is", Args: cobra.ExactArgs(1),
-		RunE: sh.atDesk(func(ctx context.Context, d *admin.Admin, args []string) error {
-			job, err := d.Replay(ctx, args[0])
+		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, args []string) error {
+			job, err := a.Replay(ctx, args[0])
 			if err != nil {
 				return err
 			}
@@ -120,8 +120,8 @@ func (sh *shell) replayGet() *cobra.Command {
 func (sh *shell) replayCancel() *cobra.Command {
 	return &cobra.Command{
 		Use: "cancel REPLAY", Short: "End a replay; what it has begun is sent", Args: cobra.ExactArgs(1),
-		RunE: sh.atDesk(func(ctx context.Context, d *admin.Admin, args []string) error {
-			job, err := d.CancelReplay(ctx, args[0])
+		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, args []string) error {
+			job, err := a.CancelReplay(ctx, args[0])
 			if err != nil {
 				return err
 			}

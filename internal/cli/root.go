@@ -74,10 +74,10 @@ func (sh *shell) root() *cobra.Command {
 		commands  []*cobra.Command
 	}{
 		{"merchants", "For merchants:", []*cobra.Command{sh.api(), sh.listen(), sh.webhook()}},
-		{"operators", "For operators, on the gateway's database:", []*cobra.Command{
-			sh.migrate(), sh.merchant(), sh.key(), sh.endpoint(), sh.signingKey(), sh.delivery(), sh.pause(), sh.resume(), sh.pauses(), sh.replay(),
+		{"operators", "For operators, on the gateway's database:", append([]*cobra.Command{
+			sh.migrate(), sh.merchant(), sh.key(), sh.endpoint(), sh.signingKey(), sh.delivery(), sh.replay(),
 			sh.chain(), sh.audit(), sh.addresses(), sh.config(), sh.doctor(),
-		}},
+		}, sh.oldPauses()...)},
 	} {
 		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
 		for _, c := range g.commands {
@@ -126,23 +126,24 @@ func (sh *shell) do(f func(ctx context.Context, args []string) error) func(*cobr
 	}
 }
 
-// atDesk is do for commands that need the database.
-func (sh *shell) atDesk(f func(ctx context.Context, d *admin.Admin, args []string) error) func(*cobra.Command, []string) error {
+// onDatabase is do for commands that need the database.
+func (sh *shell) onDatabase(f func(ctx context.Context, a *admin.Admin, args []string) error) func(*cobra.Command, []string) error {
 	return sh.do(func(ctx context.Context, args []string) error {
-		return sh.openDesk(ctx, false, func(d *admin.Admin) error { return f(ctx, d, args) })
+		return sh.withAdmin(ctx, false, func(a *admin.Admin) error { return f(ctx, a, args) })
 	})
 }
 
-func (sh *shell) openDesk(ctx context.Context, anySchema bool, f func(*admin.Admin) error) error {
+// withAdmin opens the database for f and closes it again.
+func (sh *shell) withAdmin(ctx context.Context, anySchema bool, f func(*admin.Admin) error) error {
 	cfg, err := loadConfig()
 	if err != nil {
 		return err
 	}
-	d, err := admin.Open(ctx, admin.Options{Config: cfg, Actor: actor(), Now: time.Now, AnySchema: anySchema})
+	a, err := admin.Open(ctx, admin.Options{Config: cfg, Actor: actor(), Now: time.Now, AnySchema: anySchema})
 	if err != nil {
 		return err
 	}
-	return errors.Join(f(d), d.Close())
+	return errors.Join(f(a), a.Close())
 }
 
 func loadConfig() (config.Config, error) {

@@ -18,8 +18,8 @@ func (sh *shell) signingKeyList() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the public keys that receivers may use, newest first", Args: cobra.NoArgs,
 		Long: "List the public keys that receivers may use, newest first: what /.well-known/webhook-keys.json says. The first key is\nmade when an endpoint asks for Ed25519.",
-		RunE: sh.atDesk(func(ctx context.Context, d *admin.Admin, _ []string) error {
-			all, err := d.SigningKeys(ctx)
+		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, _ []string) error {
+			all, err := a.SigningKeys(ctx)
 			if err != nil {
 				return err
 			}
@@ -45,8 +45,8 @@ When the old key may have leaked: --publish-ahead 0s --overlap 0s. Workers chang
 refuse v1a signatures until they have read the keys anew; v1 signatures are not concerned.
 
 Needs MASTER_KEYS, the same as the gateway's.`,
-		RunE: sh.atDesk(func(ctx context.Context, d *admin.Admin, _ []string) error {
-			k, err := d.RotateSigningKey(ctx, time.Duration(ahead), time.Duration(overlap))
+		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, _ []string) error {
+			k, err := a.RotateSigningKey(ctx, time.Duration(ahead), time.Duration(overlap))
 			if err != nil {
 				return err
 			}

@@ -83,11 +83,36 @@ func onlyOneStdin(paths ...string) error {
 	return nil
 }
 
+// verifyFlags are what webhook verify is told.
+type verifyFlags struct {
+	secretFiles, secretVars                       []string
+	request, headers, body, keySet, merchant, rpc string
+	at                                            moment
+	tolerance                                     duration
+}
+
+func (f *verifyFlags) add(c *cobra.Command) {
+	flags := c.Flags()
+	flags.StringArrayVar(&f.secretFiles, "secret-file", nil, "file with a secret of the endpoint, - for standard input; may be repeated")
+	flags.StringArrayVar(&f.secretVars, "secret-env", nil, "name of an environment variable with a secret of the endpoint; may be repeated")
+	flags.StringVar(&f.keySet, "keys-file", "",
+		"file with the JSON of /.well-known/webhook-keys.json, to go by Ed25519 signatures; needs --merchant")
+	flags.StringVar(&f.merchant, "merchant", "", "id of the merchant whose events are expected")
+	flags.StringVar(&f.rpc, "rpc", "", "URL of a node to hold the transfers against")
+	flags.StringVar(&f.request, "request", "", "file with the saved request, - for standard input")
+	flags.StringVar(&f.headers, "headers", "", "file with the headers alone")
+	flags.StringVar(&f.body, "body", "", "file with the raw body alone")
+	flags.Var(&f.at, "at", "judge as of this time, RFC 3339 or Unix seconds (default now)")
+	flags.Var(&f.tolerance, "tolerance", "how far webhook-timestamp may lie from that time")
+	c.MarkFlagsRequiredTogether("headers", "body")
+	c.MarkFlagsMutuallyExclusive("request", "headers")
+	c.MarkFlagsOneRequired("request", "headers")
+	c.MarkFlagsRequiredTogether("keys-file", "merchant")
+	c.MarkFlagsOneRequired("secret-file", "secret-env", "keys-file")
+}
+
 func (sh *shell) webhookVerify() *cobra.Command {
-	var secretFiles, secretVars []string
-	var request, headers, body, keySet, merchant, rpc string
-	var at moment
-	tolerance := duration(webhook.DefaultTolerance)
+	f := &verifyFlags{tolerance: duration(webhook.DefaultTolerance)}
 	c := &cobra.Command{
 		Use: "verify", Short: "Judge a saved webhook request as its receiver would", Args: cobra.NoArgs,
 		Long: `Judge a saved webhook request as its receiver would, and say which signature fits and which does not.
@@ -102,58 +127,56 @@ unprovable. Exits with 1 when the node contradicts, is of another chain or does 
 		Example: `  ctripctl webhook verify --secret-file secret.txt --request saved.http
   ctripctl webhook verify --secret-file old.txt --secret-file new.txt --headers headers.txt --body body.json --at 2026-11-23T10:00:05Z
   ctripctl webhook verify --secret-file secret.txt --request saved.http --rpc https://ethereum.example`,
-		RunE: sh.do(func(ctx context.Context, _ []string) error {
-			if err := onlyOneStdin(append(secretFiles, request, headers, body, keySet)...); err != nil {
-				return err
-			}
-			var secrets []webhook.Secret
-			for _, path := range secretFiles {
-				s, err := sh.readSecret(path)
-				if err != nil {
-					return err
-				}
-				secrets = append(secrets, s)
-			}
-			for _, name := range secretVars {
-				s, err := namedSecret(name)
-				if err != nil {
-					return err
-				}
-				secrets = append(secrets, s)
-			}
-			h, raw, err := sh.readRequest(request, headers, body)
-			if err != nil {
-				return err
-			}
-			keys, err := sh.publicKeys(keySet)
-			if err != nil {
-				return err
-			}
-			v := admin.Verify(h, raw, secrets, at.orNow(), time.Duration(tolerance), webhook.WithPublicKeys(merchant, keys...))
-			if rpc != "" && v.Verified {
-				if err := v.Prove(ctx, rpc); err != nil {
-					return err
-				}
-			}
-			return sh.sayVerdict(v)
-		}),
+		RunE: sh.do(func(ctx context.Context, _ []string) error { return sh.verify(ctx, f) }),
 	}
-	c.Flags().StringArrayVar(&secretFiles, "secret-file", nil, "file with a secret of the endpoint, - for standard input; may be repeated")
-	c.Flags().StringArrayVar(&secretVars, "secret-env", nil, "name of an environment variable with a secret of the endpoint; may be repeated")
-	c.Flags().StringVar(&keySet, "keys-file", "", "file with the JSON of /.well-known/webhook-keys.json, to go by Ed25519 signatures; needs --merchant")
-	c.Flags().StringVar(&merchant, "merchant", "", "id of the merchant whose events are expected")
-	c.Flags().StringVar(&rpc, "rpc", "", "URL of a node to hold the transfers against")
-	c.Flags().StringVar(&request, "request", "", "file with the saved request, - for standard input")
-	c.Flags().StringVar(&headers, "headers", "", "file with the headers alone")
-	c.Flags().StringVar(&body, "body", "", "file with the raw body alone")
-	c.Flags().Var(&at, "at", "judge as of this time, RFC 3339 or Unix seconds (default now)")
-	c.Flags().Var(&tolerance, "tolerance", "how far webhook-timestamp may lie from that time")
-	c.MarkFlagsRequiredTogether("headers", "body")
-	c.MarkFlagsMutuallyExclusive("request", "headers")
-	c.MarkFlagsOneRequired("request", "headers")
-	c.MarkFlagsRequiredTogether("keys-file", "merchant")
-	c.MarkFlagsOneRequired("secret-file", "secret-env", "keys-file")
+	f.add(c)
 	return c
+}
+
+// verify judges the saved request and, with --rpc, its transfers.
+func (sh *shell) verify(ctx context.Context, f *verifyFlags) error {
+	if err := onlyOneStdin(append(f.secretFiles, f.request, f.headers, f.body, f.keySet)...); err != nil {
+		return err
+	}
+	secrets, err := sh.secrets(f.secretFiles, f.secretVars)
+	if err != nil {
+		return err
+	}
+	h, raw, err := sh.readRequest(f.request, f.headers, f.body)
+	if err != nil {
+		return err
+	}
+	keys, err := sh.publicKeys(f.keySet)
+	if err != nil {
+		return err
+	}
+	v := admin.Verify(h, raw, secrets, f.at.orNow(), time.Duration(f.tolerance), webhook.WithPublicKeys(f.merchant, keys...))
+	if f.rpc != "" && v.Verified {
+		if err := v.Prove(ctx, f.rpc); err != nil {
+			return err
+		}
+	}
+	return sh.sayVerdict(v)
+}
+
+// secrets reads the secrets in the named files, then those in the named variables.
+func (sh *shell) secrets(files, variables []string) ([]webhook.Secret, error) {
+	var secrets []webhook.Secret
+	for _, path := range files {
+		s, err := sh.readSecret(path)
+		if err != nil {
+			return nil, err
+		}
+		secrets = append(secrets, s)
+	}
+	for _, name := range variables {
+		s, err := namedSecret(name)
+		if err != nil {
+			return nil, err
+		}
+		secrets = append(secrets, s)
+	}
+	return secrets, nil
 }
 
 // publicKeys reads a key set, if a file was named.
