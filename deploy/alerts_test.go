@@ -17,8 +17,8 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/telemetry"
 )
 
-// TestAlertsNameRealMetrics: an alert that does not parse, on a metric that nobody exports, or on a class that no answer has, never
-// fires.
+// TestAlertsNameRealMetrics: an alert that does not parse, on a metric that nobody exports, or on a class that no
+// answer has, never fires.
 func TestAlertsNameRealMetrics(t *testing.T) {
 	raw, err := os.ReadFile("alerts.yaml")
 	if err != nil {
@@ -58,7 +58,8 @@ func TestAlertsNameRealMetrics(t *testing.T) {
 	seen := make(map[string]bool)
 	for _, g := range rules.Groups {
 		for _, r := range g.Rules {
-			if seen[r.Alert] || r.Expr == "" || r.Labels["severity"] == "" || r.Annotations["summary"] == "" || r.Annotations["action"] == "" {
+			if seen[r.Alert] || r.Expr == "" || r.Labels["severity"] == "" || r.Annotations["summary"] == "" ||
+				r.Annotations["action"] == "" {
 				t.Errorf("%s: incomplete, or there twice", r.Alert)
 			}
 			seen[r.Alert] = true
@@ -78,7 +79,8 @@ func TestAlertsNameRealMetrics(t *testing.T) {
 					if e.Name == "absent" {
 						return
 					}
-					if window, ok := e.Args[0].(*metricsql.RollupExpr); !ok || window.Window == nil || e.Name != "rate" && e.Name != "increase" {
+					if window, ok := e.Args[0].(*metricsql.RollupExpr); !ok || window.Window == nil ||
+						e.Name != "rate" && e.Name != "increase" {
 						t.Errorf("%s: %s is no rate or increase over a time", r.Alert, e.AppendString(nil))
 					}
 				case *metricsql.AggrFuncExpr:
@@ -108,7 +110,8 @@ func TestAlertsNameRealMetrics(t *testing.T) {
 		}
 	}
 	// What the security page promises to be told of.
-	for _, name := range []string{"WebhooksFail", "WebhookSignaturesRejected", "EndpointsRejectSignatures", "WebhooksBlocked", "WebhooksLate", "WebhooksDie",
+	for _, name := range []string{"WebhooksFail", "WebhookSignaturesRejected", "EndpointsRejectSignatures",
+		"WebhooksBlocked", "WebhooksLate", "WebhooksDie",
 		"SecretOld", "AuditBroken", "ApiKeysGuessed", "ChainHalted", "NoWorker", "NoScanner"} {
 		if !seen[name] {
 			t.Errorf("there is no alert %s", name)

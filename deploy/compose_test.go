@@ -151,7 +151,8 @@ func TestComposeHealthChecks(t *testing.T) {
 
 func TestComposeRedisKeepsTasks(t *testing.T) {
 	flags := strings.Join(project(t).Services["redis"].Command, " ") + " "
-	for _, want := range []string{"--appendonly yes ", "--appendfsync everysec ", "--maxmemory-policy noeviction ", "--hash-max-listpack-value 512 "} {
+	for _, want := range []string{"--appendonly yes ", "--appendfsync everysec ", "--maxmemory-policy noeviction ",
+		"--hash-max-listpack-value 512 "} {
 		if !strings.Contains(flags, want) {
 			t.Errorf("redis runs without %q: %s", want, flags)
 		}
@@ -163,7 +164,8 @@ func TestComposeStartsInOrder(t *testing.T) {
 	if got := p.Services["migrate"].DependsOn["postgres"].Condition; got != types.ServiceConditionHealthy {
 		t.Errorf("migrate waits for postgres: %q", got)
 	}
-	if got := []string(p.Services["migrate"].Entrypoint); !slices.Equal(got, []string{"/usr/local/bin/ctripctl", "migrate", "up"}) {
+	want := []string{"/usr/local/bin/ctripctl", "migrate", "up"}
+	if got := []string(p.Services["migrate"].Entrypoint); !slices.Equal(got, want) {
 		t.Errorf("migrate runs %q", got)
 	}
 	for _, name := range []string{"api", "worker", "scanner"} {
@@ -192,8 +194,10 @@ func TestComposeHardensOurServices(t *testing.T) {
 	p := project(t)
 	for name, bin := range ours {
 		s := p.Services[name]
-		if !s.ReadOnly || !slices.Equal(s.CapDrop, []string{"ALL"}) || !slices.Contains(s.SecurityOpt, "no-new-privileges:true") || s.User != "" || len(s.CapAdd) > 0 {
-			t.Errorf("%s: read_only %v, cap_drop %v, security_opt %v, user %q, cap_add %v", name, s.ReadOnly, s.CapDrop, s.SecurityOpt, s.User, s.CapAdd)
+		if !s.ReadOnly || !slices.Equal(s.CapDrop, []string{"ALL"}) ||
+			!slices.Contains(s.SecurityOpt, "no-new-privileges:true") || s.User != "" || len(s.CapAdd) > 0 {
+			t.Errorf("%s: read_only %v, cap_drop %v, security_opt %v, user %q, cap_add %v", name, s.ReadOnly, s.CapDrop,
+				s.SecurityOpt, s.User, s.CapAdd)
 		}
 		if len(s.Entrypoint) == 0 || s.Entrypoint[0] != "/usr/local/bin/"+bin {
 			t.Errorf("%s runs %q", name, s.Entrypoint)
@@ -208,7 +212,8 @@ func TestComposeHardensOurServices(t *testing.T) {
 				}
 			}
 		}
-		if chains := s.Environment["CHAINS_FILE"]; chains == nil || !slices.ContainsFunc(s.Volumes, func(v types.ServiceVolumeConfig) bool { return v.Target == *chains }) {
+		if chains := s.Environment["CHAINS_FILE"]; chains == nil ||
+			!slices.ContainsFunc(s.Volumes, func(v types.ServiceVolumeConfig) bool { return v.Target == *chains }) {
 			t.Errorf("%s: CHAINS_FILE is not mounted", name)
 		}
 	}

@@ -64,8 +64,10 @@ func pinned(image string) error {
 }
 
 func TestPinned(t *testing.T) {
-	for image, ok := range map[string]bool{"scratch": true, "postgres:16": true, "golang:1.26.8-bookworm": true, "ghcr.io/x/y:v1.1.0": true,
-		"postgres": false, "postgres:latest": false, "localhost:5000/x": false, "x:stable": false} {
+	for image, ok := range map[string]bool{
+		"scratch": true, "postgres:16": true, "golang:1.26.8-bookworm": true, "ghcr.io/x/y:v1.1.0": true,
+		"postgres": false, "postgres:latest": false, "localhost:5000/x": false, "x:stable": false,
+	} {
 		if err := pinned(image); (err == nil) != ok {
 			t.Errorf("%s: %v", image, err)
 		}
@@ -156,8 +158,8 @@ func TestDockerignoreKeepsSecretsOut(t *testing.T) {
 	}
 }
 
-// TestDockerfileBuildsWhatIsTested: the image is built as the programs of the tests are, and holds one for every service of
-// the compose file.
+// TestDockerfileBuildsWhatIsTested: the image is built as the programs of the tests are, and holds one for every
+// service of the compose file.
 func TestDockerfileBuildsWhatIsTested(t *testing.T) {
 	cgo, packages := false, []string(nil)
 	for _, in := range dockerfile(t) {

@@ -74,8 +74,8 @@ type toVerify struct {
 	Body    []byte            `json:"body"`
 }
 
-// TestStrangersVerifyOurs: the official libraries for Node.js and ten lines of Python verify our requests unchanged, with
-// each live secret, Ed25519 signatures beside them, and refuse all that is not ours or not of now.
+// TestStrangersVerifyOurs: the official libraries for Node.js and ten lines of Python verify our requests unchanged,
+// with each live secret, Ed25519 signatures beside them, and refuse all that is not ours or not of now.
 func TestStrangersVerifyOurs(t *testing.T) {
 	strangers := []*stranger{startStranger(t, "node", "libraries.mjs"), startStranger(t, "python3", "stdlib.py")}
 	current, err := webhook.NewSecret(nil)

@@ -34,11 +34,11 @@ type seenDelivery struct {
 	} `json:"attempt_log"`
 }
 
-// TestDebugADelivery is a merchant with a receiver on TLS: a test of every event type with its verdict at once, everything that
-// the attempt shows, every filter, and the figures of the endpoint.
+// TestDebugADelivery is a merchant with a receiver on TLS: a test of every event type with its verdict at once,
+// everything that the attempt shows, every filter, and the figures of the endpoint.
 func TestDebugADelivery(t *testing.T) {
 	h := gateway.New(t, gateway.Options{DatabaseURL: testkit.Postgres(t), Env: []string{"WEBHOOK_LANES=1"}})
-	keepsContract(t, h)
+	checkContract(t, h)
 	h.Start("api")
 	h.Start("worker")
 	h.WaitReady("api", "worker")
@@ -46,11 +46,13 @@ func TestDebugADelivery(t *testing.T) {
 	receiver := testkit.NewTLSReceiver(t)
 	receiver.Script(func(r testkit.Received) testkit.Answer {
 		if r.Path == "/broken" {
-			return testkit.Answer{Status: http.StatusTeapot, Header: http.Header{"X-Why": {"no tea"}}, Body: []byte("short and stout")}
+			return testkit.Answer{Status: http.StatusTeapot, Header: http.Header{"X-Why": {"no tea"}},
+				Body: []byte("short and stout")}
 		}
 		return testkit.Answer{Status: http.StatusOK, Body: []byte("thanks")}
 	})
-	secure := client.WebhookEndpointCreate{CAPEM: new(string(receiver.CA())), Headers: &map[string]string{"X-Shop": "hunter2hunter2"}}
+	secure := client.WebhookEndpointCreate{CAPEM: new(string(receiver.CA())),
+		Headers: &map[string]string{"X-Shop": "hunter2hunter2"}}
 	endpoint := func(path string) gateway.Endpoint {
 		secure.URL = receiver.URL + path
 		return h.NewEndpoint(m, secure)
@@ -60,7 +62,8 @@ func TestDebugADelivery(t *testing.T) {
 		t.Helper()
 		var d seenDelivery
 		began := time.Now()
-		if status := h.Call(m.Key, http.MethodPost, "/api/v1/webhook_endpoints/"+e.ID+"/test", "", map[string]any{"event_type": kind}, &d); status != http.StatusOK {
+		if status := h.Call(m.Key, http.MethodPost, "/api/v1/webhook_endpoints/"+e.ID+"/test", "",
+			map[string]any{"event_type": kind}, &d); status != http.StatusOK {
 			t.Fatalf("test: %d", status)
 		}
 		if d.LastClass != want || len(d.AttemptLog) != 1 || d.EventType != string(kind) {
@@ -71,10 +74,12 @@ func TestDebugADelivery(t *testing.T) {
 	for i, kind := range webhook.EventTypes() {
 		d := try(fine, kind, "delivered")
 		got := receiver.All()[i]
-		if e, err := webhook.Verify(got.Header, got.Body, []webhook.Secret{fine.Secret}); err != nil || e.Type != kind || e.ID != d.EventID {
+		if e, err := webhook.Verify(got.Header, got.Body, []webhook.Secret{fine.Secret}); err != nil || e.Type != kind ||
+			e.ID != d.EventID {
 			t.Errorf("%s: %+v, %v", kind, e, err)
 		}
-		for _, name := range []string{"connect", "tls", "first_byte", "total"} { // an address needs no DNS, and the connection is kept
+		// An address needs no DNS, and the connection is kept.
+		for _, name := range []string{"connect", "tls", "first_byte", "total"} {
 			if took := d.AttemptLog[0].Timings[name]; took <= 0 && (i == 0 || name != "connect" && name != "tls") {
 				t.Errorf("%s took %v ms: %v", name, took, d.AttemptLog[0].Timings)
 			}
@@ -82,11 +87,13 @@ func TestDebugADelivery(t *testing.T) {
 	}
 	d := try(broken, webhook.PaymentConfirmed, "rejected")
 	a := d.AttemptLog[0]
-	if a.Status != http.StatusTeapot || a.ResponseHeaders["X-Why"] != "no tea" || a.ResponseBody != "short and stout" || a.RemoteIP != "127.0.0.1" || d.State != "pending" {
+	if a.Status != http.StatusTeapot || a.ResponseHeaders["X-Why"] != "no tea" || a.ResponseBody != "short and stout" ||
+		a.RemoteIP != "127.0.0.1" || d.State != "pending" {
 		t.Errorf("%+v", d)
 	}
 	raw, err := json.Marshal(a.RequestHeaders)
-	if err != nil || strings.Contains(string(raw), "hunter2") || a.RequestHeaders["X-Shop"] != "[redacted]" || a.RequestHeaders["Webhook-Signature"] != "[redacted]" || a.RequestHeaders["Webhook-Id"] != d.EventID {
+	if err != nil || strings.Contains(string(raw), "hunter2") || a.RequestHeaders["X-Shop"] != "[redacted]" ||
+		a.RequestHeaders["Webhook-Signature"] != "[redacted]" || a.RequestHeaders["Webhook-Id"] != d.EventID {
 		t.Errorf("%s, %v", raw, err)
 	}
 	count := func(query string) int {
@@ -94,7 +101,8 @@ func TestDebugADelivery(t *testing.T) {
 		var page struct {
 			Data []seenDelivery `json:"data"`
 		}
-		if status := h.Call(m.Key, http.MethodGet, "/api/v1/deliveries?limit=100"+query, "", nil, &page); status != http.StatusOK {
+		if status := h.Call(m.Key, http.MethodGet, "/api/v1/deliveries?limit=100"+query, "", nil,
+			&page); status != http.StatusOK {
 			t.Fatalf("%s: %d", query, status)
 		}
 		return len(page.Data)
@@ -102,7 +110,8 @@ func TestDebugADelivery(t *testing.T) {
 	all := len(webhook.EventTypes()) + 1
 	at := url.QueryEscape(d.CreatedAt)
 	for query, want := range map[string]int{
-		"": all, "&endpoint_id=" + fine.ID: all - 1, "&endpoint_id=" + broken.ID: 1, "&state=pending": 1, "&state=delivered": all - 1, "&state=dead": 0,
+		"": all, "&endpoint_id=" + fine.ID: all - 1, "&endpoint_id=" + broken.ID: 1, "&state=pending": 1,
+		"&state=delivered": all - 1, "&state=dead": 0,
 		"&event_type=payment.confirmed": 2, "&event_type=payment.confirmed&state=delivered": 1, "&event_id=" + d.EventID: 1,
 		"&created_before=" + at: all - 1, "&created_after=" + at: 1,
 	} {
@@ -119,7 +128,8 @@ func TestDebugADelivery(t *testing.T) {
 		Oldest                       *string `json:"oldest_pending_at"`
 	}
 	h.Call(m.Key, http.MethodGet, "/api/v1/webhook_endpoints/"+fine.ID+"/stats", "", nil, &stats)
-	if stats.Attempts != all-1 || stats.Succeeded != all-1 || stats.SuccessRate != 1 || stats.P50 <= 0 || stats.P95 < stats.P50 || stats.Pending != 0 || stats.Breaker.State != "closed" {
+	if stats.Attempts != all-1 || stats.Succeeded != all-1 || stats.SuccessRate != 1 || stats.P50 <= 0 ||
+		stats.P95 < stats.P50 || stats.Pending != 0 || stats.Breaker.State != "closed" {
 		t.Errorf("%+v", stats)
 	}
 	h.Call(m.Key, http.MethodGet, "/api/v1/webhook_endpoints/"+broken.ID+"/stats", "", nil, &stats)

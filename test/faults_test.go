@@ -15,8 +15,8 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
 )
 
-// TestKillNine kills each process in turn at a random moment, 50 times, while 200 payments are made and paid. Then every
-// payment is confirmed, every event was received, and none has two ids. SEED repeats a run.
+// TestKillNine kills each process in turn at a random moment, 50 times, while 200 payments are made and paid. Then
+// every payment is confirmed, every event was received, and none has two ids. SEED repeats a run.
 func TestKillNine(t *testing.T) {
 	const payments, kills = 200, 50
 	seed := uint64(time.Now().UnixNano())
@@ -54,9 +54,11 @@ func TestKillNine(t *testing.T) {
 	for i := range kills {
 		time.Sleep(time.Duration(200+random.IntN(900)) * time.Millisecond)
 		victim := []string{"api", "worker", "scanner"}[i%3]
+		deadline := time.Now().Add(500 * time.Millisecond)
 		busy := h.busy(victim, &creating)
-		for deadline := time.Now().Add(500 * time.Millisecond); !busy && time.Now().Before(deadline); busy = h.busy(victim, &creating) {
+		for !busy && time.Now().Before(deadline) {
 			time.Sleep(time.Millisecond)
+			busy = h.busy(victim, &creating)
 		}
 		h.Kill(victim)
 		h.Restart(victim)
@@ -85,8 +87,8 @@ func TestKillNine(t *testing.T) {
 	h.holdsEverything()
 }
 
-// busy tells from outside whether a process has work in flight: requests that wait for the API, deliveries that wait for
-// the worker, payments that were paid and wait for the scanner.
+// busy tells from outside whether a process has work in flight: requests that wait for the API, deliveries that wait
+// for the worker, payments that were paid and wait for the scanner.
 func (h *fixture) busy(victim string, creating *atomic.Int32) bool {
 	h.t.Helper()
 	query := map[string]string{
@@ -120,7 +122,8 @@ func TestFlushAll(t *testing.T) {
 	}
 	wg.Wait()
 	var pending int
-	if err := h.DB.QueryRow("SELECT count(*) FROM deliveries WHERE state = 'pending'").Scan(&pending); err != nil || pending < payments {
+	if err := h.DB.QueryRow("SELECT count(*) FROM deliveries WHERE state = 'pending'").Scan(&pending); err != nil ||
+		pending < payments {
 		t.Fatalf("%d deliveries are pending, %v", pending, err)
 	}
 	h.Redis.Flush(t)

@@ -30,8 +30,9 @@ type fixture struct {
 func newFixture(t *testing.T, c gateway.Chain, extra ...string) *fixture {
 	t.Helper()
 	h := &fixture{t: t, receiver: testkit.NewReceiver(t)}
-	h.Gateway = gateway.New(t, gateway.Options{Chain: c, DatabaseURL: testkit.Postgres(t), Env: append([]string{"WEBHOOK_LANES=2"}, extra...)})
-	keepsContract(t, h.Gateway)
+	h.Gateway = gateway.New(t, gateway.Options{Chain: c, DatabaseURL: testkit.Postgres(t),
+		Env: append([]string{"WEBHOOK_LANES=2"}, extra...)})
+	checkContract(t, h.Gateway)
 	for _, name := range []string{"api", "worker", "scanner"} {
 		h.Start(name)
 	}
@@ -43,8 +44,8 @@ func newFixture(t *testing.T, c gateway.Chain, extra ...string) *fixture {
 	return h
 }
 
-// keepsContract holds every answer that the house gives to its callers against the OpenAPI file.
-func keepsContract(t *testing.T, h *gateway.Gateway) {
+// checkContract holds every answer that the gateway gives to its callers against the OpenAPI file.
+func checkContract(t *testing.T, h *gateway.Gateway) {
 	t.Helper()
 	c, err := contract.New(api.OpenAPI())
 	if err != nil {
@@ -96,7 +97,7 @@ func (h *fixture) holdsEverything() {
 		}
 		got[r.ID()] = r.Body
 	}
-	sent, byPlace := 0, make(map[string]string)
+	sent, bySequence := 0, make(map[string]string)
 	for rows.Next() {
 		var id, pay, kind string
 		var sequence int
@@ -107,11 +108,11 @@ func (h *fixture) holdsEverything() {
 		if _, ok := got[id]; !ok {
 			h.t.Errorf("%s (%s of %s) was never received", id, kind, pay)
 		}
-		place := fmt.Sprintf("%s %d", pay, sequence)
-		if other, ok := byPlace[place]; ok && pay != "" {
-			h.t.Errorf("%s has two ids: %s and %s", place, other, id)
+		key := fmt.Sprintf("%s %d", pay, sequence)
+		if other, ok := bySequence[key]; ok && pay != "" {
+			h.t.Errorf("%s has two ids: %s and %s", key, other, id)
 		}
-		byPlace[place] = id
+		bySequence[key] = id
 		delete(got, id)
 	}
 	for id := range got {

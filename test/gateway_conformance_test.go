@@ -27,7 +27,8 @@ var vectors = []struct{ secret, body, want string }{
 	{officialSecret, `{"memo":"café ☕ 支付"}`, "v1,33Pzbet+wSAAluV1GlJf4+3dqKAE3bMx4nxj0H7FuV4="},
 	{officialSecret, `{"memo":"a<b>&c"}`, "v1,BBsMHwFoddVOL7WBrkt/FfhUmu7o1t8Noe7dV8wEgY8="},
 	{officialSecret, `{"memo":"a\u003cb\u003e\u0026c"}`, "v1,+o8F2ay77+7R02GqZEODkizlxX/Sczlcm0BN69yz5MQ="},
-	{officialSecret, `{"amount_wei":"115792089237316195423570985008687907853269984665640564039457584007913129639935"}`, "v1,+2DpzY7BTReCPa7nIOT7vGmk+UHdgdnPual+gF/reOQ="},
+	{officialSecret, `{"amount_wei":"115792089237316195423570985008687907853269984665640564039457584007913129639935"}`,
+		"v1,+2DpzY7BTReCPa7nIOT7vGmk+UHdgdnPual+gF/reOQ="},
 }
 
 const (
@@ -56,9 +57,9 @@ func TestVectors(t *testing.T) {
 	}
 }
 
-// TestStrangersVerifyTheGateway: what a running gateway sends, first, retried and sent again by hand, while a secret is rotated
-// and the next one waits, is verified by the official libraries with each live secret alone, and by no other. A retry has the
-// id and the bytes of the first try under a new time; so has what is sent again.
+// TestStrangersVerifyTheGateway: what a running gateway sends, first, retried and sent again by hand, while a secret is
+// rotated and the next one waits, is verified by the official libraries with each live secret alone, and by no other. A
+// retry has the id and the bytes of the first try under a new time; so has what is sent again.
 func TestStrangersVerifyTheGateway(t *testing.T) {
 	strangers := []*stranger{startStranger(t, "node", "libraries.mjs"), startStranger(t, "python3", "stdlib.py")}
 	h := newFixture(t, gethNode(startDevnet(t), 2), "WEBHOOK_RETRY_BASE=1500ms")
@@ -70,11 +71,13 @@ func TestStrangersVerifyTheGateway(t *testing.T) {
 		}
 		return testkit.Answer{}
 	})
-	e := h.NewEndpoint(h.merchant, client.WebhookEndpointCreate{URL: r.URL + "/hooks", Ed25519: new(true), Secret: new("a-secret-of-our-own-32-bytes-long")})
+	e := h.NewEndpoint(h.merchant, client.WebhookEndpointCreate{URL: r.URL + "/hooks", Ed25519: new(true),
+		Secret: new("a-secret-of-our-own-32-bytes-long")})
 	rotate := func(in map[string]any) webhook.Secret {
 		t.Helper()
 		var out struct{ Secret string }
-		if status := h.Call(h.merchant.Key, http.MethodPost, "/api/v1/webhook_endpoints/"+e.ID+"/rotate_secret", "", in, &out); status != http.StatusOK {
+		if status := h.Call(h.merchant.Key, http.MethodPost, "/api/v1/webhook_endpoints/"+e.ID+"/rotate_secret", "", in,
+			&out); status != http.StatusOK {
 			t.Fatalf("rotate: %d", status)
 		}
 		secret, err := webhook.ParseSecret(out.Secret)
@@ -92,7 +95,8 @@ func TestStrangersVerifyTheGateway(t *testing.T) {
 		h.Call(h.merchant.Key, http.MethodGet, "/api/v1/deliveries?state=delivered&endpoint_id="+e.ID, "", nil, &list)
 		return len(list.Data) == 1
 	})
-	if status := h.Call(h.merchant.Key, http.MethodPost, "/api/v1/deliveries/"+list.Data[0].ID+"/redeliver", "", nil, nil); status != http.StatusAccepted {
+	if status := h.Call(h.merchant.Key, http.MethodPost, "/api/v1/deliveries/"+list.Data[0].ID+"/redeliver", "", nil,
+		nil); status != http.StatusAccepted {
 		t.Fatalf("redeliver: %d", status)
 	}
 	sent := r.WaitCount(t, 3, 30*time.Second)
@@ -103,10 +107,12 @@ func TestStrangersVerifyTheGateway(t *testing.T) {
 	}
 	secrets := map[string]webhook.Secret{"current": current, "next": next, "previous": e.Secret, "a stranger's": other}
 	for i, got := range sent {
-		if got.ID() != sent[0].ID() || !bytes.Equal(got.Body, sent[0].Body) || got.Header.Get("webhook-attempt") != strconv.Itoa(i+1) {
+		if got.ID() != sent[0].ID() || !bytes.Equal(got.Body, sent[0].Body) ||
+			got.Header.Get("webhook-attempt") != strconv.Itoa(i+1) {
 			t.Errorf("request %d is %s, attempt %s: %s", i, got.ID(), got.Header.Get("webhook-attempt"), got.Body)
 		}
-		if i > 0 && (got.Header.Get("webhook-timestamp") == sent[0].Header.Get("webhook-timestamp") || got.Header.Get("webhook-signature") == sent[0].Header.Get("webhook-signature")) {
+		if i > 0 && (got.Header.Get("webhook-timestamp") == sent[0].Header.Get("webhook-timestamp") ||
+			got.Header.Get("webhook-signature") == sent[0].Header.Get("webhook-signature")) {
 			t.Errorf("request %d has the time or the signature of the first: %v", i, got.Header)
 		}
 		entries := strings.Split(got.Header.Get("webhook-signature"), " ")
@@ -117,7 +123,8 @@ func TestStrangersVerifyTheGateway(t *testing.T) {
 		if !slices.Equal(versions, []string{"v1", "v1", "v1", "v1a"}) {
 			t.Errorf("request %d has %q", i, versions)
 		}
-		for name, key := range map[string]webhook.Secret{"X-Webhook-Signature": current, "X-Webhook-Signature-Previous": e.Secret, "X-Webhook-Signature-Next": next} {
+		for name, key := range map[string]webhook.Secret{"X-Webhook-Signature": current,
+			"X-Webhook-Signature-Previous": e.Secret, "X-Webhook-Signature-Next": next} {
 			if want := openssl(t, key.Reveal(), got.Body); got.Header.Get(name) != want {
 				t.Errorf("request %d: %s is %s, openssl says %s", i, name, got.Header.Get(name), want)
 			}

@@ -45,7 +45,8 @@ func startDevnet(t *testing.T) *devnet.Chain {
 }
 
 func gethNode(c *devnet.Chain, depth int) gateway.Chain {
-	return gateway.Chain{Name: "geth", RPC: c.URL(), ChainID: devnet.ChainID, Token: strings.ToLower(c.Token()), Depth: depth}
+	return gateway.Chain{Name: "geth", RPC: c.URL(), ChainID: devnet.ChainID, Token: strings.ToLower(c.Token()),
+		Depth: depth}
 }
 
 // TestLineOnGeth is the whole line on go-ethereum's node, in coin and in token.
@@ -102,7 +103,8 @@ func (h *fixture) expectLine(p client.Payment) {
 		if mac := openssl(h.t, h.secret.Reveal(), r.Body); mac != r.Header.Get("X-Webhook-Signature") {
 			h.t.Errorf("%s: openssl says %s, the header %s", r.Type(), mac, r.Header.Get("X-Webhook-Signature"))
 		}
-		if r.Header.Get("User-Agent") != webhook.UserAgent || r.Header.Get("webhook-attempt") != "1" || r.Header.Get("traceparent") == "" {
+		if r.Header.Get("User-Agent") != webhook.UserAgent || r.Header.Get("webhook-attempt") != "1" ||
+			r.Header.Get("traceparent") == "" {
 			h.t.Errorf("%s: headers %v", r.Type(), r.Header)
 		}
 	}
@@ -111,7 +113,8 @@ func (h *fixture) expectLine(p client.Payment) {
 // openssl computes the hex HMAC-SHA256 of a body.
 func openssl(t *testing.T, key string, body []byte) string {
 	t.Helper()
-	cmd := exec.Command("openssl", "dgst", "-sha256", "-mac", "HMAC", "-macopt", "hexkey:"+hex.EncodeToString([]byte(key)), "-r")
+	cmd := exec.Command("openssl", "dgst", "-sha256", "-mac", "HMAC", "-macopt", "hexkey:"+hex.EncodeToString([]byte(key)),
+		"-r")
 	cmd.Stdin = strings.NewReader(string(body))
 	out, err := cmd.Output()
 	if err != nil {
@@ -125,7 +128,8 @@ func openssl(t *testing.T, key string, body []byte) string {
 func startAnvil(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	install := exec.Command("npm", "install", "--no-audit", "--no-fund", "--no-save", "--prefix", dir, "@foundry-rs/anvil@1.7.1")
+	install := exec.Command("npm", "install", "--no-audit", "--no-fund", "--no-save", "--prefix", dir,
+		"@foundry-rs/anvil@1.7.1")
 	if out, err := install.CombinedOutput(); err != nil {
 		t.Fatalf("npm install: %v\n%s", err, out)
 	}

@@ -25,8 +25,8 @@ type step struct {
 	output     string
 }
 
-// steps reads a page. Fences are ```sh, a block of commands; ```sh background, which goes on beside the others; and ```text, what
-// the block before it prints. A block that is not followed by one prints nothing.
+// steps reads a page. Fences are ```sh, a block of commands; ```sh background, which goes on beside the others; and
+// ```text, what the block before it prints. A block that is not followed by one prints nothing.
 func steps(t *testing.T, page string) []step {
 	t.Helper()
 	text, err := os.ReadFile(page)
@@ -60,8 +60,8 @@ func steps(t *testing.T, page string) []step {
 	return all
 }
 
-// fits says whether output is what the page shows: … stands for anything within a line, and alone on a line for any number of
-// lines. Empty lines do not count.
+// fits says whether output is what the page shows: … stands for anything within a line, and alone on a line for any
+// number of lines. Empty lines do not count.
 func (s step) fits(output string) bool {
 	var pattern strings.Builder
 	for _, line := range strings.Split(s.output, "\n") {
@@ -194,7 +194,8 @@ func (r *reader) do(s step) string {
 func TestQuickstartPage(t *testing.T) {
 	bin := t.TempDir()
 	program := filepath.Join(testkit.Programs(t, "cmd/quickstart"), "quickstart")
-	// In place of go: the page starts the quickstart with it and nothing else, and the ports that it takes may be in use here.
+	// In place of go: the page starts the quickstart with it and nothing else, and the ports that it takes may be in use
+	// here.
 	standIn := `#!/bin/sh
 [ "$1 $2" = "run ./cmd/quickstart" ] || { echo "go $*: not foreseen" >&2; exit 2; }
 shift 2

@@ -52,10 +52,14 @@ func samples(t *testing.T, secret webhook.Secret) map[string]*sample {
 	}
 	env := append(os.Environ(), "WEBHOOK_SECRET="+secret.Reveal(), "PORT=0")
 	return map[string]*sample{
-		"go":     {t: t, argv: []string{receiver, "-addr", "127.0.0.1:0", "-secret-file", file, "-db", filepath.Join(dir, "go.db")}, env: env},
-		"node":   {t: t, argv: []string{"node", "../examples/receiver-node/receiver.mjs"}, env: slices.Concat(env, []string{"STATE=" + filepath.Join(dir, "node.log")}), log: filepath.Join(dir, "node.log")},
-		"python": {t: t, argv: []string{"python3", "-B", "../examples/receiver-python/receiver.py"}, env: slices.Concat(env, []string{"STATE=" + filepath.Join(dir, "python.db")})},
-		"php":    {t: t, argv: []string{"php", "-S", "127.0.0.1:0", "../examples/receiver-php/receiver.php"}, env: slices.Concat(env, []string{"STATE=" + filepath.Join(dir, "php.db")})},
+		"go": {t: t, argv: []string{receiver, "-addr", "127.0.0.1:0", "-secret-file", file, "-db",
+			filepath.Join(dir, "go.db")}, env: env},
+		"node": {t: t, argv: []string{"node", "../examples/receiver-node/receiver.mjs"},
+			env: slices.Concat(env, []string{"STATE=" + filepath.Join(dir, "node.log")}), log: filepath.Join(dir, "node.log")},
+		"python": {t: t, argv: []string{"python3", "-B", "../examples/receiver-python/receiver.py"},
+			env: slices.Concat(env, []string{"STATE=" + filepath.Join(dir, "python.db")})},
+		"php": {t: t, argv: []string{"php", "-S", "127.0.0.1:0", "../examples/receiver-php/receiver.php"},
+			env: slices.Concat(env, []string{"STATE=" + filepath.Join(dir, "php.db")})},
 	}
 }
 
@@ -134,7 +138,8 @@ func TestSampleReceivers(t *testing.T) {
 			defer s.kill()
 			fire := func() {
 				t.Helper()
-				report, err := receivertest.Run(t.Context(), receivertest.Options{URL: s.url + "/hooks", EffectURL: s.url + "/orders", Secret: secret, Batches: true, Now: time.Now})
+				report, err := receivertest.Run(t.Context(), receivertest.Options{URL: s.url + "/hooks",
+					EffectURL: s.url + "/orders", Secret: secret, Batches: true, Now: time.Now})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -187,8 +192,10 @@ func TestSampleReceivers(t *testing.T) {
 			if status := post(canceled, e.ID); status != http.StatusOK || s.orders()[e.Data.Payment.ID] != "confirmed" {
 				t.Errorf("a duplicate after a kill: %d, %v", status, s.orders()[e.Data.Payment.ID])
 			}
-			batch := fmt.Appendf(nil, `{"type":"batch","events":[%s,%s]}`, body, bytes.ReplaceAll(canceled(bytes.Clone(body)), []byte(e.ID), []byte("evt_00000000000000000000000009")))
-			if status := post(func([]byte) []byte { return batch }, "bat_00000000000000000000000001"); status != http.StatusOK || s.orders()[e.Data.Payment.ID] != "canceled" {
+			batch := fmt.Appendf(nil, `{"type":"batch","events":[%s,%s]}`, body,
+				bytes.ReplaceAll(canceled(bytes.Clone(body)), []byte(e.ID), []byte("evt_00000000000000000000000009")))
+			if status := post(func([]byte) []byte { return batch }, "bat_00000000000000000000000001"); status != http.StatusOK ||
+				s.orders()[e.Data.Payment.ID] != "canceled" {
 				t.Errorf("a batch with a new event: %d, %v", status, s.orders()[e.Data.Payment.ID])
 			}
 			fire()
@@ -196,15 +203,16 @@ func TestSampleReceivers(t *testing.T) {
 	}
 }
 
-// TestSampleReceiversRefuseNoSecret: with an empty or broken secret a receiver does not start; under an empty key anybody could sign.
-// PHP has a process of its own for each request, and refuses each.
+// TestSampleReceiversRefuseNoSecret: with an empty or broken secret a receiver does not start; under an empty key
+// anybody could sign. PHP has a process of its own for each request, and refuses each.
 func TestSampleReceiversRefuseNoSecret(t *testing.T) {
 	secret, err := webhook.NewSecret(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, s := range samples(t, secret) {
-		for _, bad := range []string{"", "whsec_", "whsec_====", "whsec_AAAA", "short", strings.TrimRight(secret.Reveal(), "=")} {
+		for _, bad := range []string{"", "whsec_", "whsec_====", "whsec_AAAA", "short",
+			strings.TrimRight(secret.Reveal(), "=")} {
 			file := filepath.Join(t.TempDir(), "secret.txt")
 			if err := os.WriteFile(file, []byte(bad+"\n"), 0o600); err != nil {
 				t.Fatal(err)
@@ -243,7 +251,8 @@ func refusesAll(t *testing.T, s *sample, bad string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, value := range map[string]string{"webhook-id": id, "webhook-timestamp": now, "webhook-signature": "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))} {
+	for name, value := range map[string]string{"webhook-id": id, "webhook-timestamp": now,
+		"webhook-signature": "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))} {
 		req.Header.Set(name, value)
 	}
 	res, err := http.DefaultClient.Do(req)
@@ -260,7 +269,8 @@ func refusesAll(t *testing.T, s *sample, bad string) {
 type printedPayment struct{ ID, Address string }
 
 // takePayment runs one of the programs under examples/ that create payments.
-func (h *fixture) takePayment(argv []string, order, asset, amount string) (p printedPayment, printed string, err error) {
+func (h *fixture) takePayment(argv []string, order, asset, amount string) (
+	p printedPayment, printed string, err error) {
 	h.t.Helper()
 	cmd := exec.Command(argv[0], append(slices.Clone(argv[1:]), order, h.Chain, asset, amount)...)
 	cmd.Env = append(os.Environ(), "API_URL="+h.APIURL, "API_KEY="+h.merchant.Key)
@@ -273,8 +283,8 @@ func (h *fixture) takePayment(argv []string, order, asset, amount string) (p pri
 	return p, string(out), err
 }
 
-// TestLineToSampleReceivers is the whole line in four languages, from a payment that a program of one creates to the receivers of
-// all, and what their merchant can prove afterwards with nothing but a node and an exported document.
+// TestLineToSampleReceivers is the whole line in four languages, from a payment that a program of one creates to the
+// receivers of all, and what their merchant can prove afterwards with nothing but a node and an exported document.
 func TestLineToSampleReceivers(t *testing.T) {
 	secret, err := webhook.NewSecret(nil)
 	if err != nil {
@@ -286,7 +296,8 @@ func TestLineToSampleReceivers(t *testing.T) {
 	for _, s := range all {
 		s.start()
 		defer s.kill()
-		h.NewEndpoint(h.merchant, client.WebhookEndpointCreate{URL: s.url + "/hooks", Secret: new(secret.Reveal()), Ed25519: new(true)})
+		h.NewEndpoint(h.merchant, client.WebhookEndpointCreate{URL: s.url + "/hooks", Secret: new(secret.Reveal()),
+			Ed25519: new(true)})
 	}
 	program := filepath.Join(testkit.Programs(t, "examples/payment-go"), "payment-go")
 	keyFile := filepath.Join(t.TempDir(), "key.txt")
@@ -296,7 +307,8 @@ func TestLineToSampleReceivers(t *testing.T) {
 	paid := map[string]string{} // payment → language that created it
 	for language, argv := range map[string][]string{
 		"go": {program, "-api", h.APIURL, "-key-file", keyFile}, "node": {"node", "../examples/payment-node/payment.mjs"},
-		"python": {"python3", "-B", "../examples/payment-python/payment.py"}, "php": {"php", "../examples/payment-php/payment.php"},
+		"python": {"python3", "-B", "../examples/payment-python/payment.py"},
+		"php":    {"php", "../examples/payment-php/payment.php"},
 	} {
 		p, printed, err := h.takePayment(argv, "order-"+language, devnet.TokenSymbol, "0.000001")
 		if err != nil {
@@ -305,7 +317,8 @@ func TestLineToSampleReceivers(t *testing.T) {
 		if again, _, err := h.takePayment(argv, "order-"+language, devnet.TokenSymbol, "0.000001"); err != nil || again != p {
 			t.Errorf("%s: asked again, %v, got %+v instead of %+v", language, err, again, p)
 		}
-		if _, printed, err := h.takePayment(argv, "refused-"+language, "BTC", "0.000001"); err == nil || !strings.Contains(printed, "unprocessable") || !strings.Contains(printed, "asset") {
+		if _, printed, err := h.takePayment(argv, "refused-"+language, "BTC", "0.000001"); err == nil ||
+			!strings.Contains(printed, "unprocessable") || !strings.Contains(printed, "asset") {
 			t.Errorf("%s: an asset that does not exist: %v\n%s", language, err, printed)
 		}
 		if _, err := c.SendToken(t.Context(), c.DemoPayer(), p.Address, big.NewInt(1e12)); err != nil {
@@ -315,10 +328,12 @@ func TestLineToSampleReceivers(t *testing.T) {
 	}
 	for name, s := range all {
 		for id, language := range paid {
-			testkit.Eventually(t, time.Minute, "the order from "+language+" is confirmed at the receiver in "+name, func() bool { return s.orders()[id] == "confirmed" })
+			testkit.Eventually(t, time.Minute, "the order from "+language+" is confirmed at the receiver in "+name,
+				func() bool { return s.orders()[id] == "confirmed" })
 		}
 	}
-	got := h.receiver.WaitFor(t, func(r testkit.Received) bool { return r.Type() == string(webhook.PaymentConfirmed) }, time.Minute)
+	got := h.receiver.WaitFor(t, func(r testkit.Received) bool { return r.Type() == string(webhook.PaymentConfirmed) },
+		time.Minute)
 	h.prove(c, got)
 	h.evidence(got.ID())
 }
@@ -343,7 +358,8 @@ func (h *fixture) prove(c *devnet.Chain, r testkit.Received) {
 		Verified  bool `json:"verified"`
 		Transfers []struct{ Finding, Reason string }
 	}
-	gateway.Decode(h.t, h.Ctl("webhook", "verify", "--secret-file", secret, "--request", request, "--rpc", c.URL(), "--json"), &v)
+	gateway.Decode(h.t, h.Ctl("webhook", "verify", "--secret-file", secret, "--request", request, "--rpc", c.URL(),
+		"--json"), &v)
 	if !v.Verified || len(v.Transfers) != 1 || v.Transfers[0].Finding != "proven" {
 		h.t.Errorf("%+v", v)
 	}
@@ -354,7 +370,8 @@ func (h *fixture) evidence(eventID string) {
 	h.t.Helper()
 	var delivered client.Delivery
 	testkit.Eventually(h.t, 30*time.Second, "a delivery of the event is delivered", func() bool {
-		for d, err := range h.api.Deliveries(h.t.Context(), client.ListDeliveriesParams{EventID: &eventID, State: new(client.DeliveryStateDelivered)}) {
+		for d, err := range h.api.Deliveries(h.t.Context(), client.ListDeliveriesParams{EventID: &eventID,
+			State: new(client.DeliveryStateDelivered)}) {
 			if err != nil {
 				h.t.Fatal(err)
 			}
@@ -400,7 +417,8 @@ func (h *fixture) evidence(eventID string) {
 	if err := os.WriteFile(document, spoiled, 0o600); err != nil {
 		h.t.Fatal(err)
 	}
-	if out, err := exec.Command(gateway.Binary(h.t, "ctripctl"), "delivery", "check", document, "--keys-file", keyFile).CombinedOutput(); err == nil || !bytes.Contains(out, []byte("the seal does not fit")) {
+	if out, err := exec.Command(gateway.Binary(h.t, "ctripctl"), "delivery", "check", document, "--keys-file",
+		keyFile).CombinedOutput(); err == nil || !bytes.Contains(out, []byte("the seal does not fit")) {
 		h.t.Errorf("spoiled evidence: %v\n%s", err, out)
 	}
 }

@@ -49,7 +49,8 @@ func newRunbook(t *testing.T, h *gateway.Gateway) *runbook {
 	if !ok {
 		t.Fatal("docs/security.md has no runbook")
 	}
-	b := &runbook{Gateway: h, t: t, dir: t.TempDir(), masterKeys: oldKey, run: make(map[string]bool), blanks: map[string]string{"'…'": "drill"}}
+	b := &runbook{Gateway: h, t: t, dir: t.TempDir(), masterKeys: oldKey, run: make(map[string]bool),
+		blanks: map[string]string{"'…'": "drill"}}
 	for _, m := range regexp.MustCompile("`(ctripctl [^`]+)`").FindAllStringSubmatch(section, -1) {
 		b.commands = append(b.commands, strings.Join(strings.Fields(m[1]), " "))
 	}
@@ -90,7 +91,8 @@ func (b *runbook) command(args ...string) *exec.Cmd {
 	b.t.Helper()
 	cmd := exec.CommandContext(b.t.Context(), gateway.Binary(b.t, "ctripctl"), args...)
 	cmd.Dir = b.dir
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + b.dir, "ENV=test", "DATABASE_URL=" + b.DatabaseURL, "REDIS_URL=" + b.Redis.URL,
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + b.dir, "ENV=test", "DATABASE_URL=" + b.DatabaseURL,
+		"REDIS_URL=" + b.Redis.URL,
 		"MASTER_KEYS=" + b.masterKeys, "OPERATOR_TOKEN=" + gateway.OperatorToken, "WEBHOOK_ALLOW=127.0.0.0/8"}
 	return cmd
 }
@@ -124,9 +126,9 @@ func saved(r testkit.Received, body []byte) []byte {
 	return append(append(all.Bytes(), "\r\n"...), body...)
 }
 
-// TestRunbook lives through the incidents of docs/security.md, each command as the page has it: an endpoint is isolated and its
-// secret replaced, a mismatch is investigated with the stored bytes, the master key is rotated under a gateway that runs, by a
-// command that is killed in the middle, and the record is verified.
+// TestRunbook lives through the incidents of docs/security.md, each command as the page has it: an endpoint is isolated
+// and its secret replaced, a mismatch is investigated with the stored bytes, the master key is rotated under a gateway
+// that runs, by a command that is killed in the middle, and the record is verified.
 func TestRunbook(t *testing.T) {
 	receiver := testkit.NewReceiver(t)
 	b := newRunbook(t, gateway.New(t, gateway.Options{DatabaseURL: testkit.Postgres(t), Env: []string{"WEBHOOK_LANES=2"}}))
@@ -134,7 +136,8 @@ func TestRunbook(t *testing.T) {
 	b.Start("worker")
 	b.WaitReady("api", "worker")
 	m := b.NewMerchant()
-	e := b.NewEndpoint(m, client.WebhookEndpointCreate{URL: receiver.URL + "/hooks", Headers: &map[string]string{"X-Shop": "canary"}, Ed25519: new(true)})
+	e := b.NewEndpoint(m, client.WebhookEndpointCreate{URL: receiver.URL + "/hooks",
+		Headers: &map[string]string{"X-Shop": "canary"}, Ed25519: new(true)})
 	b.blanks["we_…"], b.blanks["mer_…"], b.blanks["URL"] = e.ID, m.ID, receiver.URL+"/hooks"
 	send := func() testkit.Received {
 		t.Helper()
@@ -182,7 +185,8 @@ func TestRunbook(t *testing.T) {
 	b.save("saved.http", saved(r, bytes.Replace(r.Body, []byte(`"`), []byte(` "`), 1)))
 	b.do(verify, 1)
 	var stored json.RawMessage
-	if got := b.Call(m.Key, http.MethodGet, "/api/v1/events/"+r.ID(), "", nil, &stored); got != http.StatusOK || !bytes.Equal(stored, r.Body) {
+	if got := b.Call(m.Key, http.MethodGet, "/api/v1/events/"+r.ID(), "", nil, &stored); got != http.StatusOK ||
+		!bytes.Equal(stored, r.Body) {
 		t.Fatalf("the stored bytes: %d %s", got, stored)
 	}
 	b.save("saved.http", saved(r, stored))
@@ -208,7 +212,8 @@ func TestRunbook(t *testing.T) {
 	gateway.Decode(t, b.do("ctripctl key create --merchant mer_… --name '…'", 0), &key)
 	lost := m.Key
 	var lostID string
-	if err := b.DB.QueryRow("SELECT id FROM api_keys WHERE merchant_id = $1 ORDER BY created_at LIMIT 1", m.ID).Scan(&lostID); err != nil {
+	if err := b.DB.QueryRow("SELECT id FROM api_keys WHERE merchant_id = $1 ORDER BY created_at LIMIT 1",
+		m.ID).Scan(&lostID); err != nil {
 		t.Fatal(err)
 	}
 	b.blanks["key_…"] = lostID
@@ -239,7 +244,8 @@ func TestRunbook(t *testing.T) {
 	b.blanks["URL"] = "http://127.0.0.1:1"
 	b.save("secret.txt", []byte(fresh.Reveal()))
 	b.save("saved.http", saved(r, r.Body))
-	b.do("ctripctl webhook verify --request saved.http --secret-file secret.txt --rpc URL", 0) // no transfers, so no node is asked
+	// The body has no transfers, so that no node is asked.
+	b.do("ctripctl webhook verify --request saved.http --secret-file secret.txt --rpc URL", 0)
 
 	// The record.
 	var verdict struct {
@@ -251,7 +257,8 @@ func TestRunbook(t *testing.T) {
 	b.do("ctripctl audit verify --head LINE:HASH", 0)
 	lines := string(b.do("ctripctl audit list --from 1 --limit 1000", 0))
 	for _, action := range []string{
-		"merchant.created", "key.created", "endpoint.created", "deliveries.paused", "endpoint.secret_rotated", "deliveries.resumed", "keys.reencryption_started",
+		"merchant.created", "key.created", "endpoint.created", "deliveries.paused", "endpoint.secret_rotated",
+		"deliveries.resumed", "keys.reencryption_started",
 		"keys.reencrypted", "signing_key.rotated", "key.revoked", "delivery.evidence_exported",
 	} {
 		if !strings.Contains(lines, `"`+action+`"`) {
@@ -268,8 +275,8 @@ func TestRunbook(t *testing.T) {
 	}
 }
 
-// rotateMasterKey moves everything under a new master key while the gateway runs. Many answers are kept, so that the command is
-// killed in the middle of its work.
+// rotateMasterKey moves everything under a new master key while the gateway runs. Many answers are kept, so that the
+// command is killed in the middle of its work.
 func (b *runbook) rotateMasterKey(merchant string) {
 	b.t.Helper()
 	const answers = 20000
@@ -341,7 +348,8 @@ func (b *runbook) rotateMasterKey(merchant string) {
 		if err := rows.Scan(&key, &value); err != nil {
 			b.t.Fatal(err)
 		}
-		if plain, err := newer.Open(value, models.AnswerAAD(merchant, "POST", "/api/v1/payments", key)); err != nil || string(plain) != `{"answer":"`+key+`"}` {
+		if plain, err := newer.Open(value, models.AnswerAAD(merchant, "POST", "/api/v1/payments", key)); err != nil ||
+			string(plain) != `{"answer":"`+key+`"}` {
 			b.t.Fatalf("%s: %s, %v", key, plain, err)
 		}
 	}

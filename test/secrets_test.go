@@ -34,11 +34,11 @@ type secretFixture struct {
 	spans    *spans
 }
 
-// TestCanarySecrets gives the gateway one secret of each kind, lets it use them in deliveries that succeed and that fail,
-// in refused requests, in its own pages, and while its services are away, and then looks for them everywhere but where they
-// belong: in all that Redis was ever told, in the logs of all processes at debug, in metrics, traces, asynqmon's API,
-// answers, and every column of the database. In each of these locations it also looks for something that must be there, so
-// that it cannot search nothing.
+// TestCanarySecrets gives the gateway one secret of each kind, lets it use them in deliveries that succeed and that
+// fail, in refused requests, in its own pages, and while its services are away, and then looks for them everywhere but
+// where they belong: in all that Redis was ever told, in the logs of all processes at debug, in metrics, traces,
+// asynqmon's API, answers, and every column of the database. In each of these locations it also looks for something
+// that must be there, so that it cannot search nothing.
 func TestCanarySecrets(t *testing.T) {
 	receiver := testkit.NewReceiver(t)
 	h := &secretFixture{t: t, spans: newSpans(t), canaries: map[string]string{
@@ -60,16 +60,20 @@ func TestCanarySecrets(t *testing.T) {
 	}}
 	chain := startDevnet(t)
 	node := gethNode(chain, 2)
-	node.RPC = strings.Replace(chain.URL(), "http://", "http://node:"+h.canaries["RPC password"]+"@", 1) + "/v3/" + h.canaries["RPC key in a path"]
-	node.Spare = []string{"http://127.0.0.1:1/" + h.canaries["RPC key in a path"], "ws://127.0.0.1:1/?apikey=" + h.canaries["RPC key in a query"]}
+	node.RPC = strings.Replace(chain.URL(), "http://", "http://node:"+h.canaries["RPC password"]+"@", 1)
+	node.RPC += "/v3/" + h.canaries["RPC key in a path"]
+	node.Spare = []string{"http://127.0.0.1:1/" + h.canaries["RPC key in a path"],
+		"ws://127.0.0.1:1/?apikey=" + h.canaries["RPC key in a query"]}
 	h.Gateway = gateway.New(t, gateway.Options{Chain: node, Env: []string{
-		"LOG_LEVEL=debug", "WEBHOOK_LANES=2", "WEBHOOK_RETRY_BASE=1s", "WEBHOOK_MAX_ATTEMPTS=2", "OPERATOR_READ_TOKEN=" + h.canaries["operator read token"],
-		"OTEL_EXPORTER_OTLP_ENDPOINT=" + strings.Replace(h.spans.url, "http://", "http://trace:"+h.canaries["collector password"]+"@", 1),
+		"LOG_LEVEL=debug", "WEBHOOK_LANES=2", "WEBHOOK_RETRY_BASE=1s", "WEBHOOK_MAX_ATTEMPTS=2",
+		"OPERATOR_READ_TOKEN=" + h.canaries["operator read token"],
+		"OTEL_EXPORTER_OTLP_ENDPOINT=" + strings.Replace(h.spans.url, "http://",
+			"http://trace:"+h.canaries["collector password"]+"@", 1),
 		"OTEL_EXPORTER_OTLP_HEADERS=authorization=" + h.canaries["collector header"],
 		"EGRESS_PROXY=http://gateway:" + h.canaries["proxy password"] + "@" + newProxy(t, h.canaries["proxy password"]),
 		"WEBHOOK_URL=" + receiver.URL + "/default", "WEBHOOK_SECRET=" + h.canaries["default secret"],
 	}})
-	keepsContract(t, h.Gateway)
+	checkContract(t, h.Gateway)
 	database, err := url.Parse(h.DatabaseURL)
 	if err != nil {
 		t.Fatal(err)
@@ -84,21 +88,25 @@ func TestCanarySecrets(t *testing.T) {
 	m, other := h.NewMerchant(), h.NewMerchant()
 	h.canaries["API key"] = m.Key
 	headers := &map[string]string{"X-Shop-Auth": h.canaries["header value"]}
-	fine := h.NewEndpoint(m, client.WebhookEndpointCreate{URL: receiver.URL + "/fine", Headers: headers, Ed25519: new(true)})
+	fine := h.NewEndpoint(m, client.WebhookEndpointCreate{URL: receiver.URL + "/fine", Headers: headers,
+		Ed25519: new(true)})
 	h.canaries["signing secret"] = fine.Secret.Reveal()
 	var rotated struct {
 		Secret string `json:"secret"`
 	}
-	if got := h.Call(m.Key, http.MethodPost, "/api/v1/webhook_endpoints/"+fine.ID+"/rotate_secret", "rotate", nil, &rotated); got != http.StatusOK {
+	if got := h.Call(m.Key, http.MethodPost, "/api/v1/webhook_endpoints/"+fine.ID+"/rotate_secret", "rotate", nil,
+		&rotated); got != http.StatusOK {
 		t.Fatalf("rotate: %d", got)
 	}
 	h.canaries["rotated secret"] = rotated.Secret
 	h.canaries["signing key"] = h.signingKey()
 	broken := h.NewEndpoint(m, client.WebhookEndpointCreate{
 		URL: receiver.URL + "/broken", Headers: headers, Secret: new(h.canaries["own secret"]),
-		ClientCert: &client.ClientCertificate{CertPEM: newCertificate(t, h.canaries["client key"]), KeyPEM: h.canaries["client key"]},
+		ClientCert: &client.ClientCertificate{CertPEM: newCertificate(t, h.canaries["client key"]),
+			KeyPEM: h.canaries["client key"]},
 	})
-	away := h.NewEndpoint(m, client.WebhookEndpointCreate{URL: "http://127.0.0.1:1/away", Headers: headers, Ed25519: new(true)})
+	away := h.NewEndpoint(m, client.WebhookEndpointCreate{URL: "http://127.0.0.1:1/away", Headers: headers,
+		Ed25519: new(true)})
 	receiver.Script(func(r testkit.Received) testkit.Answer {
 		if r.Path == "/broken" {
 			return testkit.Answer{Status: http.StatusUnauthorized, Body: []byte("no")}
@@ -109,12 +117,14 @@ func TestCanarySecrets(t *testing.T) {
 		h.Call(m.Key, http.MethodPost, "/api/v1/webhook_endpoints/"+e.ID+"/test", "", nil, nil)
 	}
 	// The one without an endpoint has the deployment's.
-	if got := h.Call(other.Key, http.MethodPost, "/api/v1/payments", "", map[string]any{"chain": h.Chain, "asset": "native", "amount": "1"}, nil); got != http.StatusCreated {
+	if got := h.Call(other.Key, http.MethodPost, "/api/v1/payments", "",
+		map[string]any{"chain": h.Chain, "asset": "native", "amount": "1"}, nil); got != http.StatusCreated {
 		t.Fatalf("create a payment: %d", got)
 	}
 	for _, path := range []string{"/fine", "/broken", "/default"} {
 		r := receiver.WaitFor(t, func(r testkit.Received) bool { return r.Path == path }, 20*time.Second)
-		if r.Header.Get("webhook-signature") == "" || path != "/default" && r.Header.Get("X-Shop-Auth") != h.canaries["header value"] {
+		if r.Header.Get("webhook-signature") == "" || path != "/default" &&
+			r.Header.Get("X-Shop-Auth") != h.canaries["header value"] {
 			t.Fatalf("a delivery without its secrets: %v", r.Header)
 		}
 	}
@@ -134,13 +144,16 @@ func TestCanarySecrets(t *testing.T) {
 	locations["logs"] = h.logs()
 	// What must be there proves that the location was really searched.
 	for location, sure := range map[string][]string{
-		"answers": {fine.ID, "PUBLIC_URL", "is Postgres running"}, "spans": {"ctrip-worker"}, "Redis": {fine.ID}, "database": {fine.ID},
-		"logs": {"delivery.attempted", "block.scanned", "request.served"}, "outage": {"503", `"ready": false`},
-		"worker /metrics": {"ctrip_webhook_attempts_total"}, "api /metrics": {"ctrip_"}, "scanner /metrics": {"ctrip_chain"}, "asynqmon": {"wh:"},
+		"answers": {fine.ID, "PUBLIC_URL", "is Postgres running"}, "spans": {"ctrip-worker"}, "Redis": {fine.ID},
+		"database": {fine.ID}, "logs": {"delivery.attempted", "block.scanned", "request.served"},
+		"outage":          {"503", `"ready": false`},
+		"worker /metrics": {"ctrip_webhook_attempts_total"}, "api /metrics": {"ctrip_"}, "scanner /metrics": {"ctrip_chain"},
+		"asynqmon": {"wh:"},
 	} {
 		for _, text := range sure {
 			if !strings.Contains(locations[location], text) {
-				t.Errorf("%q is not in %s (%d bytes), so what is not found there proves nothing", text, location, len(locations[location]))
+				t.Errorf("%q is not in %s (%d bytes), so what is not found there proves nothing", text, location,
+					len(locations[location]))
 			}
 		}
 	}
@@ -156,7 +169,8 @@ func leaks(locations, canaries map[string]string) []string {
 		for form, needle := range forms(secret) {
 			for location, hay := range locations {
 				if i := strings.Index(hay, needle); i >= 0 {
-					found = append(found, fmt.Sprintf("the %s is in %s, %s: …%s…", name, location, form, strings.ToValidUTF8(hay[max(0, i-80):i], "?")))
+					found = append(found, fmt.Sprintf("the %s is in %s, %s: …%s…", name, location, form,
+						strings.ToValidUTF8(hay[max(0, i-80):i], "?")))
 				}
 			}
 		}
@@ -167,7 +181,8 @@ func leaks(locations, canaries map[string]string) []string {
 // TestLeaksAreFound: the search that proves that nothing leaks finds what leaks, once, in every form.
 func TestLeaksAreFound(t *testing.T) {
 	for name, secret := range map[string]string{
-		"text": "canary-secret-0a1b2c3d4e", "whsec": "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", "client key": newClientKey(t),
+		"text": "canary-secret-0a1b2c3d4e", "whsec": "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+		"client key": newClientKey(t),
 	} {
 		all := forms(secret)
 		if len(all) < 3 {
@@ -177,13 +192,15 @@ func TestLeaksAreFound(t *testing.T) {
 			if needle == "" {
 				t.Errorf("%s, %s: nothing is looked for", name, form)
 			}
-			found := leaks(map[string]string{"logs": "before " + needle + " after", "spans": "nothing"}, map[string]string{name: secret})
+			found := leaks(map[string]string{"logs": "before " + needle + " after", "spans": "nothing"},
+				map[string]string{name: secret})
 			if len(found) == 0 || !strings.Contains(strings.Join(found, " "), "the "+name+" is in logs, ") {
 				t.Errorf("%s, %s: %v", name, form, found)
 			}
 		}
 	}
-	if found := leaks(map[string]string{"logs": "nothing"}, map[string]string{"key": "canary-secret-0a1b2c3d4e"}); len(found) != 0 {
+	if found := leaks(map[string]string{"logs": "nothing"},
+		map[string]string{"key": "canary-secret-0a1b2c3d4e"}); len(found) != 0 {
 		t.Error(found)
 	}
 }
@@ -266,7 +283,8 @@ func (h *secretFixture) provoke(m gateway.Merchant, e gateway.Endpoint) string {
 		`{"url": "http://169.254.169.254/", "secret": ` + quoted(h.canaries["own secret"]) + `}`,
 		`{"url": "https://shop.example/", "headers": {"Host": ` + quoted(h.canaries["header value"]) + `}}`,
 		`{"url": "https://shop.example/", "headers": {"X-Shop-Auth": ` + quoted(h.canaries["header value"]+"\n") + `}}`,
-		`{"url": "https://shop.example/", "client_cert": {"cert_pem": "x", "key_pem": ` + quoted(h.canaries["client key"]) + `}}`,
+		`{"url": "https://shop.example/", "client_cert": {"cert_pem": "x", "key_pem": ` + quoted(h.canaries["client key"]) +
+			`}}`,
 		`{"secret": ` + quoted(h.canaries["own secret"]),
 	} {
 		ask(m.Key, http.MethodPost, "/api/v1/webhook_endpoints", body)
@@ -344,12 +362,17 @@ func (h *secretFixture) refuseToStart() string {
 		h.t.Fatal(err)
 	}
 	away := []string{
-		"ENV=test", "DATABASE_URL=postgres://gateway:" + h.canaries["database password"] + "@127.0.0.1:1/ctrip", "MASTER_KEYS=" + gateway.MasterKeys,
-		"REDIS_URL=redis://gateway:" + h.canaries["Redis password"] + "@127.0.0.1:1/0", "OPERATOR_TOKEN=" + h.canaries["operator token"],
-		"EGRESS_PROXY=http://gateway:" + h.canaries["proxy password"] + "@127.0.0.1:1", "WEBHOOK_SECRET=" + h.canaries["default secret"],
+		"ENV=test", "DATABASE_URL=postgres://gateway:" + h.canaries["database password"] + "@127.0.0.1:1/ctrip",
+		"MASTER_KEYS=" + gateway.MasterKeys,
+		"REDIS_URL=redis://gateway:" + h.canaries["Redis password"] + "@127.0.0.1:1/0",
+		"OPERATOR_TOKEN=" + h.canaries["operator token"],
+		"EGRESS_PROXY=http://gateway:" + h.canaries["proxy password"] + "@127.0.0.1:1",
+		"WEBHOOK_SECRET=" + h.canaries["default secret"],
 	}
-	faulty := append(slices.Clone(away), "ENV=production", "PUBLIC_URL=http://shop.example", "OPERATOR_READ_TOKEN="+h.canaries["operator token"], "CHAINS_FILE="+chains,
-		"MASTER_KEYS=k1:"+h.canaries["master key"]+"x", "REDIS_URL=redis://gateway:"+h.canaries["Redis password"]+"@:x/y", "WEBHOOK_ALLOW="+h.canaries["own secret"],
+	faulty := append(slices.Clone(away), "ENV=production", "PUBLIC_URL=http://shop.example",
+		"OPERATOR_READ_TOKEN="+h.canaries["operator token"], "CHAINS_FILE="+chains,
+		"MASTER_KEYS=k1:"+h.canaries["master key"]+"x", "REDIS_URL=redis://gateway:"+h.canaries["Redis password"]+"@:x/y",
+		"WEBHOOK_ALLOW="+h.canaries["own secret"],
 		"OTEL_EXPORTER_OTLP_HEADERS="+h.canaries["collector header"], "EGRESS_PROXY=socks5://gateway:"+h.canaries["proxy password"]+"@127.0.0.1:1")
 	var all bytes.Buffer
 	for _, run := range []struct {
@@ -357,8 +380,10 @@ func (h *secretFixture) refuseToStart() string {
 		args []string
 		env  []string
 	}{
-		{"api", nil, away}, {"worker", nil, away}, {"ctripctl", []string{"doctor"}, away}, {"ctripctl", []string{"audit", "verify"}, away},
-		{"api", nil, faulty}, {"worker", nil, faulty}, {"scanner", nil, faulty}, {"ctripctl", []string{"doctor", "--json"}, faulty},
+		{"api", nil, away}, {"worker", nil, away}, {"ctripctl", []string{"doctor"}, away},
+		{"ctripctl", []string{"audit", "verify"}, away},
+		{"api", nil, faulty}, {"worker", nil, faulty}, {"scanner", nil, faulty},
+		{"ctripctl", []string{"doctor", "--json"}, faulty},
 	} {
 		ctx, cancel := context.WithTimeout(h.t.Context(), 30*time.Second)
 		cmd := exec.CommandContext(ctx, gateway.Binary(h.t, run.name), run.args...)
@@ -407,7 +432,8 @@ func (h *secretFixture) outage(m gateway.Merchant) string {
 		return res.StatusCode
 	}
 	for _, name := range []string{"api", "worker", "scanner"} {
-		testkit.Eventually(h.t, 30*time.Second, name+" says that it is not ready", func() bool { return get(h.OpsURL(name)+"/readyz") == http.StatusServiceUnavailable })
+		testkit.Eventually(h.t, 30*time.Second, name+" says that it is not ready",
+			func() bool { return get(h.OpsURL(name)+"/readyz") == http.StatusServiceUnavailable })
 	}
 	get(h.APIURL + "/api/v1/payments")
 	return all.String()

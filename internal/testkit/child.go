@@ -17,8 +17,8 @@ type Child struct {
 	done chan struct{}
 }
 
-// StartChild starts cmd in a process group of its own. cmd.Stdin, Stdout and Stderr should be files: nothing is copied for
-// a child that outlives its pipe.
+// StartChild starts cmd in a process group of its own. cmd.Stdin, Stdout and Stderr should be files: nothing is copied
+// for a child that outlives its pipe.
 func StartChild(cmd *exec.Cmd) (*Child, error) {
 	if err := startWatched(cmd, "KILL", func(pid int) int { return pid }); err != nil {
 		return nil, fmt.Errorf("testkit: %w", err)

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Clock stands still until it is told otherwise. Its Now method fits every `Now func() time.Time` option. It is safe for
-// concurrent use.
+// Clock stands still until it is told otherwise. Its Now method fits every `Now func() time.Time` option. It is safe
+// for concurrent use.
 type Clock struct {
 	mu  sync.Mutex
 	now time.Time

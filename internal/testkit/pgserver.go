@@ -28,8 +28,8 @@ type PostgresOptions struct {
 	Settings map[string]string
 }
 
-// PostgresServer is a private Postgres instance on a loopback port, with no socket file, and a random password. As root it
-// runs under the user postgres, or else nobody, because Postgres refuses root.
+// PostgresServer is a private Postgres instance on a loopback port, with no socket file, and a random password. As root
+// it runs under the user postgres, or else nobody, because Postgres refuses root.
 type PostgresServer struct {
 	bin      string
 	dir      string // holds data, log and the password file while initdb runs
@@ -39,8 +39,8 @@ type PostgresServer struct {
 	proc     *process
 }
 
-// StartPostgres makes a new instance and waits until it answers. The caller stops it with Close; if it ends without doing
-// so, the instance is ended and its directory removed all the same.
+// StartPostgres makes a new instance and waits until it answers. The caller stops it with Close; if it ends without
+// doing so, the instance is ended and its directory removed all the same.
 func StartPostgres(o PostgresOptions) (*PostgresServer, error) {
 	bin, err := findPostgres(debianPostgres)
 	if err != nil {
@@ -182,7 +182,8 @@ func (s *PostgresServer) Close() error {
 
 // URL is the connection string of the named database, for the superuser.
 func (s *PostgresServer) URL(database string) string {
-	u := url.URL{Scheme: "postgres", User: url.UserPassword("postgres", s.password), Host: s.addr(), Path: "/" + database, RawQuery: "sslmode=disable"}
+	u := url.URL{Scheme: "postgres", User: url.UserPassword("postgres", s.password), Host: s.addr(), Path: "/" + database,
+		RawQuery: "sslmode=disable"}
 	return u.String()
 }
 
@@ -228,7 +229,8 @@ func dropDatabase(ctx context.Context, admin, dsn string) error {
 	if err != nil {
 		return err
 	}
-	return execSQL(ctx, admin, "DROP DATABASE IF EXISTS "+pgx.Identifier{strings.TrimPrefix(u.Path, "/")}.Sanitize()+" WITH (FORCE)")
+	name := pgx.Identifier{strings.TrimPrefix(u.Path, "/")}.Sanitize()
+	return execSQL(ctx, admin, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
 }
 
 func execSQL(ctx context.Context, dsn, sql string) error {

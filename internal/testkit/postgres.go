@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// PostgresEnv names the environment variable by which cmd/services tells test binaries of the shared instance: a URL whose
-// user may create databases.
+// PostgresEnv names the environment variable by which cmd/services tells test binaries of the shared instance: a URL
+// whose user may create databases.
 const PostgresEnv = "TEST_POSTGRES_URL"
 
 // own is the instance of a test binary that runs without the launcher. It lives as long as the process.

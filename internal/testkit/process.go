@@ -97,14 +97,15 @@ func (p *process) end(sig syscall.Signal, grace time.Duration) error {
 	var late error
 	for deadline := time.Now().Add(grace); p.alive(); time.Sleep(time.Millisecond) {
 		if late == nil && time.Now().After(deadline) {
-			late = errors.Join(fmt.Errorf("testkit: %s did not end on %v within %v, killed", p.path, sig, grace), p.signal(syscall.SIGKILL))
+			late = errors.Join(fmt.Errorf("testkit: %s did not end on %v within %v, killed", p.path, sig, grace),
+				p.signal(syscall.SIGKILL))
 		}
 	}
 	return errors.Join(late, orphans.forget(p.pid))
 }
 
-// sendSignal is the only way in this package to signal by number. It refuses 0, 1 and -1, which mean our own group, init and
-// every process of the machine.
+// sendSignal is the only way in this package to signal by number. It refuses 0, 1 and -1, which mean our own group,
+// init and every process of the machine.
 func sendSignal(pid int, sig syscall.Signal) error {
 	if err := checkPID(pid); err != nil {
 		return err
@@ -119,7 +120,8 @@ func checkPID(pid int) error {
 	return nil
 }
 
-// freePort returns a loopback TCP port that was free a moment ago. Somebody else may take it first: who uses it must retry.
+// freePort returns a loopback TCP port that was free a moment ago. Somebody else may take it first: who uses it must
+// retry.
 func freePort() (int, error) {
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {

@@ -27,9 +27,9 @@ var programs struct {
 	dirs map[string]string
 }
 
-// Programs returns a directory that holds the programs of these packages, "cmd/api" for example, each under the last part
-// of its package's name. They are built as they ship, without the race detector, once for all test binaries: TEST_PROGRAMS
-// holds them, or else bin/test, which this process brings up to date under a lock.
+// Programs returns a directory that holds the programs of these packages, "cmd/api" for example, each under the last
+// part of its package's name. They are built as they ship, without the race detector, once for all test binaries:
+// TEST_PROGRAMS holds them, or else bin/test, which this process brings up to date under a lock.
 func Programs(t TB, packages ...string) string {
 	t.Helper()
 	programs.Lock()

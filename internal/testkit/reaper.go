@@ -9,9 +9,9 @@ import (
 	"syscall"
 )
 
-// reaperScript reads orders, one a line, until its input ends, which happens when the process that holds the other end is
-// gone, however it went. Then it signals what is still alive, waits up to ten seconds (not for zombies, which some containers
-// never collect), kills the rest and removes the directories.
+// reaperScript reads orders, one a line, until its input ends, which happens when the process that holds the other end
+// is gone, however it went. Then it signals what is still alive, waits up to ten seconds (not for zombies, which some
+// containers never collect), kills the rest and removes the directories.
 const reaperScript = `
 trap '' HUP INT TERM
 live=
@@ -46,7 +46,8 @@ for l in $live; do kill -s KILL -- "${l%:*}"; done
 for d in "$@"; do rm -rf -- "$d" || { sleep 1; rm -rf -- "$d"; }; done
 `
 
-// reaper is the pipe to the shell that outlives this process by a moment. The zero value starts the shell when first used.
+// reaper is the pipe to the shell that outlives this process by a moment. The zero value starts the shell when first
+// used.
 type reaper struct {
 	mu   sync.Mutex
 	pipe *os.File

@@ -82,7 +82,8 @@ func newReceiver(t TB, tls bool) *Receiver {
 }
 
 func (r *Receiver) listen(l net.Listener) {
-	r.server = &httptest.Server{Listener: l, Config: &http.Server{Handler: http.HandlerFunc(r.serve), ReadHeaderTimeout: time.Minute}}
+	config := &http.Server{Handler: http.HandlerFunc(r.serve), ReadHeaderTimeout: time.Minute}
+	r.server = &httptest.Server{Listener: l, Config: config}
 	if r.tls {
 		r.server.StartTLS()
 	} else {

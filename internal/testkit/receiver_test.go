@@ -40,8 +40,10 @@ func client(t *testing.T, tc *tls.Config) *http.Client {
 func TestReceiverRecordsAndAnswersByScript(t *testing.T) {
 	r := testkit.NewReceiver(t)
 	c := client(t, nil)
-	r.Answers(testkit.Answer{Status: 503, Header: http.Header{"Retry-After": {"1"}}, Body: []byte("later")}, testkit.Answer{Drop: true}, testkit.Answer{})
-	if status, body, err := post(t, c, r.URL+"/hook?a=b", `{"type":"payment.created"}`); status != 503 || body != "later" || err != nil {
+	r.Answers(testkit.Answer{Status: 503, Header: http.Header{"Retry-After": {"1"}}, Body: []byte("later")},
+		testkit.Answer{Drop: true}, testkit.Answer{})
+	if status, body, err := post(t, c, r.URL+"/hook?a=b", `{"type":"payment.created"}`); status != 503 ||
+		body != "later" || err != nil {
 		t.Fatal(status, body, err)
 	}
 	if _, _, err := post(t, c, r.URL, "{}"); err == nil {
@@ -54,7 +56,8 @@ func TestReceiverRecordsAndAnswersByScript(t *testing.T) {
 	}
 	all := r.WaitCount(t, 4, time.Second)
 	got := all[0]
-	if got.Seq != 1 || got.Method != "POST" || got.Path != "/hook?a=b" || got.ID() != "evt_1" || got.Type() != "payment.created" ||
+	if got.Seq != 1 || got.Method != "POST" || got.Path != "/hook?a=b" || got.ID() != "evt_1" ||
+		got.Type() != "payment.created" ||
 		string(got.Body) != `{"type":"payment.created"}` || got.At.IsZero() || got.Header.Get("Host") == "" {
 		t.Errorf("%+v", got)
 	}

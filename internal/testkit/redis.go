@@ -54,7 +54,8 @@ func Redis(t TB, options ...RedisOptions) *RedisServer {
 	if o.AppendOnly {
 		aof = "yes"
 	}
-	s.args = append([]string{"--bind", "127.0.0.1", "--dir", s.dir, "--logfile", s.log(), "--save", "", "--appendonly", aof,
+	s.args = append([]string{"--bind", "127.0.0.1", "--dir", s.dir, "--logfile", s.log(), "--save", "", "--appendonly",
+		aof,
 		"--appendfsync", "everysec", "--maxmemory-policy", "noeviction", "--hash-max-listpack-value", "512"}, o.Args...)
 	for range 10 { // a chosen port may be taken before Redis binds it
 		var port int
@@ -111,7 +112,8 @@ func (s *RedisServer) start() error {
 		case !s.proc.alive():
 			return fmt.Errorf("testkit: redis-server ended at once: %s", tail(s.log()))
 		case time.Now().After(deadline):
-			return errors.Join(fmt.Errorf("testkit: redis-server does not answer after %v: %s", startTimeout, tail(s.log())), s.proc.end(syscall.SIGKILL, time.Minute))
+			return errors.Join(fmt.Errorf("testkit: redis-server does not answer after %v: %s", startTimeout, tail(s.log())),
+				s.proc.end(syscall.SIGKILL, time.Minute))
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
@@ -124,7 +126,8 @@ func (s *RedisServer) ready() bool {
 		return false
 	}
 	info, _ := answer.(string)
-	return strings.Contains(info, fmt.Sprintf("process_id:%d\r\n", s.proc.pid)) && strings.Contains(info, "\r\nloading:0\r\n")
+	return strings.Contains(info, fmt.Sprintf("process_id:%d\r\n", s.proc.pid)) &&
+		strings.Contains(info, "\r\nloading:0\r\n")
 }
 
 // Stop shuts the server down in an orderly way. With AppendOnly the data stay.
@@ -165,8 +168,8 @@ func (s *RedisServer) Flush(t TB) {
 	s.Do(t, "FLUSHALL")
 }
 
-// Do runs one command on database 0 and returns its answer: string, int64, nil, []any, or an error value inside an array. An error answer
-// or a connection that fails ends the test.
+// Do runs one command on database 0 and returns its answer: string, int64, nil, []any, or an error value inside an
+// array. An error answer or a connection that fails ends the test.
 func (s *RedisServer) Do(t TB, command ...string) any {
 	t.Helper()
 	answer, err := s.do(command...)

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// do speaks just enough of the Redis protocol (RESP2) to run one command, so that this room needs no Redis client.
+// do speaks just enough of the Redis protocol (RESP2) to run one command, so that this package needs no Redis client.
 func (s *RedisServer) do(command ...string) (any, error) {
 	conn, err := net.DialTimeout("tcp", s.Addr, 5*time.Second)
 	if err != nil {
@@ -39,7 +39,8 @@ func (s *RedisServer) do(command ...string) (any, error) {
 	return answer, nil
 }
 
-// readRESP reads one value. A Redis error is returned as a value of type error, so that one inside an array loses nothing.
+// readRESP reads one value. A Redis error is returned as a value of type error, so that one inside an array loses
+// nothing.
 func readRESP(r *bufio.Reader) (any, error) {
 	line, err := r.ReadString('\n')
 	if err != nil {

@@ -12,10 +12,10 @@ import (
 // superviseGrace is how long a command may take to end after it was told to.
 const superviseGrace = 15 * time.Second
 
-// Supervise runs command with env (NAME=value) added to our environment and our own standard streams, and returns its exit
-// code, 128 and the signal's number if a signal ended it. SIGINT, SIGTERM and SIGHUP, and the end of our parent process, are
-// passed to the command's whole process group as SIGTERM (an interrupt as SIGINT); after 15 seconds the group is killed.
-// If we are killed, so is the group.
+// Supervise runs command with env (NAME=value) added to our environment and our own standard streams, and returns its
+// exit code, 128 and the signal's number if a signal ended it. SIGINT, SIGTERM and SIGHUP, and the end of our parent
+// process, are passed to the command's whole process group as SIGTERM (an interrupt as SIGINT); after 15 seconds the
+// group is killed. If we are killed, so is the group.
 func Supervise(command []string, env ...string) (int, error) {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// TB is what this room needs of a test. *testing.T, *testing.B and *testing.F are one; a program gets one from [Main].
+// TB is what this package needs of a test. *testing.T, *testing.B and *testing.F are one; a program gets one from [Main].
 type TB interface {
 	Helper()
 	Log(args ...any)
@@ -27,13 +27,13 @@ type TB interface {
 	TempDir() string
 }
 
-// lateGrace is how long a program's function may take to return after a signal or a Fatal elsewhere, before the cleanups
-// run under its feet.
+// lateGrace is how long a program's function may take to return after a signal or a Fatal elsewhere, before the
+// cleanups run under its feet.
 const lateGrace = 3 * time.Second
 
 // Main runs f for a program, as a test runs one: what f registers with Cleanup runs in reverse order when f returns, on
-// Fatal (from whatever goroutine), and on SIGINT or SIGTERM, with the context canceled first. Logs and errors go to stderr.
-// It returns the exit code: 0, 1 after Error or Fatal, or 128 and the signal's number.
+// Fatal (from whatever goroutine), and on SIGINT or SIGTERM, with the context canceled first. Logs and errors go to
+// stderr. It returns the exit code: 0, 1 after Error or Fatal, or 128 and the signal's number.
 func Main(f func(t TB)) int {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)

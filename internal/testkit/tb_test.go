@@ -41,7 +41,8 @@ func testkitProgram(end string) int {
 }
 
 func TestMainRunsCleanups(t *testing.T) {
-	for end, want := range map[string]int{"return": 0, "error": 1, "fatal": 1, "fatal-elsewhere": 1, "fatal-cleanup": 1, "signal": 128 + int(syscall.SIGTERM)} {
+	for end, want := range map[string]int{"return": 0, "error": 1, "fatal": 1, "fatal-elsewhere": 1, "fatal-cleanup": 1,
+		"signal": 128 + int(syscall.SIGTERM)} {
 		t.Run(end, func(t *testing.T) {
 			self, err := os.Executable()
 			if err != nil {
@@ -95,7 +96,8 @@ func TestChild(t *testing.T) {
 	} else if code := c.ExitCode(); code != 3 && code != -1 { // -1: the signal came first
 		t.Errorf("exit code %d", code)
 	}
-	if err := start("trap 'exit 0' TERM; while :; do sleep 0.01; done").Stop(10 * time.Second); err != nil && !strings.Contains(err.Error(), "terminated") {
+	if err := start("trap 'exit 0' TERM; while :; do sleep 0.01; done").Stop(10 * time.Second); err != nil &&
+		!strings.Contains(err.Error(), "terminated") {
 		t.Error(err)
 	}
 	deaf := start("trap '' TERM; while :; do sleep 0.01; done")

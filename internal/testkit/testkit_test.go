@@ -47,7 +47,7 @@ func TestPostgresSurvivesKill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mustExec(t, dsn, "CREATE TABLE kept (n int); INSERT INTO kept VALUES (7)")
+	mustExec(t, dsn, "CREATE TABLE saved (n int); INSERT INTO saved VALUES (7)")
 	if err := s.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestPostgresSurvivesKill(t *testing.T) {
 	}
 	defer conn.Close(t.Context())
 	var n int
-	if err := conn.QueryRow(t.Context(), "SELECT n FROM kept").Scan(&n); err != nil || n != 7 {
+	if err := conn.QueryRow(t.Context(), "SELECT n FROM saved").Scan(&n); err != nil || n != 7 {
 		t.Fatalf("n = %d, %v", n, err)
 	}
 }
@@ -79,7 +79,8 @@ func TestRedisKeepsItsDataOnlyWhenAsked(t *testing.T) {
 		name string
 		o    RedisOptions
 		want any
-	}{{"memory", RedisOptions{}, nil}, {"append only", RedisOptions{AppendOnly: true, Args: []string{"--appendfsync", "always"}}, "v"}} {
+	}{{"memory", RedisOptions{}, nil}, {"append only", RedisOptions{AppendOnly: true,
+		Args: []string{"--appendfsync", "always"}}, "v"}} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := Redis(t, tt.o)
 			s.Do(t, "SET", "k", "v")
@@ -107,7 +108,8 @@ func TestRedisKeepsItsDataOnlyWhenAsked(t *testing.T) {
 
 func TestRedisIsConfiguredAsInProduction(t *testing.T) {
 	s := Redis(t)
-	for name, want := range map[string]string{"maxmemory-policy": "noeviction", "hash-max-listpack-value": "512", "appendonly": "no"} {
+	for name, want := range map[string]string{"maxmemory-policy": "noeviction", "hash-max-listpack-value": "512",
+		"appendonly": "no"} {
 		got, ok := s.Do(t, "CONFIG", "GET", name).([]any)
 		if !ok || len(got) != 2 || got[1] != want {
 			t.Errorf("%s = %v, want %s", name, got, want)
@@ -126,7 +128,8 @@ func TestMissingServicesSayWhatToInstall(t *testing.T) {
 	if _, err := findRedis(); err == nil || !strings.Contains(err.Error(), "apt-get install redis-server") {
 		t.Errorf("redis: %v", err)
 	}
-	if _, err := findPostgres(filepath.Join(t.TempDir(), "*", "bin")); err == nil || !strings.Contains(err.Error(), "apt-get install postgresql") {
+	if _, err := findPostgres(filepath.Join(t.TempDir(), "*", "bin")); err == nil ||
+		!strings.Contains(err.Error(), "apt-get install postgresql") {
 		t.Errorf("postgres: %v", err)
 	}
 }
@@ -239,14 +242,15 @@ func TestReaperEndsWhatIsLeft(t *testing.T) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	left, kept := exec.Command("sleep", "600"), exec.Command("sleep", "600")
-	for _, cmd := range []*exec.Cmd{left, kept} {
+	left, spared := exec.Command("sleep", "600"), exec.Command("sleep", "600")
+	for _, cmd := range []*exec.Cmd{left, spared} {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var r reaper
-	for _, err := range []error{r.watch(left.Process.Pid, "TERM"), r.watch(kept.Process.Pid, "TERM"), r.forget(kept.Process.Pid), r.removeAtEnd(dir)} {
+	for _, err := range []error{r.watch(left.Process.Pid, "TERM"), r.watch(spared.Process.Pid, "TERM"),
+		r.forget(spared.Process.Pid), r.removeAtEnd(dir)} {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -263,11 +267,11 @@ func TestReaperEndsWhatIsLeft(t *testing.T) {
 			t.Fatal("the directory is still there")
 		}
 	}
-	if err := kept.Process.Signal(syscall.Signal(0)); err != nil {
+	if err := spared.Process.Signal(syscall.Signal(0)); err != nil {
 		t.Errorf("the forgotten process is gone: %v", err)
 	}
-	_ = kept.Process.Kill()
-	_ = kept.Wait()
+	_ = spared.Process.Kill()
+	_ = spared.Wait()
 }
 
 func TestSignalsNeverGoToEverybody(t *testing.T) {
@@ -314,10 +318,12 @@ func TestPrograms(t *testing.T) {
 			t.Errorf("built without %s=%s: %v", want.Key, want.Value, info.Settings)
 		}
 	}
-	if dir, err := findPrograms(t.Context(), filepath.Dir(program), []string{pkg}); err != nil || dir != filepath.Dir(program) {
+	if dir, err := findPrograms(t.Context(), filepath.Dir(program), []string{pkg}); err != nil ||
+		dir != filepath.Dir(program) {
 		t.Errorf("%s, %v", dir, err)
 	}
-	if dir, err := findPrograms(t.Context(), filepath.Dir(program), []string{"cmd/api"}); err == nil || !strings.Contains(err.Error(), "cmd/api") {
+	if dir, err := findPrograms(t.Context(), filepath.Dir(program), []string{"cmd/api"}); err == nil ||
+		!strings.Contains(err.Error(), "cmd/api") {
 		t.Errorf("a program that is not there: %s, %v", dir, err)
 	}
 }

@@ -2,9 +2,10 @@ package main
 
 // allow counts the events that were in flight at the crashes.
 //
-// When a worker was killed, those are in the requests that the receiver had accepted from it and that are on no record: each
-// excuses one more acceptance of what it carried. When Redis lost its memory, nobody but a worker itself could know what
-// that had in work: each such request excuses one more acceptance too, whether or not it came to be on record.
+// When a worker was killed, those are in the requests that the receiver had accepted from it and that are on no record:
+// each excuses one more acceptance of what it carried. When Redis lost its memory, nobody but a worker itself could
+// know what that had in work: each such request excuses one more acceptance too, whether or not it came to be on
+// record.
 func (o *oracle) allow() {
 	excuse := func(f Fault, r *Request) {
 		o.excused[r] = f

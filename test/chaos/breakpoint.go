@@ -30,8 +30,8 @@ type breakpoints struct {
 	set *breakpoint
 }
 
-// Set sets a breakpoint at the n-th moment of a process, or with "" of any, and returns a channel that is closed when it has
-// hit. onHit is told whose moment it was, and returns before the process can go on.
+// Set sets a breakpoint at the n-th moment of a process, or with "" of any, and returns a channel that is closed when
+// it has hit. onHit is told whose moment it was, and returns before the process can go on.
 func (b *breakpoints) Set(moment, victim string, nth int, onHit func(victim string)) <-chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()

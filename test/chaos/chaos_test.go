@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// TestChaos is the short form: every fault once, Postgres away for seconds instead of a minute. CHAOS_SEED repeats a plan.
+// TestChaos is the short form: every fault once, Postgres away for seconds instead of a minute. CHAOS_SEED repeats a
+// plan.
 func TestChaos(t *testing.T) {
 	s, err := readSettings(func(name string) string {
 		if name == "CHAOS_SEED" {

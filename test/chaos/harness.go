@@ -24,11 +24,12 @@ const (
 	tick                 = 50 * time.Millisecond // how often what is down is looked for
 )
 
-// settings of the gateway: retries and breakers that recover within seconds, so that a run is short, and limits out of the
-// way. Everything else is as it ships.
+// settings of the gateway: retries and breakers that recover within seconds, so that a run is short, and limits out of
+// the way. Everything else is as it ships.
 var environment = []string{
-	"LOG_LEVEL=info", fmt.Sprintf("WEBHOOK_LANES=%d", lanes), "WEBHOOK_CONCURRENCY=96", "WEBHOOK_TIMEOUT=5s", "WEBHOOK_MAX_ATTEMPTS=200",
-	"WEBHOOK_RETRY_BASE=500ms", "WEBHOOK_RETRY_FACTOR=1.5", "WEBHOOK_RETRY_MAX=4s", "WEBHOOK_BREAKER_OPEN=1s", "WEBHOOK_BREAKER_OPEN_MAX=4s",
+	"LOG_LEVEL=info", fmt.Sprintf("WEBHOOK_LANES=%d", lanes), "WEBHOOK_CONCURRENCY=96", "WEBHOOK_TIMEOUT=5s",
+	"WEBHOOK_MAX_ATTEMPTS=200", "WEBHOOK_RETRY_BASE=500ms", "WEBHOOK_RETRY_FACTOR=1.5", "WEBHOOK_RETRY_MAX=4s",
+	"WEBHOOK_BREAKER_OPEN=1s", "WEBHOOK_BREAKER_OPEN_MAX=4s",
 	"WEBHOOK_SLOW_ABOVE=400ms", "API_RATE=1000000", "API_BURST=1000000", "MAX_OPEN_PAYMENTS=1000000",
 }
 
@@ -61,7 +62,8 @@ type harness struct {
 
 func newHarness(t testkit.TB, p Plan) *harness {
 	t.Helper()
-	h := &harness{t: t, redis: make(map[string]*proxy), postgres: make(map[string]*proxy), tasks: make(map[string]*tasks), down: make(map[string]time.Time)}
+	h := &harness{t: t, redis: make(map[string]*proxy), postgres: make(map[string]*proxy), tasks: make(map[string]*tasks),
+		down: make(map[string]time.Time)}
 	t.Cleanup(func() { // after the processes are stopped
 		for _, proxies := range []map[string]*proxy{h.redis, h.postgres} {
 			everywhere(proxies, (*proxy).close)
@@ -69,7 +71,8 @@ func newHarness(t testkit.TB, p Plan) *harness {
 	})
 	h.receiver = newReceiver(t, p.Seed, &h.points, h.sender)
 	h.Gateway = gateway.New(t, gateway.Options{Chain: startChain(t), Env: environment})
-	h.Client = &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: makers, MaxConnsPerHost: makers}}
+	transport := &http.Transport{MaxIdleConnsPerHost: makers, MaxConnsPerHost: makers}
+	h.Client = &http.Client{Timeout: 15 * time.Second, Transport: transport}
 	t.Cleanup(h.Client.CloseIdleConnections)
 	database, err := url.Parse(h.DatabaseURL)
 	if err != nil {
@@ -216,5 +219,6 @@ func everywhere(proxies map[string]*proxy, f func(*proxy)) {
 
 // some is a part of the endpoints, chosen by a number.
 func (h *harness) some(n int) []string {
-	return slices.DeleteFunc(slices.Clone(h.endpoints), func(name string) bool { return (len(name)+int(name[len(name)-1])+n)%3 == 0 })
+	return slices.DeleteFunc(slices.Clone(h.endpoints),
+		func(name string) bool { return (len(name)+int(name[len(name)-1])+n)%3 == 0 })
 }

@@ -145,8 +145,8 @@ func (i *injector) disturb(b behaviour, s Step) {
 	})
 }
 
-// killAt kills a worker at the n-th of the moments that the step names. When the moment does not come because too little
-// is under way, more is ordered than was planned, and the next moment will do.
+// killAt kills a worker at the n-th of the moments that the step names. When the moment does not come because too
+// little is under way, more is ordered than was planned, and the next moment will do.
 func (i *injector) killAt(s Step) {
 	moment, victim := s.Variant, s.Victim
 	i.up(victim)
@@ -176,5 +176,6 @@ func (i *injector) killAt(s Step) {
 	<-i.Process(killed).Done()
 	work := i.restartLater(killed, s.Back)
 	i.injections = append(i.injections, Injection{Fault: s.Fault, At: time.Now(), Crashed: work})
-	i.t.Logf("%s %s %s, %s with %d in work", time.Now().Format(time.TimeOnly), s.Fault, s.Variant, killed, len(work.Active))
+	i.t.Logf("%s %s %s, %s with %d in work", time.Now().Format(time.TimeOnly), s.Fault, s.Variant, killed,
+		len(work.Active))
 }

@@ -11,8 +11,8 @@ import (
 // makers is how many payments are made at the same time.
 const makers = 16
 
-// load makes payments over REST and cancels each, so that every payment has two events. Whatever fails is asked for again
-// with the same idempotency key until the API has answered for it.
+// load makes payments over REST and cancels each, so that every payment has two events. Whatever fails is asked for
+// again with the same idempotency key until the API has answered for it.
 type load struct {
 	h      *harness
 	events int

@@ -11,8 +11,8 @@ import (
 // then: the time limit of a request, twice.
 const inWork = 10 * time.Second
 
-// crashSlack is how long after a worker's death a request that it had sent may still be read by the receiver. Nobody else
-// can send the same delivery so soon: its task is leased to the dead worker for half a minute more.
+// crashSlack is how long after a worker's death a request that it had sent may still be read by the receiver. Nobody
+// else can send the same delivery so soon: its task is leased to the dead worker for half a minute more.
 const crashSlack = 2 * time.Second
 
 // Arrival is where one event has to arrive: the n-th event of a payment, at one endpoint of its merchant.
@@ -61,8 +61,8 @@ type EventRef struct {
 
 // Work is what workers had in work at a moment, as their connections to Redis showed.
 type Work struct {
-	// Held are the ids of the deliveries whose tasks were taken and not acknowledged. Active are those of them that were not
-	// released either, to be tried again.
+	// Held are the ids of the deliveries whose tasks were taken and not acknowledged. Active are those of them that were
+	// not released either, to be tried again.
 	Held, Active []string
 }
 
@@ -116,7 +116,8 @@ func (v Verdict) OK() bool {
 
 // Line is the last line of a run.
 func (v Verdict) Line() string {
-	return fmt.Sprintf("events=%d delivered=%d lost=%d duplicates=%d foreign=%d allowed=%d", v.Events, v.Delivered, v.Lost, v.Duplicates, v.Foreign, v.Allowed)
+	return fmt.Sprintf("events=%d delivered=%d lost=%d duplicates=%d foreign=%d allowed=%d",
+		v.Events, v.Delivered, v.Lost, v.Duplicates, v.Foreign, v.Allowed)
 }
 
 const mostProblems = 50
@@ -147,7 +148,8 @@ func Judge(e Evidence) Verdict {
 	slices.SortStableFunc(e.Requests, func(a, b Request) int { return a.At.Compare(b.At) })
 	slices.SortStableFunc(e.Injections, func(a, b Injection) int { return a.At.Compare(b.At) })
 	o := &oracle{
-		Evidence: e, v: Verdict{ByFault: make(map[Fault]*Row)}, rows: make(map[target]*Delivery), byID: make(map[string]*Delivery),
+		Evidence: e, v: Verdict{ByFault: make(map[Fault]*Row)}, rows: make(map[target]*Delivery),
+		byID:     make(map[string]*Delivery),
 		requests: make(map[target][]*Request), accepted: make(map[target][]*Request), recorded: make(map[*Request]bool),
 		excused: make(map[*Request]Fault),
 	}
@@ -278,7 +280,8 @@ func (o *oracle) count() {
 	}
 }
 
-// duplicates counts the acceptances after the first one, and holds that for each of them another was in flight at a crash.
+// duplicates counts the acceptances after the first one, and holds that for each of them another was in flight at a
+// crash.
 func (o *oracle) duplicates(t target, got []*Request) {
 	extra := len(got) - 1
 	o.v.Duplicates += extra

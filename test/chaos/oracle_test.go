@@ -22,9 +22,12 @@ func clean(payments int) Evidence {
 				payment, event := fmt.Sprintf("pay_%d", p), fmt.Sprintf("evt_%d_%d", p, n)
 				at := sec(float64(p))
 				e.Wanted = append(e.Wanted, Arrival{payment, n, endpoint})
-				e.Deliveries = append(e.Deliveries, Delivery{ID: "dlv_" + event + endpoint, Endpoint: endpoint, WebhookID: event, Payment: payment, Sequence: n, State: "delivered", CreatedAt: at})
-				e.Attempts = append(e.Attempts, Attempt{WebhookID: event, Endpoint: endpoint, Number: 1, Started: at, Took: 100 * time.Millisecond})
-				e.Requests = append(e.Requests, Request{WebhookID: event, Endpoint: endpoint, Attempt: 1, Body: [32]byte{byte(p), byte(n)}, At: at.Add(50 * time.Millisecond), Accepted: true,
+				e.Deliveries = append(e.Deliveries, Delivery{ID: "dlv_" + event + endpoint, Endpoint: endpoint, WebhookID: event,
+					Payment: payment, Sequence: n, State: "delivered", CreatedAt: at})
+				e.Attempts = append(e.Attempts, Attempt{WebhookID: event, Endpoint: endpoint, Number: 1, Started: at,
+					Took: 100 * time.Millisecond})
+				e.Requests = append(e.Requests, Request{WebhookID: event, Endpoint: endpoint, Attempt: 1,
+					Body: [32]byte{byte(p), byte(n)}, At: at.Add(50 * time.Millisecond), Accepted: true,
 					Events: []EventRef{{event, payment, n}}})
 			}
 		}
@@ -81,20 +84,25 @@ func TestJudge(t *testing.T) {
 			"events=12 delivered=12 lost=0 duplicates=1 foreign=0 allowed=0", "only 0"},
 		"a duplicate of what was on record": {func(e *Evidence) {
 			again(e, 40)
-			e.Attempts = append(e.Attempts, Attempt{WebhookID: "evt_0_1", Endpoint: "a", Number: 1, Started: sec(0), Took: 100 * time.Millisecond})
+			e.Attempts = append(e.Attempts, Attempt{WebhookID: "evt_0_1", Endpoint: "a", Number: 1, Started: sec(0),
+				Took: 100 * time.Millisecond})
 			killed(e, 0.2)
 		}, "events=12 delivered=12 lost=0 duplicates=1 foreign=0 allowed=0", "only 0"},
 		"a duplicate after Redis lost its memory": {func(e *Evidence) {
 			again(e, 2)
-			e.Injections = append(e.Injections, Injection{Fault: FlushRedis, At: sec(0.1), Forgotten: &Work{Active: []string{e.Deliveries[0].ID}}})
+			e.Injections = append(e.Injections, Injection{Fault: FlushRedis, At: sec(0.1),
+				Forgotten: &Work{Active: []string{e.Deliveries[0].ID}}})
 		}, "events=12 delivered=12 lost=0 duplicates=1 foreign=0 allowed=1", ""},
 		"excused for another": {func(e *Evidence) {
 			again(e, 40)
-			e.Injections = append(e.Injections, Injection{Fault: FlushRedis, At: sec(0.1), Forgotten: &Work{Active: []string{"dlv_evt_0_1b"}}})
-		}, "events=12 delivered=12 lost=0 duplicates=1 foreign=0 allowed=1", "evt_0_1 came to a 1 times more than crashes excuse"},
+			e.Injections = append(e.Injections, Injection{Fault: FlushRedis, At: sec(0.1),
+				Forgotten: &Work{Active: []string{"dlv_evt_0_1b"}}})
+		}, "events=12 delivered=12 lost=0 duplicates=1 foreign=0 allowed=1",
+			"evt_0_1 came to a 1 times more than crashes excuse"},
 		"a duplicate of what was not in work then": {func(e *Evidence) {
 			again(e, 2)
-			e.Injections = append(e.Injections, Injection{Fault: FlushRedis, At: sec(0.1), Forgotten: &Work{Held: []string{e.Deliveries[0].ID}}})
+			e.Injections = append(e.Injections, Injection{Fault: FlushRedis, At: sec(0.1),
+				Forgotten: &Work{Held: []string{e.Deliveries[0].ID}}})
 		}, "events=12 delivered=12 lost=0 duplicates=1 foreign=0 allowed=0", "only 0"},
 		"a retry after a refusal": {func(e *Evidence) { again(e, 1); e.Requests[0].Accepted = false },
 			"events=12 delivered=12 lost=0 duplicates=0 foreign=0 allowed=0", ""},
@@ -106,10 +114,12 @@ func TestJudge(t *testing.T) {
 			e.Requests[len(e.Requests)-1].WebhookID = "bat_1"
 		}, "events=12 delivered=12 lost=0 duplicates=1 foreign=1 allowed=1", "under two ids: evt_0_1 and bat_1"},
 		"an event nobody knows": {func(e *Evidence) {
-			e.Requests = append(e.Requests, Request{WebhookID: "evt_x", Endpoint: "a", At: sec(9), Accepted: true, Events: []EventRef{{"evt_x", "pay_0", 3}}})
+			e.Requests = append(e.Requests, Request{WebhookID: "evt_x", Endpoint: "a", At: sec(9), Accepted: true,
+				Events: []EventRef{{"evt_x", "pay_0", 3}}})
 		}, "events=12 delivered=12 lost=0 duplicates=0 foreign=1 allowed=0", "is not on record there"},
 		"a forged request": {func(e *Evidence) {
-			e.Requests = append(e.Requests, Request{WebhookID: "evt_0_1", Endpoint: "a", At: sec(9), Invalid: "no signature fits the request"})
+			e.Requests = append(e.Requests, Request{WebhookID: "evt_0_1", Endpoint: "a", At: sec(9),
+				Invalid: "no signature fits the request"})
 		}, "events=12 delivered=12 lost=0 duplicates=0 foreign=1 allowed=0", "no signature fits"},
 		"a hole in the sequence": {func(e *Evidence) {
 			for i := range e.Requests {
@@ -118,7 +128,7 @@ func TestJudge(t *testing.T) {
 				}
 			}
 		}, "events=12 delivered=12 lost=0 duplicates=0 foreign=0 allowed=0", "event 2 of pay_0 is missing"},
-		"one place, two events": {func(e *Evidence) {
+		"one number, two events": {func(e *Evidence) {
 			for i := range e.Requests {
 				if s := &e.Requests[i].Events[0]; s.Payment == "pay_0" {
 					s.Sequence = 1
@@ -149,7 +159,8 @@ func TestJudge(t *testing.T) {
 // TestJudgeBatches: a batch in flight at a crash excuses one more acceptance of each of its events.
 func TestJudgeBatches(t *testing.T) {
 	e := clean(1)
-	e.Deliveries = append(e.Deliveries, Delivery{ID: "dlv_c", Endpoint: "a", WebhookID: "bat_1", Batch: true, State: "delivered", CreatedAt: noon})
+	e.Deliveries = append(e.Deliveries, Delivery{ID: "dlv_c", Endpoint: "a", WebhookID: "bat_1", Batch: true,
+		State: "delivered", CreatedAt: noon})
 	var alone []Request
 	for _, r := range e.Requests {
 		if r.Endpoint != "a" {
@@ -161,18 +172,22 @@ func TestJudgeBatches(t *testing.T) {
 	second := first
 	second.At = sec(41)
 	e.Requests = append(alone, first, second)
-	e.Attempts = append(e.Attempts, Attempt{WebhookID: "bat_1", Endpoint: "a", Number: 1, Started: sec(40.9), Took: time.Second})
-	e.Injections = []Injection{{Fault: KillBeforeCommit, At: sec(1.1), Crashed: &Work{Held: []string{"dlv_c"}, Active: []string{"dlv_c"}}}}
+	e.Attempts = append(e.Attempts, Attempt{WebhookID: "bat_1", Endpoint: "a", Number: 1, Started: sec(40.9),
+		Took: time.Second})
+	e.Injections = []Injection{{Fault: KillBeforeCommit, At: sec(1.1), Crashed: &Work{Held: []string{"dlv_c"},
+		Active: []string{"dlv_c"}}}}
 	v := Judge(e)
 	if got, want := v.Line(), "events=4 delivered=4 lost=0 duplicates=2 foreign=0 allowed=2"; got != want || !v.OK() {
 		t.Errorf("%s, want %s: %q", got, want, v.Problems)
 	}
-	if row := v.ByFault[KillBeforeCommit]; row.Duplicates != 2 || row.Allowed != 2 || row.InWork != 1 || len(row.Recovery) != 1 || row.Recovery[0].Round(time.Second) != 40*time.Second {
+	if row := v.ByFault[KillBeforeCommit]; row.Duplicates != 2 || row.Allowed != 2 || row.InWork != 1 ||
+		len(row.Recovery) != 1 || row.Recovery[0].Round(time.Second) != 40*time.Second {
 		t.Errorf("%+v", row)
 	}
 }
 
-// TestJudgeCounts: whatever is taken away from a run that was in order is counted as lost, whatever is added as a duplicate.
+// TestJudgeCounts: whatever is taken away from a run that was in order is counted as lost, whatever is added as a
+// duplicate.
 func TestJudgeCounts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e := clean(rapid.IntRange(1, 20).Draw(t, "payments"))
@@ -196,7 +211,8 @@ func TestJudgeCounts(t *testing.T) {
 		}
 		e.Requests = remaining
 		v := Judge(e)
-		if v.Events != n || v.Lost != len(lost) || v.Delivered != n-len(lost) || v.Duplicates != extra || v.Allowed != 0 || v.Foreign != 0 {
+		if v.Events != n || v.Lost != len(lost) || v.Delivered != n-len(lost) || v.Duplicates != extra || v.Allowed != 0 ||
+			v.Foreign != 0 {
 			t.Fatalf("%d lost, %d extra: %s", len(lost), extra, v.Line())
 		}
 		if v.OK() != (len(lost) == 0 && extra == 0) {
@@ -216,7 +232,8 @@ func TestRecoveries(t *testing.T) {
 	if r := v.ByFault[CutRedis].Recovery; len(r) != 0 {
 		t.Errorf("cut, with nothing open: %v", r)
 	}
-	if quantile(nil, 0.5) != 0 || quantile([]time.Duration{1, 2, 3}, 0.5) != 2 || quantile([]time.Duration{1, 2, 3}, 1) != 3 {
+	if quantile(nil, 0.5) != 0 || quantile([]time.Duration{1, 2, 3}, 0.5) != 2 ||
+		quantile([]time.Duration{1, 2, 3}, 1) != 3 {
 		t.Error("quantile")
 	}
 }

@@ -36,7 +36,8 @@ const (
 
 // AllFaults lists every fault.
 var AllFaults = []Fault{
-	KillBeforePost, KillBeforeCommit, KillBeforeAck, TermWorker, KillAPI, FlushRedis, EmptyRedis, KillRedis, StallRedis, FillRedis,
+	KillBeforePost, KillBeforeCommit, KillBeforeAck, TermWorker, KillAPI, FlushRedis, EmptyRedis, KillRedis, StallRedis,
+	FillRedis,
 	CutRedis, KillPostgres, RestartPostgres, LosePostgres, CutPostgres, FlapReceiver, HangReceiver, SlowReceiver,
 }
 
@@ -76,7 +77,8 @@ type Settings struct {
 
 // readSettings reads the settings from the environment.
 func readSettings(get func(string) string) (Settings, error) {
-	s := Settings{Events: 20_000, Seed: rand.Uint64() >> 12, Faults: AllFaults, Min: 5, Away: time.Minute, Stall: 6 * time.Second}
+	s := Settings{Events: 20_000, Seed: rand.Uint64() >> 12, Faults: AllFaults, Min: 5, Away: time.Minute,
+		Stall: 6 * time.Second}
 	number := func(name string, least int, into *int) error {
 		v := get(name)
 		if v == "" {

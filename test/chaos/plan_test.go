@@ -23,17 +23,22 @@ func setting(pairs ...string) func(string) string {
 
 func TestReadSettings(t *testing.T) {
 	s, err := readSettings(setting())
-	if err != nil || s.Events != 20_000 || s.Min != 5 || s.Away != time.Minute || s.Backlog != 12_500 || len(s.Faults) != len(AllFaults) {
+	if err != nil || s.Events != 20_000 || s.Min != 5 || s.Away != time.Minute || s.Backlog != 12_500 ||
+		len(s.Faults) != len(AllFaults) {
 		t.Errorf("by default: %+v, %v", s, err)
 	}
-	s, err = readSettings(setting("CHAOS_EVENTS", "100", "CHAOS_SEED", "7", "CHAOS_FAULTS", "redis-cut, api-kill,redis-cut", "CHAOS_MIN", "2", "CHAOS_AWAY", "5s"))
-	if err != nil || s.Events != 100 || s.Seed != 7 || !slices.Equal(s.Faults, []Fault{CutRedis, KillAPI}) || s.Min != 2 || s.Away != 5*time.Second || s.Backlog != 0 {
+	s, err = readSettings(setting("CHAOS_EVENTS", "100", "CHAOS_SEED", "7", "CHAOS_FAULTS",
+		"redis-cut, api-kill,redis-cut", "CHAOS_MIN", "2", "CHAOS_AWAY", "5s"))
+	if err != nil || s.Events != 100 || s.Seed != 7 || !slices.Equal(s.Faults, []Fault{CutRedis, KillAPI}) || s.Min != 2 ||
+		s.Away != 5*time.Second || s.Backlog != 0 {
 		t.Errorf("chosen: %+v, %v", s, err)
 	}
-	if s, err = readSettings(setting("CHAOS_FAULTS", "none")); err != nil || len(s.Faults) != 0 || len(NewPlan(s).Steps) != 0 {
+	if s, err = readSettings(setting("CHAOS_FAULTS", "none")); err != nil || len(s.Faults) != 0 ||
+		len(NewPlan(s).Steps) != 0 {
 		t.Errorf("none: %+v, %v", s, err)
 	}
-	for _, bad := range []string{"CHAOS_EVENTS=0", "CHAOS_EVENTS=x", "CHAOS_MIN=0", "CHAOS_SEED=-1", "CHAOS_AWAY=5", "CHAOS_FAULTS=redis"} {
+	for _, bad := range []string{"CHAOS_EVENTS=0", "CHAOS_EVENTS=x", "CHAOS_MIN=0", "CHAOS_SEED=-1", "CHAOS_AWAY=5",
+		"CHAOS_FAULTS=redis"} {
 		name, value, _ := strings.Cut(bad, "=")
 		if _, err := readSettings(setting(name, value)); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", bad, err)
@@ -41,13 +46,15 @@ func TestReadSettings(t *testing.T) {
 	}
 }
 
-// TestPlan holds every plan to its settings: each fault as often as asked, every payment in one step, the same plan from the
-// same seed.
+// TestPlan holds every plan to its settings: each fault as often as asked, every payment in one step, the same plan
+// from the same seed.
 func TestPlan(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := Settings{
-			Events: rapid.IntRange(200, 50_000).Draw(t, "events"), Seed: rapid.Uint64().Draw(t, "seed"), Min: rapid.IntRange(1, 6).Draw(t, "min"),
-			Faults: rapid.SliceOfNDistinct(rapid.SampledFrom(AllFaults), 1, -1, rapid.ID).Draw(t, "faults"), Away: time.Minute, Stall: 6 * time.Second,
+			Events: rapid.IntRange(200, 50_000).Draw(t, "events"), Seed: rapid.Uint64().Draw(t, "seed"),
+			Min:    rapid.IntRange(1, 6).Draw(t, "min"),
+			Faults: rapid.SliceOfNDistinct(rapid.SampledFrom(AllFaults), 1, -1, rapid.ID).Draw(t, "faults"), Away: time.Minute,
+			Stall: 6 * time.Second,
 		}
 		s.Backlog = rapid.IntRange(0, s.Events/2).Draw(t, "backlog")
 		p := NewPlan(s)
@@ -63,7 +70,8 @@ func TestPlan(t *testing.T) {
 				used[step.Fault] = make(map[string]bool)
 			}
 			used[step.Fault][step.Variant] = true
-			if step.Payments < 0 || step.Nth < 1 || step.Lasts < 0 || step.Back < 0 || step.Gap < 0 || !slices.Contains(workers, step.Victim) {
+			if step.Payments < 0 || step.Nth < 1 || step.Lasts < 0 || step.Back < 0 || step.Gap < 0 ||
+				!slices.Contains(workers, step.Victim) {
 				t.Fatalf("%+v", step)
 			}
 			if step.Fault == LosePostgres && step.Lasts != s.Away || step.Fault == StallRedis && step.Lasts != s.Stall {

@@ -22,13 +22,14 @@ const (
 	recordStatement
 )
 
-// classify knows the two statements of a delivery: the one that reads what is to be sent and the one that writes what came
-// of it, which is a transaction of its own.
+// classify knows the two statements of a delivery: the one that reads what is to be sent and the one that writes what
+// came of it, which is a transaction of its own.
 func classify(sql string) statement {
 	switch {
 	case strings.Contains(sql, "INSERT INTO attempts"):
 		return recordStatement
-	case strings.HasPrefix(strings.TrimSpace(sql), "SELECT") && strings.Contains(sql, "FROM deliveries d JOIN webhook_endpoints w"):
+	case strings.HasPrefix(strings.TrimSpace(sql), "SELECT") &&
+		strings.Contains(sql, "FROM deliveries d JOIN webhook_endpoints w"):
 		return loadStatement
 	}
 	return otherStatement

@@ -50,14 +50,16 @@ type receiver struct {
 	accepted   int
 }
 
-func newReceiver(t testkit.TB, seed uint64, points *breakpoints, sender func(webhookID, endpoint string) string) *receiver {
+func newReceiver(t testkit.TB, seed uint64, points *breakpoints,
+	sender func(webhookID, endpoint string) string) *receiver {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := &receiver{
-		url: "http://" + l.Addr().String() + "/", points: points, sender: sender, random: rand.New(rand.NewPCG(seed, 1)), secrets: make(map[string]webhook.Secret),
+		url: "http://" + l.Addr().String() + "/", points: points, sender: sender, random: rand.New(rand.NewPCG(seed, 1)),
+		secrets:    make(map[string]webhook.Secret),
 		behaviours: make(map[string]behaviour), changed: make(chan struct{}),
 	}
 	srv := &http.Server{Handler: r, ReadHeaderTimeout: time.Minute}
@@ -145,7 +147,8 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 // note reads a request and remembers it.
 func (r *receiver) note(req *http.Request, body []byte) *Request {
 	q := &Request{
-		WebhookID: req.Header.Get(webhook.HeaderID), Endpoint: strings.TrimPrefix(req.URL.Path, "/"), Body: sha256.Sum256(body), At: time.Now(),
+		WebhookID: req.Header.Get(webhook.HeaderID), Endpoint: strings.TrimPrefix(req.URL.Path, "/"),
+		Body: sha256.Sum256(body), At: time.Now(),
 	}
 	r.mu.Lock()
 	secret, known := r.secrets[q.Endpoint]

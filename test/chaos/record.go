@@ -20,7 +20,8 @@ func (h *harness) Deliveries() ([]Delivery, error) {
 	var all []Delivery
 	for rows.Next() {
 		var d Delivery
-		if err := rows.Scan(&d.ID, &d.WebhookID, &d.Batch, &d.Payment, &d.Sequence, &d.Endpoint, &d.State, &d.CreatedAt); err != nil {
+		if err := rows.Scan(&d.ID, &d.WebhookID, &d.Batch, &d.Payment, &d.Sequence, &d.Endpoint, &d.State,
+			&d.CreatedAt); err != nil {
 			return nil, err
 		}
 		d.Endpoint = path.Base(d.Endpoint)
@@ -109,7 +110,8 @@ func (h *harness) Left() []string {
 		left = append(left, fmt.Sprintf("%d rows wait in Postgres (%v)", n, err))
 	}
 	for _, q := range queues() {
-		for _, set := range []struct{ name, count string }{{"pending", "LLEN"}, {"active", "LLEN"}, {"lease", "ZCARD"}, {"scheduled", "ZCARD"}, {"retry", "ZCARD"}} {
+		for _, set := range []struct{ name, count string }{{"pending", "LLEN"}, {"active", "LLEN"}, {"lease", "ZCARD"},
+			{"scheduled", "ZCARD"}, {"retry", "ZCARD"}} {
 			if n := h.Redis.Do(h.t, set.count, "asynq:{"+q+"}:"+set.name); n != int64(0) {
 				left = append(left, fmt.Sprintf("%v in %s of %s", n, set.name, q))
 			}

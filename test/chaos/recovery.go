@@ -16,9 +16,10 @@ type life struct {
 
 // recoveries measures for how long an injection held deliveries up.
 //
-// After the death of a worker that is everything that it had in work and not yet on record, until it comes to the receiver
-// again. After a fault of the receiver it is what that refused, until it is accepted. After anything else it is what was
-// open, until it is accepted, without what waited for another reason: refused by the receiver, or in work at a death.
+// After the death of a worker that is everything that it had in work and not yet on record, until it comes to the
+// receiver again. After a fault of the receiver it is what that refused, until it is accepted. After anything else it
+// is what was open, until it is accepted, without what waited for another reason: refused by the receiver, or in work
+// at a death.
 func (o *oracle) recoveries() {
 	lives := o.lives()
 	for _, s := range o.Injections {
@@ -82,5 +83,6 @@ func (l *life) heldUp(s Injection) (time.Time, bool) {
 		return l.done, slices.ContainsFunc(l.refused, between) && !slices.ContainsFunc(l.abandoned, between)
 	}
 	before := func(t time.Time) bool { return t.Before(l.done) }
-	return l.done, !l.row.CreatedAt.After(s.At) && l.done.After(s.At) && !slices.ContainsFunc(l.refused, before) && !slices.ContainsFunc(l.abandoned, before)
+	return l.done, !l.row.CreatedAt.After(s.At) && l.done.After(s.At) && !slices.ContainsFunc(l.refused, before) &&
+		!slices.ContainsFunc(l.abandoned, before)
 }

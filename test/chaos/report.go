@@ -22,8 +22,8 @@ func report(out io.Writer, p Plan, v Verdict, restarted int, flush *rebuilt, too
 		if r.InWork > 0 {
 			inWork = fmt.Sprint(r.InWork)
 		}
-		fmt.Fprintf(out, "| %s | %d | %d | %d | %d | %s | %s | %s |\n", name, r.Times, r.Lost, r.Duplicates, r.Allowed, inWork,
-			recovery(r.Recovery, 0.5), recovery(r.Recovery, 1))
+		fmt.Fprintf(out, "| %s | %d | %d | %d | %d | %s | %s | %s |\n", name, r.Times, r.Lost, r.Duplicates, r.Allowed,
+			inWork, recovery(r.Recovery, 0.5), recovery(r.Recovery, 1))
 	}
 	fmt.Fprintln(out)
 	if flush != nil {

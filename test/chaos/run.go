@@ -28,7 +28,8 @@ func Run(t testkit.TB, p Plan, out io.Writer) Verdict {
 			return Verdict{Problems: []string{"the run was interrupted"}}
 		}
 		if n%10 == 9 {
-			t.Logf("%d of %d faults, %d payments made, %d requests accepted", n+1, len(p.Steps), h.load.made.Load(), h.receiver.Accepted())
+			t.Logf("%d of %d faults, %d payments made, %d requests accepted", n+1, len(p.Steps), h.load.made.Load(),
+				h.receiver.Accepted())
 		}
 	}
 	var flush *rebuilt
@@ -61,7 +62,8 @@ func Run(t testkit.TB, p Plan, out io.Writer) Verdict {
 func (h *harness) quiet() {
 	h.t.Helper()
 	var last string
-	for logged, moved := time.Now(), time.Now(); time.Since(moved) < quietPatience && h.t.Context().Err() == nil; h.wait(500*time.Millisecond, nil) {
+	logged, moved := time.Now(), time.Now()
+	for ; time.Since(moved) < quietPatience && h.t.Context().Err() == nil; h.wait(500*time.Millisecond, nil) {
 		waiting, err := h.Waiting()
 		left := h.Left()
 		if h.load.Behind() == 0 && err == nil && waiting == 0 && len(h.down) == 0 && len(left) == 0 {
@@ -73,7 +75,8 @@ func (h *harness) quiet() {
 		}
 		if time.Since(logged) > 10*time.Second {
 			logged = time.Now()
-			h.t.Logf("%d payments to be made, %d rows wait, %d requests accepted", h.load.Behind(), waiting, h.receiver.Accepted())
+			h.t.Logf("%d payments to be made, %d rows wait, %d requests accepted", h.load.Behind(), waiting,
+				h.receiver.Accepted())
 		}
 	}
 }
@@ -121,8 +124,8 @@ func (h *harness) calm() <-chan struct{} {
 	return over
 }
 
-// haveTasks reports whether every delivery that is due has the task of its generation. The rows are read first: a task that
-// ended in between only makes it look again. Members of a batch have none, and neither has what waits in Postgres.
+// haveTasks reports whether every delivery that is due has the task of its generation. The rows are read first: a task
+// that ended in between only makes it look again. Members of a batch have none, and neither has what waits in Postgres.
 func (h *harness) haveTasks() bool {
 	rows, err := h.DB.QueryContext(h.t.Context(), `SELECT d.id || ':' || d.generation FROM deliveries d WHERE d.state = 'pending' AND NOT d.parked
 		AND d.next_attempt_at <= now() AND (d.event_id IS NULL OR d.batch_id IS NULL)`)

@@ -26,7 +26,8 @@ func command(args ...string) string {
 func bulk(s string) string { return fmt.Sprintf("$%d\r\n%s\r\n", len(s), s) }
 
 // through reads messages until the text ends, and returns what would be passed on.
-func through(t *testing.T, next func(*bufio.Reader) ([]byte, func(), error), text string) (passed string, afters []func(), err error) {
+func through(t *testing.T, next func(*bufio.Reader) ([]byte, func(), error), text string) (
+	passed string, afters []func(), err error) {
 	t.Helper()
 	r := bufio.NewReader(strings.NewReader(text))
 	var all bytes.Buffer
@@ -48,8 +49,9 @@ func through(t *testing.T, next func(*bufio.Reader) ([]byte, func(), error), tex
 const queue = "asynq:{wh:0}:"
 
 var (
-	dequeue = command("evalsha", "sha", "4", queue+"pending", queue+"paused", queue+"active", queue+"lease", "1", queue+"t:")
-	done    = func(id string) string {
+	dequeue = command("evalsha", "sha", "4", queue+"pending", queue+"paused", queue+"active", queue+"lease", "1",
+		queue+"t:")
+	done = func(id string) string {
 		return command("EVALSHA", "sha", "3", queue+"active", queue+"lease", queue+"t:"+id, id)
 	}
 	retry = func(id string) string {
@@ -84,8 +86,10 @@ func TestRedisWire(t *testing.T) {
 	if !slices.Equal(caught, []string{"worker"}) {
 		t.Errorf("caught %v", caught)
 	}
-	through(t, w.up, retry("dlv_b:7")+command("EVALSHA", "sha", "2", queue+"t:dlv_c:1", queue+"pending", "x")+command("DEL", queue+"t:dlv_a:1"))
-	if work := taken.Work(); !slices.Equal(work.Held, []string{"dlv_a", "dlv_b"}) || !slices.Equal(work.Active, []string{"dlv_a"}) {
+	through(t, w.up, retry("dlv_b:7")+command("EVALSHA", "sha", "2", queue+"t:dlv_c:1", queue+"pending", "x")+
+		command("DEL", queue+"t:dlv_a:1"))
+	if work := taken.Work(); !slices.Equal(work.Held, []string{"dlv_a", "dlv_b"}) ||
+		!slices.Equal(work.Active, []string{"dlv_a"}) {
 		t.Errorf("after a retry: %+v", work)
 	}
 	through(t, w.up, done("dlv_a:1"))
@@ -150,14 +154,16 @@ func TestPostgresWire(t *testing.T) {
 		hit      bool
 		dropped  bool
 	}{
-		"a row was read":                {rowLoaded, 1, execute("load"), answered, true, false},
-		"the second of two":             {rowLoaded, 2, execute("load") + execute("load"), answered + answered, true, false},
-		"only one of two":               {rowLoaded, 2, execute("load"), answered, false, false},
-		"another statement":             {rowLoaded, 1, execute("other"), answered, false, false},
-		"a commit on its way back":      {commitOnWay, 1, execute("other") + execute("record"), answered + answered, true, false},
-		"not yet answered":              {commitOnWay, 1, execute("other") + execute("record"), answered, false, false},
-		"a commit that failed":          {commitOnWay, 1, execute("record"), refused, false, false},
-		"a failure before it":           {commitOnWay, 1, execute("other") + execute("record"), refused + answered, true, false},
+		"a row was read":    {rowLoaded, 1, execute("load"), answered, true, false},
+		"the second of two": {rowLoaded, 2, execute("load") + execute("load"), answered + answered, true, false},
+		"only one of two":   {rowLoaded, 2, execute("load"), answered, false, false},
+		"another statement": {rowLoaded, 1, execute("other"), answered, false, false},
+		"a commit on its way back": {commitOnWay, 1, execute("other") + execute("record"), answered + answered, true,
+			false},
+		"not yet answered":     {commitOnWay, 1, execute("other") + execute("record"), answered, false, false},
+		"a commit that failed": {commitOnWay, 1, execute("record"), refused, false, false},
+		"a failure before it": {commitOnWay, 1, execute("other") + execute("record"), refused + answered, true,
+			false},
 		"a simple query":                {commitOnWay, 1, pg('Q', recordSQL+"\x00"), answered, true, false},
 		"a commit about to be sent":     {commitSent, 1, execute("record"), "", true, true},
 		"another one about to be sent":  {commitSent, 1, execute("load"), "", false, false},
@@ -174,7 +180,8 @@ func TestPostgresWire(t *testing.T) {
 			through(t, w.down, pg('R', "\x00\x00\x00\x00")+ready+pg('1', "")+ready+pg('1', "")+ready+pg('1', "")+ready)
 			hit := points.Set(tt.moment, "worker", tt.nth, func(string) {})
 			passed, _, err := through(t, w.up, tt.up)
-			if tt.dropped != errors.Is(err, errDropped) || !tt.dropped && passed != tt.up || tt.dropped && strings.HasSuffix(passed, pg('S', "")) {
+			if tt.dropped != errors.Is(err, errDropped) || !tt.dropped && passed != tt.up ||
+				tt.dropped && strings.HasSuffix(passed, pg('S', "")) {
 				t.Errorf("passed on %q, %v", passed, err)
 			}
 			if passed, _, err := through(t, w.down, tt.down); err != nil || passed != tt.down {
@@ -257,14 +264,14 @@ func TestProxy(t *testing.T) {
 		t.Cleanup(func() { c.Close() })
 		return c
 	}
-	say := func(c net.Conn) error {
+	send := func(c net.Conn) error {
 		if _, err := c.Write([]byte("hello")); err != nil {
 			return err
 		}
 		return hear(c)
 	}
 	first := dial()
-	if err := say(first); err != nil {
+	if err := send(first); err != nil {
 		t.Fatal(err)
 	}
 	p.Silence()
@@ -279,22 +286,22 @@ func TestProxy(t *testing.T) {
 	if err := hear(first); err != nil {
 		t.Errorf("what was said in silence: %v", err)
 	}
-	if err := say(second); err != nil {
+	if err := send(second); err != nil {
 		t.Errorf("who came in silence: %v", err)
 	}
 	p.Cut()
-	if err := say(first); err == nil {
+	if err := send(first); err == nil {
 		t.Error("a connection that was cut still works")
 	}
-	if err := say(dial()); err != nil {
+	if err := send(dial()); err != nil {
 		t.Errorf("after the cut: %v", err)
 	}
 	p.Refuse()
-	if err := say(dial()); err == nil {
+	if err := send(dial()); err == nil {
 		t.Error("a connection was not refused")
 	}
 	p.Accept()
-	if err := say(dial()); err != nil {
+	if err := send(dial()); err != nil {
 		t.Errorf("after the refusal: %v", err)
 	}
 }

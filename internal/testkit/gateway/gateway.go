@@ -37,8 +37,8 @@ type Chain struct {
 	PollInterval string
 }
 
-// Options say what a gateway is like. The zero value has a durable Postgres and an append-only Redis of its own, and a chain
-// that no node serves, which is enough for deliveries.
+// Options say what a gateway is like. The zero value has a durable Postgres and an append-only Redis of its own, and a
+// chain that no node serves, which is enough for deliveries.
 type Options struct {
 	Chain Chain
 	// DatabaseURL is an empty database to use instead of a private Postgres with fsync on.
@@ -77,7 +77,8 @@ func New(t testkit.TB, o Options) *Gateway {
 	if o.Chain.Name == "" {
 		o.Chain = Chain{Name: "none", RPC: "http://127.0.0.1:1", ChainID: 1337}
 	}
-	g := &Gateway{t: t, dir: t.TempDir(), DatabaseURL: o.DatabaseURL, Chain: o.Chain.Name, proc: make(map[string]*proc), Client: &http.Client{Timeout: 15 * time.Second}}
+	g := &Gateway{t: t, dir: t.TempDir(), DatabaseURL: o.DatabaseURL, Chain: o.Chain.Name, proc: make(map[string]*proc),
+		Client: &http.Client{Timeout: 15 * time.Second}}
 	Binary(t, "ctripctl")
 	if g.DatabaseURL == "" {
 		g.Postgres = testkit.PrivatePostgres(t, testkit.PostgresOptions{Durable: true, Settings: o.Postgres})

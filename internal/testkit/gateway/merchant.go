@@ -68,8 +68,8 @@ func (g *Gateway) NewEndpoint(m Merchant, in client.WebhookEndpointCreate) Endpo
 	return Endpoint{ID: e.ID, Secret: secret}
 }
 
-// Call makes one API request by hand, for tests of the wire itself, and returns the status: 0 when there was no answer. What is not below
-// 300 leaves out alone; what the API refuses is logged.
+// Call makes one API request by hand, for tests of the wire itself, and returns the status: 0 when there was no answer.
+// What is not below 300 leaves out alone; what the API refuses is logged.
 func (g *Gateway) Call(key, method, path, idempotencyKey string, in, out any) int {
 	g.t.Helper()
 	var body io.Reader

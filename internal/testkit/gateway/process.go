@@ -33,7 +33,8 @@ type proc struct {
 func (g *Gateway) Start(name string, env ...string) {
 	g.t.Helper()
 	ops := testkit.FreeAddr(g.t)
-	g.start(name, &proc{env: append([]string{"OPS_ADDR=" + ops}, env...), ops: "http://" + ops, log: filepath.Join(g.dir, name+".log")})
+	g.start(name, &proc{env: append([]string{"OPS_ADDR=" + ops}, env...), ops: "http://" + ops,
+		log: filepath.Join(g.dir, name+".log")})
 }
 
 func (g *Gateway) start(name string, p *proc) {
@@ -128,8 +129,8 @@ func (g *Gateway) Restart(name string) {
 	g.start(name, &proc{env: p.env, ops: p.ops, log: p.log})
 }
 
-// Stop ends a process with SIGTERM and returns when it is gone. It is an error if it needs longer than its grace, or ends
-// with another code than 0.
+// Stop ends a process with SIGTERM and returns when it is gone. It is an error if it needs longer than its grace, or
+// ends with another code than 0.
 func (g *Gateway) Stop(name string) {
 	g.t.Helper()
 	p := g.of(name)

@@ -25,8 +25,8 @@ const (
 	Plain Run = "plain"
 	// Race is the part of `make test` that runs with it.
 	Race Run = "race"
-	// Real is `make test-real`: the programs as processes, other languages, browsers. The race detector is off, because the
-	// programs are those that ship.
+	// Real is `make test-real`: the programs as processes, other languages, browsers. The race detector is off, because
+	// the programs are those that ship.
 	Real Run = "real"
 )
 
@@ -107,7 +107,8 @@ func raceReason(p listed, all []listed, why map[string]string) string {
 	return ""
 }
 
-// concurrency finds the first go statement of a package or its tests, or import of sync, sync/atomic or x/sync: "file:line".
+// concurrency finds the first go statement of a package or its tests, or import of sync, sync/atomic or x/sync:
+// "file:line".
 func concurrency(p listed) (string, error) {
 	files := token.NewFileSet()
 	for _, name := range p.files() {
