@@ -55,7 +55,9 @@ func newBlockChain(genesisTime time.Time, funded map[common.Address]*big.Int) (*
 // build makes a block on parent out of txs and stores it beside the canonical branch. A transaction that the state does
 // not allow, or that no longer fits, is left out and returned. Each block is unique, even with the same parent, time
 // and transactions. The caller holds the mining lock.
-func (c *Chain) build(parent *types.Header, timestamp uint64, txs []*types.Transaction) (block *types.Block, refused []*types.Transaction, err error) {
+func (c *Chain) build(
+	parent *types.Header, timestamp uint64, txs []*types.Transaction,
+) (block *types.Block, refused []*types.Transaction, err error) {
 	header, err := c.newHeader(parent, timestamp)
 	if err != nil {
 		return nil, nil, err
@@ -64,10 +66,11 @@ func (c *Chain) build(parent *types.Header, timestamp uint64, txs []*types.Trans
 	if err != nil {
 		return nil, nil, fmt.Errorf("state of block %d: %w", parent.Number, err)
 	}
-	evm := vm.NewEVM(core.NewEVMBlockContext(header, c.blockchain, &header.Coinbase), statedb, c.blockchain.Config(), vm.Config{})
+	config := c.blockchain.Config()
+	evm := vm.NewEVM(core.NewEVMBlockContext(header, c.blockchain, &header.Coinbase), statedb, config, vm.Config{})
 	defer evm.Release()
 	ctx := context.Background()
-	core.PreExecution(ctx, header.ParentBeaconRoot, parent, c.blockchain.Config(), evm, header.Number, header.Time)
+	core.PreExecution(ctx, header.ParentBeaconRoot, parent, config, evm, header.Number, header.Time)
 
 	// Never nil: since Shanghai a block without withdrawals has an empty list of them.
 	body := &types.Body{Withdrawals: []*types.Withdrawal{}}
@@ -85,7 +88,7 @@ func (c *Chain) build(parent *types.Header, timestamp uint64, txs []*types.Trans
 		receipts = append(receipts, receipt)
 		logs = append(logs, receipt.Logs...)
 	}
-	requests, _, err := core.PostExecution(ctx, c.blockchain.Config(), header.Number, header.Time, logs, body.Withdrawals, evm,
+	requests, _, err := core.PostExecution(ctx, config, header.Number, header.Time, logs, body.Withdrawals, evm,
 		uint32(len(body.Transactions)+1))
 	if err != nil {
 		return nil, nil, fmt.Errorf("after the transactions: %w", err)

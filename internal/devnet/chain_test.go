@@ -15,6 +15,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
+	"github.com/ethereum/go-ethereum/core/types"
 	"go.uber.org/goleak"
 
 	"github.com/ctrip-gateway/ctrip/internal/devnet"
@@ -23,13 +24,14 @@ import (
 // transferTopic is the hash of Transfer(address,address,uint256), as every ERC-20 indexer knows it.
 const transferTopic = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 
-// outlivingClose lists what is known to go on after Close: one pool of workers a process, and two that end within a
+// outlivingClose lists what is known to go on after Close: one pool of workers a process, and one that ends within a
 // second.
 func outlivingClose() []goleak.Option {
 	return []goleak.Option{
-		goleak.IgnoreAnyFunction("github.com/ethereum/go-ethereum/core.(*txSenderCacher).cache"), // geth's global signature workers
-		goleak.IgnoreAnyFunction("github.com/syndtr/goleveldb/leveldb.(*DB).mpoolDrain"),         // geth's empty peer database
-		goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"),                           // an answer given before the request was read
+		// geth's global signature workers
+		goleak.IgnoreAnyFunction("github.com/ethereum/go-ethereum/core.(*txSenderCacher).cache"),
+		// an answer given before the request was read
+		goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"),
 	}
 }
 
@@ -156,7 +158,7 @@ func TestChainAnswersJSONRPC(t *testing.T) {
 	if got := mustCall[string](t, chain, "web3_clientVersion"); !strings.Contains(got, "devnet") {
 		t.Errorf("web3_clientVersion = %s", got)
 	}
-	if got := mustCall[string](t, chain, "web3_sha3", "0x"); got != "0xc5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470" {
+	if got := mustCall[common.Hash](t, chain, "web3_sha3", "0x"); got != types.EmptyCodeHash {
 		t.Errorf("web3_sha3 = %s", got)
 	}
 	if got := mustCall[any](t, chain, "eth_syncing"); got != false {
@@ -165,7 +167,9 @@ func TestChainAnswersJSONRPC(t *testing.T) {
 
 	thousandEther := new(big.Int).Exp(big.NewInt(10), big.NewInt(21), nil)
 	septillion := new(big.Int).Exp(big.NewInt(10), big.NewInt(24), nil)
-	for name, key := range map[string]devnet.Key{"payer": chain.Payer(), "demo payer": chain.DemoPayer(), "deployer": chain.Deployer()} {
+	for name, key := range map[string]devnet.Key{
+		"payer": chain.Payer(), "demo payer": chain.DemoPayer(), "deployer": chain.Deployer(),
+	} {
 		wei := mustCall[*hexutil.Big](t, chain, "eth_getBalance", key.Address(), "latest").ToInt()
 		if wei.Cmp(thousandEther) < 0 {
 			t.Errorf("%s has %s wei", name, wei)
@@ -178,7 +182,8 @@ func TestChainAnswersJSONRPC(t *testing.T) {
 		}
 	}
 	eth := func(selector string) hexutil.Bytes {
-		return mustCall[hexutil.Bytes](t, chain, "eth_call", map[string]string{"to": chain.Token(), "data": selector}, "latest")
+		call := map[string]string{"to": chain.Token(), "data": selector}
+		return mustCall[hexutil.Bytes](t, chain, "eth_call", call, "latest")
 	}
 	if decimals := new(big.Int).SetBytes(eth("0x313ce567")); decimals.Int64() != devnet.TokenDecimals {
 		t.Errorf("decimals = %s", decimals)
@@ -190,7 +195,9 @@ func TestChainAnswersJSONRPC(t *testing.T) {
 
 func TestChainHidesWhatIsNotForVisitors(t *testing.T) {
 	chain := startChain(t, devnet.ChainOptions{})
-	for _, method := range []string{"admin_nodeInfo", "debug_setHead", "miner_setGasPrice", "txpool_content", "engine_newPayloadV4"} {
+	for _, method := range []string{
+		"admin_nodeInfo", "debug_setHead", "miner_setGasPrice", "txpool_content", "engine_newPayloadV4",
+	} {
 		var result any
 		err := call(chain, &result, method)
 		var answer *rpcError
@@ -200,8 +207,11 @@ func TestChainHidesWhatIsNotForVisitors(t *testing.T) {
 	}
 	// A page of another origin may send a form-like POST without asking; it must get nothing.
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	for contentType, status := range map[string]int{"text/plain": http.StatusUnsupportedMediaType, "application/json": http.StatusOK} {
-		request, err := http.NewRequest(http.MethodPost, chain.URL(), strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}`))
+	for contentType, status := range map[string]int{
+		"text/plain": http.StatusUnsupportedMediaType, "application/json": http.StatusOK,
+	} {
+		body := strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}`)
+		request, err := http.NewRequest(http.MethodPost, chain.URL(), body)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -237,7 +247,8 @@ func TestLogQueryLimitIsGeths(t *testing.T) {
 	chain := startChain(t, devnet.ChainOptions{})
 	addresses := make([]common.Address, 1001)
 	var logs []any
-	if err := call(chain, &logs, "eth_getLogs", map[string]any{"fromBlock": "0x0", "toBlock": "latest", "address": addresses}); err == nil {
+	filter := map[string]any{"fromBlock": "0x0", "toBlock": "latest", "address": addresses}
+	if err := call(chain, &logs, "eth_getLogs", filter); err == nil {
 		t.Error("1001 addresses in a log query were accepted, geth refuses them")
 	}
 }

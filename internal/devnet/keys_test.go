@@ -41,7 +41,8 @@ func TestKeyKeepsItsSecret(t *testing.T) {
 
 func TestParseKey(t *testing.T) {
 	// The first account of the mnemonic that every development node uses.
-	const hex, address = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80", "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
+	const hex = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
+	const address = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
 	for _, s := range []string{hex, "0x" + hex, strings.ToUpper(hex)} {
 		key, err := devnet.ParseKey(s)
 		if err != nil || key.Address() != address || key.Hex() != "0x"+hex || key.IsZero() {
@@ -49,7 +50,8 @@ func TestParseKey(t *testing.T) {
 		}
 	}
 	for name, s := range map[string]string{
-		"empty": "", "short": hex[:62], "long": hex + "00", "not hex": strings.Repeat("g", 64), "zero": strings.Repeat("0", 64), "above the order": strings.Repeat("f", 64),
+		"empty": "", "short": hex[:62], "long": hex + "00", "not hex": strings.Repeat("g", 64),
+		"zero": strings.Repeat("0", 64), "above the order": strings.Repeat("f", 64),
 	} {
 		if key, err := devnet.ParseKey(s); err == nil || (s != "" && strings.Contains(err.Error(), s)) {
 			t.Errorf("%s: %v, %v", name, key, err)

@@ -31,7 +31,7 @@ func TestUntilNextBlock(t *testing.T) {
 	}
 }
 
-// However late timers fire and sealing takes, block time at one block a second never runs ahead of the clock, and a
+// However late timers fire and mining takes, block time at one block a second never runs ahead of the clock, and a
 // chain that was pushed ahead comes back to it.
 func TestClockNeverDrifts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -23,7 +23,8 @@ const (
 )
 
 // acceptedTypes leaves out blob transactions, which no wallet sends.
-const acceptedTypes = 1<<types.LegacyTxType | 1<<types.AccessListTxType | 1<<types.DynamicFeeTxType | 1<<types.SetCodeTxType
+const acceptedTypes = 1<<types.LegacyTxType | 1<<types.AccessListTxType | 1<<types.DynamicFeeTxType |
+	1<<types.SetCodeTxType
 
 // pool holds the transactions that wait for a block. It checks them by geth's own rules; blocks take them in the order
 // in which they came, whatever they pay. Methods that get a state want that of the chain's head.

@@ -65,7 +65,8 @@ func (c *Chain) reorg(drop []string, choose func(head *types.Header) (int, error
 		return Reorganised{}, fmt.Errorf("reorg: %w", err)
 	}
 	if depth < 1 || depth > MaxReorg || uint64(depth) > head.Number.Uint64() {
-		return Reorganised{}, fmt.Errorf("reorg: depth %d at block %d: want 1 to %d, above block 0", depth, head.Number, MaxReorg)
+		return Reorganised{}, fmt.Errorf("reorg: depth %d at block %d: want 1 to %d, above block 0",
+			depth, head.Number, MaxReorg)
 	}
 	old := make([]*types.Block, depth) // oldest first
 	for i := range old {
@@ -87,7 +88,8 @@ func (c *Chain) reorg(drop []string, choose func(head *types.Header) (int, error
 	done := b.done
 	done.NewHead = headOf(b.tip)
 	c.logger.Info("devnet.reorganised", slog.Int("depth", depth), slog.Uint64("block", done.NewHead.Number),
-		slog.String("hash", done.NewHead.Hash), slog.Int("remined", len(done.Remined)), slog.Int("dropped", len(done.Dropped)))
+		slog.String("hash", done.NewHead.Hash), slog.Int("remined", len(done.Remined)),
+		slog.Int("dropped", len(done.Dropped)))
 	return done, nil
 }
 

@@ -45,7 +45,8 @@ func TestReorgMinesKeptTransactionsAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if done.Depth != 2 || done.OldHead != before || done.Ancestor.Number != paid.Number-1 || done.NewHead.Number != before.Number+1 {
+	if done.Depth != 2 || done.OldHead != before || done.Ancestor.Number != paid.Number-1 ||
+		done.NewHead.Number != before.Number+1 {
 		t.Errorf("reorganised %+v", done)
 	}
 	if !slices.Equal(done.Remined, []string{hash}) || done.Dropped != nil || done.Returned != nil {
@@ -103,7 +104,8 @@ func TestReorgDropsTransactions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if done.Depth != 2 || !slices.Equal(done.Dropped, []string{goneHash}) || !slices.Equal(done.Returned, []string{lateHash}) {
+	if done.Depth != 2 || !slices.Equal(done.Dropped, []string{goneHash}) ||
+		!slices.Equal(done.Returned, []string{lateHash}) {
 		t.Errorf("reorganised %+v", done)
 	}
 	slices.Sort(done.Remined)

@@ -57,7 +57,8 @@ func (a blockAPI) GetBlockByHash(hash common.Hash, full bool) (any, error) {
 		}
 	}
 	return fields(block.Header(), map[string]any{
-		"size": hexutil.Uint64(block.Size()), "transactions": txs, "uncles": []common.Hash{}, "withdrawals": block.Withdrawals(),
+		"size": hexutil.Uint64(block.Size()), "transactions": txs,
+		"uncles": []common.Hash{}, "withdrawals": block.Withdrawals(),
 	})
 }
 

@@ -55,7 +55,9 @@ type feeHistory struct {
 }
 
 // FeeHistory answers eth_feeHistory.
-func (a feeAPI) FeeHistory(ctx context.Context, blocks math.HexOrDecimal64, last rpc.BlockNumber, percentiles []float64) (*feeHistory, error) {
+func (a feeAPI) FeeHistory(
+	ctx context.Context, blocks math.HexOrDecimal64, last rpc.BlockNumber, percentiles []float64,
+) (*feeHistory, error) {
 	oldest, reward, baseFee, gasUsed, blobFee, blobUsed, err := a.oracle.FeeHistory(ctx, uint64(blocks), last, percentiles)
 	if err != nil {
 		return nil, err

@@ -73,7 +73,8 @@ func (a logAPI) GetLogs(ctx context.Context, f logFilter) ([]*types.Log, error) 
 	if len(f.Topics) > maxLogTopics {
 		return nil, errors.New("exceed max topics")
 	}
-	if len(f.Address) > maxLogChoices || slices.ContainsFunc(f.Topics, func(t topics) bool { return len(t) > maxLogChoices }) {
+	tooMany := func(t topics) bool { return len(t) > maxLogChoices }
+	if len(f.Address) > maxLogChoices || slices.ContainsFunc(f.Topics, tooMany) {
 		return nil, errors.New("exceed max addresses or topics per search position")
 	}
 	if f.BlockHash != nil {

@@ -49,7 +49,9 @@ func (a stateAPI) GetCode(account common.Address, at *rpc.BlockNumberOrHash) (he
 }
 
 // GetStorageAt answers eth_getStorageAt.
-func (a stateAPI) GetStorageAt(account common.Address, slot hexutil.Big, at *rpc.BlockNumberOrHash) (hexutil.Bytes, error) {
+func (a stateAPI) GetStorageAt(
+	account common.Address, slot hexutil.Big, at *rpc.BlockNumberOrHash,
+) (hexutil.Bytes, error) {
 	statedb, _, err := a.state(at)
 	if err != nil {
 		return nil, err
@@ -173,7 +175,8 @@ func (a stateAPI) EstimateGas(ctx context.Context, r callRequest, at *rpc.BlockN
 		return 0, err
 	}
 	gas, revert, err := gasestimator.Estimate(ctx, r.message(header.GasLimit, header.BaseFee), &gasestimator.Options{
-		Config: a.c.blockchain.Config(), Chain: a.c.blockchain, Header: header, State: statedb, ErrorRatio: estimateErrorRatio,
+		Config: a.c.blockchain.Config(), Chain: a.c.blockchain, Header: header, State: statedb,
+		ErrorRatio: estimateErrorRatio,
 	}, callGas)
 	if errors.Is(err, vm.ErrExecutionReverted) {
 		return 0, revertOf(revert)

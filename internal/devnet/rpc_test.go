@@ -26,15 +26,17 @@ func keysOf(o object) string { return strings.Join(slices.Sorted(maps.Keys(o)), 
 
 // The names of the fields that geth's own node answers for a block, a transaction and a receipt of today's fork.
 const (
-	blockFields = "baseFeePerGas blobGasUsed difficulty excessBlobGas extraData gasLimit gasUsed hash logsBloom miner mixHash " +
-		"nonce number parentBeaconBlockRoot parentHash receiptsRoot requestsHash sha3Uncles size stateRoot timestamp " +
-		"transactions transactionsRoot uncles withdrawals withdrawalsRoot"
-	transactionFields = "accessList blockHash blockNumber blockTimestamp chainId from gas gasPrice hash input maxFeePerGas " +
-		"maxPriorityFeePerGas nonce r s to transactionIndex type v value yParity"
-	legacyFields  = "blockHash blockNumber blockTimestamp chainId from gas gasPrice hash input nonce r s to transactionIndex type v value"
-	receiptFields = "blockHash blockNumber contractAddress cumulativeGasUsed effectiveGasPrice from gasUsed logs logsBloom " +
-		"status to transactionHash transactionIndex type"
-	logFields = "address blockHash blockNumber blockTimestamp data logIndex removed topics transactionHash transactionIndex"
+	blockFields = "baseFeePerGas blobGasUsed difficulty excessBlobGas extraData gasLimit gasUsed hash logsBloom miner " +
+		"mixHash nonce number parentBeaconBlockRoot parentHash receiptsRoot requestsHash sha3Uncles size stateRoot " +
+		"timestamp transactions transactionsRoot uncles withdrawals withdrawalsRoot"
+	transactionFields = "accessList blockHash blockNumber blockTimestamp chainId from gas gasPrice hash input " +
+		"maxFeePerGas maxPriorityFeePerGas nonce r s to transactionIndex type v value yParity"
+	legacyFields = "blockHash blockNumber blockTimestamp chainId from gas gasPrice hash input nonce r s " +
+		"to transactionIndex type v value"
+	receiptFields = "blockHash blockNumber contractAddress cumulativeGasUsed effectiveGasPrice from gasUsed logs " +
+		"logsBloom status to transactionHash transactionIndex type"
+	logFields = "address blockHash blockNumber blockTimestamp data logIndex removed topics transactionHash " +
+		"transactionIndex"
 )
 
 // TestRPCAnswersLikeGeth holds the answers against what geth's node answers, field by field.
@@ -52,7 +54,8 @@ func TestRPCAnswersLikeGeth(t *testing.T) {
 	head := mine(t, chain)
 
 	block := mustCall[object](t, chain, "eth_getBlockByNumber", hexutil.EncodeUint64(head.Number), true)
-	if keysOf(block) != blockFields || block["hash"] != head.Hash || block["difficulty"] != "0x0" || block["nonce"] != "0x0000000000000000" {
+	if keysOf(block) != blockFields || block["hash"] != head.Hash || block["difficulty"] != "0x0" ||
+		block["nonce"] != "0x0000000000000000" {
 		t.Errorf("block %v", block)
 	}
 	inBlock, ok := block["transactions"].([]any)[0].(object)
@@ -90,7 +93,8 @@ func TestRPCAnswersLikeGeth(t *testing.T) {
 		t.Errorf("receipts of genesis %v", gas)
 	}
 	empty := mine(t, chain)
-	if receipts := mustCall[[]object](t, chain, "eth_getBlockReceipts", empty.Hash); receipts == nil || len(receipts) != 0 {
+	receipts := mustCall[[]object](t, chain, "eth_getBlockReceipts", empty.Hash)
+	if receipts == nil || len(receipts) != 0 {
 		t.Errorf("receipts of an empty block %v", receipts)
 	}
 }
@@ -157,8 +161,9 @@ func TestStateOfABlock(t *testing.T) {
 			t.Errorf("balance at %v = %s, %v, want %s", c.by, got, err, c.want)
 		}
 	}
-	nonce := mustCall[string](t, chain, "eth_getTransactionCount", chain.DemoPayer().Address(), object{"blockHash": before.Hash})
-	after := mustCall[string](t, chain, "eth_getTransactionCount", chain.DemoPayer().Address(), "latest")
+	payer := chain.DemoPayer().Address()
+	nonce := mustCall[string](t, chain, "eth_getTransactionCount", payer, object{"blockHash": before.Hash})
+	after := mustCall[string](t, chain, "eth_getTransactionCount", payer, "latest")
 	if nonce != "0x0" || after != "0x1" {
 		t.Errorf("nonce %s before and %s after one payment", nonce, after)
 	}
@@ -204,10 +209,12 @@ func TestCallsAndFees(t *testing.T) {
 	chain := startChain(t, devnet.ChainOptions{})
 	to := freshAddress(t)
 	payer := chain.DemoPayer().Address()
-	if gas := mustCall[string](t, chain, "eth_estimateGas", object{"from": payer, "to": to, "value": "0x1"}); gas != "0x5208" {
+	transfer := object{"from": payer, "to": to, "value": "0x1"}
+	if gas := mustCall[string](t, chain, "eth_estimateGas", transfer); gas != "0x5208" {
 		t.Errorf("a transfer costs %s gas", gas)
 	}
-	gas := mustCall[hexutil.Uint64](t, chain, "eth_estimateGas", object{"from": payer, "to": chain.Token(), "data": transferOf(to, 5)}, "latest")
+	transfer = object{"from": payer, "to": chain.Token(), "data": transferOf(to, 5)}
+	gas := mustCall[hexutil.Uint64](t, chain, "eth_estimateGas", transfer, "latest")
 	if gas < 30_000 || gas > 100_000 {
 		t.Errorf("a token transfer costs %d gas", gas)
 	}
@@ -226,7 +233,8 @@ func TestCallsAndFees(t *testing.T) {
 		var result any
 		err := call(chain, &result, method, params...)
 		var answer *rpcError
-		if !errors.As(err, &answer) || answer.Code != 3 || !strings.HasPrefix(answer.Message, "execution reverted") || !strings.HasPrefix(answer.Data, "0x") {
+		if !errors.As(err, &answer) || answer.Code != 3 || !strings.HasPrefix(answer.Message, "execution reverted") ||
+			!strings.HasPrefix(answer.Data, "0x") {
 			t.Errorf("%s of a transfer without tokens: %v, want code 3", method, err)
 		}
 	}
@@ -253,19 +261,21 @@ func TestLogQueries(t *testing.T) {
 	mine(t, chain)
 	last := pay(two)
 	topic := func(address string) string { return common.BytesToHash(common.FromHex(address)).Hex() }
+	sender := topic(chain.DemoPayer().Address())
+	number := func(head devnet.Head, more uint64) string { return hexutil.EncodeUint64(head.Number + more) }
 	for name, c := range map[string]struct {
 		filter object
 		want   int
 	}{
 		"latest by default":      {object{}, 1},
-		"whole chain":            {object{"fromBlock": "earliest", "address": chain.Token(), "topics": []any{transferTopic, topic(chain.DemoPayer().Address())}}, 2},
-		"range":                  {object{"fromBlock": hexutil.EncodeUint64(first.Number), "toBlock": hexutil.EncodeUint64(first.Number + 1)}, 1},
-		"to latest":              {object{"fromBlock": hexutil.EncodeUint64(first.Number), "toBlock": "latest"}, 2},
+		"whole chain":            {object{"fromBlock": "earliest", "topics": []any{transferTopic, sender}}, 2},
+		"range":                  {object{"fromBlock": number(first, 0), "toBlock": number(first, 1)}, 1},
+		"to latest":              {object{"fromBlock": number(first, 0), "toBlock": "latest"}, 2},
 		"block":                  {object{"blockHash": last.Hash}, 1},
 		"addresses":              {object{"blockHash": last.Hash, "address": []any{one, chain.Token()}}, 1},
 		"another address":        {object{"blockHash": last.Hash, "address": one}, 0},
 		"receiver":               {object{"fromBlock": "0x0", "topics": []any{nil, nil, topic(two)}}, 1},
-		"receivers":              {object{"fromBlock": "0x0", "topics": []any{transferTopic, nil, []any{topic(one), topic(two)}}}, 2},
+		"receivers":              {object{"fromBlock": "0x0", "topics": []any{nil, nil, []any{topic(one), topic(two)}}}, 2},
 		"anything or a receiver": {object{"blockHash": last.Hash, "topics": []any{nil, nil, []any{topic(one), nil}}}, 1},
 		"more topics than given": {object{"blockHash": last.Hash, "topics": []any{transferTopic, nil, nil, nil}}, 0},
 	} {
@@ -302,7 +312,10 @@ func TestTransactionsRefused(t *testing.T) {
 	to := common.HexToAddress(freshAddress(t))
 	chainID := big.NewInt(devnet.ChainID)
 	tx := func(change func(*types.DynamicFeeTx)) hexutil.Bytes {
-		inner := &types.DynamicFeeTx{ChainID: chainID, Gas: 21_000, To: &to, Value: big.NewInt(1), GasTipCap: big.NewInt(1e9), GasFeeCap: big.NewInt(5e9), Nonce: 1}
+		inner := &types.DynamicFeeTx{
+			ChainID: chainID, Nonce: 1, Gas: 21_000, To: &to, Value: big.NewInt(1),
+			GasTipCap: big.NewInt(1e9), GasFeeCap: big.NewInt(5e9),
+		}
 		change(inner)
 		return raw(t, chain.DemoPayer(), inner)
 	}
@@ -314,6 +327,19 @@ func TestTransactionsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	expensive := new(big.Int).Exp(big.NewInt(10), big.NewInt(24), nil)
+	otherChain := rawFor(t, types.LatestSignerForChainID(big.NewInt(1)), chain.DemoPayer(), &types.DynamicFeeTx{
+		ChainID: big.NewInt(1), Nonce: 2, Gas: 21_000, To: &to, GasFeeCap: big.NewInt(5e9), GasTipCap: big.NewInt(1),
+	})
+	anyChain := rawFor(t, types.HomesteadSigner{}, chain.DemoPayer(), &types.LegacyTx{
+		Nonce: 2, Gas: 21_000, To: &to, GasPrice: big.NewInt(5e9),
+	})
+	withoutFunds := raw(t, poor, &types.DynamicFeeTx{
+		ChainID: chainID, Gas: 21_000, To: &to, GasTipCap: big.NewInt(1), GasFeeCap: big.NewInt(5e9),
+	})
+	change := func(f func(*types.DynamicFeeTx)) hexutil.Bytes {
+		return tx(func(x *types.DynamicFeeTx) { x.Nonce = 2; f(x) })
+	}
 	for name, c := range map[string]struct {
 		raw  hexutil.Bytes
 		says string
@@ -321,17 +347,14 @@ func TestTransactionsRefused(t *testing.T) {
 		"not a transaction": {hexutil.Bytes{0xff}, ""},
 		"nonce used":        {tx(func(x *types.DynamicFeeTx) { x.Nonce = 0 }), "nonce too low"},
 		"known":             {known, "already known"},
-		"cheap replacement": {tx(func(x *types.DynamicFeeTx) { x.Value = big.NewInt(2) }), "replacement transaction underpriced"},
-		"little gas":        {tx(func(x *types.DynamicFeeTx) { x.Nonce, x.Gas = 2, 20_000 }), "intrinsic gas too low"},
-		"much gas":          {tx(func(x *types.DynamicFeeTx) { x.Nonce, x.Gas = 2, 1e9 }), "gas"},
-		"tip above fee":     {tx(func(x *types.DynamicFeeTx) { x.Nonce, x.GasTipCap = 2, big.NewInt(9e9) }), "max priority fee per gas higher"},
-		"another chain": {rawFor(t, types.LatestSignerForChainID(big.NewInt(1)), chain.DemoPayer(), &types.DynamicFeeTx{ChainID: big.NewInt(1), Gas: 21_000, To: &to,
-			GasFeeCap: big.NewInt(5e9), GasTipCap: big.NewInt(1), Nonce: 2}), "invalid sender"},
-		"any chain":     {rawFor(t, types.HomesteadSigner{}, chain.DemoPayer(), &types.LegacyTx{Nonce: 2, Gas: 21_000, To: &to, GasPrice: big.NewInt(5e9)}), "replay-protected"},
-		"without funds": {raw(t, poor, &types.DynamicFeeTx{ChainID: chainID, Gas: 21_000, To: &to, GasTipCap: big.NewInt(1), GasFeeCap: big.NewInt(5e9)}), "insufficient funds"},
-		"beyond funds": {tx(func(x *types.DynamicFeeTx) {
-			x.Nonce, x.Value = 2, new(big.Int).Exp(big.NewInt(10), big.NewInt(24), nil)
-		}), "insufficient funds"},
+		"cheap replacement": {tx(func(x *types.DynamicFeeTx) { x.Value = big.NewInt(2) }), "replacement"},
+		"little gas":        {change(func(x *types.DynamicFeeTx) { x.Gas = 20_000 }), "intrinsic gas too low"},
+		"much gas":          {change(func(x *types.DynamicFeeTx) { x.Gas = 1e9 }), "gas"},
+		"tip above fee":     {change(func(x *types.DynamicFeeTx) { x.GasTipCap = big.NewInt(9e9) }), "max priority fee"},
+		"another chain":     {otherChain, "invalid sender"},
+		"any chain":         {anyChain, "replay-protected"},
+		"without funds":     {withoutFunds, "insufficient funds"},
+		"beyond funds":      {change(func(x *types.DynamicFeeTx) { x.Value = expensive }), "insufficient funds"},
 	} {
 		var hash string
 		if err := call(chain, &hash, "eth_sendRawTransaction", c.raw); err == nil || !strings.Contains(err.Error(), c.says) {
@@ -343,7 +366,8 @@ func TestTransactionsRefused(t *testing.T) {
 		x.Value, x.GasTipCap, x.GasFeeCap = big.NewInt(40), big.NewInt(2e9), big.NewInt(10e9)
 	}))
 	gapped := mustCall[string](t, chain, "eth_sendRawTransaction", tx(func(x *types.DynamicFeeTx) { x.Nonce = 3 }))
-	if next := mustCall[string](t, chain, "eth_getTransactionCount", chain.DemoPayer().Address(), "pending"); next != "0x2" {
+	next := mustCall[string](t, chain, "eth_getTransactionCount", chain.DemoPayer().Address(), "pending")
+	if next != "0x2" {
 		t.Errorf("pending nonce %s, want 0x2", next)
 	}
 	if head := mine(t, chain); head.Transactions != 1 {
@@ -370,7 +394,9 @@ func TestContractsPay(t *testing.T) {
 		code := common.FromHex(runtime)
 		// CODECOPY of what follows these eleven bytes, and RETURN of it.
 		creation := append([]byte{0x60, byte(len(code)), 0x80, 0x60, 0x0b, 0x60, 0x00, 0x39, 0x60, 0x00, 0xf3}, code...)
-		hash := mustCall[string](t, chain, "eth_sendTransaction", object{"from": chain.Payer().Address(), "data": hexutil.Bytes(creation)})
+		hash := mustCall[string](t, chain, "eth_sendTransaction", object{
+			"from": chain.Payer().Address(), "data": hexutil.Bytes(creation),
+		})
 		mine(t, chain)
 		receipt := mustCall[object](t, chain, "eth_getTransactionReceipt", hash)
 		address, ok := receipt["contractAddress"].(string)
@@ -388,7 +414,9 @@ func TestContractsPay(t *testing.T) {
 	mortal := deploy("73" + plain(heir) + "ff")                                        // SELFDESTRUCT(heir)
 	var hashes []string
 	for _, contract := range []string{forwarder, mortal} {
-		hashes = append(hashes, mustCall[string](t, chain, "eth_sendTransaction", object{"from": chain.Payer().Address(), "to": contract, "value": "0x9"}))
+		hashes = append(hashes, mustCall[string](t, chain, "eth_sendTransaction", object{
+			"from": chain.Payer().Address(), "to": contract, "value": "0x9",
+		}))
 	}
 	mine(t, chain)
 	for _, hash := range hashes {
@@ -431,7 +459,8 @@ func TestHeadersCommitToTheirBlock(t *testing.T) {
 func TestBatch(t *testing.T) {
 	chain := startChain(t, devnet.ChainOptions{})
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	body := `[{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]},{"jsonrpc":"2.0","id":2,"method":"eth_none","params":[]}]`
+	body := `[{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]},` +
+		`{"jsonrpc":"2.0","id":2,"method":"eth_none","params":[]}]`
 	answer, err := client.Post(chain.URL(), "application/json", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)

@@ -128,7 +128,8 @@ func TestRawTransactionIsMinedWithinBlockTime(t *testing.T) {
 			nonce := mustCall[hexutil.Uint64](t, chain, "eth_getTransactionCount", chain.Payer().Address(), "pending")
 			to := common.HexToAddress(freshAddress(t))
 			tx, err := types.SignNewTx(private, types.NewEIP155Signer(big.NewInt(devnet.ChainID)), &types.LegacyTx{
-				Nonce: uint64(nonce), GasPrice: mustCall[*hexutil.Big](t, chain, "eth_gasPrice").ToInt(), Gas: 21_000, To: &to, Value: big.NewInt(7),
+				Nonce: uint64(nonce), GasPrice: mustCall[*hexutil.Big](t, chain, "eth_gasPrice").ToInt(),
+				Gas: 21_000, To: &to, Value: big.NewInt(7),
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -159,7 +160,9 @@ func TestConcurrentSendsAreAllMined(t *testing.T) {
 	const each = 100
 	var group sync.WaitGroup
 	for i := range each {
-		for _, send := range []func(context.Context, devnet.Key, string, *big.Int) (string, error){chain.SendNative, chain.SendToken} {
+		for _, send := range []func(context.Context, devnet.Key, string, *big.Int) (string, error){
+			chain.SendNative, chain.SendToken,
+		} {
 			group.Go(func() {
 				hash, err := send(ctx, keys[i%len(keys)], to, big.NewInt(1))
 				if err != nil {

@@ -110,7 +110,9 @@ func (s *Shop) Close() error { return s.server.Close() }
 
 // Subscribe creates a webhook endpoint at the gateway for one of the shop's paths and keeps its secret.
 func (s *Shop) Subscribe(ctx context.Context, path string, events ...string) (string, error) {
-	made, err := s.api.CreateWebhookEndpoint(ctx, client.WebhookEndpointCreate{URL: s.URL() + path, Events: &events, Description: new("demo shop " + path)})
+	made, err := s.api.CreateWebhookEndpoint(ctx, client.WebhookEndpointCreate{
+		URL: s.URL() + path, Events: &events, Description: new("demo shop " + path),
+	})
 	if err != nil {
 		return "", err
 	}
@@ -139,7 +141,8 @@ func (s *Shop) Buy(ctx context.Context, item, amount string, token bool) (Order,
 	s.orders[o.ID] = o
 	s.mu.Unlock()
 	p, err := s.api.CreatePayment(ctx, client.PaymentCreate{
-		Chain: s.options.Name, Asset: asset, AmountDecimal: &amount, OrderID: &o.ID, Metadata: &map[string]string{"item": item}, RedirectURL: new(s.URL() + "/"),
+		Chain: s.options.Name, Asset: asset, AmountDecimal: &amount, OrderID: &o.ID,
+		Metadata: &map[string]string{"item": item}, RedirectURL: new(s.URL() + "/"),
 	}, client.IdempotencyKey(o.ID))
 	if err != nil {
 		return Order{}, err
@@ -212,12 +215,14 @@ func (s *Shop) receive(w http.ResponseWriter, r *http.Request) {
 		n := s.refusal[e.ID]
 		s.mu.Unlock()
 		if n <= flakyRefusals {
-			seen.Text = fmt.Sprintf("verified %s %s and answered 500 on purpose (attempt %s)", e.Type, e.ID, r.Header.Get(webhook.HeaderAttempt))
+			seen.Text = fmt.Sprintf("verified %s %s and answered 500 on purpose (attempt %s)",
+				e.Type, e.ID, r.Header.Get(webhook.HeaderAttempt))
 			s.options.Saw(seen)
 			http.Error(w, "this endpoint fails twice before it recovers", http.StatusInternalServerError)
 			return
 		}
-		seen.Text = fmt.Sprintf("verified %s %s and answered 200: recovered at attempt %s", e.Type, e.ID, r.Header.Get(webhook.HeaderAttempt))
+		seen.Text = fmt.Sprintf("verified %s %s and answered 200: recovered at attempt %s",
+			e.Type, e.ID, r.Header.Get(webhook.HeaderAttempt))
 	} else {
 		seen.Text = fmt.Sprintf("verified %s %s, both signatures", e.Type, e.ID)
 	}
@@ -243,7 +248,10 @@ func (s *Shop) apply(e webhook.Event, path string) {
 	o.Events = append(o.Events, string(e.Type))
 	if p.Sequence > o.sequence {
 		o.sequence = p.Sequence
-		o.Status = map[string]string{"pending": "waiting for payment", "detected": "payment seen", "confirmed": "paid", "expired": "expired", "canceled": "canceled"}[p.Status]
+		o.Status = map[string]string{
+			"pending": "waiting for payment", "detected": "payment seen", "confirmed": "paid",
+			"expired": "expired", "canceled": "canceled",
+		}[p.Status]
 	}
 }
 

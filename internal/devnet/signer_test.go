@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
-	"github.com/ethereum/go-ethereum/common/hexutil"
 
 	"github.com/ctrip-gateway/ctrip/internal/devnet"
 )
@@ -16,7 +15,8 @@ import (
 func TestSendTransaction(t *testing.T) {
 	chain := startChain(t, devnet.ChainOptions{})
 	ctx := within(t, 20*time.Second)
-	if got := mustCall[[]common.Address](t, chain, "eth_accounts"); len(got) != 1 || got[0].Hex() != chain.Payer().Address() {
+	got := mustCall[[]common.Address](t, chain, "eth_accounts")
+	if len(got) != 1 || got[0].Hex() != chain.Payer().Address() {
 		t.Fatalf("eth_accounts = %v", got)
 	}
 	to := freshAddress(t)
@@ -56,5 +56,6 @@ func TestSendTransaction(t *testing.T) {
 
 // transferOf is the call data of transfer(to, units), written out as in docs.
 func transferOf(to string, units int64) string {
-	return "0xa9059cbb" + common.Bytes2Hex(common.LeftPadBytes(common.FromHex(to), 32)) + hexutil.Encode(common.LeftPadBytes(big.NewInt(units).Bytes(), 32))[2:]
+	receiver := common.LeftPadBytes(common.FromHex(to), 32)
+	return "0xa9059cbb" + common.Bytes2Hex(receiver) + common.Bytes2Hex(common.LeftPadBytes(big.NewInt(units).Bytes(), 32))
 }

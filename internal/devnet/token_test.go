@@ -61,6 +61,7 @@ func TestDemoTokenMatchesSource(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(committed, compiled) {
-		t.Errorf("contracts/DemoToken.json is not what contracts/DemoToken.sol compiles to; run this test with -update and look at the difference")
+		t.Error("contracts/DemoToken.json is not what contracts/DemoToken.sol compiles to; " +
+			"run this test with -update and look at the difference")
 	}
 }
