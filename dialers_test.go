@@ -109,7 +109,7 @@ func TestWhoDials(t *testing.T) {
 func TestEveryDialerIsSeen(t *testing.T) {
 	for file, want := range map[string]string{
 		"internal/egress/dial.go": "net.Dialer", "internal/egress/client.go": "http.Transport", "internal/evm/provider.go": "rpc.DialOptions",
-		"internal/app/main.go": "http.Client", "internal/receivertest/run.go": "http.Client",
+		"internal/app/program/program.go": "http.Client", "internal/receivertest/run.go": "http.Client",
 	} {
 		if found := dials(t, file); !slices.Contains(found, want) {
 			t.Errorf("%s: %v, without %s", file, found, want)

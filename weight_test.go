@@ -23,6 +23,8 @@ var tooHeavy = map[string]string{
 	"github.com/urfave/cli":                             "the command line of geth",
 	"github.com/getsentry/":                             "error reporting of pebble",
 	"github.com/gogo/protobuf":                          "came with pebble",
+	"google.golang.org/grpc":                            "came with the exporter of traces, which only the programs need",
+	"go.opentelemetry.io/otel/exporters/":               "only the programs export traces",
 }
 
 // TestFirstRunStaysLight: `go run ./cmd/quickstart` compiles everything that it links, on a visitor's machine, while the

@@ -5,8 +5,9 @@ import (
 
 	"github.com/ctrip-gateway/ctrip/config"
 	"github.com/ctrip-gateway/ctrip/internal/app"
+	"github.com/ctrip-gateway/ctrip/internal/app/program"
 )
 
 func main() {
-	os.Exit(app.Main(config.ProcessScanner, app.Scanner, os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(program.Main(config.ProcessScanner, app.Scanner, os.Args[1:], os.Stdout, os.Stderr))
 }

@@ -40,6 +40,8 @@ type Options struct {
 	Roles   Role
 	Process string // names the process in traces
 	Logger  *slog.Logger
+	// NewTraceExporter sends spans to OTEL_EXPORTER_OTLP_ENDPOINT; only a program that never gets one may leave it out.
+	NewTraceExporter telemetry.NewExporter
 	// Store, when given, is used instead of opening Postgres, and is closed by whoever gave it.
 	Store *store.Store
 	// APIListener and OpsListener, when given, take the place of API_ADDR and OPS_ADDR.
@@ -179,7 +181,8 @@ func (a *App) part(name string, run func(context.Context) error) {
 func (a *App) openRecord(ctx context.Context) (err error) {
 	t := a.cfg.Tracing
 	if a.tracing, err = telemetry.NewTracing(ctx, telemetry.TracingOptions{
-		Endpoint: t.Endpoint.Reveal(), Headers: t.Headers.Reveal(), Service: t.ServiceName, SampleRatio: t.SampleRatio, Logger: a.log,
+		Endpoint: t.Endpoint.Reveal(), NewExporter: a.o.NewTraceExporter, Headers: t.Headers.Reveal(),
+		Service: t.ServiceName, SampleRatio: t.SampleRatio, Logger: a.log,
 	}); err != nil {
 		return err
 	}

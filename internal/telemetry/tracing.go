@@ -12,7 +12,6 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
@@ -22,6 +21,8 @@ import (
 type TracingOptions struct {
 	// Endpoint is the base URL of an OTLP/HTTP collector (http://collector:4318). Empty: spans are made, never sent.
 	Endpoint string
+	// NewExporter makes what sends spans to Endpoint; see internal/telemetry/otlp. Needed where Endpoint is set.
+	NewExporter NewExporter
 	// Headers go with every export: name=value, comma-separated.
 	Headers string
 	// Service is the service name that spans carry.
@@ -31,6 +32,9 @@ type TracingOptions struct {
 	// Logger hears of batches that could not be sent; nil means slog's default.
 	Logger *slog.Logger
 }
+
+// NewExporter makes an exporter that posts spans to url, with headers.
+type NewExporter func(ctx context.Context, url string, headers map[string]string) (sdktrace.SpanExporter, error)
 
 // Tracing makes spans. Without an exporter it only hands out trace and span ids, which costs next to nothing and keeps
 // traceparent headers and trace_id in logs. A nil *Tracing does the same.
@@ -54,8 +58,10 @@ func NewTracing(ctx context.Context, o TracingOptions) (*Tracing, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	exporter, err := otlptracehttp.New(ctx,
-		otlptracehttp.WithEndpointURL(strings.TrimRight(o.Endpoint, "/")+"/v1/traces"), otlptracehttp.WithHeaders(headers))
+	if o.NewExporter == nil {
+		return nil, errors.New("this program cannot export traces")
+	}
+	exporter, err := o.NewExporter(ctx, strings.TrimRight(o.Endpoint, "/")+"/v1/traces", headers)
 	if err != nil {
 		return nil, errors.New("trace exporter: " + Scrub(err.Error()))
 	}

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/ctrip-gateway/ctrip/internal/telemetry/otlp"
 )
 
 var validHeader = regexp.MustCompile(`^00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]$`)
@@ -109,7 +111,8 @@ func TestSpansReachTheCollector(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	tracing, err := NewTracing(ctx, TracingOptions{
-		Endpoint: collector.URL + "/", Headers: "x-collector=yes, other = 1", Service: "ctrip-worker", SampleRatio: 1,
+		Endpoint: collector.URL + "/", NewExporter: otlp.New, Headers: "x-collector=yes, other = 1",
+		Service: "ctrip-worker", SampleRatio: 1,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -152,7 +155,9 @@ func TestTracingSurvivesABrokenCollector(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	tracing, err := NewTracing(ctx, TracingOptions{Endpoint: broken.URL, SampleRatio: 1, Logger: logger})
+	tracing, err := NewTracing(ctx, TracingOptions{
+		Endpoint: broken.URL, NewExporter: otlp.New, SampleRatio: 1, Logger: logger,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,8 +173,9 @@ func TestTracingSurvivesABrokenCollector(t *testing.T) {
 
 func TestTracingOptions(t *testing.T) {
 	for _, o := range []TracingOptions{
-		{Endpoint: "http://127.0.0.1:1", SampleRatio: 2},
-		{Endpoint: "http://127.0.0.1:1", SampleRatio: 1, Headers: "hunter2"},
+		{Endpoint: "http://127.0.0.1:1", NewExporter: otlp.New, SampleRatio: 2},
+		{Endpoint: "http://127.0.0.1:1", NewExporter: otlp.New, SampleRatio: 1, Headers: "hunter2"},
+		{Endpoint: "http://hunter2@127.0.0.1:1", SampleRatio: 1},
 	} {
 		if _, err := NewTracing(context.Background(), o); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%+v: %v", o, err)

@@ -1,4 +1,4 @@
-package app
+package program
 
 import (
 	"context"
@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/config"
+	"github.com/ctrip-gateway/ctrip/internal/app"
 	"github.com/ctrip-gateway/ctrip/internal/telemetry"
+	"github.com/ctrip-gateway/ctrip/internal/telemetry/otlp"
 )
 
 // Exit codes of the binaries.
@@ -25,7 +27,7 @@ const (
 // Main is the whole of a production binary: it loads the configuration from the environment, runs the role until
 // SIGINT or SIGTERM, and returns the exit code. The verb "healthcheck" asks the running process on its ops listener
 // instead, for container images that have no shell.
-func Main(process string, role Role, args []string, stdout, stderr io.Writer) int {
+func Main(process string, role app.Role, args []string, stdout, stderr io.Writer) int {
 	if len(args) > 1 || len(args) == 1 && args[0] != "healthcheck" {
 		fmt.Fprintf(stderr, "usage: %s [healthcheck]\n\nEvery setting is an environment variable: see docs/configuration.md.\n", process)
 		return exitUsage
@@ -48,7 +50,7 @@ func Main(process string, role Role, args []string, stdout, stderr io.Writer) in
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	a, err := New(ctx, cfg, Options{Roles: role, Process: process, Logger: log})
+	a, err := app.New(ctx, cfg, app.Options{Roles: role, Process: process, Logger: log, NewTraceExporter: otlp.New})
 	if err == nil {
 		err = a.Run(ctx)
 	}
