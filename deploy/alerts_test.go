@@ -13,7 +13,7 @@ import (
 	"github.com/VictoriaMetrics/metricsql"
 	"gopkg.in/yaml.v3"
 
-	"github.com/ctrip-gateway/ctrip/internal/delivery"
+	"github.com/ctrip-gateway/ctrip/internal/answer"
 	"github.com/ctrip-gateway/ctrip/internal/telemetry"
 )
 
@@ -52,7 +52,7 @@ func TestAlertsNameRealMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	classes := make(map[string]bool)
-	for _, c := range delivery.Classes() {
+	for _, c := range answer.Classes() {
 		classes[string(c)] = true
 	}
 	seen := make(map[string]bool)

@@ -201,7 +201,7 @@ func TestDeadWithoutTaskIsArchived(t *testing.T) {
 	e, _ := h.Endpoint(h.merchant, h.receiver.URL, func(s *endpoints.Settings) { s.MaxAttempts = &one })
 	h.receiver.Answers(testkit.Answer{Status: 500})
 	d := h.Publish(h.merchant, 1)[0]
-	if out := h.sender.Attempt(t.Context(), delivery.Task{DeliveryID: d.ID, Generation: 1}); out.Do != delivery.Bury {
+	if out := h.sender.Attempt(t.Context(), delivery.Task{DeliveryID: d.ID, Generation: 1}); out.Do != delivery.Archive {
 		t.Fatalf("outcome %+v", out)
 	}
 	h.ahead = time.Minute

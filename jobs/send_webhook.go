@@ -50,14 +50,14 @@ func (h *handler) process(ctx context.Context, t *asynq.Task) error {
 	switch out.Do {
 	case delivery.Ack:
 		return nil
-	case delivery.Handover:
+	case delivery.Requeue:
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handoverPause)
 		defer cancel()
 		if err := h.client.Enqueue(ctx, out.Delivery, out.At); err != nil {
 			return &retryIn{at: h.client.now().Add(handoverPause), reason: "the next try could not be enqueued"}
 		}
 		return nil
-	case delivery.Bury:
+	case delivery.Archive:
 		return fmt.Errorf("%s: %w", out.Reason, asynq.SkipRetry)
 	}
 	return &retryIn{at: out.At, failed: out.Attempted, reason: out.Reason}

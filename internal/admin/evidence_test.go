@@ -86,8 +86,8 @@ func TestEvidenceOfADelivery(t *testing.T) {
 				t.Fatalf("%+v", out)
 			}
 		}
-		attempt(carrier, delivery.Ack)                // 413: the members go alone from here on
-		attempt(w.Get(members[0]), delivery.Handover) // 500
+		attempt(carrier, delivery.Ack)               // 413: the members go alone from here on
+		attempt(w.Get(members[0]), delivery.Requeue) // 500
 		clock.Advance(time.Hour)
 		attempt(w.Get(members[0]), delivery.Ack) // 204
 		var again models.Delivery

@@ -90,7 +90,7 @@ func TestAttemptRetriesThenDies(t *testing.T) {
 		sender := w.Sender(func(o *delivery.SenderOptions) { o.Schedule.Base = time.Millisecond })
 
 		out := sender.Attempt(t.Context(), deliverytest.Task(d))
-		if out.Do != delivery.Handover || out.Delivery.Generation != 2 || out.Delivery.Attempts != 1 {
+		if out.Do != delivery.Requeue || out.Delivery.Generation != 2 || out.Delivery.Attempts != 1 {
 			t.Fatalf("after the first failure: %+v", out)
 		}
 		row := w.Get(d)
@@ -98,22 +98,22 @@ func TestAttemptRetriesThenDies(t *testing.T) {
 			row.SweepAfter.Sub(row.NextAttemptAt) != 180*time.Second {
 			t.Fatalf("row %+v", row)
 		}
-		if out := sender.Attempt(t.Context(), deliverytest.Task(d)); out.Do != delivery.Handover || out.Attempted || out.Delivery.Generation != 2 {
+		if out := sender.Attempt(t.Context(), deliverytest.Task(d)); out.Do != delivery.Requeue || out.Attempted || out.Delivery.Generation != 2 {
 			t.Fatalf("a stale task: %+v", out)
 		}
 		out = sender.Attempt(t.Context(), deliverytest.Task(row))
-		if out.Do != delivery.Again || !out.Attempted {
+		if out.Do != delivery.RetryLater || !out.Attempted {
 			t.Fatalf("after the second failure: %+v", out)
 		}
 		out = sender.Attempt(t.Context(), deliverytest.Task(row))
-		if out.Do != delivery.Bury || !out.Attempted {
+		if out.Do != delivery.Archive || !out.Attempted {
 			t.Fatalf("after the last failure: %+v", out)
 		}
 		row = w.Get(d)
 		if row.State != models.DeliveryDead || row.Attempts != 3 || row.DeadReason != "attempts exhausted" || row.DeadAt == nil || row.ArchivedAt != nil {
 			t.Fatalf("row %+v", row)
 		}
-		if out := sender.Attempt(t.Context(), deliverytest.Task(row)); out.Do != delivery.Bury || out.Attempted || len(r.All()) != 3 {
+		if out := sender.Attempt(t.Context(), deliverytest.Task(row)); out.Do != delivery.Archive || out.Attempted || len(r.All()) != 3 {
 			t.Fatalf("the task of a dead row: %+v, %d requests", out, len(r.All()))
 		}
 		for i, got := range r.All() {
@@ -145,7 +145,7 @@ func TestAttemptBlockedByFormDies(t *testing.T) {
 	m := w.Merchant()
 	w.Endpoint(m, "https://10.0.0.1/hook")
 	d := w.Publish(m, 1)[0]
-	if out := w.Sender().Attempt(t.Context(), deliverytest.Task(d)); out.Do != delivery.Bury {
+	if out := w.Sender().Attempt(t.Context(), deliverytest.Task(d)); out.Do != delivery.Archive {
 		t.Fatalf("outcome %+v", out)
 	}
 	if row := w.Get(d); row.State != models.DeliveryDead || row.LastClass != "blocked" || row.LastStatus != 0 {
@@ -172,7 +172,7 @@ func TestAttemptGoneDisablesEndpoint(t *testing.T) {
 		}
 		told = nil
 		sender := w.Sender()
-		if out := sender.Attempt(t.Context(), deliverytest.Task(mine[0])); out.Do != delivery.Bury {
+		if out := sender.Attempt(t.Context(), deliverytest.Task(mine[0])); out.Do != delivery.Archive {
 			t.Fatalf("outcome %+v", out)
 		}
 		got, err := s.Endpoint(t.Context(), m, e.ID)
@@ -222,7 +222,7 @@ func TestAttemptRetryAfterGatesEndpoint(t *testing.T) {
 		sender := w.Sender()
 		start := time.Now()
 		out := sender.Attempt(t.Context(), deliverytest.Task(ds[0]))
-		if out.Do != delivery.Handover || out.At.Sub(start) < 2*time.Hour-time.Second {
+		if out.Do != delivery.Requeue || out.At.Sub(start) < 2*time.Hour-time.Second {
 			t.Fatalf("throttled: %+v", out)
 		}
 		out = sender.Attempt(t.Context(), deliverytest.Task(ds[1]))
@@ -258,7 +258,7 @@ func TestStaleGenerationVerdicts(t *testing.T) {
 			r.Release()
 			out := <-done
 			row := w.Get(d)
-			if status == 500 && (out.Do != delivery.Handover || row.Attempts != 0 || row.Generation != 2 || row.State != models.DeliveryPending) {
+			if status == 500 && (out.Do != delivery.Requeue || row.Attempts != 0 || row.Generation != 2 || row.State != models.DeliveryPending) {
 				t.Errorf("a stale failure: %+v, row %+v", out, row)
 			}
 			if status == 200 && (out.Do != delivery.Ack || row.State != models.DeliveryDelivered || row.Attempts != 1) {

@@ -14,17 +14,17 @@ const (
 	commitTimeout = 10 * time.Second
 	firstBackoff  = 50 * time.Millisecond
 	lastBackoff   = time.Second
-	// keepVerdict is how long a verdict that cannot be committed is tried again; after that whoever takes the delivery
+	// maxVerdictAge is how long a verdict that cannot be committed is tried again; after that whoever takes the delivery
 	// next repeats the POST.
-	keepVerdict = 10 * time.Minute
+	maxVerdictAge = 10 * time.Minute
 )
 
-// recorder commits verdicts, many at a time (ruling 13). A verdict whose commit failed is kept and committed again;
-// until that succeeds the recorder is shut, and no attempt of this process makes a request whose answer could be lost.
-type recorder struct {
+// attemptWriter commits verdicts, many at a time. A verdict whose commit failed is kept and committed again. Until that
+// succeeds the writer is closed, and no attempt of this process makes a request whose answer could be lost.
+type attemptWriter struct {
 	store *store.Store
 	log   *slog.Logger
-	queue *gatherer[*verdict]
+	queue *batchingQueue[*verdict]
 
 	mu      sync.Mutex
 	failing int           // flushers that hold verdicts which they could not commit
@@ -34,7 +34,7 @@ type recorder struct {
 // verdict is one on its way into the record.
 type verdict struct {
 	store.Verdict
-	// also is what has to happen in the same transaction, for the rare verdict that changes more than its delivery.
+	// also is what has to be written in the same transaction, for the rare verdict that changes more than its delivery.
 	also func(context.Context, *store.Tx) error
 	done chan recorded
 }
@@ -44,45 +44,45 @@ type recorded struct {
 	err error
 }
 
-func newRecorder(s *store.Store, most int, wait func() time.Duration, log *slog.Logger) *recorder {
+func newAttemptWriter(s *store.Store, limit int, wait func() time.Duration, log *slog.Logger) *attemptWriter {
 	open := make(chan struct{})
 	close(open)
-	return &recorder{store: s, log: log, queue: newGatherer[*verdict](most, wait), opened: open}
+	return &attemptWriter{store: s, log: log, queue: newBatchingQueue[*verdict](limit, wait), opened: open}
 }
 
 // open returns a channel that is closed once writes succeed.
-func (r *recorder) open() <-chan struct{} {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.opened
+func (w *attemptWriter) open() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.opened
 }
 
 // commit hands a verdict over and waits until it is in the record.
-func (r *recorder) commit(v store.Verdict, also func(context.Context, *store.Tx) error) (store.Recorded, error) {
+func (w *attemptWriter) commit(v store.Verdict, also func(context.Context, *store.Tx) error) (store.Recorded, error) {
 	p := &verdict{Verdict: v, also: also, done: make(chan recorded, 1)}
-	r.queue.in <- p
+	w.queue.in <- p
 	got := <-p.done
 	return got.Recorded, got.err
 }
 
 // run flushes until stop is closed and nothing is left.
-func (r *recorder) run(stop <-chan struct{}) {
-	var held []*verdict // of deliveries that were already in the batch before; nobody else knows of them
+func (w *attemptWriter) run(stop <-chan struct{}) {
+	var later []*verdict // of deliveries that were already in the batch before; nobody else knows of them
 	for {
-		batch := held
+		batch := later
 		if len(batch) == 0 {
-			batch = r.queue.next(stop)
+			batch = w.queue.next(stop)
 		}
 		if len(batch) == 0 {
 			return
 		}
-		batch, held = apart(batch)
-		r.flush(batch, stop)
+		batch, later = distinct(batch)
+		w.flush(batch, stop)
 	}
 }
 
-// apart takes a batch apart so that no two verdicts that are committed together are of the same delivery.
-func apart(batch []*verdict) (unique, rest []*verdict) {
+// distinct divides a batch so that no two verdicts that are committed together are of the same delivery.
+func distinct(batch []*verdict) (unique, rest []*verdict) {
 	seen := make(map[string]bool, len(batch))
 	for _, v := range batch {
 		if seen[v.DeliveryID] {
@@ -96,31 +96,31 @@ func apart(batch []*verdict) (unique, rest []*verdict) {
 }
 
 // flush commits a batch, however often it takes.
-func (r *recorder) flush(batch []*verdict, stop <-chan struct{}) {
+func (w *attemptWriter) flush(batch []*verdict, stop <-chan struct{}) {
 	var plain []*verdict
 	for _, v := range batch {
 		if v.also != nil {
-			r.until(stop, []*verdict{v}, r.commitWith)
+			w.until(stop, []*verdict{v}, w.commitWith)
 			continue
 		}
 		plain = append(plain, v)
 	}
 	if len(plain) > 0 {
-		r.until(stop, plain, r.commitPlain)
+		w.until(stop, plain, w.commitPlain)
 	}
 }
 
-func (r *recorder) commitPlain(ctx context.Context, batch []*verdict) ([]store.Recorded, error) {
+func (w *attemptWriter) commitPlain(ctx context.Context, batch []*verdict) ([]store.Recorded, error) {
 	vs := make([]store.Verdict, len(batch))
 	for i, v := range batch {
 		vs[i] = v.Verdict
 	}
-	return r.store.Record(ctx, vs)
+	return w.store.Record(ctx, vs)
 }
 
-func (r *recorder) commitWith(ctx context.Context, batch []*verdict) ([]store.Recorded, error) {
+func (w *attemptWriter) commitWith(ctx context.Context, batch []*verdict) ([]store.Recorded, error) {
 	var done []store.Recorded
-	err := r.store.InTx(ctx, func(tx *store.Tx) (err error) {
+	err := w.store.InTx(ctx, func(tx *store.Tx) (err error) {
 		if done, err = tx.Record(ctx, []store.Verdict{batch[0].Verdict}); err != nil || !done[0].Applied {
 			return err
 		}
@@ -129,51 +129,60 @@ func (r *recorder) commitWith(ctx context.Context, batch []*verdict) ([]store.Re
 	return done, err
 }
 
+// commitFunc writes a batch in one transaction.
+type commitFunc func(context.Context, []*verdict) ([]store.Recorded, error)
+
+// bounded tries one commit, for so long as a commit may take.
+func bounded(batch []*verdict, commit commitFunc) ([]store.Recorded, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
+	defer cancel()
+	return commit(ctx, batch)
+}
+
+// answerAll tells those who wait what became of their verdicts.
+func answerAll(batch []*verdict, done []store.Recorded, err error) {
+	for i, v := range batch {
+		got := recorded{err: err}
+		if err == nil {
+			got.Recorded = done[i]
+		}
+		v.done <- got
+	}
+}
+
 // until commits a batch again and again, until it succeeds, the database refuses what is in it, or its verdicts are too
-// old to be kept. While it fails the recorder is shut.
-func (r *recorder) until(stop <-chan struct{}, batch []*verdict, commit func(context.Context, []*verdict) ([]store.Recorded, error)) {
-	backoff, shut := firstBackoff, false
+// old. While it fails the writer is closed.
+func (w *attemptWriter) until(stop <-chan struct{}, batch []*verdict, commit commitFunc) {
+	backoff, closed := firstBackoff, false
 	defer func() {
-		if shut {
-			r.reopen()
+		if closed {
+			w.reopen()
 		}
 	}()
 	for {
-		ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
-		done, err := commit(ctx, batch)
-		cancel()
+		done, err := bounded(batch, commit)
 		if err == nil {
-			for i, v := range batch {
-				v.done <- recorded{Recorded: done[i]}
-			}
+			answerAll(batch, done, nil)
 			return
 		}
 		if store.IsConstraint(err) {
-			r.isolate(stop, batch, err)
+			w.isolate(stop, batch, err)
 			return
 		}
-		if !shut {
-			shut = true
-			r.shut()
-			r.log.Error("delivery.commit_failed", "verdicts", len(batch), "error", err)
+		if !closed {
+			closed = true
+			w.close()
+			w.log.Error("delivery.commit_failed", "verdicts", len(batch), "error", err)
 		}
-		if batch = r.tooOld(batch, err); len(batch) == 0 {
-			r.probe(stop)
+		if batch = w.dropOld(batch, err); len(batch) == 0 {
+			w.probe(stop)
 			return
 		}
 		select {
 		case <-time.After(backoff):
 		case <-stop: // the last try of a process that ends
-			ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
-			done, err := commit(ctx, batch)
-			cancel()
-			for i, v := range batch {
-				got := recorded{err: err}
-				if err == nil {
-					got.Recorded = done[i]
-				}
-				v.done <- got
-			}
+			done, err := bounded(batch, commit)
+			answerAll(batch, done, err)
 			return
 		}
 		backoff = min(2*backoff, lastBackoff)
@@ -182,45 +191,45 @@ func (r *recorder) until(stop <-chan struct{}, batch []*verdict, commit func(con
 
 // isolate commits the verdicts of a refused batch one by one, so that one that the database will never take does not
 // hold up the others. That one is recorded without what the receiver sent.
-func (r *recorder) isolate(stop <-chan struct{}, batch []*verdict, err error) {
-	commit := r.commitPlain
+func (w *attemptWriter) isolate(stop <-chan struct{}, batch []*verdict, err error) {
+	commit := w.commitPlain
 	if batch[0].also != nil {
-		commit = r.commitWith
+		commit = w.commitWith
 	}
 	if len(batch) > 1 {
 		for _, v := range batch {
-			r.until(stop, []*verdict{v}, commit)
+			w.until(stop, []*verdict{v}, commit)
 		}
 		return
 	}
 	v := batch[0]
-	r.log.Error("delivery.verdict_refused", "delivery_id", v.DeliveryID, "class", v.Class, "error", err)
+	w.log.Error("delivery.verdict_refused", "delivery_id", v.DeliveryID, "class", v.Class, "error", err)
 	if v.ResponseBody == nil && v.ResponseJSON == "" && v.Error == "" && v.RequestJSON == "" {
 		v.done <- recorded{err: err}
 		return
 	}
 	v.ResponseBody, v.ResponseJSON, v.RequestJSON, v.Error = nil, "", "", ""
-	r.until(stop, batch, commit)
+	w.until(stop, batch, commit)
 }
 
-// tooOld gives up the verdicts that were kept for long enough.
-func (r *recorder) tooOld(batch []*verdict, err error) []*verdict {
-	kept := batch[:0:0]
+// dropOld gives up the verdicts that are too old, and returns the others.
+func (w *attemptWriter) dropOld(batch []*verdict, err error) []*verdict {
+	young := batch[:0:0]
 	for _, v := range batch {
-		if time.Since(v.At) > keepVerdict {
+		if time.Since(v.At) > maxVerdictAge {
 			v.done <- recorded{err: err}
 			continue
 		}
-		kept = append(kept, v)
+		young = append(young, v)
 	}
-	return kept
+	return young
 }
 
 // probe waits until any write succeeds.
-func (r *recorder) probe(stop <-chan struct{}) {
+func (w *attemptWriter) probe(stop <-chan struct{}) {
 	for {
 		ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
-		err := r.store.Probe(ctx)
+		err := w.store.Probe(ctx)
 		cancel()
 		if err == nil {
 			return
@@ -233,26 +242,26 @@ func (r *recorder) probe(stop <-chan struct{}) {
 	}
 }
 
-func (r *recorder) shut() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.failing++; r.failing == 1 {
-		r.opened = make(chan struct{})
+func (w *attemptWriter) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.failing++; w.failing == 1 {
+		w.opened = make(chan struct{})
 	}
 }
 
-func (r *recorder) reopen() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.failing--; r.failing == 0 {
-		close(r.opened)
-		r.log.Info("delivery.commit_recovered")
+func (w *attemptWriter) reopen() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.failing--; w.failing == 0 {
+		close(w.opened)
+		w.log.Info("delivery.commit_recovered")
 	}
 }
 
-// failingFor returns a channel that is closed once the recorder could not commit for d, or never if idle closes first.
-func (r *recorder) failingFor(idle <-chan struct{}, d time.Duration) <-chan struct{} {
-	given := make(chan struct{})
+// failingFor returns a channel that is closed once the writer could not commit for d, or never if idle closes first.
+func (w *attemptWriter) failingFor(idle <-chan struct{}, d time.Duration) <-chan struct{} {
+	failed := make(chan struct{})
 	go func() {
 		tick := time.NewTicker(d / 20)
 		defer tick.Stop()
@@ -263,19 +272,19 @@ func (r *recorder) failingFor(idle <-chan struct{}, d time.Duration) <-chan stru
 				return
 			case now := <-tick.C:
 				select {
-				case <-r.open():
+				case <-w.open():
 					since = time.Time{}
 				default:
 					if since.IsZero() {
 						since = now
 					}
 					if now.Sub(since) > d {
-						close(given)
+						close(failed)
 						return
 					}
 				}
 			}
 		}
 	}()
-	return given
+	return failed
 }

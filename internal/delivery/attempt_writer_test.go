@@ -63,7 +63,7 @@ func TestDatabaseAwayDuringARequest(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		out = sender.Attempt(ctx, deliverytest.Task(ds[1]))
 		cancel()
-		if out.Do != delivery.Again || out.Attempted {
+		if out.Do != delivery.RetryLater || out.Attempted {
 			t.Fatalf("while the database is away: %+v", out)
 		}
 	}
@@ -132,7 +132,7 @@ func TestStopSeesRequestsThrough(t *testing.T) {
 	d := w.Publish(m, 1)[0]
 	sender, err := delivery.NewSender(delivery.SenderOptions{
 		Store: w.Store, Endpoints: w.Endpoints, Redelivery: w.Redelivery, Client: w.Client,
-		Schedule: schedule, Breaker: deliverytest.Breaker(), Timeout: 20 * time.Second,
+		Schedule: delivery.Schedule{Base: time.Second, Factor: 1, Max: time.Second}, Breaker: deliverytest.Breaker(), Timeout: 20 * time.Second,
 		MaxInFlight: 8, HostInFlight: 8, CommitBatch: 8, CommitWait: time.Millisecond, Logger: w.Logger, Now: time.Now,
 	})
 	if err != nil {
@@ -148,7 +148,7 @@ func TestStopSeesRequestsThrough(t *testing.T) {
 	stop()
 	abandon() // Asynq gives up on the handler as well
 	nobody := delivery.Task{DeliveryID: "dlv_nobody", Generation: 1}
-	for out := (delivery.Outcome{}); out.Do != delivery.Again; { // until it refuses new ones
+	for out := (delivery.Outcome{}); out.Do != delivery.RetryLater; { // until it refuses new ones
 		out = sender.Attempt(context.Background(), nobody)
 	}
 	r.Release()

@@ -13,10 +13,10 @@ const (
 	loaders     = 2
 )
 
-// loader reads deliveries for many attempts in one statement.
-type loader struct {
+// batchLoader reads deliveries for many attempts in one statement.
+type batchLoader struct {
 	store *store.Store
-	queue *gatherer[loadRequest]
+	queue *batchingQueue[loadRequest]
 }
 
 type loadRequest struct {
@@ -29,12 +29,12 @@ type loaded struct {
 	err error
 }
 
-func newLoader(s *store.Store, wait func() time.Duration) *loader {
-	return &loader{store: s, queue: newGatherer[loadRequest](loadBatch, wait)}
+func newBatchLoader(s *store.Store, wait func() time.Duration) *batchLoader {
+	return &batchLoader{store: s, queue: newBatchingQueue[loadRequest](loadBatch, wait)}
 }
 
 // load reads one delivery, together with others. It returns nil for one that does not exist.
-func (l *loader) load(ctx context.Context, id string) (*store.Waiting, error) {
+func (l *batchLoader) load(ctx context.Context, id string) (*store.Waiting, error) {
 	done := make(chan loaded, 1)
 	if err := l.queue.put(ctx, loadRequest{id, done}); err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func (l *loader) load(ctx context.Context, id string) (*store.Waiting, error) {
 }
 
 // run serves until stop is closed.
-func (l *loader) run(stop <-chan struct{}) {
+func (l *batchLoader) run(stop <-chan struct{}) {
 	for {
 		batch := l.queue.next(stop)
 		if len(batch) == 0 {
@@ -58,7 +58,7 @@ func (l *loader) run(stop <-chan struct{}) {
 	}
 }
 
-func (l *loader) serve(batch []loadRequest) {
+func (l *batchLoader) serve(batch []loadRequest) {
 	ctx, cancel := context.WithTimeout(context.Background(), loadTimeout)
 	defer cancel()
 	ids := make([]string, len(batch))

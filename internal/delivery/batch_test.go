@@ -31,13 +31,13 @@ func TestBatchVerdicts(t *testing.T) {
 		{"too much at once", 400, false, delivery.Ack, models.DeliveryPending, "", true, models.DeliveryCanceled},
 		{"no such thing", 404, true, delivery.Ack, models.DeliveryPending, "", true, models.DeliveryCanceled},
 		{"too large", 413, false, delivery.Ack, models.DeliveryPending, "", true, models.DeliveryCanceled},
-		{"wrong secret", 401, false, delivery.Handover, models.DeliveryPending, "", false, models.DeliveryPending},
-		{"slow sender", 408, false, delivery.Handover, models.DeliveryPending, "", false, models.DeliveryPending},
-		{"throttled", 429, false, delivery.Handover, models.DeliveryPending, "", false, models.DeliveryPending},
-		{"error", 500, false, delivery.Handover, models.DeliveryPending, "", false, models.DeliveryPending},
-		{"redirected", 302, false, delivery.Handover, models.DeliveryPending, "", false, models.DeliveryPending},
-		{"exhausted", 500, true, delivery.Bury, models.DeliveryDead, "attempts exhausted", false, models.DeliveryDead},
-		{"gone", 410, false, delivery.Bury, models.DeliveryDead, "gone", false, models.DeliveryDead},
+		{"wrong secret", 401, false, delivery.Requeue, models.DeliveryPending, "", false, models.DeliveryPending},
+		{"slow sender", 408, false, delivery.Requeue, models.DeliveryPending, "", false, models.DeliveryPending},
+		{"throttled", 429, false, delivery.Requeue, models.DeliveryPending, "", false, models.DeliveryPending},
+		{"error", 500, false, delivery.Requeue, models.DeliveryPending, "", false, models.DeliveryPending},
+		{"redirected", 302, false, delivery.Requeue, models.DeliveryPending, "", false, models.DeliveryPending},
+		{"exhausted", 500, true, delivery.Archive, models.DeliveryDead, "attempts exhausted", false, models.DeliveryDead},
+		{"gone", 410, false, delivery.Archive, models.DeliveryDead, "gone", false, models.DeliveryDead},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			storetest.Each(t, func(t *testing.T, s *store.Store) {
@@ -80,7 +80,7 @@ func TestBatchVerdicts(t *testing.T) {
 						}
 					case got.Generation != 1 || got.Attempts != 1:
 						t.Errorf("member %+v", got)
-					case c.do == delivery.Handover && !got.NextAttemptAt.Equal(row.NextAttemptAt):
+					case c.do == delivery.Requeue && !got.NextAttemptAt.Equal(row.NextAttemptAt):
 						t.Errorf("next attempt at %v, of the batch at %v", got.NextAttemptAt, row.NextAttemptAt)
 					}
 					if as, err := s.Attempts(t.Context(), w.Shop, m.ID); err != nil || len(as) != 1 || as[0].EventID != row.EventID || as[0].StatusCode != c.status {
@@ -201,10 +201,10 @@ func TestDeadBatchIsRun(t *testing.T) {
 		})
 		carrier, members := w.One(3)
 		sender := w.Sender()
-		if out := sender.Attempt(t.Context(), deliverytest.Task(carrier)); out.Do != delivery.Bury {
+		if out := sender.Attempt(t.Context(), deliverytest.Task(carrier)); out.Do != delivery.Archive {
 			t.Fatalf("outcome %+v", out)
 		}
-		if out := sender.Attempt(t.Context(), deliverytest.Task(carrier)); out.Do != delivery.Bury || out.Attempted {
+		if out := sender.Attempt(t.Context(), deliverytest.Task(carrier)); out.Do != delivery.Archive || out.Attempted {
 			t.Fatalf("just dead: %+v", out)
 		}
 		w.Clock.Advance(time.Hour)

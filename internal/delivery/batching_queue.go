@@ -6,24 +6,24 @@ import (
 	"time"
 )
 
-// gatherer turns what many goroutines hand in into batches for a few that write or read them, because a statement costs
-// about the same however many rows it is for. A lone one waits for nobody; while they come fast, a batch waits a moment
-// for company.
-type gatherer[T any] struct {
+// batchingQueue turns what many goroutines hand in into batches for a few that write or read them, because a statement costs
+// about the same however many rows it is for. A single item is not delayed; while items come fast, a batch waits a moment to
+// grow.
+type batchingQueue[T any] struct {
 	in   chan T
-	most int
+	max  int
 	wait func() time.Duration
 
-	gathering sync.Mutex // one gathers while the others work
-	last      time.Time  // when the last batch was complete
+	filling sync.Mutex // one fills a batch while the others work
+	last    time.Time  // when the last batch was complete
 }
 
-func newGatherer[T any](most int, wait func() time.Duration) *gatherer[T] {
-	return &gatherer[T]{in: make(chan T, most), most: most, wait: wait}
+func newBatchingQueue[T any](limit int, wait func() time.Duration) *batchingQueue[T] {
+	return &batchingQueue[T]{in: make(chan T, limit), max: limit, wait: wait}
 }
 
-// put hands one in.
-func (b *gatherer[T]) put(ctx context.Context, v T) error {
+// put hands one item in.
+func (b *batchingQueue[T]) put(ctx context.Context, v T) error {
 	select {
 	case b.in <- v:
 		return nil
@@ -33,9 +33,9 @@ func (b *gatherer[T]) put(ctx context.Context, v T) error {
 }
 
 // next returns the next batch, or none once stop is closed and nothing is left.
-func (b *gatherer[T]) next(stop <-chan struct{}) []T {
-	b.gathering.Lock()
-	defer b.gathering.Unlock()
+func (b *batchingQueue[T]) next(stop <-chan struct{}) []T {
+	b.filling.Lock()
+	defer b.filling.Unlock()
 	var batch []T
 	select {
 	case v := <-b.in:
@@ -55,7 +55,7 @@ func (b *gatherer[T]) next(stop <-chan struct{}) []T {
 		defer timer.Stop()
 		enough = timer.C
 	}
-	for len(batch) < b.most {
+	for len(batch) < b.max {
 		select {
 		case v := <-b.in:
 			batch = append(batch, v)

@@ -9,86 +9,166 @@ import (
 )
 
 const (
-	// runAfter is how long after its death the task of a dead delivery can still be a crash between commit and ack; later
-	// it is an operator's Run (ruling 14).
+	// runAfter is how long after a death the task of the delivery can still come from a crash between commit and ack. When it
+	// comes later, an operator has run it.
 	runAfter = 10 * time.Minute
 	// early is how much before its time a task may come: Asynq keeps whole seconds.
 	early = time.Second
+	// near is how long a task may wait in Redis for its time. One that has to wait for longer waits in Postgres, where it costs
+	// nothing.
+	near = 4 * time.Second
 )
 
-// Before decides whether a request is due, given the row as it is: true, or what to do instead. It is pure.
-func Before(row *store.Waiting, task Task, now time.Time) (Outcome, bool) {
+// Reason says why no request is made. Its text is for people and never holds a secret.
+type Reason string
+
+// The reasons of [Decide].
+const (
+	ReasonMissing           Reason = "there is no such delivery"
+	ReasonStale             Reason = "a newer task has the delivery"
+	ReasonUnknownGeneration Reason = "the record never had this generation"
+	ReasonNotPending        Reason = "the delivery is not pending"
+	ReasonDead              Reason = "dead"
+	ReasonRun               Reason = "run by an operator"
+	ReasonSuspended         Reason = "the delivery is suspended"
+	ReasonEndpointDeleted   Reason = "the endpoint is deleted"
+	ReasonEndpointOff       Reason = "the endpoint is not enabled"
+	ReasonBreaker           Reason = "the breaker of the endpoint is open"
+	ReasonNotDue            Reason = "not due yet"
+	ReasonThrottled         Reason = "the receiver asked for a pause"
+	ReasonSlow              Reason = "the endpoint is slow and has a lane of its own"
+)
+
+// The reasons that lie with the worker.
+const (
+	ReasonPaused         Reason = "deliveries are paused"
+	ReasonEndpointFull   Reason = "the endpoint has its limit of requests in flight"
+	ReasonHostFull       Reason = "the host has its limit of requests in flight"
+	ReasonRateFull       Reason = "the endpoint has its limit of requests a second"
+	ReasonStopping       Reason = "the worker is stopping"
+	ReasonCanceled       Reason = "canceled"
+	ReasonNoWrites       Reason = "the database takes no writes"
+	ReasonLoadFailed     Reason = "the delivery could not be read"
+	ReasonEndpointFailed Reason = "the endpoint could not be read"
+	ReasonKeysFailed     Reason = "the signing keys could not be read"
+	ReasonWriteFailed    Reason = "the record could not be written"
+	ReasonCommitFailed   Reason = "the verdict could not be committed"
+	ReasonMoved          Reason = "the delivery moved on"
+)
+
+// Write is what is written into the row of a delivery before its task is done with.
+type Write string
+
+// What can be written; "" is nothing.
+const (
+	WriteDue       Write = "due"       // that it is due at Decision.At; the sweeper makes it a new task then
+	WriteSuspended Write = "suspended" // that it waits for the end of a pause, or of an open breaker
+	WriteHeld      Write = "held"      // that it waits until its endpoint is enabled
+	WriteCanceled  Write = "canceled"  // that it is over, because its endpoint is deleted
+	WriteRerun     Write = "rerun"     // a new delivery of the same event, because an operator ran a dead one
+)
+
+// Decision is what a worker does with its task, given the row of the delivery as it is. Where Send is set a request is due.
+// Otherwise Write is done first, and Step follows.
+type Decision struct {
+	Send   bool
+	Write  Write
+	Step   Step
+	At     time.Time // of [RetryLater], [Requeue], [WriteDue] and [WriteSuspended]
+	Reason Reason
+}
+
+// Decide decides whether a request is due for a task at now, and what to do instead where none is. row is nil for a delivery
+// that does not exist. It is pure.
+func Decide(row *store.Waiting, task Task, now time.Time) Decision {
 	if row == nil {
-		return Outcome{Do: Ack, Reason: "there is no such delivery"}, false
+		return Decision{Step: Ack, Reason: ReasonMissing}
 	}
 	switch row.State {
 	case models.DeliveryDead:
-		switch {
-		case task.Generation != row.Generation:
-			return Outcome{Do: Ack, Reason: "stale"}, false
-		case row.DeadAt != nil && now.Sub(*row.DeadAt) < runAfter:
-			return Outcome{Do: Bury, Reason: "dead"}, false
-		}
-		return Outcome{Do: Handover, Reason: "run by an operator"}, false
+		return decideDead(row, task, now)
 	case models.DeliveryPending:
 	default: // delivered, canceled, or held until its endpoint is enabled
-		return Outcome{Do: Ack, Reason: string(row.State)}, false
+		return Decision{Step: Ack, Reason: ReasonNotPending}
 	}
 	test := row.IsTest()
 	switch {
-	case row.Suspended:
-		return Outcome{Do: Ack, Reason: "parked"}, false
-	case task.Generation < row.Generation: // make sure that the newer task is there, then forget this one
-		return Outcome{Do: Handover, At: row.NextAttemptAt, Delivery: row.Delivery, Reason: "stale"}, false
+	case row.Suspended && !row.EndpointDeleted:
+		return Decision{Step: Ack, Reason: ReasonSuspended}
+	case task.Generation < row.Generation && !row.Suspended: // the newer task has to be there before this one is forgotten
+		return Decision{Step: Requeue, At: row.NextAttemptAt, Reason: ReasonStale}
+	case row.EndpointDeleted:
+		return Decision{Write: WriteCanceled, Step: Ack, Reason: ReasonEndpointDeleted}
 	case task.Generation > row.Generation:
-		return Outcome{Do: Ack, Reason: "of a generation that the record never had"}, false
-	case row.EndpointDeleted, row.EndpointStatus != models.EndpointEnabled && !test:
-		return Outcome{Do: Ack, Reason: "the endpoint is " + string(row.EndpointStatus)}, false
-	case !(test && row.Attempts == 0) && barred(row):
-		return Outcome{Do: park, At: *row.BreakerUntil, Reason: "the breaker of the endpoint is " + row.Breaker}, false
+		return Decision{Step: Ack, Reason: ReasonUnknownGeneration}
+	case row.EndpointStatus != models.EndpointEnabled && !test:
+		return Decision{Write: WriteHeld, Step: Ack, Reason: ReasonEndpointOff}
+	case !(test && row.Attempts == 0) && blocked(row): // somebody waits for the first attempt of a test
+		return Decision{Write: WriteSuspended, Step: Ack, At: *row.BreakerUntil, Reason: ReasonBreaker}
 	case row.NextAttemptAt.Sub(now) > early:
-		return later(row.NextAttemptAt, now, "not due yet"), false
+		return snooze(row.NextAttemptAt, now, ReasonNotDue)
 	case row.NotBefore != nil && row.NotBefore.After(now):
-		return later(*row.NotBefore, now, "the receiver asked for a pause"), false
+		return snooze(*row.NotBefore, now, ReasonThrottled)
 	case row.EndpointSlow && !row.Slow:
-		return Outcome{Do: postpone, At: now, Reason: "the endpoint is slow and has a lane of its own"}, false
+		return Decision{Write: WriteDue, Step: Ack, At: now, Reason: ReasonSlow}
 	}
-	return Outcome{}, true
+	return Decision{Send: true}
 }
 
-// barred reports whether the endpoint's breaker lets this delivery not through.
-func barred(row *store.Waiting) bool {
-	return row.BreakerUntil != nil && row.Breaker != models.BreakerClosed && !(row.Breaker == models.BreakerHalfOpen && row.BreakerProbe == row.ID)
+// decideDead tells a crash between commit and ack from an operator who ran the task of a dead delivery.
+func decideDead(row *store.Waiting, task Task, now time.Time) Decision {
+	switch {
+	case task.Generation != row.Generation:
+		return Decision{Step: Ack, Reason: ReasonStale}
+	case row.DeadAt != nil && now.Sub(*row.DeadAt) < runAfter:
+		return Decision{Step: Archive, Reason: ReasonDead}
+	}
+	return Decision{Write: WriteRerun, Step: Ack, Reason: ReasonRun}
 }
 
-// later brings a task again at a time, through Redis if that is near.
-func later(at, now time.Time, reason string) Outcome {
+// blocked reports whether the breaker of the endpoint keeps this delivery back.
+func blocked(row *store.Waiting) bool {
+	probe := row.Breaker == models.BreakerHalfOpen && row.BreakerProbe == row.ID
+	return row.BreakerUntil != nil && row.Breaker != models.BreakerClosed && !probe
+}
+
+// snooze brings a task again at a time: through Redis if that is near, else through the row.
+func snooze(at, now time.Time, reason Reason) Decision {
 	if at.Sub(now) <= near {
-		return Outcome{Do: Again, At: at, Reason: reason}
+		return Decision{Step: RetryLater, At: at, Reason: reason}
 	}
-	return Outcome{Do: postpone, At: at, Reason: reason}
+	return Decision{Write: WriteDue, Step: Ack, At: at, Reason: reason}
 }
 
-// settle does what a decision against a request asks of the record.
-func (s *Sender) settle(ctx context.Context, row *store.Waiting, out Outcome) Outcome {
-	if row == nil {
-		return out
+// settle does what a decision against a request asks of the record. row is nil where it was decided without reading it.
+func (s *Sender) settle(ctx context.Context, task Task, row *store.Waiting, d Decision) Outcome {
+	generation := task.Generation
+	if row != nil {
+		generation = row.Generation
 	}
 	var err error
-	switch {
-	case out.Do == postpone || out.Do == park:
-		return s.giveBack(ctx, store.Deferral{ID: row.ID, Generation: row.Generation, Until: out.At, Suspend: out.Do == park}, out.Reason)
-	case row.State == models.DeliveryPending && out.Do == Ack && row.EndpointDeleted:
-		err = s.Store.SetWaiting(ctx, row.ID, row.Generation, models.DeliveryCanceled, s.now())
-	case row.State == models.DeliveryPending && out.Do == Ack && !row.Suspended && row.EndpointStatus != models.EndpointEnabled:
-		err = s.Store.SetWaiting(ctx, row.ID, row.Generation, models.DeliveryHeld, s.now())
-	case row.State == models.DeliveryDead && out.Do == Handover:
-		err = s.Redelivery.RunDead(ctx, row.ID)
-		out = Outcome{Do: Ack, Reason: out.Reason}
+	switch d.Write {
+	case WriteDue, WriteSuspended:
+		err = s.deferWriter.write(ctx, store.Deferral{
+			ID: task.DeliveryID, Generation: generation, Until: d.At, Suspend: d.Write == WriteSuspended,
+		})
+	case WriteHeld:
+		err = s.opts.Store.SetWaiting(ctx, task.DeliveryID, generation, models.DeliveryHeld, s.now())
+	case WriteCanceled:
+		err = s.opts.Store.SetWaiting(ctx, task.DeliveryID, generation, models.DeliveryCanceled, s.now())
+	case WriteRerun:
+		err = s.opts.Redelivery.RunDead(ctx, task.DeliveryID)
 	}
 	if err != nil {
-		s.Logger.WarnContext(ctx, "delivery.settle_failed", "delivery_id", row.ID, "error", err)
-		return Outcome{Do: Again, At: s.now().Add(pause), Reason: "the record could not be written"}
+		s.opts.Logger.WarnContext(ctx, "delivery.settle_failed", "delivery_id", task.DeliveryID, "error", err)
+		return s.retryLater(pause, ReasonWriteFailed)
+	}
+	out := Outcome{Do: d.Step, Reason: string(d.Reason)}
+	switch d.Step {
+	case RetryLater:
+		out.At = d.At
+	case Requeue:
+		out.At, out.Delivery = d.At, row.Delivery
 	}
 	return out
 }

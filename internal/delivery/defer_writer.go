@@ -8,38 +8,38 @@ import (
 )
 
 const (
-	postponeBatch = 500
-	postponeWait  = 5 * time.Millisecond
-	postponers    = 1
+	deferBatch   = 500
+	deferWait    = 5 * time.Millisecond
+	deferWriters = 1
 )
 
-// postponer takes deliveries out of Redis, many at a time: the row is told when it is due again, and its task is acked.
-type postponer struct {
+// deferWriter takes deliveries out of Redis, many at a time: the row is told when it is due again, and its task is acked.
+type deferWriter struct {
 	store *store.Store
-	queue *gatherer[postponement]
+	queue *batchingQueue[deferral]
 	now   func() time.Time
 }
 
-type postponement struct {
+type deferral struct {
 	store.Deferral
 	done chan error
 }
 
-func newPostponer(s *store.Store, now func() time.Time) *postponer {
-	return &postponer{store: s, queue: newGatherer[postponement](postponeBatch, func() time.Duration { return postponeWait }), now: now}
+func newDeferWriter(s *store.Store, now func() time.Time) *deferWriter {
+	return &deferWriter{store: s, queue: newBatchingQueue[deferral](deferBatch, func() time.Duration { return deferWait }), now: now}
 }
 
-// postpone returns when it is on record.
-func (p *postponer) postpone(ctx context.Context, row store.Deferral) error {
+// write returns when it is in the record.
+func (p *deferWriter) write(ctx context.Context, row store.Deferral) error {
 	done := make(chan error, 1)
-	if err := p.queue.put(ctx, postponement{row, done}); err != nil {
+	if err := p.queue.put(ctx, deferral{row, done}); err != nil {
 		return err
 	}
 	return <-done
 }
 
 // run writes until stop is closed and nothing is left.
-func (p *postponer) run(stop <-chan struct{}) {
+func (p *deferWriter) run(stop <-chan struct{}) {
 	for {
 		batch := p.queue.next(stop)
 		if len(batch) == 0 {

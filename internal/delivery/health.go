@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/internal/answer"
 	"github.com/ctrip-gateway/ctrip/internal/breaker"
 	"github.com/ctrip-gateway/ctrip/internal/endpoints"
 	"github.com/ctrip-gateway/ctrip/internal/store"
@@ -14,16 +15,16 @@ import (
 )
 
 const (
-	// healthInterval is how long what this process saw may stay with it; all workers share the rest.
+	// healthInterval is how long what this process saw may stay with it; what is written down is seen by all workers.
 	healthInterval = time.Second
 	healthTimeout  = 10 * time.Second
-	// wellEvery is how often the last success of an endpoint without failures is written down.
-	wellEvery = time.Minute
-	// meanOf is over how many answers the answer time is judged.
+	// successEvery is how often the last success of an endpoint without failures is written down.
+	successEvery = time.Minute
+	// meanOf is over how many answers the mean answer time is taken.
 	meanOf = 5
 )
 
-// health gathers what attempts come to, writes it down every second and judges the endpoints that fail.
+// health counts what attempts come to, writes that down every second, and judges the endpoints that fail.
 type health struct {
 	store     *store.Store
 	endpoints *endpoints.Service
@@ -32,61 +33,62 @@ type health struct {
 	now       func() time.Time
 
 	mu   sync.Mutex
-	seen map[string]*seen
+	seen map[string]*observed // by endpoint
 }
 
-// seen is what this process knows of an endpoint and has not written down yet.
-type seen struct {
+// observed is what this process knows of an endpoint and has not written down yet.
+type observed struct {
 	merchant string
-	tallies  map[int64]*store.WindowBucket // by the number of the span
+	buckets  map[int64]*store.WindowBucket // by the number of the bucket since 1970
 	failed   bool                          // there is a failure among them
-	failing  bool                          // the last that was written down was not well
+	failing  bool                          // there was one in what was last written down
 	failures int                           // since the last success
 	timeouts int                           // in a row
 	answered bool                          // something other than a timeout came since the last writing
-	success  time.Time                     // the last, zero when none came since the last writing
-	well     time.Time                     // when a success was last written down
-	took     time.Duration                 // moving average
+	success  time.Time                     // the last since the last writing, or zero
+	touched  time.Time                     // when a success was last written down
+	mean     time.Duration                 // moving average of the answer time
 	answers  int
 	slow     bool // as written down
 }
 
 func newHealth(s *store.Store, e *endpoints.Service, rules breaker.Rules, log *slog.Logger, now func() time.Time) *health {
-	return &health{store: s, endpoints: e, rules: rules, log: log, now: now, seen: make(map[string]*seen)}
+	return &health{store: s, endpoints: e, rules: rules, log: log, now: now, seen: make(map[string]*observed)}
 }
 
-// note counts an attempt. What throttles or is blocked by its address says nothing about the health of the endpoint.
-func (h *health) note(row *store.Waiting, class Class, took time.Duration, now time.Time) {
-	if class == Throttled || class == Blocked {
+// note counts an attempt. An answer that throttles, or an address that may not be sent to, says nothing about the health of
+// the endpoint.
+func (h *health) note(row *store.Waiting, class answer.Class, took time.Duration, now time.Time) {
+	if class == answer.Throttled || class == answer.Blocked {
 		return
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s := h.seen[row.EndpointID]
-	if s == nil {
-		s = &seen{merchant: row.MerchantID, tallies: make(map[int64]*store.WindowBucket), slow: row.EndpointSlow}
-		h.seen[row.EndpointID] = s
+	o := h.seen[row.EndpointID]
+	if o == nil {
+		o = &observed{merchant: row.MerchantID, buckets: make(map[int64]*store.WindowBucket), slow: row.EndpointSlow}
+		h.seen[row.EndpointID] = o
 	}
-	span := now.UnixNano() / int64(breaker.Bucket)
-	t := s.tallies[span]
-	if t == nil {
-		t = &store.WindowBucket{At: time.Unix(0, span*int64(breaker.Bucket)).UTC()}
-		s.tallies[span] = t
+	number := now.UnixNano() / int64(breaker.Bucket)
+	b := o.buckets[number]
+	if b == nil {
+		b = &store.WindowBucket{At: time.Unix(0, number*int64(breaker.Bucket)).UTC()}
+		o.buckets[number] = b
 	}
-	s.took += (took - s.took) / meanOf
-	s.answers++
-	if class == Delivered {
-		t.OK++
-		s.success, s.failures, s.timeouts, s.answered = now, 0, 0, true
+	o.mean += (took - o.mean) / meanOf
+	o.answers++
+	if class == answer.Delivered {
+		b.OK++
+		o.success, o.failures, o.timeouts, o.answered = now, 0, 0, true
 		return
 	}
-	t.Failed++
-	s.failed = true
-	s.failures++
-	if class == Timeout {
-		s.timeouts++
+	b.Failed++
+	o.failed = true
+	o.failures++
+	if class == answer.Timeout {
+		o.timeouts++
 	} else {
-		s.timeouts, s.answered = 0, true
+		o.timeouts, o.answered = 0, true
 	}
 }
 
@@ -110,14 +112,14 @@ func (h *health) write() {
 	ctx, cancel := context.WithTimeout(context.Background(), healthTimeout)
 	defer cancel()
 	now := h.now()
-	sick, well := h.take(now)
-	if len(well) > 0 {
-		if err := h.store.TouchSuccess(ctx, well, now); err != nil {
-			h.log.WarnContext(ctx, "health.not_written", "endpoints", len(well), "error", err)
+	changed, healthy := h.take(now)
+	if len(healthy) > 0 {
+		if err := h.store.TouchSuccess(ctx, healthy, now); err != nil {
+			h.log.WarnContext(ctx, "health.not_written", "endpoints", len(healthy), "error", err)
 		}
 	}
-	for id, s := range sick {
-		if err := h.judge(ctx, id, s, now); err != nil {
+	for id, o := range changed {
+		if err := h.judge(ctx, id, o, now); err != nil {
 			h.log.WarnContext(ctx, "health.not_written", "endpoint_id", id, "error", err)
 			if ctx.Err() != nil {
 				return
@@ -126,41 +128,42 @@ func (h *health) write() {
 	}
 }
 
-// take hands out what has to be written: endpoints that failed or may be better now, and ids of those that are well.
-func (h *health) take(now time.Time) (sick map[string]seen, well []string) {
+// take hands out what has to be written: endpoints that failed or may have recovered, and the ids of those that had nothing
+// but successes.
+func (h *health) take(now time.Time) (changed map[string]observed, healthy []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	sick = make(map[string]seen)
+	changed = make(map[string]observed)
 	oldest := now.Add(-h.rules.Window).UnixNano() / int64(breaker.Bucket)
-	for id, s := range h.seen {
-		for span := range s.tallies {
-			if span < oldest {
-				delete(s.tallies, span)
+	for id, o := range h.seen {
+		for number := range o.buckets {
+			if number < oldest {
+				delete(o.buckets, number)
 			}
 		}
-		fresh := !s.success.IsZero()
+		succeeded, slow := !o.success.IsZero(), h.rules.IsSlow(o.mean, o.slow)
 		switch {
-		case s.failed, s.failing && fresh, s.answers >= meanOf && s.slow != h.rules.IsSlow(s.took, s.slow):
-			s.slow = h.rules.IsSlow(s.took, s.slow)
-			sick[id] = *s
-			s.tallies, s.failed, s.answered, s.success = make(map[int64]*store.WindowBucket), false, false, time.Time{}
-			s.failing = s.failures > 0
-			s.failures, s.timeouts = 0, 0 // the database adds them up
-		case fresh && now.Sub(s.well) >= wellEvery:
-			well = append(well, id)
-			s.well, s.success = now, time.Time{}
-		case len(s.tallies) == 0:
+		case o.failed, o.failing && succeeded, o.answers >= meanOf && o.slow != slow:
+			o.slow = slow
+			changed[id] = *o
+			o.buckets, o.failed, o.answered, o.success = make(map[int64]*store.WindowBucket), false, false, time.Time{}
+			o.failing = o.failures > 0
+			o.failures, o.timeouts = 0, 0 // the database adds them up
+		case succeeded && now.Sub(o.touched) >= successEvery:
+			healthy = append(healthy, id)
+			o.touched, o.success = now, time.Time{}
+		case len(o.buckets) == 0:
 			delete(h.seen, id)
 		}
 	}
-	return sick, well
+	return changed, healthy
 }
 
 // judge adds to what all workers know of an endpoint, and opens its breaker or disables it if that is too much.
-func (h *health) judge(ctx context.Context, id string, s seen, now time.Time) error {
-	tallies := make([]store.WindowBucket, 0, len(s.tallies))
-	for _, t := range s.tallies {
-		tallies = append(tallies, *t)
+func (h *health) judge(ctx context.Context, id string, o observed, now time.Time) error {
+	buckets := make([]store.WindowBucket, 0, len(o.buckets))
+	for _, b := range o.buckets {
+		buckets = append(buckets, *b)
 	}
 	var opened *models.Endpoint
 	err := h.store.InTx(ctx, func(tx *store.Tx) error {
@@ -172,18 +175,18 @@ func (h *health) judge(ctx context.Context, id string, s seen, now time.Time) er
 		if err != nil {
 			return err
 		}
-		sum, err := tx.AddToWindow(ctx, id, tallies, now.Add(-h.rules.Window))
+		sum, err := tx.AddToWindow(ctx, id, buckets, now.Add(-h.rules.Window))
 		if err != nil {
 			return err
 		}
-		e = s.addTo(e, now)
+		e = o.addTo(e, now)
 		if h.rules.ShouldDisable(e, now) && e.Status == models.EndpointEnabled {
 			if err := tx.SaveHealth(ctx, e); err != nil {
 				return err
 			}
-			return h.endpoints.DisableFailing(ctx, tx, e, h.rules.DisableAfter)
+			return h.endpoints.DisableFailing(ctx, tx, models.System, e, h.rules.DisableAfter)
 		}
-		if e.BreakerState == models.BreakerClosed && s.failed && h.rules.Trips(sum.OK, sum.Failed, e.Timeouts) {
+		if e.BreakerState == models.BreakerClosed && o.failed && h.rules.Trips(sum.OK, sum.Failed, e.Timeouts) {
 			e = h.rules.Trip(e, now)
 			opened = &e
 			if err := tx.SuspendDeliveries(ctx, id, *e.BreakerOpenUntil); err != nil {
@@ -193,31 +196,32 @@ func (h *health) judge(ctx context.Context, id string, s seen, now time.Time) er
 		return tx.SaveHealth(ctx, e)
 	})
 	if err == nil && opened != nil {
-		h.log.WarnContext(ctx, "breaker.opened", "endpoint_id", id, "merchant_id", s.merchant, "until", *opened.BreakerOpenUntil, "trips", opened.BreakerTrips)
+		h.log.WarnContext(ctx, "breaker.opened", "endpoint_id", id, "merchant_id", o.merchant,
+			"until", *opened.BreakerOpenUntil, "trips", opened.BreakerTrips)
 	}
 	return err
 }
 
-// addTo adds what this process saw to what is on record.
-func (s seen) addTo(e models.Endpoint, now time.Time) models.Endpoint {
-	if !s.success.IsZero() {
-		success := s.success
+// addTo adds what this process saw to what is in the record.
+func (o observed) addTo(e models.Endpoint, now time.Time) models.Endpoint {
+	if !o.success.IsZero() {
+		success := o.success
 		e.LastSuccessAt, e.FailingSince, e.Failures = &success, nil, 0
 	}
-	e.Failures += s.failures
+	e.Failures += o.failures
 	if e.Failures > 0 && e.FailingSince == nil {
 		e.FailingSince = &now
 	}
-	if s.answered {
+	if o.answered {
 		e.Timeouts = 0
 	}
-	e.Timeouts += s.timeouts
-	e.Slow = s.slow
+	e.Timeouts += o.timeouts
+	e.Slow = o.slow
 	return e
 }
 
-// probed tells what came of the one delivery that a half-open breaker let through.
-func (h *health) probed(ctx context.Context, row *store.Waiting, class Class) error {
+// probeResult closes or opens a half-open breaker by the answer to the one delivery that it let through.
+func (h *health) probeResult(ctx context.Context, row *store.Waiting, class answer.Class) error {
 	now := h.now()
 	state := ""
 	err := h.store.InTx(ctx, func(tx *store.Tx) error {
@@ -229,7 +233,7 @@ func (h *health) probed(ctx context.Context, row *store.Waiting, class Class) er
 		if err != nil {
 			return err
 		}
-		if class == Delivered || class == Throttled { // it answers, and Retry-After has its own gate
+		if class == answer.Delivered || class == answer.Throttled { // it answers, and Retry-After has a gate of its own
 			e = breaker.Close(e)
 			if err := tx.ClearWindow(ctx, e.ID); err != nil {
 				return err

@@ -49,7 +49,7 @@ func TestBreaker(t *testing.T) {
 			o.Schedule = delivery.Schedule{Base: time.Hour, Factor: 1, Max: time.Hour}
 		})
 		for _, d := range ds[:10] {
-			if out := sender.Attempt(t.Context(), deliverytest.Task(d)); out.Do != delivery.Handover {
+			if out := sender.Attempt(t.Context(), deliverytest.Task(d)); out.Do != delivery.Requeue {
 				t.Fatalf("failing: %+v", out)
 			}
 		}

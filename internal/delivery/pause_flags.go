@@ -9,21 +9,21 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/store"
 )
 
-// switchesEvery is how often a worker looks at the incident switch, and so how long it may go on after it was turned.
-const switchesEvery = time.Second
+// pauseFlagsEvery is how often a worker reads the pause flags, and so how long it may go on sending after a pause began.
+const pauseFlagsEvery = time.Second
 
-// switches knows to whom nothing is to be sent. While the database does not answer, what was last known holds.
-type switches struct {
+// pauseFlags knows for whom deliveries are paused. While the database does not answer, what was last known holds.
+type pauseFlags struct {
 	store *store.Store
 	log   *slog.Logger
 	last  atomic.Pointer[store.Pauses]
 }
 
-// paused reports whether nothing may be sent for a merchant. Before the first look it asks the database.
-func (s *switches) paused(ctx context.Context, merchantID string) (bool, error) {
+// paused reports whether nothing may be sent for a merchant. Before they were first read it asks the database.
+func (s *pauseFlags) paused(ctx context.Context, merchantID string) (bool, error) {
 	p := s.last.Load()
 	if p == nil {
-		if err := s.look(ctx); err != nil {
+		if err := s.read(ctx); err != nil {
 			return false, err
 		}
 		p = s.last.Load()
@@ -31,7 +31,7 @@ func (s *switches) paused(ctx context.Context, merchantID string) (bool, error) 
 	return p.Paused(merchantID), nil
 }
 
-func (s *switches) look(ctx context.Context) error {
+func (s *pauseFlags) read(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
 	p, err := s.store.Pauses(ctx)
@@ -41,12 +41,12 @@ func (s *switches) look(ctx context.Context) error {
 	return err
 }
 
-// run looks until stop is closed.
-func (s *switches) run(stop <-chan struct{}) {
-	tick := time.NewTicker(switchesEvery)
+// run reads them until stop is closed.
+func (s *pauseFlags) run(stop <-chan struct{}) {
+	tick := time.NewTicker(pauseFlagsEvery)
 	defer tick.Stop()
 	for {
-		if err := s.look(context.Background()); err != nil {
+		if err := s.read(context.Background()); err != nil {
 			s.log.Debug("switches.not_read", "error", err)
 		}
 		select {

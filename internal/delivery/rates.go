@@ -12,13 +12,13 @@ const (
 	// rateSpan is how much of an endpoint's rate a worker leases at a time; all workers share the rate through leases, and
 	// one that dies takes no more than this with it.
 	rateSpan = 200 * time.Millisecond
-	// rateHorizon bounds how far ahead who is turned away is told to come back.
+	// rateHorizon bounds how far ahead a task that is turned away is told to come again.
 	rateHorizon = maxWait
 	maxRates    = 10_000
 )
 
-// rates keeps the requests to each endpoint that has a rate limit below it, over all workers: whoever has used up what it
-// leased leases the next span from the database.
+// rates keeps the requests to each endpoint that has a rate limit below it, over all workers: a worker that has used up what
+// it leased leases the next span from the database.
 type rates struct {
 	store  *store.Store
 	mu     sync.Mutex
@@ -31,20 +31,20 @@ type lease struct {
 	begin time.Time
 	end   time.Time
 	left  int
-	next  time.Time // the first time that nobody was told to come back at
+	next  time.Time // the first time that was not given out yet
 }
 
 func newRates(s *store.Store) *rates {
 	return &rates{store: s, leased: make(map[string]*lease)}
 }
 
-// take takes one request of those that an endpoint may get each second. It returns the zero time, or when to come back.
-// Who comes back is in no order with who comes new; the rate holds for all of them together.
+// take takes one request of those that an endpoint may get each second. It returns the zero time, or when to come
+// again. Those that come again are in no order with those that come new; the rate holds for all of them together.
 func (r *rates) take(ctx context.Context, endpointID string, perSecond int, now time.Time) (time.Time, error) {
 	l := r.of(endpointID, now)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.left == 0 || now.Sub(l.end) > rateSpan { // used up, or from a time when nobody came
+	if l.left == 0 || now.Sub(l.end) > rateSpan { // used up, or from a time without requests
 		n := max(1, int(rateSpan.Seconds()*float64(perSecond)))
 		span := time.Duration(n) * time.Second / time.Duration(perSecond)
 		begin, err := r.store.LeaseRate(ctx, endpointID, span, now)

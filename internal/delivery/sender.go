@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/internal/answer"
 	"github.com/ctrip-gateway/ctrip/internal/breaker"
 	"github.com/ctrip-gateway/ctrip/internal/egress"
 	"github.com/ctrip-gateway/ctrip/internal/endpoints"
@@ -26,34 +27,25 @@ type Task struct {
 	EndpointID, MerchantID string
 }
 
-// Step is what a worker does with its task after an attempt, or instead of one.
+// Step is what becomes of a task after an attempt, or instead of one.
 type Step string
 
 // The steps.
 const (
-	// Ack: the record needs this task no more.
-	Ack Step = "ack"
-	// Again: bring this task again at Outcome.At.
-	Again Step = "again"
-	// Handover: enqueue Outcome.Delivery under its own generation for Outcome.At, then ack this task.
-	Handover Step = "handover"
-	// Bury: the delivery is dead; put this task where operators see it.
-	Bury Step = "bury"
-
-	// postpone and park: tell the row that it is due at Outcome.At, in which case the sweeper makes it a new task then, or
-	// that it waits for something to end; then ack this task.
-	postpone Step = "postpone"
-	park     Step = "park"
+	Ack        Step = "ack"         // the record needs this task no more
+	RetryLater Step = "retry_later" // bring this task again at Outcome.At
+	Requeue    Step = "requeue"     // enqueue Outcome.Delivery under its own generation for Outcome.At, then ack this task
+	Archive    Step = "archive"     // the delivery is dead: put this task where operators see it
 )
 
-// Outcome is what follows for the task.
+// Outcome says what becomes of a task.
 type Outcome struct {
 	Do Step
 	At time.Time
 	// Attempted is set when a request was made and counted.
 	Attempted bool
-	Delivery  models.Delivery
-	Reason    string // of Again and Bury, for people; never a secret
+	Delivery  models.Delivery // of [Requeue]
+	Reason    string          // for people; never a secret
 }
 
 // SenderOptions are what a Sender needs.
@@ -84,17 +76,17 @@ type SenderOptions struct {
 // Sender makes attempts: many at once, each with its own goroutine in [Sender.Attempt], while [Sender.Run] reads and
 // commits for all of them.
 type Sender struct {
-	SenderOptions
-	loader    *loader
-	recorder  *recorder
-	postponer *postponer
-	health    *health
-	switches  *switches
-	keys      *signingKeys
-	targets   *targets
-	endpoints *limits
-	hosts     *limits
-	rates     *rates
+	opts        SenderOptions
+	loader      *batchLoader
+	writer      *attemptWriter
+	deferWriter *deferWriter
+	health      *health
+	pauseFlags  *pauseFlags
+	keys        *signingKeys
+	targets     *targets
+	endpoints   *limits
+	hosts       *limits
+	rates       *rates
 
 	mu       sync.Mutex
 	stopped  bool
@@ -116,39 +108,37 @@ func NewSender(o SenderOptions) (*Sender, error) {
 	if o.Random == nil {
 		o.Random = rand.Float64
 	}
-	var classes []string
-	for _, c := range Classes() {
+	classes := make([]string, 0, len(answer.Classes()))
+	for _, c := range answer.Classes() {
 		classes = append(classes, string(c))
 	}
 	o.Metrics.DeclareClasses(classes...)
 	s := &Sender{
-		SenderOptions: o,
-		keys:          &signingKeys{endpoints: o.Endpoints},
-		targets:       &targets{endpoints: o.Endpoints, open: make(map[string]*target)},
-		endpoints:     newLimits(), hosts: newLimits(), rates: newRates(o.Store), switches: &switches{store: o.Store, log: o.Logger},
+		opts: o, keys: &signingKeys{endpoints: o.Endpoints}, targets: &targets{endpoints: o.Endpoints, open: make(map[string]*target)},
+		endpoints: newLimits(), hosts: newLimits(), rates: newRates(o.Store), pauseFlags: &pauseFlags{store: o.Store, log: o.Logger},
 	}
-	s.loader = newLoader(o.Store, s.linger)
-	s.recorder = newRecorder(o.Store, o.CommitBatch, s.commitLinger, o.Logger)
-	s.postponer = newPostponer(o.Store, s.now)
+	s.loader = newBatchLoader(o.Store, s.batchDelay)
+	s.writer = newAttemptWriter(o.Store, o.CommitBatch, s.commitDelay, o.Logger)
+	s.deferWriter = newDeferWriter(o.Store, s.now)
 	s.health = newHealth(o.Store, o.Endpoints, o.Breaker, o.Logger, s.now)
 	return s, nil
 }
 
 const (
-	// lingerEach is how much longer a batch waits for company for every attempt that is under way: few attempts are carried
-	// out at once, many share their statements.
-	lingerEach  = 40 * time.Microsecond
-	lingerLeast = time.Millisecond
-	lingerMost  = 12 * time.Millisecond
+	// delayEach is how much longer a batch of statements waits to grow, for every attempt that is under way: few attempts are
+	// carried out at once, many share their statements.
+	delayEach = 40 * time.Microsecond
+	minDelay  = time.Millisecond
+	maxDelay  = 12 * time.Millisecond
 )
 
-// linger is how long a batch waits for company.
-func (s *Sender) linger() time.Duration {
-	return min(max(time.Duration(s.underWay.Load())*lingerEach, lingerLeast), lingerMost)
+// batchDelay is how long a batch of statements waits to grow.
+func (s *Sender) batchDelay() time.Duration {
+	return min(max(time.Duration(s.underWay.Load())*delayEach, minDelay), maxDelay)
 }
 
-// commitLinger is linger for verdicts, nobody waits for whom but their tasks.
-func (s *Sender) commitLinger() time.Duration { return max(s.linger(), s.CommitWait) }
+// commitDelay is batchDelay for verdicts, for which nothing waits but their tasks.
+func (s *Sender) commitDelay() time.Duration { return max(s.batchDelay(), s.opts.CommitWait) }
 
 // Run reads and commits for the attempts until ctx ends, and returns when those that are under way then have their
 // verdicts in the record. Whoever gives tasks to the Sender is stopped first; an attempt before Run waits for it.
@@ -159,13 +149,13 @@ func (s *Sender) Run(ctx context.Context) error {
 		helpers.Go(func() { s.loader.run(stop) })
 	}
 	for range flushers {
-		helpers.Go(func() { s.recorder.run(stop) })
+		helpers.Go(func() { s.writer.run(stop) })
 	}
-	for range postponers {
-		helpers.Go(func() { s.postponer.run(stop) })
+	for range deferWriters {
+		helpers.Go(func() { s.deferWriter.run(stop) })
 	}
 	helpers.Go(func() { s.health.run(stop) })
-	helpers.Go(func() { s.switches.run(stop) })
+	helpers.Go(func() { s.pauseFlags.run(stop) })
 	<-ctx.Done()
 	s.close()
 	idle := make(chan struct{})
@@ -175,7 +165,7 @@ func (s *Sender) Run(ctx context.Context) error {
 	}()
 	select {
 	case <-idle:
-	case <-s.recorder.failingFor(idle, commitTimeout): // no use in waiting for a database that is away
+	case <-s.writer.failingFor(idle, commitTimeout): // a database that does not answer is not waited for
 	}
 	close(stop)
 	helpers.Wait()
@@ -204,13 +194,12 @@ func (s *Sender) leave() {
 	s.active.Done()
 }
 
-// now is the time to the microsecond, which is what both databases keep.
-func (s *Sender) now() time.Time { return models.Now(s.Now) }
+func (s *Sender) now() time.Time { return models.Now(s.opts.Now) }
 
 // timeout is the time for one request to an endpoint.
 func (s *Sender) timeout(e models.Endpoint) time.Duration {
 	if e.TimeoutMS != nil {
 		return time.Duration(*e.TimeoutMS) * time.Millisecond
 	}
-	return s.Timeout
+	return s.opts.Timeout
 }

@@ -12,13 +12,13 @@ import (
 )
 
 const (
-	// signingKeysFor is how long the keys are used before they are read again.
-	signingKeysFor = 30 * time.Second
-	// clockSkew is how far ahead the clock may be that made the first key: a process is not ready with more.
+	// readKeysEvery is how long the keys are used before they are read again.
+	readKeysEvery = 30 * time.Second
+	// clockSkew is how far ahead the clock of the process that made the first key may be. With more a process is not ready.
 	clockSkew = 30 * time.Second
 )
 
-// signingKeys keeps the gateway's own keys opened.
+// signingKeys remembers the gateway's own keys, decrypted.
 type signingKeys struct {
 	endpoints *endpoints.Service
 
@@ -28,12 +28,13 @@ type signingKeys struct {
 	keys   map[string]webhook.SigningKey
 }
 
-// live returns the keys that sign at now, newest first. What was read before serves on while the database does not answer.
+// live returns the keys that sign at now, newest first. What was read before is used while the database does not
+// answer.
 func (s *signingKeys) live(ctx context.Context, now time.Time) ([]webhook.SigningKey, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if now.Sub(s.readAt) >= signingKeysFor || len(s.keys) == 0 {
-		if err := s.read(ctx, now); err != nil && len(s.keys) == 0 {
+	if now.Sub(s.readAt) >= readKeysEvery || len(s.keys) == 0 {
+		if err := s.read(ctx); err != nil && len(s.keys) == 0 {
 			return nil, err
 		}
 		s.readAt = now // a failure too: those who wait here would each wait for the database
@@ -52,7 +53,7 @@ func (s *signingKeys) live(ctx context.Context, now time.Time) ([]webhook.Signin
 	return nil, fmt.Errorf("endpoints: no signing key is active: %w", models.ErrNotFound)
 }
 
-func (s *signingKeys) read(ctx context.Context, now time.Time) error {
+func (s *signingKeys) read(ctx context.Context) error {
 	rows, err := s.endpoints.SigningKeys(ctx)
 	if err != nil {
 		return err

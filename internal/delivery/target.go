@@ -10,15 +10,15 @@ import (
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
-// target is an endpoint opened up: what an attempt needs of it, so that neither the database nor the vault is asked for
-// every POST. It belongs to one version of the endpoint's row.
+// target is an endpoint with its secrets decrypted: what an attempt needs of it, so that neither the database nor the vault
+// is asked for every POST. It belongs to one version of the endpoint's row.
 type target struct {
 	endpoint endpoints.Opened
 	host     string
 
 	mu         sync.Mutex
 	secrets    webhook.Secrets
-	secretsFor time.Time // until when they are the live ones; zero before the first use
+	validUntil time.Time // until when secrets are the live ones; zero before the first use
 }
 
 // signing is what signs a delivery at now: every live secret, or the one that a test asks for while there is one, and the
@@ -42,7 +42,7 @@ func (t *target) signing(signWith string, now time.Time, keys []webhook.SigningK
 func (t *target) live(now time.Time) webhook.Secrets {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if now.Before(t.secretsFor) {
+	if now.Before(t.validUntil) {
 		return t.secrets
 	}
 	live := endpoints.LiveSecrets(t.endpoint.Secrets, now)
@@ -57,21 +57,21 @@ func (t *target) live(now time.Time) webhook.Secrets {
 	for _, p := range live.Previous {
 		t.secrets.Previous = append(t.secrets.Previous, t.endpoint.Keys[p.ID])
 	}
-	t.secretsFor = now.Add(time.Hour)
+	t.validUntil = now.Add(time.Hour)
 	for _, r := range t.endpoint.Secrets { // until the next of them begins or ends
 		for _, edge := range []*time.Time{&r.ActiveFrom, r.ExpiresAt} {
-			if edge != nil && edge.After(now) && edge.Before(t.secretsFor) {
-				t.secretsFor = *edge
+			if edge != nil && edge.After(now) && edge.Before(t.validUntil) {
+				t.validUntil = *edge
 			}
 		}
 	}
 	return t.secrets
 }
 
-// maxTargets bounds how many endpoints a process keeps open.
+// maxTargets bounds how many endpoints a process remembers.
 const maxTargets = 10_000
 
-// targets keeps targets. Every load of a delivery tells the version of its endpoint, so none is ever out of date.
+// targets remembers targets. Every load of a delivery tells the version of its endpoint, so none is ever out of date.
 type targets struct {
 	endpoints *endpoints.Service
 	mu        sync.Mutex

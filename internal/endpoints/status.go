@@ -74,7 +74,7 @@ func (s *Service) moveTo(ctx context.Context, tx *store.Tx, actor models.Actor, 
 
 // DisableGone disables an endpoint that answered 410. A default endpoint stays as it is, because it belongs to the
 // deployment.
-func (s *Service) DisableGone(ctx context.Context, tx *store.Tx, merchantID, id string) error {
+func (s *Service) DisableGone(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id string) error {
 	e, err := tx.LockEndpoint(ctx, merchantID, id)
 	if errors.Is(err, models.ErrNotFound) || err == nil && (e.IsDefault || e.Status != models.EndpointEnabled) {
 		return nil
@@ -82,17 +82,17 @@ func (s *Service) DisableGone(ctx context.Context, tx *store.Tx, merchantID, id 
 	if err != nil {
 		return err
 	}
-	return s.disable(ctx, tx, e, "the receiver answered 410 Gone")
+	return s.disable(ctx, tx, actor, e, "the receiver answered 410 Gone")
 }
 
 // DisableFailing disables an endpoint that had no success for a time, unless somebody else changed it meanwhile.
-func (s *Service) DisableFailing(ctx context.Context, tx *store.Tx, e models.Endpoint, after time.Duration) error {
-	return s.disable(ctx, tx, e, fmt.Sprintf("no delivery succeeded for %s, and %d attempts failed", after, e.Failures))
+func (s *Service) DisableFailing(ctx context.Context, tx *store.Tx, actor models.Actor, e models.Endpoint, after time.Duration) error {
+	return s.disable(ctx, tx, actor, e, fmt.Sprintf("no delivery succeeded for %s, and %d attempts failed", after, e.Failures))
 }
 
 // disable is what the gateway does by itself to an endpoint, whose row is locked: what waits for it is held, the
 // merchant's other endpoints hear of it, an audit line is written.
-func (s *Service) disable(ctx context.Context, tx *store.Tx, e models.Endpoint, reason string) error {
+func (s *Service) disable(ctx context.Context, tx *store.Tx, actor models.Actor, e models.Endpoint, reason string) error {
 	e.Status, e.DisabledReason, e.UpdatedAt = models.EndpointDisabled, reason, s.now()
 	e, err := tx.SaveEndpoint(ctx, e)
 	if err != nil {
@@ -105,5 +105,5 @@ func (s *Service) disable(ctx context.Context, tx *store.Tx, e models.Endpoint, 
 	if err := s.publish(ctx, tx, webhook.EndpointDisabled, e); err != nil {
 		return err
 	}
-	return s.audit(ctx, tx, models.System, "endpoint.disabled", e, map[string]string{"reason": e.DisabledReason, "deliveries": fmt.Sprint(n)})
+	return s.audit(ctx, tx, actor, "endpoint.disabled", e, map[string]string{"reason": e.DisabledReason, "deliveries": fmt.Sprint(n)})
 }

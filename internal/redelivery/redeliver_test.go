@@ -32,7 +32,7 @@ func TestRedeliver(t *testing.T) {
 		if next := again(); next.ID != d.ID || next.Generation != 2 {
 			t.Fatalf("a pending one: %+v", next)
 		}
-		if out := sender.Attempt(t.Context(), deliverytest.Task(d)); out.Do != delivery.Handover || out.Attempted {
+		if out := sender.Attempt(t.Context(), deliverytest.Task(d)); out.Do != delivery.Requeue || out.Attempted {
 			t.Fatalf("the older task: %+v", out)
 		}
 		sender.Attempt(t.Context(), deliverytest.Task(w.Get(d)))

@@ -1,4 +1,4 @@
-package delivery
+package answer
 
 import (
 	"errors"
@@ -13,28 +13,29 @@ import (
 // Class says what an answer means. It is the label of the metrics and what merchants see as last_class.
 type Class string
 
-// The classes of product.md section 5.
+// The classes.
 const (
-	Delivered    Class = "delivered"
-	Redirected   Class = "redirected"
-	AuthRejected Class = "auth_rejected"
-	Rejected     Class = "rejected"
-	Gone         Class = "gone"
-	Throttled    Class = "throttled"
-	ServerError  Class = "server_error"
-	Timeout      Class = "timeout"
-	Connect      Class = "connect"
-	DNS          Class = "dns"
-	Reset        Class = "reset"
-	Protocol     Class = "protocol"
-	TLS          Class = "tls"
-	Blocked      Class = "blocked"
+	Delivered    Class = "delivered"     // 2xx
+	Redirected   Class = "redirected"    // 3xx, which is never followed
+	AuthRejected Class = "auth_rejected" // 401, 403, 407
+	Rejected     Class = "rejected"      // any other 4xx
+	Gone         Class = "gone"          // 410
+	Throttled    Class = "throttled"     // 429, and 503 with Retry-After
+	ServerError  Class = "server_error"  // 5xx, and what is not a status
+	Timeout      Class = "timeout"       // no answer in time
+	Connect      Class = "connect"       // no connection
+	DNS          Class = "dns"           // no address
+	Reset        Class = "reset"         // the connection broke off
+	Protocol     Class = "protocol"      // what came back is not HTTP
+	TLS          Class = "tls"           // no secure connection
+	Blocked      Class = "blocked"       // the address may not be sent to
 )
 
 // Classes lists every class, in the order of the table.
 func Classes() []Class {
-	return []Class{Delivered, Redirected, AuthRejected, Rejected, Gone, Throttled, ServerError, Timeout, Connect, DNS, Reset,
-		Protocol, TLS, Blocked}
+	return []Class{
+		Delivered, Redirected, AuthRejected, Rejected, Gone, Throttled, ServerError, Timeout, Connect, DNS, Reset, Protocol, TLS, Blocked,
+	}
 }
 
 // Action is what follows from a verdict.
@@ -50,7 +51,7 @@ const (
 // Caps on what a receiver may ask for with Retry-After.
 const (
 	MaxRetryAfter = 24 * time.Hour // for the delivery that was answered
-	MaxGate       = time.Hour      // for all others of the endpoint (ruling 16)
+	MaxGate       = time.Hour      // for all others of the endpoint: one delivery must not silence it for a day
 )
 
 // Verdict is what an answer, or the lack of one, means.
@@ -61,6 +62,9 @@ type Verdict struct {
 	RetryAfter time.Duration
 	// DisableEndpoint is set when the receiver said that nothing will ever be there again.
 	DisableEndpoint bool
+	// SplitsBatch is set when the receiver cannot take this body, but perhaps the events of a batch one by one: any 4xx that
+	// is not about who asks, how often, how slowly, or whether anything is there at all.
+	SplitsBatch bool
 }
 
 // Gate is how long nothing may be sent to the endpoint at all.
@@ -74,12 +78,12 @@ var kinds = map[egress.Kind]Class{
 
 // Judge is the one table from an answer to its meaning. status is that of the answer, 0 when there was none; the status
 // line is the verdict even if err tells of a body that broke off. retryAfter is the header as received, now what its
-// dates are compared with. An error that is no [*egress.Error] counts as a protocol failure.
+// dates are compared with. An error that is not an [*egress.Error] counts as a protocol failure.
 func Judge(status int, retryAfter string, err error, now time.Time) Verdict {
 	if status == 0 {
 		return judgeFailure(err)
 	}
-	asked, hasRetryAfter := ParseRetryAfter(retryAfter, now)
+	asked, hasRetryAfter := parseRetryAfter(retryAfter, now)
 	switch {
 	case status >= 200 && status <= 299:
 		return Verdict{Class: Delivered, Action: Done}
@@ -92,7 +96,7 @@ func Judge(status int, retryAfter string, err error, now time.Time) Verdict {
 	case status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusProxyAuthRequired:
 		return Verdict{Class: AuthRejected, Action: Retry}
 	case status >= 400 && status <= 499:
-		return Verdict{Class: Rejected, Action: Retry}
+		return Verdict{Class: Rejected, Action: Retry, SplitsBatch: status != http.StatusRequestTimeout}
 	}
 	return Verdict{Class: ServerError, Action: Retry}
 }
@@ -106,15 +110,15 @@ func judgeFailure(err error) Verdict {
 	if !ok {
 		class = Protocol
 	}
-	if class == Blocked && e.ByForm { // nothing that a resolver says can change it (ruling 16)
+	if class == Blocked && e.ByForm { // nothing that a resolver says can change it
 		return Verdict{Class: Blocked, Action: Die}
 	}
 	return Verdict{Class: class, Action: Retry}
 }
 
-// ParseRetryAfter reads a Retry-After header, whole seconds or an HTTP date, as a delay from now of 0 to
+// parseRetryAfter reads a Retry-After header, whole seconds or an HTTP date, as a delay from now of 0 to
 // [MaxRetryAfter]. It reports false for anything else.
-func ParseRetryAfter(header string, now time.Time) (time.Duration, bool) {
+func parseRetryAfter(header string, now time.Time) (time.Duration, bool) {
 	header = strings.Trim(header, " \t")
 	if header == "" {
 		return 0, false

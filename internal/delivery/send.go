@@ -1,0 +1,176 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/internal/answer"
+	"github.com/ctrip-gateway/ctrip/internal/egress"
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/internal/telemetry"
+	"github.com/ctrip-gateway/ctrip/models"
+	"github.com/ctrip-gateway/ctrip/webhook"
+)
+
+// maxBody is how much of an answer is recorded, in bytes.
+const maxBody = 4 << 10
+
+// send signs the event, POSTs it, judges the answer, plans what follows, and commits that.
+func (s *Sender) send(ctx context.Context, task Task, row *store.Waiting, t *target, keys []webhook.SigningKey) Outcome {
+	ctx, span := s.opts.Tracing.Start(ctx, "webhook.attempt")
+	started := s.now()
+	number := row.AttemptBase + row.Attempts + 1
+	header := Call{
+		ID: row.EventID, Body: row.Body, Attempt: number, At: started, Secrets: t.signing(row.SignWith, started, keys),
+		Custom: t.endpoint.Headers, Traceparent: telemetry.Traceparent(ctx),
+	}.Header()
+	request := recordRequest(header, t.endpoint.Headers)
+
+	res, took, err := s.post(ctx, row, t, header)
+	if errors.Is(err, egress.ErrClosed) { // nothing was sent
+		span.End(nil)
+		return s.retryLater(pause, ReasonStopping)
+	}
+	defer span.End(err)
+
+	now := s.now()
+	judged := answer.Judge(res.Status, res.Header.Get("Retry-After"), err, now)
+	p := plan(row, t.endpoint.Endpoint, judged, s.opts.Schedule, s.opts.Random(), now)
+	v := store.Verdict{
+		Attempt: models.Attempt{
+			ID: models.NewID(models.PrefixAttempt, started), DeliveryID: row.ID, EventID: row.EventID, EndpointID: row.EndpointID,
+			MerchantID: row.MerchantID, Number: number, Generation: task.Generation, Class: string(judged.Class), StatusCode: res.Status,
+			Error: errorText(err, res.BodyErr), ResponseBody: res.Body[:min(len(res.Body), maxBody)], StartedAt: started,
+			DNSMicros: res.Timings.DNS.Microseconds(), ConnectMicros: res.Timings.Connect.Microseconds(),
+			TLSMicros: res.Timings.TLS.Microseconds(), FirstByteMicros: res.Timings.FirstByte.Microseconds(), TotalMicros: took.Microseconds(),
+		},
+		RequestJSON: request, ResponseJSON: recordResponse(res.Header), Before: row.Attempts, At: now,
+		State: p.State, DeadReason: p.DeadReason, NextAttemptAt: p.NextAttemptAt, ChangesLane: p.ChangesLane,
+	}
+	if res.RemoteIP.IsValid() {
+		v.RemoteIP = res.RemoteIP.String()
+	}
+	return s.commit(ctx, task, row, p, v, judged.Class, took)
+}
+
+// post makes the request and gives the slots at the endpoint and its host back, which a commit does not need.
+func (s *Sender) post(ctx context.Context, row *store.Waiting, t *target, header http.Header) (res egress.Response, took time.Duration, err error) {
+	clock := time.Now()
+	defer func() {
+		took = time.Since(clock)
+		s.hosts.release(t.host, took, s.now())
+		s.endpoints.release(row.EndpointID, took, s.now())
+	}()
+	res, err = s.opts.Client.Do(ctx, egress.Request{
+		URL: t.endpoint.URL, Header: header, Body: row.Body, Timeout: s.timeout(t.endpoint.Endpoint), TLS: t.endpoint.TLS,
+		Party: egress.Party{Merchant: row.MerchantID, Default: t.endpoint.IsDefault},
+	})
+	return res, took, err
+}
+
+func errorText(err, bodyErr error) string {
+	switch {
+	case err != nil:
+		return err.Error()
+	case bodyErr != nil:
+		return bodyErr.Error()
+	}
+	return ""
+}
+
+// commit writes the verdict and all that the plan says, and says what becomes of the task.
+func (s *Sender) commit(
+	ctx context.Context, task Task, row *store.Waiting, p Plan, v store.Verdict, class answer.Class, took time.Duration,
+) Outcome {
+	recorded, err := s.writer.commit(v, s.alongside(row, p, v))
+	s.health.note(row, class, took, v.At)
+	s.report(ctx, row, v, recorded, took)
+	if err != nil {
+		return s.retryLater(pause, ReasonCommitFailed)
+	}
+	if p.Probe {
+		if err := s.health.probeResult(ctx, row, class); err != nil { // its lease ends, and another one is let through
+			s.opts.Logger.WarnContext(ctx, "breaker.probe_lost", "endpoint_id", row.EndpointID, "error", err)
+		}
+	}
+	if !p.Gate.IsZero() {
+		if err := s.opts.Store.GateEndpoint(ctx, row.EndpointID, p.Gate); err != nil {
+			s.opts.Logger.WarnContext(ctx, "delivery.gate_failed", "endpoint_id", row.EndpointID, "error", err)
+		}
+	}
+	return s.after(ctx, task, row, v, recorded)
+}
+
+// alongside is what has to be written in the same transaction as the verdict: the members of a batch move with it, and an
+// endpoint that is gone is disabled. It is nil for the common verdict, which moves its delivery alone.
+func (s *Sender) alongside(row *store.Waiting, p Plan, v store.Verdict) func(context.Context, *store.Tx) error {
+	if !row.IsBatch && !p.DisableEndpoint {
+		return nil
+	}
+	return func(ctx context.Context, tx *store.Tx) error {
+		if row.IsBatch {
+			if err := tx.UpdateBatchMembers(ctx, row.ID, row.EventID, v); err != nil {
+				return err
+			}
+		}
+		if p.DisableEndpoint {
+			return s.opts.Endpoints.DisableGone(ctx, tx, models.System, row.MerchantID, row.EndpointID)
+		}
+		return nil
+	}
+}
+
+// after says what becomes of the task once its verdict is in the record.
+func (s *Sender) after(ctx context.Context, task Task, row *store.Waiting, v store.Verdict, r store.Recorded) Outcome {
+	if !r.Applied { // the delivery moved on meanwhile, or this verdict was recorded before
+		now, err := s.loader.load(ctx, row.ID)
+		if err != nil {
+			return s.retryLater(pause, ReasonLoadFailed)
+		}
+		d := Decide(now, task, s.now())
+		if d.Send {
+			return s.retryLater(minWait, ReasonMoved)
+		}
+		return s.settle(ctx, task, now, d)
+	}
+	switch v.State {
+	case models.DeliveryDelivered:
+		return Outcome{Do: Ack, Attempted: true}
+	case models.DeliveryDead:
+		return Outcome{Do: Archive, Attempted: true, Reason: v.DeadReason + ": " + v.Class}
+	case models.DeliveryCanceled:
+		return Outcome{Do: Ack, Attempted: true, Reason: "the members of the batch go alone: " + v.Class}
+	}
+	out := Outcome{Do: RetryLater, At: v.NextAttemptAt, Attempted: true, Reason: v.Class}
+	if v.StatusCode != 0 {
+		out.Reason += ": " + http.StatusText(v.StatusCode)
+	}
+	if v.ChangesLane {
+		out.Do, out.Delivery = Requeue, row.Delivery
+		out.Delivery.Generation, out.Delivery.Attempts, out.Delivery.NextAttemptAt = r.Generation, v.Before+1, v.NextAttemptAt
+	}
+	return out
+}
+
+// report counts the attempt and writes its line.
+func (s *Sender) report(ctx context.Context, row *store.Waiting, v store.Verdict, r store.Recorded, took time.Duration) {
+	s.opts.Metrics.Attempt(v.Class, took)
+	if r.Applied && v.State == models.DeliveryDelivered {
+		s.opts.Metrics.Delivered(v.At.Sub(row.OccurredAt))
+	}
+	if r.Applied && v.State == models.DeliveryDead {
+		s.opts.Metrics.Dead()
+	}
+	payment := ""
+	if row.PaymentID != nil {
+		payment = *row.PaymentID
+	}
+	s.opts.Logger.LogAttrs(ctx, slog.LevelInfo, "delivery.attempted",
+		slog.String("class", v.Class), slog.Int("status", v.StatusCode), slog.String("state", string(v.State)),
+		slog.String("delivery_id", row.ID), slog.String("event_id", row.EventID), slog.String("event_type", row.EventType),
+		slog.String("endpoint_id", row.EndpointID), slog.String("merchant_id", row.MerchantID), slog.String("payment_id", payment),
+		slog.Int("attempt", v.Number), slog.Int64("duration_us", took.Microseconds()), slog.Bool("applied", r.Applied))
+}
