@@ -105,6 +105,19 @@ func ExampleService_SuspendMerchant() {
 	// <nil>
 }
 
+func ExampleOperatorTokens() {
+	tokens := access.NewOperatorTokens("may-do-all", "may-look")
+	fmt.Println(tokens.Role("may-do-all") == access.OperatorOperates, tokens.Role("may-look") == access.OperatorReads)
+	fmt.Println(tokens.Role("may-look") >= access.OperatorOperates, tokens.Role("") == access.NoOperator)
+
+	none := access.NewOperatorTokens("", "") // an empty token opens nothing
+	fmt.Println(none.Role("") == access.NoOperator)
+	// Output:
+	// true true
+	// false true
+	// true
+}
+
 func ExampleService_ChangeMerchant() {
 	ctx := context.Background()
 	s, close := exampleStore(ctx)

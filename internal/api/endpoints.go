@@ -179,7 +179,7 @@ func (h *handlers) change(ctx context.Context, id string, key *string, deed func
 }
 
 const (
-	// testPoll is how often a test looks for its verdict, testPatience how long after the endpoint's own timeout it gives up.
+	// testPoll is how often a test looks for its verdict, testPatience how long after the timeout of the request it gives up.
 	testPoll     = 50 * time.Millisecond
 	testPatience = 3 * time.Second
 )
@@ -227,11 +227,12 @@ func (h *handlers) TestWebhookEndpoint(ctx context.Context, r TestWebhookEndpoin
 	}
 }
 
+// testWait is how long a test waits for its verdict: the endpoint's timeout, or the deployment's, and testPatience.
 func (h *handlers) testWait(e models.Endpoint) time.Duration {
 	if e.TimeoutMS != nil {
 		return time.Duration(*e.TimeoutMS)*time.Millisecond + testPatience
 	}
-	return 10*time.Second + testPatience
+	return h.timeout + testPatience
 }
 
 // ownEndpoint reads an endpoint of the caller.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
@@ -229,5 +230,20 @@ func TestEveryRouteKeepsItsDoor(t *testing.T) {
 	}
 	if walked < 10 {
 		t.Fatalf("only %d routes name a thing", walked)
+	}
+}
+
+// TestHowLongATestWaits: as long as the endpoint's own timeout, or the deployment's, and a little longer.
+func TestHowLongATestWaits(t *testing.T) {
+	own := 2000
+	for _, c := range []struct {
+		deployment time.Duration
+		endpoint   *int
+		want       time.Duration
+	}{{10 * time.Second, nil, 10*time.Second + testPatience}, {25 * time.Second, nil, 25*time.Second + testPatience}, {25 * time.Second, &own, 2*time.Second + testPatience}} {
+		h := &handlers{timeout: c.deployment}
+		if got := h.testWait(models.Endpoint{TimeoutMS: c.endpoint}); got != c.want {
+			t.Errorf("%s with %v: %s, want %s", c.deployment, c.endpoint, got, c.want)
+		}
 	}
 }

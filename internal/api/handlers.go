@@ -18,7 +18,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// handlers implement StrictServerInterface: one file a resource. They translate; the deeds are in internal/payments,
+// handlers implement StrictServerInterface, one file a resource. They translate; the operations are in internal/payments,
 // internal/endpoints, internal/redelivery and internal/access.
 type handlers struct {
 	store      *store.Store
@@ -30,8 +30,9 @@ type handlers struct {
 	chains     []config.Chain
 	limits     config.API
 	limiter    *limiter
-	operators  operators
+	operators  access.OperatorTokens
 	metrics    *telemetry.Metrics
+	timeout    time.Duration // of a webhook request where the endpoint has none of its own
 	now        func() time.Time
 	log        *slog.Logger
 }

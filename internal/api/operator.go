@@ -2,8 +2,6 @@ package api
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"net/http"
 	"slices"
@@ -23,23 +21,10 @@ const (
 	operatorOperate = "operator:operate"
 )
 
-// operators knows the tokens of the deployment by their hashes; an empty token opens nothing.
-type operators struct{ operate, read string }
-
-// scopes are what a token may do, compared in constant time.
-func (o operators) scopes(token string) []string {
-	same := func(with string) bool {
-		a, b := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(with))
-		return subtle.ConstantTimeCompare(a[:], b[:]) == 1 && with != ""
-	}
-	operate, read := same(o.operate), same(o.read)
-	switch {
-	case operate:
-		return []string{operatorRead, operatorOperate}
-	case read:
-		return []string{operatorRead}
-	}
-	return nil
+// operatorScopes are what a role of the deployment's tokens may do.
+var operatorScopes = map[access.OperatorRole][]string{
+	access.OperatorReads:    {operatorRead},
+	access.OperatorOperates: {operatorRead, operatorOperate},
 }
 
 // forOperator reports whether an operation is one of the operator's.
@@ -52,7 +37,7 @@ func (h *handlers) authenticateOperator(needed []string) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			token, _ := bearer(c.Request().Header)
-			has := h.operators.scopes(token)
+			has := operatorScopes[h.operators.Role(token)]
 			if has == nil {
 				h.metrics.AuthFailure()
 				return NewProblem(CodeUnauthorized, "Send the operator token as `Authorization: Bearer …`.")

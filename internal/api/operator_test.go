@@ -76,8 +76,9 @@ func TestOperatorRoles(t *testing.T) {
 	if p := decoded[Problem](t, c.ask(operatorReadToken, "POST", "/admin/v1/pause", `{"reason":"x"}`), http.StatusForbidden); p.Code != CodeInsufficientScope {
 		t.Errorf("%+v", p)
 	}
-	if (operators{}).scopes("") != nil {
-		t.Error("a token that is not set opens something")
+	open := newCounter(t, storetest.SQLite(t), func(o *Options) { o.OperatorToken, o.OperatorReadToken = "", "" })
+	if w := open.ask("", "GET", "/admin/v1/merchants", "", "Authorization", "Bearer "); w.Code != http.StatusUnauthorized {
+		t.Errorf("a token that is not set opens something: %d", w.Code)
 	}
 	for _, target := range []string{"/admin/v1/merchants/mer_unknown", "/admin/v1/merchants/x"} {
 		if w := c.ask(operatorToken, "GET", target, ""); w.Code != http.StatusNotFound {

@@ -48,6 +48,8 @@ type Options struct {
 	Chains     []config.Chain
 	Limits     config.API
 	Metrics    *telemetry.Metrics
+	// WebhookTimeout is WEBHOOK_TIMEOUT. The test of an endpoint without a timeout of its own waits a little longer than this.
+	WebhookTimeout time.Duration
 	// OperatorToken opens the operator's routes, OperatorReadToken those of them that change nothing. An empty one opens
 	// nothing.
 	OperatorToken, OperatorReadToken string
@@ -55,11 +57,12 @@ type Options struct {
 
 // Server answers merchants.
 type Server struct {
-	log   *slog.Logger
-	now   func() time.Time
-	https bool
-	spec  *openapi.Spec
-	echo  *echo.Echo
+	log     *slog.Logger
+	now     func() time.Time
+	https   bool
+	metrics *telemetry.Metrics
+	spec    *openapi.Spec
+	echo    *echo.Echo
 }
 
 // New reads the OpenAPI file and sets up every route.
@@ -79,11 +82,11 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{log: o.Logger, now: o.Now, https: o.HTTPS, spec: spec, echo: echo.New()}
+	s := &Server{log: o.Logger, now: o.Now, https: o.HTTPS, metrics: o.Metrics, spec: spec, echo: echo.New()}
 	s.echo.HideBanner, s.echo.HidePort = true, true
 	s.echo.HTTPErrorHandler = s.answerError
 	s.echo.IPExtractor = echo.ExtractIPDirect()
-	s.echo.Pre(s.requestID, s.accessLog, s.recover, deadline(o.Limits.Timeout), s.headers, crossOrigin(o.Limits.Origins))
+	s.echo.Pre(s.requestID, s.count, s.accessLog, s.recover, deadline(o.Limits.Timeout), s.secure, crossOrigin(o.Limits.Origins))
 	s.page("/openapi.yaml", static("application/yaml", "", openAPI))
 	s.page("/docs", static("text/html; charset=utf-8", reference.Policy, page))
 	s.page("/docs/reference.css", static("text/css; charset=utf-8", "", reference.CSS()))
@@ -94,7 +97,7 @@ func New(o Options) (*Server, error) {
 	h := &handlers{
 		store: o.Store, payments: o.Payments, endpoints: o.Endpoints, redelivery: o.Redelivery, access: o.Access, vault: o.Vault, chains: o.Chains,
 		limits: o.Limits, limiter: newLimiter(o.Limits.Rate, o.Limits.Burst, o.Now), metrics: o.Metrics, now: o.Now, log: o.Logger,
-		operators: operators{operate: o.OperatorToken, read: o.OperatorReadToken},
+		operators: access.NewOperatorTokens(o.OperatorToken, o.OperatorReadToken), timeout: o.WebhookTimeout,
 	}
 	RegisterHandlersWithOptions(s.echo, NewStrictHandler(h, nil), RegisterHandlersOptions{OperationMiddlewares: s.middleware(h.authenticate)})
 	return s, nil

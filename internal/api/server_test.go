@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/api/openapi"
 	"github.com/ctrip-gateway/ctrip/internal/api/reference"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
+	"github.com/ctrip-gateway/ctrip/internal/telemetry"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -229,6 +231,42 @@ func TestAccessLog(t *testing.T) {
 		if line[key] != want {
 			t.Errorf("%s is %v, want %v", key, line[key], want)
 		}
+	}
+}
+
+// TestRequestsAreCounted: by the route and never by the path, and everything that has no route under one name.
+func TestRequestsAreCounted(t *testing.T) {
+	metrics := telemetry.NewMetrics()
+	c := newCounter(t, storetest.SQLite(t), func(o *Options) { o.Metrics = metrics })
+	c.Mount("/pay/", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
+	_, key := c.merchant(t, "a", false)
+	c.ask(key, "GET", "/api/v1/payments/pay_0k3mzq8r5v7w2x9y4b6c1d0efg", "")
+	c.ask(key, "GET", "/api/v1/payments/pay_1k3mzq8r5v7w2x9y4b6c1d0efg", "")
+	c.ask("", "GET", "/api/v1/assets", "")
+	c.ask(key, "HEAD", "/api/v1/assets", "")
+	c.ask(key, "PUT", "/api/v1/assets", "{}")
+	c.ask("", "GET", "/pay/co_token", "")
+	for _, path := range []string{"/api/v1/none", "/wp-admin/x", "/"} {
+		c.ask("", "GET", path, "")
+	}
+	w := httptest.NewRecorder()
+	metrics.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	var got []string
+	for line := range strings.Lines(w.Body.String()) {
+		if strings.HasPrefix(line, "ctrip_api_requests_total{") {
+			got = append(got, strings.TrimSpace(line))
+		}
+	}
+	want := []string{
+		`ctrip_api_requests_total{code="200",method="GET",route="/api/v1/assets"} 1`,
+		`ctrip_api_requests_total{code="401",method="GET",route="/api/v1/assets"} 1`,
+		`ctrip_api_requests_total{code="404",method="GET",route="/api/v1/payments/:id"} 2`,
+		`ctrip_api_requests_total{code="404",method="GET",route="unmatched"} 3`,
+		`ctrip_api_requests_total{code="405",method="PUT",route="/api/v1/assets"} 1`,
+		`ctrip_api_requests_total{code="418",method="GET",route="/pay/*"} 1`,
+	}
+	if slices.Sort(got); !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
 

@@ -22,7 +22,8 @@ func (a *App) buildAPI(context.Context) error {
 	a.part("key use", keys.Run)
 	server, err := api.New(api.Options{
 		Logger: a.log, Now: time.Now, HTTPS: strings.HasPrefix(a.cfg.PublicURL, "https://"), Store: a.store, Payments: a.payments,
-		Endpoints: a.endpoints, Redelivery: a.redelivery, Access: keys, Vault: a.vault, Chains: a.cfg.Chains, Limits: a.cfg.API, Metrics: a.metrics,
+		Endpoints: a.endpoints, Redelivery: a.redelivery, Access: keys, Vault: a.vault, Chains: a.cfg.Chains, Limits: a.cfg.API,
+		Metrics: a.metrics, WebhookTimeout: a.cfg.Webhook.Timeout,
 		OperatorToken: a.cfg.OperatorToken.Reveal(), OperatorReadToken: a.cfg.OperatorReadToken.Reveal(),
 	})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/config"
+	"github.com/ctrip-gateway/ctrip/internal/access"
 	"github.com/ctrip-gateway/ctrip/internal/egress"
 	"github.com/ctrip-gateway/ctrip/internal/endpoints"
 	"github.com/ctrip-gateway/ctrip/internal/outbox"
@@ -217,7 +218,7 @@ func (a *App) openServices(context.Context) (err error) {
 		return err
 	}
 	a.built.push("chain providers", func(context.Context) error { a.pools.Close(); return nil })
-	a.payments, err = wiring.Payments(a.cfg, a.store, a.pools, time.Now, a.log)
+	a.payments, err = wiring.Payments(a.cfg, a.store, a.pools, time.Now, a.log, a.metrics)
 	return err
 }
 
@@ -258,8 +259,9 @@ func (a *App) buildOps(context.Context) error {
 		a.metrics.AuthFailure()
 		a.log.WarnContext(r.Context(), "ops.refused", "path", r.URL.Path, "remote", r.RemoteAddr)
 	}
+	tokens := access.NewOperatorTokens(a.cfg.OperatorToken.Reveal(), a.cfg.OperatorReadToken.Reveal())
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		opsHandler(operatorTokens{a.cfg.OperatorToken.Reveal(), a.cfg.OperatorReadToken.Reveal()}, refused, a.checks, a.metrics.Handler(), queues).ServeHTTP(w, r)
+		opsHandler(tokens, refused, a.checks, a.metrics.Handler(), queues).ServeHTTP(w, r)
 	})
 	return a.serve("ops listener", a.o.OpsListener, a.cfg.OpsAddr, handler)
 }

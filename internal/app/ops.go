@@ -2,8 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -12,6 +10,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/ctrip-gateway/ctrip/internal/access"
+	"github.com/ctrip-gateway/ctrip/internal/headers"
 )
 
 // checkTimeout bounds one readiness check.
@@ -38,14 +39,10 @@ type checkResult struct {
 	Micros   int64  `json:"duration_us"`
 }
 
-// operatorTokens open the operator's pages: operate all of them, read those of the dashboard that change nothing. An empty
-// one opens nothing.
-type operatorTokens struct{ operate, read string }
-
 // opsHandler serves what operators look at: /healthz, /readyz and /metrics for everybody who reaches the listener, and
 // behind a token pprof and, where queues is given, asynqmon. A profile may hold what is in memory, so pprof is not for the
 // one who may only look. refused is told of every request that came to them without a token that fits.
-func opsHandler(tokens operatorTokens, refused func(*http.Request), checks []check, metrics, queues http.Handler) http.Handler {
+func opsHandler(tokens access.OperatorTokens, refused func(*http.Request), checks []check, metrics, queues http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
@@ -59,9 +56,7 @@ func opsHandler(tokens operatorTokens, refused func(*http.Request), checks []che
 		writeJSON(w, status, res)
 	})
 	mux.Handle("GET /metrics", metrics)
-	guarded := func(h http.Handler) http.Handler {
-		return operatorOnly(operatorTokens{operate: tokens.operate}, refused, h)
-	}
+	guarded := func(h http.Handler) http.Handler { return operatorOnly(tokens, access.OperatorOperates, refused, h) }
 	mux.Handle("/debug/pprof/", guarded(http.HandlerFunc(pprof.Index)))
 	mux.Handle("/debug/pprof/cmdline", guarded(http.HandlerFunc(pprof.Cmdline)))
 	mux.Handle("/debug/pprof/profile", guarded(http.HandlerFunc(pprof.Profile)))
@@ -69,8 +64,8 @@ func opsHandler(tokens operatorTokens, refused func(*http.Request), checks []che
 	mux.Handle("/debug/pprof/trace", guarded(http.HandlerFunc(pprof.Trace)))
 	paths := []string{"/healthz", "/readyz", "/metrics", "/debug/pprof/"}
 	if queues != nil {
-		mux.Handle("/queues", operatorOnly(tokens, refused, queues))
-		mux.Handle("/queues/", operatorOnly(tokens, refused, queues))
+		mux.Handle("/queues", operatorOnly(tokens, access.OperatorReads, refused, queues))
+		mux.Handle("/queues/", operatorOnly(tokens, access.OperatorReads, refused, queues))
 		paths = append(paths, "/queues")
 	}
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
@@ -78,10 +73,7 @@ func opsHandler(tokens operatorTokens, refused func(*http.Request), checks []che
 		fmt.Fprintln(w, "cTrip ops listener\n\n"+strings.Join(paths, "\n"))
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		w.Header().Set("X-Frame-Options", "DENY")
-		w.Header().Set("Referrer-Policy", "no-referrer")
-		w.Header().Set("Cache-Control", "no-store")
+		headers.Common(w.Header())
 		mux.ServeHTTP(w, r)
 	})
 }
@@ -112,37 +104,28 @@ func ready(ctx context.Context, checks []check) readiness {
 }
 
 // operatorOnly asks for a token: as a bearer token, or as the password of HTTP Basic with any user name, so that a browser
-// can ask a person for it. Comparison takes the same time wherever the tokens differ.
-func operatorOnly(tokens operatorTokens, refused func(*http.Request), next http.Handler) http.Handler {
-	operate, read := fits(tokens.operate), fits(tokens.read)
+// can ask a person for it. Whoever has less than the role needed is refused as if the token were wrong. A token that may
+// only look changes nothing.
+func operatorOnly(tokens access.OperatorTokens, needed access.OperatorRole, refused func(*http.Request), next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		given, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		if _, password, basic := r.BasicAuth(); basic {
 			given = password
 		}
-		mayOperate, mayRead := operate(given), read(given)
+		role := tokens.Role(given)
 		switch {
-		case !mayOperate && !mayRead:
+		case role < needed:
 			if r.Header.Get("Authorization") != "" { // a browser asks once without
 				refused(r)
 			}
 			w.Header().Set("WWW-Authenticate", `Basic realm="cTrip operator", charset="UTF-8"`)
 			http.Error(w, "the operator token is needed: as a bearer token, or as the password of HTTP Basic", http.StatusUnauthorized)
-		case !mayOperate && r.Method != http.MethodGet && r.Method != http.MethodHead:
+		case role < access.OperatorOperates && r.Method != http.MethodGet && r.Method != http.MethodHead:
 			http.Error(w, "this token may look, and change nothing", http.StatusForbidden)
 		default:
 			next.ServeHTTP(w, r)
 		}
 	})
-}
-
-// fits compares with a token; nothing fits the empty one.
-func fits(token string) func(given string) bool {
-	want := sha256.Sum256([]byte(token))
-	return func(given string) bool {
-		got := sha256.Sum256([]byte(given))
-		return subtle.ConstantTimeCompare(got[:], want[:]) == 1 && token != ""
-	}
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

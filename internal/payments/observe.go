@@ -208,6 +208,7 @@ func (s *Service) recompute(ctx context.Context, tx *store.Tx, touched map[strin
 			if err := tx.Quarantine(ctx, p.ID, err.Error(), s.now()); err != nil {
 				return nil, err
 			}
+			tx.AfterCommit(s.metrics.Quarantined)
 			continue
 		}
 		changes = append(changes, c)

@@ -11,6 +11,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/config"
 	"github.com/ctrip-gateway/ctrip/internal/events"
 	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/internal/telemetry"
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
@@ -31,6 +32,8 @@ type Options struct {
 	Used   func(ctx context.Context, chainID uint64, addresses []string) (map[string]bool, error)
 	Now    func() time.Time
 	Logger *slog.Logger
+	// Metrics counts payments that are set aside; nil counts nothing.
+	Metrics *telemetry.Metrics
 }
 
 // Service makes payments and moves them.
@@ -43,6 +46,7 @@ type Service struct {
 	maxAttempts int
 	maxOpen     int
 	log         *slog.Logger
+	metrics     *telemetry.Metrics
 	clock       func() time.Time
 	events      *events.Maker
 	allocator   *allocator
@@ -63,7 +67,7 @@ func New(o Options) (*Service, error) {
 	}
 	s := &Service{
 		store: o.Store, chains: make(map[string]config.Chain), publicURL: o.PublicURL, expiry: cmp.Or(o.Expiry, DefaultExpiry), window: o.Window,
-		maxAttempts: o.MaxAttempts, maxOpen: o.MaxOpen, log: o.Logger, clock: o.Now, events: encoder,
+		maxAttempts: o.MaxAttempts, maxOpen: o.MaxOpen, log: o.Logger, metrics: o.Metrics, clock: o.Now, events: encoder,
 		open: make(map[string]openCount),
 	}
 	for _, c := range o.Chains {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/big"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/chain"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
+	"github.com/ctrip-gateway/ctrip/internal/telemetry"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
 	"github.com/ctrip-gateway/ctrip/internal/wallet"
 	"github.com/ctrip-gateway/ctrip/models"
@@ -445,5 +447,63 @@ func TestWatchSetFindsWhatCommittedLate(t *testing.T) {
 	look()
 	if !seen[slow.Address] {
 		t.Fatal("the payment that committed late is not watched")
+	}
+}
+
+// TestQuarantine: a payment whose event cannot be made is set aside and counted, the block goes on, and Retry takes the
+// payment up again once the cause is gone.
+func TestQuarantine(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		metrics := telemetry.NewMetrics()
+		h := newHouse(t, s, func(o *Options) { o.Metrics = metrics })
+		counted := func(want string) {
+			t.Helper()
+			w := httptest.NewRecorder()
+			metrics.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+			if !strings.Contains(w.Body.String(), "\nctrip_payments_quarantined_total "+want+"\n") {
+				t.Errorf("not %s payments are counted", want)
+			}
+		}
+		broken, err := h.ask(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole, err := h.ask(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.setSequence(t, broken.ID, -9) // which the schema of every event forbids
+		counted("0")
+		changes := h.block(t, 101, 90, noon, pay(broken, 1_500_000, 1), pay(whole, 1_500_000, 2))
+		if len(changes) != 1 || changes[0].Payment.ID != whole.ID {
+			t.Fatalf("changes %+v", changes)
+		}
+		counted("1")
+		got, err := s.Payment(t.Context(), h.merchant.ID, broken.ID)
+		if err != nil || got.QuarantinedAt == nil || got.QuarantineReason == "" || got.Status != models.PaymentPending {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		h.setSequence(t, broken.ID, 1)
+		if changes, err := h.Retry(t.Context(), noon.Add(time.Second)); err != nil || len(changes) != 1 || changes[0].Payment.Status != models.PaymentDetected {
+			t.Fatalf("after the repair: %+v, %v", changes, err)
+		}
+		if got, err := s.Payment(t.Context(), h.merchant.ID, broken.ID); err != nil || got.QuarantinedAt != nil {
+			t.Fatalf("%+v, %v", got, err)
+		}
+	})
+}
+
+func (h *house) setSequence(t *testing.T, id string, n int) {
+	t.Helper()
+	err := h.store.InTx(t.Context(), func(tx *store.Tx) error {
+		ps, err := tx.LockPayments(t.Context(), []string{id})
+		if err != nil {
+			return err
+		}
+		ps[0].Sequence = n
+		return tx.SavePayment(t.Context(), ps[0])
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -40,7 +40,7 @@ func (s *Site) checkout(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	m, err := s.Store.Merchant(r.Context(), b.payment.MerchantID)
+	m, err := s.opts.Store.Merchant(r.Context(), b.payment.MerchantID)
 	if err != nil {
 		return err
 	}
@@ -82,21 +82,21 @@ type bill struct {
 func (s *Site) bill(r *http.Request) (bill, error) {
 	ctx, b := r.Context(), bill{now: s.now()}
 	var err error
-	if b.payment, err = s.Store.PaymentByToken(ctx, r.PathValue("token")); errors.Is(err, models.ErrNotFound) {
+	if b.payment, err = s.opts.Store.PaymentByToken(ctx, r.PathValue("token")); errors.Is(err, models.ErrNotFound) {
 		return b, noPayment
 	} else if err != nil {
 		return b, err
 	}
-	transfers, err := s.Store.TransfersOf(ctx, []string{b.payment.ID})
+	transfers, err := s.opts.Store.TransfersOf(ctx, []string{b.payment.ID})
 	if err != nil {
 		return b, err
 	}
-	heads, err := s.Store.Heads(ctx)
+	heads, err := s.opts.Store.Heads(ctx)
 	if err != nil {
 		return b, err
 	}
 	b.transfers = transfers[b.payment.ID]
-	b.seen = s.Payments.View(b.payment, b.transfers, heads)
+	b.seen = s.opts.Payments.View(b.payment, b.transfers, heads)
 	b.phase = phaseOf(b.payment, b.now)
 	return b, nil
 }

@@ -35,9 +35,9 @@ func (s *Site) frame(ctx context.Context, v *visitor, title, nav string, body an
 	if v == nil || !v.Webhooks() {
 		return f
 	}
-	endpoints, err := s.Store.EndpointsOf(ctx, v.Merchant.ID)
+	endpoints, err := s.opts.Store.EndpointsOf(ctx, v.Merchant.ID)
 	if err != nil {
-		s.Logger.WarnContext(ctx, "banner.not_read", "error", err)
+		s.opts.Logger.WarnContext(ctx, "banner.not_read", "error", err)
 	}
 	f.Disabled = slices.DeleteFunc(endpoints, func(e models.Endpoint) bool { return e.Status == models.EndpointEnabled })
 	return f
@@ -80,7 +80,7 @@ func (s *Site) signIn(w http.ResponseWriter, r *http.Request) error {
 	if err := s.sameOrigin(w, r); err != nil {
 		return err
 	}
-	key, merchant, err := s.Access.Authenticate(r.Context(), strings.TrimSpace(r.PostFormValue("key")))
+	key, merchant, err := s.opts.Access.Authenticate(r.Context(), strings.TrimSpace(r.PostFormValue("key")))
 	if errors.Is(err, access.ErrUnauthenticated) {
 		return s.signInPage(w, http.StatusUnauthorized, "That is not a key that can be used: it is unknown, revoked or expired.")
 	} else if err != nil {
@@ -105,7 +105,7 @@ func (s *Site) signOut(w http.ResponseWriter, r *http.Request, _ *visitor) error
 
 // audit writes a line about what a visitor did.
 func (s *Site) audit(ctx context.Context, v *visitor, action, subject string) error {
-	return s.Store.InTx(ctx, func(tx *store.Tx) error {
+	return s.opts.Store.InTx(ctx, func(tx *store.Tx) error {
 		return tx.Audit(ctx, models.AuditEntry{At: s.now(), Actor: v.by().Name, IP: v.IP, Action: action, Subject: subject, Merchant: v.Merchant.ID})
 	})
 }

@@ -17,7 +17,7 @@ func (s *Site) listPayments(w http.ResponseWriter, r *http.Request, v *visitor) 
 	if q.err != nil {
 		return q.err
 	}
-	rows, err := s.Store.ListPayments(r.Context(), v.Merchant.ID, f, page)
+	rows, err := s.opts.Store.ListPayments(r.Context(), v.Merchant.ID, f, page)
 	if err != nil {
 		return err
 	}
@@ -54,20 +54,20 @@ func (s *Site) showPayment(w http.ResponseWriter, r *http.Request, v *visitor) e
 	if err != nil {
 		return err
 	}
-	transfers, err := s.Store.TransfersOf(ctx, []string{p.ID})
+	transfers, err := s.opts.Store.TransfersOf(ctx, []string{p.ID})
 	if err != nil {
 		return err
 	}
-	heads, err := s.Store.Heads(ctx)
+	heads, err := s.opts.Store.Heads(ctx)
 	if err != nil {
 		return err
 	}
-	events, err := s.Store.AnnouncedFor(ctx, []string{p.ID})
+	events, err := s.opts.Store.AnnouncedFor(ctx, []string{p.ID})
 	if err != nil {
 		return err
 	}
 	chain := s.chains[p.ChainID]
-	seen := s.Payments.View(p, transfers[p.ID], heads)
+	seen := s.opts.Payments.View(p, transfers[p.ID], heads)
 	view := paymentView{
 		Payment: p, Chain: title(p.Chain), EIP55: seen.Address, AddressURL: explorer(chain, "address", seen.Address), Checkout: "/pay/" + p.Token,
 		Confirmations: seen.Confirmations, Events: events[p.ID],
@@ -90,7 +90,7 @@ func (s *Site) showPayment(w http.ResponseWriter, r *http.Request, v *visitor) e
 
 // payment reads a payment that the visitor may see: the merchant's own, and for a test key one on a test chain.
 func (s *Site) payment(r *http.Request, v *visitor, id string) (models.Payment, error) {
-	p, err := s.Store.Payment(r.Context(), v.Merchant.ID, id)
+	p, err := s.opts.Store.Payment(r.Context(), v.Merchant.ID, id)
 	if err == nil && v.Key.Test && !p.Test {
 		err = models.ErrNotFound
 	}

@@ -31,11 +31,11 @@ type endpointsView struct {
 
 // listEndpoints shows where the merchant's events go.
 func (s *Site) listEndpoints(w http.ResponseWriter, r *http.Request, v *visitor) error {
-	rows, err := s.Store.EndpointsOf(r.Context(), v.Merchant.ID)
+	rows, err := s.opts.Store.EndpointsOf(r.Context(), v.Merchant.ID)
 	if err != nil {
 		return err
 	}
-	view := endpointsView{EgressIPs: s.EgressIPs}
+	view := endpointsView{EgressIPs: s.opts.EgressIPs}
 	for _, e := range rows {
 		row := endpointView{Endpoint: e, Breaker: e.BreakerState}
 		for _, until := range []*time.Time{e.BreakerOpenUntil, e.NotBefore} {
@@ -66,7 +66,7 @@ func (s *Site) listDeliveries(w http.ResponseWriter, r *http.Request, v *visitor
 	if q.err != nil {
 		return q.err
 	}
-	found, err := s.Store.ListDeliveries(r.Context(), v.Merchant.ID, f, page)
+	found, err := s.opts.Store.ListDeliveries(r.Context(), v.Merchant.ID, f, page)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (s *Site) listDeliveries(w http.ResponseWriter, r *http.Request, v *visitor
 	if found, err = s.visible(r, v, found); err != nil {
 		return err
 	}
-	endpoints, err := s.Store.EndpointsOf(r.Context(), v.Merchant.ID)
+	endpoints, err := s.opts.Store.EndpointsOf(r.Context(), v.Merchant.ID)
 	if err != nil {
 		return err
 	}
@@ -144,7 +144,7 @@ func (s *Site) showDelivery(w http.ResponseWriter, r *http.Request, v *visitor) 
 		return err
 	}
 	view := deliveryView{deliveryRow: deliveryRow{Delivery: d}, Made: d.Attempts, Sent: r.URL.Query().Get("sent") == "1"}
-	endpoint, err := s.Store.Endpoint(ctx, v.Merchant.ID, d.EndpointID)
+	endpoint, err := s.opts.Store.Endpoint(ctx, v.Merchant.ID, d.EndpointID)
 	switch {
 	case errors.Is(err, models.ErrNotFound): // deleted; its deliveries can still be read
 	case err != nil:
@@ -153,7 +153,7 @@ func (s *Site) showDelivery(w http.ResponseWriter, r *http.Request, v *visitor) 
 		view.URL = endpoint.URL
 		view.Again = again(d, endpoint, v)
 	}
-	attempts, err := s.Store.Attempts(ctx, v.Merchant.ID, d.ID)
+	attempts, err := s.opts.Store.Attempts(ctx, v.Merchant.ID, d.ID)
 	if err != nil {
 		return err
 	}
@@ -163,7 +163,7 @@ func (s *Site) showDelivery(w http.ResponseWriter, r *http.Request, v *visitor) 
 		view.Attempts = append(view.Attempts, attemptView{a, strings.ToValidUTF8(string(shown), "\uFFFD"), len(shown) < len(a.ResponseBody)})
 	}
 	if v.Payments() {
-		event, err := s.Store.Event(ctx, v.Merchant.ID, d.EventID)
+		event, err := s.opts.Store.Event(ctx, v.Merchant.ID, d.EventID)
 		if err != nil && !errors.Is(err, models.ErrNotFound) { // events end before payments do
 			return err
 		}
@@ -202,8 +202,8 @@ func (s *Site) redeliver(w http.ResponseWriter, r *http.Request, v *visitor) err
 	if err != nil {
 		return err
 	}
-	err = s.Store.InTx(r.Context(), func(tx *store.Tx) (err error) {
-		d, err = s.Redelivery.Redeliver(r.Context(), tx, v.by(), v.Merchant.ID, d.ID)
+	err = s.opts.Store.InTx(r.Context(), func(tx *store.Tx) (err error) {
+		d, err = s.opts.Redelivery.Redeliver(r.Context(), tx, v.by(), v.Merchant.ID, d.ID)
 		return err
 	})
 	if err != nil {
@@ -215,7 +215,7 @@ func (s *Site) redeliver(w http.ResponseWriter, r *http.Request, v *visitor) err
 
 // delivery reads the delivery of a request, if the visitor may see it.
 func (s *Site) delivery(r *http.Request, v *visitor) (models.Delivery, error) {
-	d, err := s.Store.Delivery(r.Context(), v.Merchant.ID, r.PathValue("id"))
+	d, err := s.opts.Store.Delivery(r.Context(), v.Merchant.ID, r.PathValue("id"))
 	if err != nil || !v.Key.Test || d.PaymentID == nil {
 		return d, err
 	}

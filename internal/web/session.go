@@ -57,7 +57,7 @@ func (s *Site) begin(w http.ResponseWriter, key models.APIKey) error {
 	if err != nil {
 		return err
 	}
-	sealed, err := s.Sealer.Seal(plain, sealedFor)
+	sealed, err := s.opts.Sealer.Seal(plain, sealedFor)
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func (s *Site) visitor(r *http.Request) (*visitor, error) {
 	if err != nil {
 		return nil, nil
 	}
-	plain, err := s.Sealer.Open(sealed, sealedFor)
+	plain, err := s.opts.Sealer.Open(sealed, sealedFor)
 	if err != nil {
 		return nil, nil
 	}
@@ -94,13 +94,13 @@ func (s *Site) visitor(r *http.Request) (*visitor, error) {
 	if err := json.Unmarshal(plain, &v.session); err != nil || v.CSRF == "" || !now.Before(v.EndsAt) {
 		return nil, nil
 	}
-	v.Key, err = s.Store.APIKey(r.Context(), v.MerchantID, v.KeyID)
+	v.Key, err = s.opts.Store.APIKey(r.Context(), v.MerchantID, v.KeyID)
 	if errors.Is(err, models.ErrNotFound) || err == nil && !v.Key.Live(now) {
 		return nil, nil
 	} else if err != nil {
 		return nil, err
 	}
-	v.Merchant, err = s.Store.Merchant(r.Context(), v.MerchantID)
+	v.Merchant, err = s.opts.Store.Merchant(r.Context(), v.MerchantID)
 	return v, err
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/config"
+	"github.com/ctrip-gateway/ctrip/internal/headers"
 	"github.com/ctrip-gateway/ctrip/internal/payments"
 	"github.com/ctrip-gateway/ctrip/internal/redelivery"
 	"github.com/ctrip-gateway/ctrip/internal/store"
@@ -50,7 +51,7 @@ type Options struct {
 
 // Site is the checkout page and the portal.
 type Site struct {
-	Options
+	opts   Options
 	https  bool
 	chains map[uint64]config.Chain
 	pages  *pages
@@ -67,7 +68,7 @@ func New(o Options) (*Site, error) {
 	if err != nil || public.Host == "" || public.Scheme != "https" && public.Scheme != "http" {
 		return nil, fmt.Errorf("web: PublicURL %q is not an http or https URL", o.PublicURL)
 	}
-	s := &Site{Options: o, https: public.Scheme == "https", chains: make(map[uint64]config.Chain), origin: http.NewCrossOriginProtection()}
+	s := &Site{opts: o, https: public.Scheme == "https", chains: make(map[uint64]config.Chain), origin: http.NewCrossOriginProtection()}
 	for _, c := range o.Chains {
 		s.chains[c.ChainID] = c
 	}
@@ -106,28 +107,15 @@ const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src
 
 // ServeHTTP answers one request.
 func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h := w.Header()
-	h.Set("Content-Security-Policy", policy)
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
-	h.Set("X-Robots-Tag", "noindex, nofollow")
-	h.Set("Cache-Control", "no-store")
-	// The portal's forms need an Origin header, which no-referrer would take away.
-	h.Set("Referrer-Policy", "no-referrer")
-	if strings.HasPrefix(r.URL.Path, "/portal") {
-		h.Set("Referrer-Policy", "same-origin")
-	}
-	if s.https {
-		h.Set("Strict-Transport-Security", "max-age=31536000")
+	headers.Page(w.Header(), policy, s.https)
+	if strings.HasPrefix(r.URL.Path, "/portal") { // its forms need an Origin header, which no-referrer would take away
+		w.Header().Set("Referrer-Policy", "same-origin")
 	}
 	s.routes.ServeHTTP(w, r)
 }
 
 // now is the time to the microsecond, which is what both databases keep.
-func (s *Site) now() time.Time { return models.Now(s.Now) }
+func (s *Site) now() time.Time { return models.Now(s.opts.Now) }
 
 // public serves a page that needs no session.
 func (s *Site) public(f func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
@@ -159,7 +147,7 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, v *visitor, err erro
 	case r.Context().Err() != nil:
 		return // nobody is there to read an answer
 	default:
-		s.Logger.ErrorContext(r.Context(), "page.failed", "route", r.Pattern, "error", err)
+		s.opts.Logger.ErrorContext(r.Context(), "page.failed", "route", r.Pattern, "error", err)
 		p = &problem{http.StatusInternalServerError, "Something went wrong", "It is our fault and has been noted. Please try again in a moment."}
 	}
 	if strings.HasSuffix(r.Pattern, "/status") {
@@ -167,7 +155,7 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, v *visitor, err erro
 		return
 	}
 	if err := s.pages.write(w, p.Status, "problem", s.frame(r.Context(), v, p.Title, "", p)); err != nil {
-		s.Logger.ErrorContext(r.Context(), "page.failed", "route", r.Pattern, "error", err)
+		s.opts.Logger.ErrorContext(r.Context(), "page.failed", "route", r.Pattern, "error", err)
 	}
 }
 

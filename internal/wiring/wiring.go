@@ -15,6 +15,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/payments"
 	"github.com/ctrip-gateway/ctrip/internal/redelivery"
 	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/internal/telemetry"
 	"github.com/ctrip-gateway/ctrip/internal/vault"
 	"github.com/ctrip-gateway/ctrip/jobs"
 	"github.com/ctrip-gateway/ctrip/webhook"
@@ -90,11 +91,12 @@ func Access(cfg config.Config, s *store.Store, now func() time.Time, log *slog.L
 
 // Payments is the service of payments. It asks the chains whether an address has been used before it hands the address out.
 func Payments(
-	cfg config.Config, s *store.Store, chains Pools, now func() time.Time, log *slog.Logger,
+	cfg config.Config, s *store.Store, chains Pools, now func() time.Time, log *slog.Logger, metrics *telemetry.Metrics,
 ) (*payments.Service, error) {
 	return payments.New(payments.Options{
 		Store: s, Chains: cfg.Chains, PublicURL: cfg.PublicURL, Expiry: cfg.Payments.ExpiresIn, Window: cfg.Payments.MonitoringWindow,
 		MaxAttempts: cfg.Webhook.MaxAttempts, MaxOpen: cfg.API.MaxOpenPayments, Used: chains.Used, Now: now, Logger: log,
+		Metrics: metrics,
 	})
 }
 
