@@ -184,7 +184,7 @@ func (w *world) load(shops []shop, n, together int) *load {
 		s := shops[i%len(shops)]
 		e, err := event(s.merchant)
 		must(w.t, err)
-		d := store.NewDelivery(e, s.endpoint, maxAttempts, e.CreatedAt)
+		d := outbox.NewDelivery(e, s.endpoint, maxAttempts, e.CreatedAt)
 		l.deliveries = append(l.deliveries, d)
 		rows = append(rows, row{e.ID, d.ID, d.EndpointID, d.MerchantID, e.Type, string(e.Body)})
 		if len(rows) == together || i == n-1 {
@@ -196,7 +196,7 @@ func (w *world) load(shops []shop, n, together int) *load {
 	return l
 }
 
-// insertRows writes what [store.Tx.Publish] does, in one statement that is its own transaction, so that the making of events
+// insertRows writes what [outbox.Publish] does, in one statement that is its own transaction, so that the making of events
 // takes little from what is measured.
 const insertRows = `WITH r AS (
 	SELECT * FROM json_to_recordset($1::json) AS r(id text, delivery text, endpoint text, merchant text, type text, body text)

@@ -71,9 +71,9 @@ func (h *house) produce() (stop func()) { return deliverytest.Run(h.t, h.produce
 
 func (h *house) sweep() int {
 	h.t.Helper()
-	n, err := h.sweeper.Sweep(h.t.Context())
+	r, err := h.sweeper.Sweep(h.t.Context())
 	check(h.t, err)
-	return n
+	return r.Requeued()
 }
 
 func check(t testing.TB, err error) {

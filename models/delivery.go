@@ -97,6 +97,12 @@ func (d Delivery) InBatch() bool {
 	return d.BatchID != nil && d.EventID != "" && d.Generation == 1 && *d.BatchID != d.EndpointID
 }
 
+// NeedsTask reports whether the delivery waits for a task of its own. Others are over, held, suspended, or sent in a batch.
+func (d Delivery) NeedsTask() bool {
+	alone := d.BatchID == nil || d.EventID == "" || d.Generation > 1
+	return d.State == DeliveryPending && !d.Suspended && alone
+}
+
 // IsTest reports whether somebody sent it to try the endpoint, whatever event it carries.
 func (d Delivery) IsTest() bool { return d.SignWith != "" || d.EventType == "webhook.test" }
 

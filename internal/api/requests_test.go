@@ -17,6 +17,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 
 	"github.com/ctrip-gateway/ctrip/internal/api/openapi"
+	"github.com/ctrip-gateway/ctrip/internal/outbox"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 	"github.com/ctrip-gateway/ctrip/models"
@@ -76,7 +77,7 @@ func (f *fuzzedCounter) work(ds []models.Delivery) {
 		case 2:
 			v.State, v.DeadReason = models.DeliveryDead, "attempts exhausted"
 		}
-		if _, err := f.store.Record(context.Background(), []store.Verdict{v}); err != nil {
+		if _, err := f.store.Record(context.Background(), []store.Verdict{v}, outbox.Sweep); err != nil {
 			f.t.Errorf("record: %v", err)
 		}
 	}

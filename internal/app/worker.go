@@ -40,7 +40,7 @@ func (a *App) buildWorker(context.Context) error {
 	}
 	a.part("sender", sender.Run)
 	sweeper, err := outbox.NewSweeper(outbox.SweeperOptions{
-		Store: a.store, Tasks: a.jobs, Interval: w.SweepInterval, Batch: w.SweepBatch, Ramp: breaker.SlowStart, Timeout: w.Timeout,
+		Store: a.store, Tasks: a.jobs, Interval: w.SweepInterval, Batch: w.SweepBatch, SlowStart: breaker.SlowStart, Timeout: w.Timeout,
 		Metrics: a.metrics, Logger: a.log, Now: time.Now,
 	})
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/delivery"
 	"github.com/ctrip-gateway/ctrip/internal/delivery/deliverytest"
 	"github.com/ctrip-gateway/ctrip/internal/endpoints"
+	"github.com/ctrip-gateway/ctrip/internal/outbox"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
@@ -201,7 +202,7 @@ func TestAttemptGoneDisablesEndpoint(t *testing.T) {
 			return err
 		})
 		gone.Answers(testkit.Answer{})
-		due, err := s.ClaimSweep(t.Context(), time.Now().UTC(), 10)
+		due, err := s.ClaimSweep(t.Context(), time.Now().UTC(), 10, outbox.Sweep)
 		if err != nil || len(due) != 1 || due[0].ID != mine[1].ID || due[0].Generation != 2 {
 			t.Fatalf("due %+v, %v", due, err)
 		}
@@ -252,7 +253,7 @@ func TestStaleGenerationVerdicts(t *testing.T) {
 			sender := w.Sender(func(o *delivery.SenderOptions) { o.Timeout = 20 * time.Second })
 			go func() { done <- sender.Attempt(context.Background(), deliverytest.Task(d)) }()
 			r.WaitCount(t, before+1, 5*time.Second)
-			if _, err := s.BumpGeneration(t.Context(), []models.Delivery{d}, time.Now().UTC()); err != nil {
+			if _, err := s.BumpGeneration(t.Context(), []models.Delivery{d}, time.Now().UTC(), outbox.Sweep); err != nil {
 				t.Fatal(err)
 			}
 			r.Release()

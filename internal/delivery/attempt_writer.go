@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/internal/outbox"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 )
 
@@ -115,13 +116,13 @@ func (w *attemptWriter) commitPlain(ctx context.Context, batch []*verdict) ([]st
 	for i, v := range batch {
 		vs[i] = v.Verdict
 	}
-	return w.store.Record(ctx, vs)
+	return w.store.Record(ctx, vs, outbox.Sweep)
 }
 
 func (w *attemptWriter) commitWith(ctx context.Context, batch []*verdict) ([]store.Recorded, error) {
 	var done []store.Recorded
 	err := w.store.InTx(ctx, func(tx *store.Tx) (err error) {
-		if done, err = tx.Record(ctx, []store.Verdict{batch[0].Verdict}); err != nil || !done[0].Applied {
+		if done, err = tx.Record(ctx, []store.Verdict{batch[0].Verdict}, outbox.Sweep); err != nil || !done[0].Applied {
 			return err
 		}
 		return batch[0].also(ctx, tx)

@@ -8,6 +8,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/delivery"
 	"github.com/ctrip-gateway/ctrip/internal/delivery/deliverytest"
 	"github.com/ctrip-gateway/ctrip/internal/endpoints"
+	"github.com/ctrip-gateway/ctrip/internal/outbox"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
@@ -50,7 +51,7 @@ func TestBatchAtAClosedEndpoint(t *testing.T) {
 			return err
 		})
 		states(models.DeliveryPending, append(append([]models.Delivery{carrier, published}, members...), waiting...)...)
-		due, err := s.ClaimSweep(t.Context(), w.Clock.Now(), 100)
+		due, err := s.ClaimSweep(t.Context(), w.Clock.Now(), 100, outbox.Sweep)
 		if err != nil || len(due) != 1 || due[0].ID != carrier.ID || due[0].Generation != 2 {
 			t.Fatalf("resumed: %+v, %v", due, err)
 		}
@@ -125,7 +126,7 @@ func TestBatchBehindABreaker(t *testing.T) {
 		if err != nil || n != 1 {
 			t.Fatalf("%d released, %v", n, err)
 		}
-		due, err := s.ClaimSweep(t.Context(), w.Clock.Now(), 100)
+		due, err := s.ClaimSweep(t.Context(), w.Clock.Now(), 100, outbox.Sweep)
 		if err != nil || len(due) != 1 || due[0].EventType != models.BatchType {
 			t.Fatalf("due %+v, %v", due, err)
 		}
@@ -139,14 +140,14 @@ func TestBatchNobodyEnqueued(t *testing.T) {
 		w := deliverytest.NewBatches(t, s, r.URL, 10, time.Minute)
 		carrier, members := w.One(3) // and nothing is done with what was offered
 		w.Clock.Advance(11 * time.Second)
-		due, err := s.ClaimSweep(t.Context(), w.Clock.Now(), 100)
+		due, err := s.ClaimSweep(t.Context(), w.Clock.Now(), 100, outbox.Sweep)
 		if err != nil || len(due) != 1 || due[0].ID != carrier.ID {
 			t.Fatalf("swept: %+v, %v", due, err)
 		}
 		if all, err := s.WalkPending(t.Context(), models.Delivery{}, 100); err != nil || len(all) != 1 || all[0].ID != carrier.ID {
 			t.Fatalf("after the loss of Redis: %+v, %v", all, err)
 		}
-		bumped, err := s.BumpGeneration(t.Context(), due, w.Clock.Now())
+		bumped, err := s.BumpGeneration(t.Context(), due, w.Clock.Now(), outbox.Sweep)
 		if err != nil || len(bumped) != 1 {
 			t.Fatalf("bumped: %+v, %v", bumped, err)
 		}
@@ -167,21 +168,21 @@ func TestMemberWithoutACarrier(t *testing.T) {
 		w := deliverytest.NewBatches(t, s, "https://shop.example/", 10, time.Minute)
 		carrier, members := w.One(2)
 		late := w.Clock.Now().Add(61 * time.Minute)
-		due, err := s.ClaimSweep(t.Context(), late, 100)
+		due, err := s.ClaimSweep(t.Context(), late, 100, outbox.Sweep)
 		if err != nil || len(due) != 3 {
 			t.Fatalf("swept: %+v, %v", due, err)
 		}
 		due = slices.DeleteFunc(due, func(d models.Delivery) bool { return d.ID == carrier.ID })
-		if bumped, err := s.BumpGeneration(t.Context(), due, late); err != nil || len(bumped) != 0 {
+		if bumped, err := s.BumpGeneration(t.Context(), due, late, outbox.Sweep); err != nil || len(bumped) != 0 {
 			t.Fatalf("while the carrier waits: %+v, %v", bumped, err)
 		}
 		done, err := s.Record(t.Context(), []store.Verdict{{Attempt: models.Attempt{ID: models.NewID("att", late), DeliveryID: carrier.ID, EventID: *carrier.BatchID,
 			EndpointID: carrier.EndpointID, MerchantID: carrier.MerchantID, Number: 1, Generation: 1, Class: "gone", StatusCode: 410, StartedAt: late},
-			State: models.DeliveryDead, At: late}})
+			State: models.DeliveryDead, At: late}}, outbox.Sweep)
 		if err != nil || !done[0].Applied {
 			t.Fatalf("%+v, %v", done, err)
 		}
-		if bumped, err := s.BumpGeneration(t.Context(), due, late); err != nil || !slices.Equal(deliverytest.EventIDs(bumped), deliverytest.EventIDs(members)) || bumped[0].Generation != 2 {
+		if bumped, err := s.BumpGeneration(t.Context(), due, late, outbox.Sweep); err != nil || !slices.Equal(deliverytest.EventIDs(bumped), deliverytest.EventIDs(members)) || bumped[0].Generation != 2 {
 			t.Fatalf("without a carrier: %+v, %v", bumped, err)
 		}
 	})

@@ -9,6 +9,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/delivery"
 	"github.com/ctrip-gateway/ctrip/internal/delivery/deliverytest"
 	"github.com/ctrip-gateway/ctrip/internal/endpoints"
+	"github.com/ctrip-gateway/ctrip/internal/outbox"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
@@ -165,11 +166,11 @@ func TestSplitMembersGoOn(t *testing.T) {
 			MerchantID: carrier.MerchantID, Number: 1, Generation: 1, Class: "delivered", StatusCode: 200, StartedAt: now}, Before: before.Attempts,
 			State: models.DeliveryDelivered, At: now}
 		w.InTx(func(tx *store.Tx) error {
-			done, err := tx.Record(t.Context(), []store.Verdict{late})
+			done, err := tx.Record(t.Context(), []store.Verdict{late}, outbox.Sweep)
 			if err != nil || !done[0].Applied {
 				t.Fatalf("late success %+v, %v", done, err)
 			}
-			return tx.UpdateBatchMembers(t.Context(), carrier.ID, before.EventID, late)
+			return tx.UpdateBatchMembers(t.Context(), carrier.ID, before.EventID, late, outbox.Sweep)
 		})
 		for _, m := range members {
 			if row := w.Get(m); row.State != models.DeliveryDelivered {

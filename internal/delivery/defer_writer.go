@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/internal/outbox"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 )
 
@@ -50,7 +51,7 @@ func (p *deferWriter) run(stop <-chan struct{}) {
 			rows[i] = b.Deferral
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), loadTimeout)
-		err := p.store.Defer(ctx, rows, p.now())
+		err := p.store.Defer(ctx, rows, p.now(), outbox.Sweep)
 		cancel()
 		for _, b := range batch {
 			b.done <- err

@@ -8,6 +8,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/breaker"
 	"github.com/ctrip-gateway/ctrip/internal/delivery"
 	"github.com/ctrip-gateway/ctrip/internal/delivery/deliverytest"
+	"github.com/ctrip-gateway/ctrip/internal/outbox"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
@@ -74,10 +75,10 @@ func TestBreaker(t *testing.T) {
 		if row := w.Get(late); !row.Suspended || row.NextAttemptAt.Before(*opened.BreakerOpenUntil) {
 			t.Fatalf("published while open: %+v", row)
 		}
-		if due, err := s.ClaimSweep(t.Context(), clock.Now().Add(20*time.Second), 100); err != nil || len(due) != 0 {
+		if due, err := s.ClaimSweep(t.Context(), clock.Now().Add(20*time.Second), 100, outbox.Sweep); err != nil || len(due) != 0 {
 			t.Fatalf("swept while open: %d, %v", len(due), err)
 		}
-		if probes, err := s.ClaimProbes(t.Context(), clock.Now(), time.Minute); err != nil || len(probes) != 0 {
+		if probes, err := s.ClaimProbes(t.Context(), clock.Now(), time.Minute, outbox.Sweep); err != nil || len(probes) != 0 {
 			t.Fatalf("probes while open: %d, %v", len(probes), err)
 		}
 
@@ -87,7 +88,7 @@ func TestBreaker(t *testing.T) {
 		if probe.ID != ds[0].ID {
 			t.Fatalf("the probe is %s, the oldest %s", probe.ID, ds[0].ID)
 		}
-		if again, err := s.ClaimProbes(t.Context(), clock.Now(), time.Minute); err != nil || len(again) != 0 {
+		if again, err := s.ClaimProbes(t.Context(), clock.Now(), time.Minute, outbox.Sweep); err != nil || len(again) != 0 {
 			t.Fatalf("a second probe: %v, %v", again, err)
 		}
 		if out := sender.Attempt(t.Context(), deliverytest.Task(w.Get(ds[1]))); out.Do != delivery.Ack || out.Attempted {
@@ -127,7 +128,7 @@ func TestBreaker(t *testing.T) {
 			last = row.NextAttemptAt
 		}
 		clock.Advance(2 * time.Hour)
-		due, err := s.ClaimSweep(t.Context(), clock.Now(), 100)
+		due, err := s.ClaimSweep(t.Context(), clock.Now(), 100, outbox.Sweep)
 		if err != nil || len(due) != 14 {
 			t.Fatalf("due %d, %v", len(due), err)
 		}
@@ -141,7 +142,7 @@ func TestBreaker(t *testing.T) {
 
 func claimProbe(t *testing.T, s *store.Store, clock *deliverytest.Clock) models.Delivery {
 	t.Helper()
-	probes, err := s.ClaimProbes(t.Context(), clock.Now().UTC(), time.Minute)
+	probes, err := s.ClaimProbes(t.Context(), clock.Now().UTC(), time.Minute, outbox.Sweep)
 	if err != nil || len(probes) != 1 {
 		t.Fatalf("%d probes, %v", len(probes), err)
 	}

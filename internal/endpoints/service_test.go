@@ -13,6 +13,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/delivery"
 	"github.com/ctrip-gateway/ctrip/internal/delivery/deliverytest"
 	"github.com/ctrip-gateway/ctrip/internal/endpoints"
+	"github.com/ctrip-gateway/ctrip/internal/outbox"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
@@ -121,7 +122,7 @@ func TestEndpointLife(t *testing.T) {
 		if _, err = do(func(tx *store.Tx) (models.Endpoint, error) { return w.Endpoints.Enable(ctx, tx, actor, m, e.ID) }); err != nil {
 			t.Fatal(err)
 		}
-		due, err := s.ClaimSweep(ctx, time.Now().UTC(), 10)
+		due, err := s.ClaimSweep(ctx, time.Now().UTC(), 10, outbox.Sweep)
 		if err != nil || len(due) != 4 || due[0].ID != waiting[0].ID || due[3].ID != late.ID {
 			t.Fatalf("resumed in the order %+v, %v", due, err)
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/breaker"
+	"github.com/ctrip-gateway/ctrip/internal/outbox"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
 	"github.com/ctrip-gateway/ctrip/webhook"
@@ -61,11 +62,12 @@ func (s *Service) moveTo(ctx context.Context, tx *store.Tx, actor models.Actor, 
 	if err != nil {
 		return e, err
 	}
-	move := tx.HoldDeliveries
+	var n int64
 	if to == models.EndpointEnabled {
-		move = tx.ResumeDeliveries
+		n, err = tx.ResumeDeliveries(ctx, e.ID, now, outbox.Sweep)
+	} else {
+		n, err = tx.HoldDeliveries(ctx, e.ID, now)
 	}
-	n, err := move(ctx, e.ID, now)
 	if err != nil {
 		return e, err
 	}

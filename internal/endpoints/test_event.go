@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/ctrip-gateway/ctrip/internal/events"
+	"github.com/ctrip-gateway/ctrip/internal/outbox"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
 	"github.com/ctrip-gateway/ctrip/webhook"
@@ -44,10 +45,10 @@ func (s *Service) SendTest(ctx context.Context, tx *store.Tx, actor models.Actor
 	if err != nil {
 		return models.Delivery{}, err
 	}
-	if err := tx.InsertEvent(ctx, ev); err != nil {
+	if err := tx.InsertEvents(ctx, []models.Event{ev}); err != nil {
 		return models.Delivery{}, err
 	}
-	d := store.NewDelivery(ev, Unblocked(e), s.opts.MaxAttempts, ev.CreatedAt)
+	d := outbox.NewDelivery(ev, Unblocked(e), s.opts.MaxAttempts, ev.CreatedAt)
 	d.SignWith = cmp.Or(test.SignWith, SignWithAll)
 	if err := tx.InsertDeliveries(ctx, []models.Delivery{d}); err != nil {
 		return d, err
@@ -112,6 +113,6 @@ func (s *Service) publish(ctx context.Context, tx *store.Tx, t webhook.EventType
 	if err != nil {
 		return err
 	}
-	_, err = tx.Publish(ctx, ev, s.opts.MaxAttempts)
+	_, err = outbox.Publish(ctx, tx, []models.Event{ev}, s.opts.MaxAttempts)
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/internal/outbox"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
 	"github.com/ctrip-gateway/ctrip/webhook"
@@ -159,7 +160,7 @@ func (b *Batcher) formOf(ctx context.Context, endpointID string) (formed int, mo
 		more = len(waiting) == formMost && len(packed) > 0
 		for _, members := range packed {
 			if len(members) == 1 {
-				if err := tx.Ungather(ctx, ep, members[0].Delivery, now); err != nil {
+				if err := outbox.SendAlone(ctx, tx, ep, members[0].Delivery, now); err != nil {
 					return err
 				}
 				continue
@@ -168,7 +169,7 @@ func (b *Batcher) formOf(ctx context.Context, endpointID string) (formed int, mo
 			if err != nil {
 				return err
 			}
-			carrier, err := tx.InsertBatch(ctx, ep, body, members, b.maxAttempts, now)
+			carrier, err := outbox.InsertBatch(ctx, tx, ep, body, members, b.maxAttempts, now)
 			if err != nil {
 				return err
 			}

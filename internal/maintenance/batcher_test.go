@@ -9,6 +9,7 @@ import (
 
 	"github.com/ctrip-gateway/ctrip/internal/delivery/deliverytest"
 	"github.com/ctrip-gateway/ctrip/internal/endpoints"
+	"github.com/ctrip-gateway/ctrip/internal/outbox"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 	"github.com/ctrip-gateway/ctrip/models"
@@ -109,14 +110,14 @@ func TestSweptWithoutABatcher(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		w := deliverytest.NewBatches(t, s, "https://shop.example/", 3, time.Minute)
 		ds := w.PublishPayments(w.Shop, 3, 0)
-		if due, err := s.ClaimSweep(t.Context(), w.Clock.Now().Add(69*time.Second), 100); err != nil || len(due) != 0 {
+		if due, err := s.ClaimSweep(t.Context(), w.Clock.Now().Add(69*time.Second), 100, outbox.Sweep); err != nil || len(due) != 0 {
 			t.Fatalf("swept too early: %v, %v", due, err)
 		}
-		due, err := s.ClaimSweep(t.Context(), w.Clock.Now().Add(71*time.Second), 100)
+		due, err := s.ClaimSweep(t.Context(), w.Clock.Now().Add(71*time.Second), 100, outbox.Sweep)
 		if err != nil || len(due) != 3 {
 			t.Fatalf("swept: %v, %v", due, err)
 		}
-		bumped, err := s.BumpGeneration(t.Context(), due[:2], w.Clock.Now())
+		bumped, err := s.BumpGeneration(t.Context(), due[:2], w.Clock.Now(), outbox.Sweep)
 		if err != nil || len(bumped) != 2 {
 			t.Fatalf("bumped: %v, %v", bumped, err)
 		}
@@ -126,7 +127,7 @@ func TestSweptWithoutABatcher(t *testing.T) {
 		}
 		w.PublishPayments(w.Shop, 2, 0)
 		w.Form(1)
-		if bumped, err := s.BumpGeneration(t.Context(), due[2:], w.Clock.Now()); err != nil || len(bumped) != 0 {
+		if bumped, err := s.BumpGeneration(t.Context(), due[2:], w.Clock.Now(), outbox.Sweep); err != nil || len(bumped) != 0 {
 			t.Fatalf("a member was enqueued by itself: %v, %v", bumped, err)
 		}
 	})
@@ -148,7 +149,7 @@ func TestBatchersShareTheWork(t *testing.T) {
 	swept := &deliverytest.Offered{}
 	stops = append(stops, deliverytest.Run(t, func(ctx context.Context) error {
 		for ctx.Err() == nil { // a sweeper that is much too early
-			due, err := s.ClaimSweep(context.Background(), time.Now().Add(10*time.Second), 3)
+			due, err := s.ClaimSweep(context.Background(), time.Now().Add(10*time.Second), 3, outbox.Sweep)
 			var alone []models.Delivery
 			for _, d := range due {
 				if d.EventID != "" {
@@ -156,7 +157,7 @@ func TestBatchersShareTheWork(t *testing.T) {
 				}
 			}
 			if err == nil {
-				alone, err = s.BumpGeneration(context.Background(), alone, time.Now())
+				alone, err = s.BumpGeneration(context.Background(), alone, time.Now(), outbox.Sweep)
 			}
 			if err != nil {
 				return err

@@ -97,8 +97,8 @@ func sweeper(t *testing.T, s *store.Store, q *tasks, now func() time.Time) *outb
 
 func sweep(t *testing.T, s *outbox.Sweeper, want int) {
 	t.Helper()
-	if n, err := s.Sweep(t.Context()); err != nil || n != want {
-		t.Fatalf("requeued %d, %v; want %d", n, err, want)
+	if r, err := s.Sweep(t.Context()); err != nil || r.Requeued() != want {
+		t.Fatalf("requeued %+v, %v; want %d", r, err, want)
 	}
 }
 

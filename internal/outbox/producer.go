@@ -28,20 +28,12 @@ type ProducerOptions struct {
 	Now     func() time.Time
 }
 
-const (
-	enqueueTimeout = 3 * time.Second
-	// awayPause is how long nothing is tried after Redis did not answer.
-	awayPause = time.Second
-	// drainTimeout is how long a stopping producer enqueues what it still has.
-	drainTimeout = 2 * time.Second
-)
-
 // Producer enqueues deliveries right after their commit. What it cannot enqueue it forgets: the sweeper finds it.
 type Producer struct {
-	ProducerOptions
+	opts    ProducerOptions
 	queue   chan models.Delivery
 	dropped atomic.Int64
-	surge   surge
+	buckets tokenBuckets
 	downAt  atomic.Int64 // Unix nanoseconds of the last failure, 0 while Redis answers
 }
 
@@ -51,19 +43,19 @@ func NewProducer(o ProducerOptions) (*Producer, error) {
 		return nil, errors.New("outbox: Enqueuer, Logger and Now are needed")
 	}
 	if o.Queue == 0 {
-		o.Queue = 16384
+		o.Queue = defaultQueue
 	}
 	if o.Workers == 0 {
-		o.Workers = 64
+		o.Workers = defaultWorkers
 	}
-	return &Producer{ProducerOptions: o, queue: make(chan models.Delivery, o.Queue)}, nil
+	return &Producer{opts: o, queue: make(chan models.Delivery, o.Queue)}, nil
 }
 
 // Offer takes deliveries whose rows were just committed. It never blocks and never fails.
 func (p *Producer) Offer(ds []models.Delivery) {
-	now := p.Now()
+	now := p.opts.Now()
 	for _, d := range ds {
-		d.Slow = d.Slow || p.surge.over(d.EndpointID, now)
+		d.Slow = d.Slow || p.buckets.exceeded(d.EndpointID, now)
 		select {
 		case p.queue <- d:
 		default:
@@ -75,7 +67,7 @@ func (p *Producer) Offer(ds []models.Delivery) {
 // Run enqueues what is offered until ctx ends, then what is left of it, and returns.
 func (p *Producer) Run(ctx context.Context) error {
 	var workers sync.WaitGroup
-	for range p.Workers {
+	for range p.opts.Workers {
 		workers.Go(func() { p.work(ctx) })
 	}
 	workers.Wait()
@@ -106,27 +98,27 @@ func (p *Producer) drain(ctx context.Context) {
 	}
 }
 
-// enqueue tries one delivery. While Redis is away only one a second is tried, and state changes alone are logged.
+// enqueue tries one delivery. While Redis does not answer only one a second is tried, and only changes of that are logged.
 func (p *Producer) enqueue(ctx context.Context, d models.Delivery) {
 	down := p.downAt.Load()
 	if down != 0 {
 		now := time.Now().UnixNano()
-		if now-down < int64(awayPause) || !p.downAt.CompareAndSwap(down, now) {
+		if now-down < int64(retryRedisAfter) || !p.downAt.CompareAndSwap(down, now) {
 			p.dropped.Add(1)
 			return
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, enqueueTimeout)
 	defer cancel()
-	if err := p.Enqueuer.Enqueue(ctx, d, d.NextAttemptAt); err != nil {
+	if err := p.opts.Enqueuer.Enqueue(ctx, d, d.NextAttemptAt); err != nil {
 		p.dropped.Add(1)
 		if p.downAt.Swap(time.Now().UnixNano()) == 0 {
-			p.Logger.WarnContext(ctx, "producer.redis_away", "error", err)
+			p.opts.Logger.WarnContext(ctx, "producer.redis_away", "error", err)
 		}
 		return
 	}
 	if p.downAt.Swap(0) != 0 {
-		p.Logger.InfoContext(ctx, "producer.redis_back", "left_to_sweeper", p.dropped.Swap(0))
+		p.opts.Logger.InfoContext(ctx, "producer.redis_back", "left_to_sweeper", p.dropped.Swap(0))
 	}
 }
 

@@ -18,11 +18,11 @@ type Tasks interface {
 	Enqueuer
 	// MissingTasks tells for each delivery whether the task of its current generation is gone or can never run.
 	MissingTasks(ctx context.Context, ds []models.Delivery) ([]bool, error)
-	// ExpiredLeases lists the ids of deliveries that a dead worker held.
+	// ExpiredLeases lists the ids of deliveries whose worker died while it held their task.
 	ExpiredLeases(ctx context.Context) ([]string, error)
-	// RedisIncarnation names the Redis that tasks are put into; it changes when that was emptied.
+	// RedisIncarnation names the Redis that tasks are put into; another name means that it was emptied, replaced or restarted.
 	RedisIncarnation(ctx context.Context) (string, error)
-	// Archive sees to it that a dead delivery's task is in the archive.
+	// Archive puts the task of a dead delivery into the archive, unless it is there.
 	Archive(ctx context.Context, d models.Delivery) error
 }
 
@@ -34,9 +34,9 @@ type SweeperOptions struct {
 	Interval time.Duration
 	// Batch is how many rows are taken at a time; 0 means 500.
 	Batch int
-	// Ramp is when the n-th delivery that waited for an endpoint is due after it may have them again, n counting from 0;
-	// nil is at once.
-	Ramp func(n int) time.Duration
+	// SlowStart is when the n-th suspended delivery of an endpoint is due after its release, n counting from 0; nil is at
+	// once.
+	SlowStart func(n int) time.Duration
 	// Timeout is how long a request may take at an endpoint that sets nothing else; 0 means 10 s.
 	Timeout time.Duration
 	Metrics *telemetry.Metrics
@@ -44,28 +44,12 @@ type SweeperOptions struct {
 	Now     func() time.Time
 }
 
-const (
-	sweepWorkers = 64
-	// archiveGrace is how long after a death its own worker has to archive the task.
-	archiveGrace = 15 * time.Second
-	archiveBatch = 200
-	// probeLease is how long a half-open breaker waits for its probe: longer than the longest request, its commit and a lost
-	// task together.
-	probeLease = time.Minute
-	// releaseMost is how many parked deliveries of one endpoint are let go in a pass.
-	releaseMost = 10_000
-	// settleSlack is how long after its timeout the verdict of a request is certainly on record.
-	settleSlack = time.Second
-	// secretsEvery is how often the age of secrets is measured.
-	secretsEvery = 5 * time.Minute
-)
-
 // Sweeper finds deliveries without a live task and enqueues them again.
 type Sweeper struct {
-	SweeperOptions
-	away        bool      // Redis did not answer in the last pass
+	opts        SweeperOptions
+	failing     bool      // the last pass failed
 	secretsSeen time.Time // when the age of secrets was last measured
-	surge       surge
+	buckets     tokenBuckets
 }
 
 // NewSweeper checks the options and returns a Sweeper.
@@ -74,26 +58,26 @@ func NewSweeper(o SweeperOptions) (*Sweeper, error) {
 		return nil, errors.New("outbox: Store, Tasks, Logger and Now are needed")
 	}
 	if o.Interval == 0 {
-		o.Interval = 2 * time.Second
+		o.Interval = defaultInterval
 	}
 	if o.Batch == 0 {
-		o.Batch = 500
+		o.Batch = defaultBatch
 	}
 	if o.Timeout == 0 {
-		o.Timeout = 10 * time.Second
+		o.Timeout = defaultTimeout
 	}
-	if o.Ramp == nil {
-		o.Ramp = func(int) time.Duration { return 0 }
+	if o.SlowStart == nil {
+		o.SlowStart = func(int) time.Duration { return 0 }
 	}
-	return &Sweeper{SweeperOptions: o}, nil
+	return &Sweeper{opts: o}, nil
 }
 
 // Run makes a pass every interval, give or take a tenth, until ctx ends.
 func (s *Sweeper) Run(ctx context.Context) error {
 	for {
-		n, err := s.Sweep(ctx)
-		s.report(ctx, n, err)
-		pause := s.Interval - s.Interval/10 + rand.N(s.Interval/5+1)
+		r, err := s.Sweep(ctx)
+		s.report(ctx, r, err)
+		pause := s.opts.Interval - s.opts.Interval/10 + rand.N(s.opts.Interval/5+1)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -102,66 +86,70 @@ func (s *Sweeper) Run(ctx context.Context) error {
 	}
 }
 
-func (s *Sweeper) report(ctx context.Context, n int, err error) {
+func (s *Sweeper) report(ctx context.Context, r SweepResult, err error) {
+	log := s.opts.Logger
 	switch {
 	case ctx.Err() != nil:
-	case err != nil && !s.away:
-		s.away = true
-		s.Logger.WarnContext(ctx, "sweeper.failed", "error", err)
-	case err == nil && s.away:
-		s.away = false
-		s.Logger.InfoContext(ctx, "sweeper.recovered")
+	case err != nil && !s.failing:
+		s.failing = true
+		log.WarnContext(ctx, "sweeper.failed", "error", err)
+	case err == nil && s.failing:
+		s.failing = false
+		log.InfoContext(ctx, "sweeper.recovered")
 	}
-	if n > 0 {
-		s.Logger.InfoContext(ctx, "sweeper.requeued", "deliveries", n)
+	if r.Released > 0 {
+		log.InfoContext(ctx, "sweeper.released", "deliveries", r.Released)
 	}
-	s.Metrics.Requeued(n)
+	if n := r.Requeued(); n > 0 {
+		log.InfoContext(ctx, "sweeper.requeued", "deliveries", n)
+	}
+	s.opts.Metrics.Requeued(r.Requeued())
 }
 
-// Sweep makes one pass and returns how many deliveries it enqueued again.
-func (s *Sweeper) Sweep(ctx context.Context) (int, error) {
-	epoch, err := s.Tasks.RedisIncarnation(ctx) // nothing is claimed while Redis is away
-	if err != nil {
-		return 0, err
-	}
-	total, err := s.rebuild(ctx, epoch)
-	if err != nil {
-		return total, err
-	}
-	for _, step := range []func(context.Context) (int, error){s.rescue, s.probe, s.release} {
-		n, err := step(ctx)
-		total += n
-		if err != nil {
-			return total, err
-		}
-	}
-	for {
-		now := s.now()
-		due, err := s.Store.ClaimSweep(ctx, now, s.Batch)
-		if err != nil {
-			return total, err
-		}
-		n, err := s.requeue(ctx, due, atOnce)
-		total += n
-		if err != nil {
-			return total, err
-		}
-		if len(due) < s.Batch {
-			break
-		}
-	}
-	if err := s.bury(ctx); err != nil {
-		return total, err
-	}
-	return total, s.measure(ctx)
+// SweepResult is what a pass did, by the step that did it.
+type SweepResult struct {
+	Rebuilt       int // enqueued again because Redis is not the one that it was
+	ExpiredLeases int // enqueued again because the worker that held the task is dead
+	Probes        int // enqueued as the one delivery that an open breaker lets through
+	Released      int // suspended before, now due; the step after it enqueues those that are due at once
+	Missing       int // enqueued again because the sweeper's time for them had come and they had no task
+	Archived      int // dead deliveries whose task is in the archive now
 }
 
-// rebuild looks at everything that waits when Redis is not the one that it was. The workers are alive, and what they have
-// under way has no task any more either: so nothing is due again before a request that is under way has its verdict on
-// record, and a loss of Redis makes no duplicates.
-func (s *Sweeper) rebuild(ctx context.Context, epoch string) (int, error) {
-	known, err := s.Store.RedisIncarnation(ctx)
-	if err != nil || known == epoch {
+// Requeued is how many deliveries the pass enqueued.
+func (r SweepResult) Requeued() int { return r.Rebuilt + r.ExpiredLeases + r.Probes + r.Missing }
+
+// Sweep makes one pass. With an error it returns what was done before it.
+func (s *Sweeper) Sweep(ctx context.Context) (SweepResult, error) {
+	var r SweepResult
+	incarnation, err := s.opts.Tasks.RedisIncarnation(ctx) // nothing is claimed while Redis does not answer
+	if err != nil {
+		return r, err
+	}
+	for _, step := range []struct {
+		count *int
+		do    func(context.Context) (int, error)
+	}{
+		{&r.Rebuilt, func(ctx context.Context) (int, error) { return s.rebuildQueue(ctx, incarnation) }},
+		{&r.ExpiredLeases, s.requeueExpiredLeases},
+		{&r.Probes, s.enqueueProbes},
+		{&r.Released, s.releaseSuspended},
+		{&r.Missing, s.requeueMissing},
+		{&r.Archived, s.archiveDead},
+	} {
+		if *step.count, err = step.do(ctx); err != nil {
+			return r, err
+		}
+	}
+	return r, s.measure(ctx)
+}
+
+// rebuildQueue looks at everything that is pending when Redis is not the one that it was. The workers are alive, and what
+// they are sending has no task any more either. So nothing is due again before a request that is under way has its verdict
+// on record, and a loss of Redis makes no duplicates.
+func (s *Sweeper) rebuildQueue(ctx context.Context, incarnation string) (int, error) {
+	known, err := s.opts.Store.RedisIncarnation(ctx)
+	if err != nil || known == incarnation {
 		return 0, err
 	}
 	settled, err := s.settled(ctx, known)
@@ -171,7 +159,7 @@ func (s *Sweeper) rebuild(ctx context.Context, epoch string) (int, error) {
 	total := 0
 	var last models.Delivery
 	for {
-		rows, err := s.Store.WalkPending(ctx, last, s.Batch)
+		rows, err := s.opts.Store.WalkPending(ctx, last, s.opts.Batch)
 		if err != nil {
 			return total, err
 		}
@@ -180,15 +168,15 @@ func (s *Sweeper) rebuild(ctx context.Context, epoch string) (int, error) {
 		if err != nil {
 			return total, err
 		}
-		if len(rows) < s.Batch {
+		if len(rows) < s.opts.Batch {
 			break
 		}
 		last = rows[len(rows)-1]
 	}
 	if known != "" {
-		s.Logger.WarnContext(ctx, "sweeper.redis_replaced", "requeued", total)
+		s.opts.Logger.WarnContext(ctx, "sweeper.redis_replaced", "requeued", total)
 	}
-	return total, s.Store.SetRedisIncarnation(ctx, epoch, s.now())
+	return total, s.opts.Store.SetRedisIncarnation(ctx, incarnation, s.now())
 }
 
 // settled tells for a delivery when a request that is under way now has its verdict on record.
@@ -196,7 +184,7 @@ func (s *Sweeper) settled(ctx context.Context, known string) (func(models.Delive
 	if known == "" { // the first Redis of this database
 		return atOnce, nil
 	}
-	own, err := s.Store.EndpointTimeouts(ctx)
+	own, err := s.opts.Store.EndpointTimeouts(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -204,7 +192,7 @@ func (s *Sweeper) settled(ctx context.Context, known string) (func(models.Delive
 	return func(d models.Delivery) time.Time {
 		timeout, ok := own[d.EndpointID]
 		if !ok {
-			timeout = s.Timeout
+			timeout = s.opts.Timeout
 		}
 		return now.Add(timeout + settleSlack)
 	}, nil
@@ -212,37 +200,48 @@ func (s *Sweeper) settled(ctx context.Context, known string) (func(models.Delive
 
 func atOnce(models.Delivery) time.Time { return time.Time{} }
 
-// rescue enqueues what a dead worker held.
-func (s *Sweeper) rescue(ctx context.Context) (int, error) {
-	ids, err := s.Tasks.ExpiredLeases(ctx)
+// requeueExpiredLeases enqueues again what a dead worker held.
+func (s *Sweeper) requeueExpiredLeases(ctx context.Context) (int, error) {
+	ids, err := s.opts.Tasks.ExpiredLeases(ctx)
 	if err != nil || len(ids) == 0 {
 		return 0, err
 	}
-	rows, err := s.Store.PendingByID(ctx, ids)
+	rows, err := s.opts.Store.PendingByID(ctx, ids)
 	if err != nil {
 		return 0, err
 	}
 	return s.requeue(ctx, rows, atOnce)
 }
 
-// probe lets one delivery through every breaker that was open for long enough.
-func (s *Sweeper) probe(ctx context.Context) (int, error) {
-	probes, err := s.Store.ClaimProbes(ctx, s.now(), probeLease)
+// enqueueProbes lets one delivery through every breaker that was open for long enough.
+func (s *Sweeper) enqueueProbes(ctx context.Context) (int, error) {
+	probes, err := s.opts.Store.ClaimProbes(ctx, s.now(), probeLease, Sweep)
 	if err != nil || len(probes) == 0 {
 		return 0, err
 	}
 	failed, err := s.enqueue(ctx, probes, atOnce)
-	return len(probes) - len(failed), errors.Join(err, s.Store.SweepAt(ctx, failed, s.now()))
+	return len(probes) - len(failed), errors.Join(err, s.opts.Store.SweepAt(ctx, failed, s.now()))
 }
 
-// release lets go what waited for an endpoint or a merchant that may have it again; the pass goes on to enqueue what of it
-// is due at once.
-func (s *Sweeper) release(ctx context.Context) (int, error) {
-	n, err := s.Store.ReleaseSuspended(ctx, s.now(), releaseMost, s.Ramp)
-	if n > 0 {
-		s.Logger.InfoContext(ctx, "sweeper.released", "deliveries", n)
+// releaseSuspended makes due what was suspended for an endpoint or a merchant that may have it again.
+func (s *Sweeper) releaseSuspended(ctx context.Context) (int, error) {
+	return s.opts.Store.ReleaseSuspended(ctx, s.now(), maxReleased, s.opts.SlowStart)
+}
+
+// requeueMissing looks at what the sweeper's time has come for and enqueues again what has no task.
+func (s *Sweeper) requeueMissing(ctx context.Context) (int, error) {
+	total := 0
+	for {
+		due, err := s.opts.Store.ClaimSweep(ctx, s.now(), s.opts.Batch, Sweep)
+		if err != nil {
+			return total, err
+		}
+		n, err := s.requeue(ctx, due, atOnce)
+		total += n
+		if err != nil || len(due) < s.opts.Batch {
+			return total, err
+		}
 	}
-	return 0, err
 }
 
 // requeue gives those of the rows that have no live task a new generation and enqueues them, each for when it is due and
@@ -251,23 +250,23 @@ func (s *Sweeper) requeue(ctx context.Context, rows []models.Delivery, notBefore
 	if len(rows) == 0 {
 		return 0, nil
 	}
-	lost, err := s.Tasks.MissingTasks(ctx, rows)
+	missing, err := s.opts.Tasks.MissingTasks(ctx, rows)
 	if err != nil {
-		return 0, errors.Join(err, s.Store.SweepAt(ctx, ids(rows), s.now()))
+		return 0, errors.Join(err, s.opts.Store.SweepAt(ctx, ids(rows), s.now()))
 	}
 	var gone []models.Delivery
 	for i, row := range rows {
-		if lost[i] {
+		if missing[i] {
 			gone = append(gone, row)
 		}
 	}
-	bumped, err := s.Store.BumpGeneration(ctx, gone, s.now())
+	bumped, err := s.opts.Store.BumpGeneration(ctx, gone, s.now(), Sweep)
 	if err != nil {
 		return 0, err
 	}
 	failed, err := s.enqueue(ctx, bumped, notBefore)
 	if err != nil {
-		return len(bumped) - len(failed), errors.Join(err, s.Store.SweepAt(ctx, failed, s.now()))
+		return len(bumped) - len(failed), errors.Join(err, s.opts.Store.SweepAt(ctx, failed, s.now()))
 	}
 	return len(bumped), nil
 }
@@ -280,11 +279,7 @@ func (s *Sweeper) enqueue(ctx context.Context, rows []models.Delivery, notBefore
 	for range min(sweepWorkers, len(rows)) {
 		workers.Go(func() {
 			for d := range next {
-				at := d.NextAttemptAt
-				if earliest := notBefore(d); earliest.After(at) {
-					at = earliest
-				}
-				if e := s.Tasks.Enqueue(ctx, d, at); e != nil {
+				if e := s.opts.Tasks.Enqueue(ctx, d, later(d.NextAttemptAt, notBefore(d))); e != nil {
 					mu.Lock()
 					failed, err = append(failed, d.ID), e
 					mu.Unlock()
@@ -294,7 +289,7 @@ func (s *Sweeper) enqueue(ctx context.Context, rows []models.Delivery, notBefore
 	}
 	now := s.now()
 	for _, d := range rows {
-		d.Slow = d.Slow || s.surge.over(d.EndpointID, now)
+		d.Slow = d.Slow || s.buckets.exceeded(d.EndpointID, now)
 		next <- d
 	}
 	close(next)
@@ -302,60 +297,23 @@ func (s *Sweeper) enqueue(ctx context.Context, rows []models.Delivery, notBefore
 	return failed, err
 }
 
-// bury sees to it that dead deliveries are in the archive, where operators look.
-func (s *Sweeper) bury(ctx context.Context) error {
-	dead, err := s.Store.Unarchived(ctx, s.now().Add(-archiveGrace), archiveBatch)
+// archiveDead puts the tasks of dead deliveries into the archive, where operators look.
+func (s *Sweeper) archiveDead(ctx context.Context) (int, error) {
+	dead, err := s.opts.Store.Unarchived(ctx, s.now().Add(-archiveGrace), archiveBatch)
 	if err != nil || len(dead) == 0 {
-		return err
+		return 0, err
 	}
 	var done []string
 	for _, d := range dead {
-		if err = s.Tasks.Archive(ctx, d); err != nil {
+		if err = s.opts.Tasks.Archive(ctx, d); err != nil {
 			break
 		}
 		done = append(done, d.ID)
 	}
-	return errors.Join(err, s.Store.MarkArchived(ctx, done, s.now()))
+	return len(done), errors.Join(err, s.opts.Store.MarkArchived(ctx, done, s.now()))
 }
 
-func (s *Sweeper) measure(ctx context.Context) error {
-	now := s.now()
-	oldest, err := s.Store.OldestDue(ctx, now)
-	if err != nil {
-		return err
-	}
-	age := time.Duration(0)
-	if !oldest.IsZero() {
-		age = now.Sub(oldest)
-	}
-	s.Metrics.OldestDue(age)
-	open, err := s.Store.OpenBreakers(ctx)
-	if err != nil {
-		return err
-	}
-	s.Metrics.BreakersOpen(int(open))
-	return s.measureSecrets(ctx, now)
-}
-
-// measureSecrets tells now and then how old the oldest secret is.
-func (s *Sweeper) measureSecrets(ctx context.Context, now time.Time) error {
-	if now.Sub(s.secretsSeen) < secretsEvery {
-		return nil
-	}
-	since, err := s.Store.OldestSecret(ctx)
-	if err != nil {
-		return err
-	}
-	s.secretsSeen = now
-	age := time.Duration(0)
-	if !since.IsZero() {
-		age = now.Sub(since)
-	}
-	s.Metrics.SecretAge(age)
-	return nil
-}
-
-func (s *Sweeper) now() time.Time { return models.Now(s.Now) }
+func (s *Sweeper) now() time.Time { return models.Now(s.opts.Now) }
 
 func ids(rows []models.Delivery) []string {
 	all := make([]string, len(rows))

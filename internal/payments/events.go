@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/ctrip-gateway/ctrip/internal/events"
+	"github.com/ctrip-gateway/ctrip/internal/outbox"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/wallet"
 	"github.com/ctrip-gateway/ctrip/models"
@@ -41,7 +42,7 @@ func (s *Service) publish(ctx context.Context, tx *store.Tx, a Announcement, tra
 	if err != nil {
 		return err
 	}
-	_, err = tx.Publish(ctx, e, s.maxAttempts)
+	_, err = outbox.Publish(ctx, tx, []models.Event{e}, s.maxAttempts)
 	return err
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/internal/outbox"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
 )
@@ -106,7 +107,7 @@ func (g *groupCommit) writeBatch(batch []*creation, lockTimeout time.Duration) e
 		if err := tx.InsertPayments(ctx, payments); err != nil {
 			return err
 		}
-		if _, err := tx.PublishAll(ctx, events, g.maxAttempts); err != nil {
+		if _, err := outbox.Publish(ctx, tx, events, g.maxAttempts); err != nil {
 			return err
 		}
 		err := tx.SaveAnswers(ctx, records)

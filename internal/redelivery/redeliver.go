@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/endpoints"
+	"github.com/ctrip-gateway/ctrip/internal/outbox"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
 )
@@ -61,7 +62,7 @@ func (s *Service) repeat(ctx context.Context, tx *store.Tx, d models.Delivery, e
 	if d.IsTest() {
 		e = endpoints.Unblocked(e)
 	}
-	next := store.NewDelivery(ev, e, s.maxAttempts, now)
+	next := outbox.NewDelivery(ev, e, s.maxAttempts, now)
 	next.ReplayOf, next.SignWith = &d.ID, d.SignWith
 	next.AttemptBase, err = tx.AttemptsMade(ctx, d.EventID, d.EndpointID)
 	return next, err
@@ -99,11 +100,11 @@ func (s *Service) runOnce(ctx context.Context, tx *store.Tx, d models.Delivery, 
 // dueNow makes a pending delivery due: where it is in a batch, the batch; where it waits for one, it waits no more.
 func (s *Service) dueNow(ctx context.Context, tx *store.Tx, d models.Delivery, now time.Time) (models.Delivery, error) {
 	if !d.InBatch() {
-		return tx.DueNow(ctx, d, now)
+		return tx.DueNow(ctx, d, now, outbox.Sweep)
 	}
 	carrier, err := tx.LockBatchDelivery(ctx, *d.BatchID)
 	if err == nil && carrier.State == models.DeliveryPending {
-		_, err = tx.DueNow(ctx, carrier, now)
+		_, err = tx.DueNow(ctx, carrier, now, outbox.Sweep)
 	}
 	return d, err
 }

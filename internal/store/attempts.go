@@ -11,10 +11,6 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// sweepTried is how long after its next attempt is due the sweeper takes a delivery for lost that was attempted before
-// (ruling 12).
-const sweepTried = 180 * time.Second
-
 // Verdict is one POST that was made and what follows from it.
 type Verdict struct {
 	models.Attempt
@@ -68,31 +64,31 @@ RETURNING v.ord, d.generation`
 // Record writes attempts and what they mean for their deliveries in one statement, or in one transaction of SQLite, and
 // answers in the order of the verdicts. It is idempotent: a verdict that was recorded before changes nothing. No two
 // verdicts of one call may be of the same delivery.
-func (s *Store) Record(ctx context.Context, vs []Verdict) ([]Recorded, error) {
+func (s *Store) Record(ctx context.Context, vs []Verdict, sweep SweepDelays) ([]Recorded, error) {
 	if s.dialect == Postgres {
-		return s.Queries.record(ctx, vs)
+		return s.Queries.record(ctx, vs, sweep)
 	}
 	var done []Recorded
 	err := s.InTx(ctx, func(tx *Tx) (err error) {
-		done, err = tx.record(ctx, vs)
+		done, err = tx.record(ctx, vs, sweep)
 		return err
 	})
 	return done, err
 }
 
 // Record is [Store.Record] inside a transaction.
-func (tx *Tx) Record(ctx context.Context, vs []Verdict) ([]Recorded, error) {
-	return tx.record(ctx, vs)
+func (tx *Tx) Record(ctx context.Context, vs []Verdict, sweep SweepDelays) ([]Recorded, error) {
+	return tx.record(ctx, vs, sweep)
 }
 
-func (q *Queries) record(ctx context.Context, vs []Verdict) ([]Recorded, error) {
+func (q *Queries) record(ctx context.Context, vs []Verdict, sweep SweepDelays) ([]Recorded, error) {
 	if len(vs) == 0 {
 		return nil, nil
 	}
 	if q.dialect == SQLite {
-		return q.recordSQLite(ctx, vs)
+		return q.recordSQLite(ctx, vs, sweep)
 	}
-	rows, err := q.db.Statement.ConnPool.QueryContext(ctx, recordPostgres, columns(vs)...)
+	rows, err := q.db.Statement.ConnPool.QueryContext(ctx, recordPostgres, columns(vs, sweep)...)
 	if err != nil {
 		return nil, wrap("record attempts", err)
 	}
@@ -108,7 +104,7 @@ func (q *Queries) record(ctx context.Context, vs []Verdict) ([]Recorded, error) 
 	return done, wrap("record attempts", rows.Err())
 }
 
-func (q *Queries) recordSQLite(ctx context.Context, vs []Verdict) ([]Recorded, error) {
+func (q *Queries) recordSQLite(ctx context.Context, vs []Verdict, sweep SweepDelays) ([]Recorded, error) {
 	db := q.with(ctx)
 	done := make([]Recorded, len(vs))
 	for i := range vs {
@@ -130,7 +126,7 @@ func (q *Queries) recordSQLite(ctx context.Context, vs []Verdict) ([]Recorded, e
 		case models.DeliveryDead:
 			set["dead_at"] = v.At
 		default:
-			set["next_attempt_at"], set["sweep_after"] = v.NextAttemptAt, v.NextAttemptAt.Add(sweepTried)
+			set["next_attempt_at"], set["sweep_after"] = v.NextAttemptAt, v.NextAttemptAt.Add(sweep.Retried)
 		}
 		names := []string{"attempts = attempts + 1", "generation = generation + ?"}
 		values := []any{moved(v.ChangesLane)}

@@ -6,53 +6,30 @@ import (
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/models"
-	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
-// A delivery to an endpoint that asked for batches is written with its endpoint in batch_id: it waits to be gathered. A
-// batch is a row of batches and a carrier, a delivery without an event, which alone has a task; the batch_id of both the
-// carrier and the members is then the batch's. Members stay pending, at generation 1, until the carrier's verdict moves
-// them with it. When they have to go alone they get a new generation, and batch_id tells only where they were before.
+// A delivery to an endpoint that asked for batches is written with its endpoint in batch_id: it waits for its batch. A
+// batch is a row of batches and a batch delivery, which has no event and alone has a task; batch_id of the batch delivery
+// and of the members is then the batch's. Members stay pending, at generation 1, until the verdict on the batch delivery
+// changes them with it. When they have to be sent alone they get a new generation, and batch_id tells only where they were.
 
-const (
-	// carried is the condition of a row that has no task because of batches: it waits for one, or with one.
-	carried = "batch_id IS NOT NULL AND event_id IS NOT NULL AND generation = 1"
-	// gatherGrace is how long after the time of its batch a delivery is left to be gathered before the sweeper sends it alone.
-	gatherGrace = sweepFresh
-	// maxBatchWait is the longest wait that an endpoint may ask for.
-	maxBatchWait = time.Minute
-	// sweepResumed is gatherGrace for deliveries that were held.
-	sweepResumed = maxBatchWait + gatherGrace
-	// sweepBatched is how often the sweeper looks whether the carrier of a member still waits; a member without one goes alone.
-	sweepBatched = time.Hour
-)
+// waitsInBatch is the condition of a row that has no task because of batches: it waits for one, or it is a member of one.
+const waitsInBatch = "batch_id IS NOT NULL AND event_id IS NOT NULL AND generation = 1"
 
-// batched is the condition of a row that is in a batch, of the table or alias d.
-func batched(d string) string {
+// isMember is the condition of a row that is a member of a batch, of the table or alias d: [models.Delivery.InBatch].
+func isMember(d string) string {
 	return "(" + d + ".batch_id <> " + d + ".endpoint_id AND " + d + ".event_id IS NOT NULL AND " + d + ".generation = 1)"
 }
 
-// loose is the condition of a row that may have a task of its own: it is in no batch, or the carrier of its batch has come
-// to an end without it. It asks for the end, not for a carrier that waits, because an UPDATE that waited for the
-// transaction that formed the batch sees the new batch_id but not yet the carrier.
-func loose(d string) string {
-	return "(COALESCE(NOT " + batched(d) + ", TRUE) OR EXISTS (SELECT 1 FROM deliveries c WHERE c.batch_id = " + d +
+// mayHaveTask is the condition of a row that may have a task of its own: it is in no batch, or the batch delivery has come
+// to an end without it. It asks for the end, not for a batch delivery that waits, because an UPDATE that waited for the
+// transaction that formed the batch sees the new batch_id but not yet the batch delivery.
+func mayHaveTask(d string) string {
+	return "(COALESCE(NOT " + isMember(d) + ", TRUE) OR EXISTS (SELECT 1 FROM deliveries c WHERE c.batch_id = " + d +
 		".batch_id AND c.event_id IS NULL AND c.state NOT IN ('pending', 'held')))"
 }
 
-// gathered lets a new delivery wait for its batch, if its endpoint asked for that. What is not about a payment goes alone.
-func gathered(d models.Delivery, ep models.Endpoint) models.Delivery {
-	_, wait, yes := ep.Batching()
-	if !yes || !webhook.EventType(d.EventType).IsPayment() {
-		return d
-	}
-	d.BatchID, d.Suspended = &ep.ID, false
-	d.NextAttemptAt = d.CreatedAt.Add(wait)
-	d.SweepAfter = d.NextAttemptAt.Add(gatherGrace)
-	return d
-}
-
-// BatchSubscription is an endpoint whose deliveries are gathered into batches.
+// BatchSubscription is an endpoint that gets its events in batches.
 type BatchSubscription struct {
 	EndpointID string
 	Most       int           // events of a batch
@@ -69,60 +46,60 @@ func (q *Queries) BatchSubscriptions(ctx context.Context) ([]BatchSubscription, 
 		all[i].EndpointID = e.ID
 		all[i].Most, all[i].Wait, _ = e.Batching()
 	}
-	return all, wrap("gatherings", err)
+	return all, wrap("batch subscriptions", err)
 }
 
-const duePostgres = `SELECT g.id FROM unnest($1::text[], $2::int[], $3::timestamptz[]) AS g (id, most, since)
+const dueBatchesPostgres = `SELECT g.id FROM unnest($1::text[], $2::int[], $3::timestamptz[]) AS g (id, most, since)
 	WHERE EXISTS (SELECT 1 FROM deliveries d WHERE d.batch_id = g.id AND d.state = 'pending' AND d.generation = 1 AND d.created_at <= g.since)
 	OR (SELECT COUNT(*) FROM (SELECT 1 FROM deliveries d WHERE d.batch_id = g.id AND d.state = 'pending' AND d.generation = 1 LIMIT g.most) waiting) >= g.most`
 
-// DueBatchSubscriptions returns the endpoints of those given for which a batch can be formed: enough is waiting, or something
-// waits for long enough.
-func (s *Store) DueBatchSubscriptions(ctx context.Context, gs []BatchSubscription, now time.Time) ([]string, error) {
-	if len(gs) == 0 {
+// DueBatchSubscriptions returns the endpoints of those given for which a batch can be formed: enough is waiting, or
+// something waits for long enough.
+func (s *Store) DueBatchSubscriptions(ctx context.Context, subs []BatchSubscription, now time.Time) ([]string, error) {
+	if len(subs) == 0 {
 		return nil, nil
 	}
 	if s.dialect == SQLite {
-		return s.dueSQLite(ctx, gs, now)
+		return s.dueBatchesSQLite(ctx, subs, now)
 	}
-	ids, most, since := make([]string, len(gs)), make([]int32, len(gs)), make([]time.Time, len(gs))
-	for i, g := range gs {
-		ids[i], most[i], since[i] = g.EndpointID, int32(g.Most), now.Add(-g.Wait)
+	ids, most, since := make([]string, len(subs)), make([]int32, len(subs)), make([]time.Time, len(subs))
+	for i, b := range subs {
+		ids[i], most[i], since[i] = b.EndpointID, int32(b.Most), now.Add(-b.Wait)
 	}
 	var due []string
-	rows, err := s.sql.QueryContext(ctx, duePostgres, ids, most, since)
+	rows, err := s.sql.QueryContext(ctx, dueBatchesPostgres, ids, most, since)
 	if err != nil {
-		return nil, wrap("due gatherings", err)
+		return nil, wrap("due batches", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var id string
 		if err := rows.Scan(&id); err != nil {
-			return nil, wrap("due gatherings", err)
+			return nil, wrap("due batches", err)
 		}
 		due = append(due, id)
 	}
-	return due, wrap("due gatherings", rows.Err())
+	return due, wrap("due batches", rows.Err())
 }
 
-func (s *Store) dueSQLite(ctx context.Context, gs []BatchSubscription, now time.Time) ([]string, error) {
+func (s *Store) dueBatchesSQLite(ctx context.Context, subs []BatchSubscription, now time.Time) ([]string, error) {
 	var due []string
-	for _, g := range gs {
+	for _, b := range subs {
 		var waiting []models.Delivery
-		err := s.with(ctx).Select("id", "created_at").Where("batch_id = ? AND state = 'pending' AND generation = 1", g.EndpointID).
-			Order("created_at, id").Limit(g.Most).Find(&waiting).Error
+		err := s.with(ctx).Select("id", "created_at").Where("batch_id = ? AND state = 'pending' AND generation = 1", b.EndpointID).
+			Order("created_at, id").Limit(b.Most).Find(&waiting).Error
 		if err != nil {
-			return nil, wrap("due gatherings", err)
+			return nil, wrap("due batches", err)
 		}
-		if len(waiting) >= g.Most || len(waiting) > 0 && !waiting[0].CreatedAt.After(now.Add(-g.Wait)) {
-			due = append(due, g.EndpointID)
+		if len(waiting) >= b.Most || len(waiting) > 0 && !waiting[0].CreatedAt.After(now.Add(-b.Wait)) {
+			due = append(due, b.EndpointID)
 		}
 	}
 	return due, nil
 }
 
-// LockBatchSubscription reads an endpoint whose deliveries are to be gathered and locks it against others who would do the same.
-// It reports false when somebody else has it, or when it has no deliveries any more.
+// LockBatchSubscription reads an endpoint for which a batch is to be formed and locks it against others who would do the
+// same. It reports false when somebody else has it, or when it has no deliveries any more.
 func (tx *Tx) LockBatchSubscription(ctx context.Context, endpointID string) (models.Endpoint, bool, error) {
 	lock := ""
 	if tx.dialect == Postgres {
@@ -131,7 +108,7 @@ func (tx *Tx) LockBatchSubscription(ctx context.Context, endpointID string) (mod
 	var rows []models.Endpoint
 	err := tx.with(ctx).Raw("SELECT * FROM webhook_endpoints WHERE id = ? AND deleted_at IS NULL AND status = 'enabled'"+lock, endpointID).Scan(&rows).Error
 	if err != nil || len(rows) == 0 {
-		return models.Endpoint{}, false, wrap("lock gathering "+endpointID, err)
+		return models.Endpoint{}, false, wrap("lock batch subscription of "+endpointID, err)
 	}
 	return rows[0], true, nil
 }
@@ -153,100 +130,83 @@ func (tx *Tx) BatchCandidates(ctx context.Context, endpointID string, limit int)
 	err := tx.with(ctx).Raw(`SELECT d.*, e.body FROM deliveries d JOIN events e ON e.id = d.event_id
 		WHERE d.batch_id = ? AND d.state = 'pending' AND d.generation = 1 AND d.attempts = 0 ORDER BY d.created_at, d.id LIMIT ?`+lock, endpointID, limit).
 		Scan(&rows).Error
-	return rows, wrap("gathered deliveries of "+endpointID, err)
+	return rows, wrap("batch candidates of "+endpointID, err)
 }
 
-// InsertBatch writes a batch of deliveries that were gathered, oldest first, and its carrier, which reaches the hook of
-// [Store.OnCommit] after the commit, or waits like any new delivery. maxAttempts is the budget of an endpoint that has
-// none of its own.
-func (tx *Tx) InsertBatch(ctx context.Context, ep models.Endpoint, body []byte, members []BatchCandidate, maxAttempts int, now time.Time) (models.Delivery, error) {
-	b := models.Batch{ID: models.NewID(models.PrefixBatch, now), MerchantID: ep.MerchantID, EndpointID: ep.ID, Events: len(members), Body: body, CreatedAt: now}
+// InsertBatch writes a batch and its batch delivery, and makes the deliveries with the given ids its members, which the
+// sweeper leaves alone until sweepAfter.
+func (tx *Tx) InsertBatch(ctx context.Context, b models.Batch, d models.Delivery, members []string, sweepAfter time.Time) error {
 	if err := tx.with(ctx).Create(&b).Error; err != nil {
-		return models.Delivery{}, wrap("insert batch "+b.ID, err)
+		return wrap("insert batch "+b.ID, err)
 	}
-	d := NewDelivery(models.Event{MerchantID: ep.MerchantID, Type: models.BatchType}, ep, maxAttempts, now)
-	d.BatchID, d.CreatedAt = &b.ID, members[0].CreatedAt // as old as its oldest member, where order counts
 	if err := tx.with(ctx).Omit("EventID").Create(&d).Error; err != nil {
-		return d, wrap("insert carrier of "+b.ID, err)
+		return wrap("insert batch delivery of "+b.ID, err)
 	}
-	if d.State == models.DeliveryPending && !d.Suspended {
-		tx.written = append(tx.written, d)
-	}
+	tx.enqueue(d)
 	err := tx.with(ctx).Exec("UPDATE deliveries SET batch_id = ?, next_attempt_at = ?, sweep_after = ?, updated_at = ? WHERE id IN ?",
-		b.ID, d.NextAttemptAt, later(now, d.NextAttemptAt).Add(sweepBatched), now, idsOf(members)).Error
-	return d, wrap("members of "+b.ID, err)
+		b.ID, d.NextAttemptAt, sweepAfter, b.CreatedAt, members).Error
+	return wrap("members of "+b.ID, err)
 }
 
-func idsOf(members []BatchCandidate) []string {
-	ids := make([]string, len(members))
-	for i, m := range members {
-		ids[i] = m.ID
-	}
-	return ids
-}
-
-// Ungather lets a delivery that was gathered go alone, now. After the commit it reaches the hook of [Store.OnCommit].
-func (tx *Tx) Ungather(ctx context.Context, ep models.Endpoint, d models.Delivery, now time.Time) error {
-	fresh := NewDelivery(models.Event{Type: d.EventType}, ep, d.MaxAttempts, now) // parked while the breaker is open
-	d.BatchID, d.NextAttemptAt, d.SweepAfter, d.Suspended, d.Slow, d.UpdatedAt = nil, fresh.NextAttemptAt, fresh.SweepAfter, fresh.Suspended, fresh.Slow, now
+// LeaveBatch takes a delivery out of those that wait for a batch, and writes when it is due by itself. After the commit it
+// reaches the hook of [Store.OnCommit] when it needs a task.
+func (tx *Tx) LeaveBatch(ctx context.Context, d models.Delivery) error {
+	d.BatchID = nil
 	err := tx.with(ctx).Exec("UPDATE deliveries SET batch_id = NULL, next_attempt_at = ?, sweep_after = ?, parked = ?, slow = ?, updated_at = ? WHERE id = ?",
-		d.NextAttemptAt, d.SweepAfter, d.Suspended, d.Slow, now, d.ID).Error
-	if err == nil && !d.Suspended {
-		tx.written = append(tx.written, d)
+		d.NextAttemptAt, d.SweepAfter, d.Suspended, d.Slow, d.UpdatedAt, d.ID).Error
+	if err == nil {
+		tx.enqueue(d)
 	}
-	return wrap("ungather "+d.ID, err)
+	return wrap("take "+d.ID+" out of its batch", err)
 }
 
-// UpdateBatchMembers moves the members of the batch id with its carrier, after the verdict of which was recorded in the same
-// transaction. A success counts for all that are not delivered yet, also for those that went alone meanwhile. Where the
-// carrier was canceled its members go alone: they are due now under a new generation, no attempt of theirs is spent, and
-// after the commit they reach the hook of [Store.OnCommit].
-func (tx *Tx) UpdateBatchMembers(ctx context.Context, carrierID, id string, v Verdict) error {
+// UpdateBatchMembers changes the members of a batch with its batch delivery, after the verdict on that was recorded in the
+// same transaction. A success counts for all that are not delivered yet, also for those that were sent alone meanwhile. Where
+// the batch delivery was canceled its members are sent alone: they are due now under a new generation, no attempt of theirs
+// is spent, and after the commit they reach the hook of [Store.OnCommit].
+func (tx *Tx) UpdateBatchMembers(ctx context.Context, batchDeliveryID, batchID string, v Verdict, sweep SweepDelays) error {
 	var made int
-	if err := tx.with(ctx).Raw("SELECT attempts FROM deliveries WHERE id = ?", carrierID).Scan(&made).Error; err != nil {
-		return wrap("attempts of "+carrierID, err)
+	if err := tx.with(ctx).Raw("SELECT attempts FROM deliveries WHERE id = ?", batchDeliveryID).Scan(&made).Error; err != nil {
+		return wrap("attempts of "+batchDeliveryID, err)
 	}
 	set := map[string]any{"attempts": made, "last_class": v.Class, "last_status": v.StatusCode, "updated_at": v.At}
 	switch v.State {
 	case models.DeliveryCanceled:
-		return tx.split(ctx, id, v, made)
+		return tx.splitBatch(ctx, batchID, v, made, v.At.Add(sweep.Enqueued))
 	case models.DeliveryDelivered:
 		err := tx.with(ctx).Exec(`UPDATE deliveries SET state = 'delivered', attempts = CASE WHEN generation = 1 THEN ? ELSE attempts END,
 			last_class = ?, last_status = ?, dead_reason = '', dead_at = NULL, delivered_at = ?, updated_at = ?
-			WHERE batch_id = ? AND event_id IS NOT NULL AND state <> 'delivered'`, made, v.Class, v.StatusCode, v.At, v.At, id).Error
-		return wrap("deliver members of "+id, err)
-	case models.DeliveryDead: // the task of the carrier is archived for all of them
+			WHERE batch_id = ? AND event_id IS NOT NULL AND state <> 'delivered'`, made, v.Class, v.StatusCode, v.At, v.At, batchID).Error
+		return wrap("deliver members of "+batchID, err)
+	case models.DeliveryDead: // the task of the batch delivery is archived for all of them
 		set["state"], set["dead_reason"], set["dead_at"], set["archived_at"] = v.State, text(v.DeadReason), v.At, v.At
 	default:
-		set["next_attempt_at"], set["sweep_after"] = v.NextAttemptAt, v.NextAttemptAt.Add(sweepBatched)
+		set["next_attempt_at"], set["sweep_after"] = v.NextAttemptAt, v.NextAttemptAt.Add(sweep.Batched)
 	}
-	db := tx.with(ctx).Model(&models.Delivery{}).Where("batch_id = ? AND state = 'pending' AND "+carried, id)
-	return wrap("move members of "+id, db.UpdateColumns(set).Error)
+	db := tx.with(ctx).Model(&models.Delivery{}).Where("batch_id = ? AND state = 'pending' AND "+waitsInBatch, batchID)
+	return wrap("update members of "+batchID, db.UpdateColumns(set).Error)
 }
 
-func (tx *Tx) split(ctx context.Context, batchID string, v Verdict, made int) error {
+func (tx *Tx) splitBatch(ctx context.Context, batchID string, v Verdict, made int, sweepAfter time.Time) error {
 	var alone []models.Delivery
 	err := tx.with(ctx).Raw(`UPDATE deliveries SET generation = generation + 1, attempts = 0, attempt_base = attempt_base + ?,
 		last_class = ?, last_status = ?, next_attempt_at = ?, sweep_after = ?, updated_at = ?
-		WHERE batch_id = ? AND state IN ('pending', 'held') AND `+carried+" RETURNING *",
-		made, v.Class, v.StatusCode, v.At, v.At.Add(sweepFresh), v.At, batchID).Scan(&alone).Error
+		WHERE batch_id = ? AND state IN ('pending', 'held') AND `+waitsInBatch+" RETURNING *",
+		made, v.Class, v.StatusCode, v.At, sweepAfter, v.At, batchID).Scan(&alone).Error
 	if err != nil {
 		return wrap("split "+batchID, err)
 	}
 	slices.SortFunc(alone, byAge)
-	for _, d := range alone {
-		if d.State == models.DeliveryPending {
-			tx.written = append(tx.written, d)
-		}
-	}
+	tx.enqueue(alone...)
 	return nil
 }
 
-// LockBatchDelivery reads the carrier of a batch and locks it.
+// LockBatchDelivery reads the batch delivery of a batch and locks it.
 func (tx *Tx) LockBatchDelivery(ctx context.Context, batchID string) (models.Delivery, error) {
 	var rows []models.Delivery
-	if err := tx.with(ctx).Raw("SELECT * FROM deliveries WHERE batch_id = ? AND event_id IS NULL"+tx.dialect.forUpdate(), batchID).Scan(&rows).Error; err != nil {
-		return models.Delivery{}, wrap("lock carrier of "+batchID, err)
+	err := tx.with(ctx).Raw("SELECT * FROM deliveries WHERE batch_id = ? AND event_id IS NULL"+tx.dialect.forUpdate(), batchID).Scan(&rows).Error
+	if err != nil {
+		return models.Delivery{}, wrap("lock batch delivery of "+batchID, err)
 	}
 	if len(rows) == 0 {
 		return models.Delivery{}, models.ErrNotFound

@@ -15,7 +15,7 @@ import (
 // Waiting is a delivery as a worker needs it for one attempt: the row, the event's bytes, and what can stop it.
 type Waiting struct {
 	models.Delivery
-	IsBatch    bool // of a batch: EventID is then the batch's id, and Body its body
+	IsBatch    bool // a batch delivery: EventID is then the batch's id, and Body its body
 	Body       []byte
 	OccurredAt time.Time // when the event was created, of a batch the first one
 	// Of the endpoint, as it is now.
@@ -141,7 +141,7 @@ func (q *Queries) Delivery(ctx context.Context, merchantID, id string) (models.D
 }
 
 // LockDelivery reads one delivery and locks its row until the transaction ends. An empty merchantID is any merchant, and
-// finds the carriers of batches too.
+// finds batch deliveries too.
 func (tx *Tx) LockDelivery(ctx context.Context, merchantID, id string) (models.Delivery, error) {
 	var rows []models.Delivery
 	err := tx.with(ctx).Raw("SELECT * FROM deliveries WHERE id = ? AND (merchant_id = ? AND event_id IS NOT NULL OR ? = '')"+tx.dialect.forUpdate(), id, merchantID, merchantID).
@@ -188,24 +188,25 @@ func (q *Queries) ListDeliveries(ctx context.Context, merchantID string, f Deliv
 
 // DueNow makes a pending delivery due at now under a new generation; after the commit it reaches the hook of
 // [Store.OnCommit].
-func (tx *Tx) DueNow(ctx context.Context, d models.Delivery, now time.Time) (models.Delivery, error) {
+func (tx *Tx) DueNow(ctx context.Context, d models.Delivery, now time.Time, sweep SweepDelays) (models.Delivery, error) {
 	d.Generation++
-	d.NextAttemptAt, d.SweepAfter, d.UpdatedAt, d.Suspended = now, now.Add(sweepFresh), now, false
-	err := tx.with(ctx).Exec("UPDATE deliveries SET generation = ?, next_attempt_at = ?, sweep_after = ?, updated_at = ?, parked = ?, batch_id = NULLIF(batch_id, endpoint_id) WHERE id = ? AND state = 'pending'",
+	d.NextAttemptAt, d.SweepAfter, d.UpdatedAt, d.Suspended = now, now.Add(sweep.Enqueued), now, false
+	err := tx.with(ctx).Exec(`UPDATE deliveries SET generation = ?, next_attempt_at = ?, sweep_after = ?, updated_at = ?, parked = ?,
+		batch_id = NULLIF(batch_id, endpoint_id) WHERE id = ? AND state = 'pending'`,
 		d.Generation, d.NextAttemptAt, d.SweepAfter, d.UpdatedAt, d.Suspended, d.ID).Error
 	if err != nil {
 		return d, wrap("make due "+d.ID, err)
 	}
-	tx.written = append(tx.written, d)
+	tx.enqueue(d)
 	return d, nil
 }
 
 // SetWaiting moves one pending delivery of a generation to held or canceled, when its endpoint turns out to be paused,
-// disabled or deleted, and with a carrier the members of its batch.
+// disabled or deleted, and with a batch delivery its members.
 func (q *Queries) SetWaiting(ctx context.Context, id string, generation int, to models.DeliveryState, now time.Time) error {
 	err := q.with(ctx).Exec("UPDATE deliveries SET state = ?, updated_at = ? WHERE id = ? AND generation = ? AND state = 'pending'", to, now, id, generation).Error
 	if err == nil {
-		err = q.with(ctx).Exec("UPDATE deliveries SET state = ?, updated_at = ? WHERE state = 'pending' AND "+carried+` AND batch_id =
+		err = q.with(ctx).Exec("UPDATE deliveries SET state = ?, updated_at = ? WHERE state = 'pending' AND "+waitsInBatch+` AND batch_id =
 			(SELECT c.batch_id FROM deliveries c WHERE c.id = ? AND c.event_id IS NULL AND c.state = ? AND c.generation = ?)`, to, now, id, to, generation).Error
 	}
 	return wrap("set delivery "+id+" "+string(to), err)
@@ -224,18 +225,6 @@ func (q *Queries) PendingReplay(ctx context.Context, d models.Delivery) (models.
 	var r models.Delivery
 	err := q.with(ctx).Where("event_id = ? AND endpoint_id = ? AND replay_of = ? AND state = 'pending'", d.EventID, d.EndpointID, d.ID).Take(&r).Error
 	return r, one("pending replay of "+d.ID, err)
-}
-
-// EventByID reads an event whoever it belongs to.
-func (q *Queries) EventByID(ctx context.Context, id string) (models.Event, error) {
-	var e models.Event
-	err := q.with(ctx).Where("id = ?", id).Take(&e).Error
-	return e, one("event "+id, err)
-}
-
-// InsertEvent writes an event without deliveries.
-func (tx *Tx) InsertEvent(ctx context.Context, e models.Event) error {
-	return wrap("insert event "+e.ID, tx.with(ctx).Omit("Seq").Create(&e).Error)
 }
 
 // Probe makes a write that changes nothing, to learn whether writes succeed again.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/internal/outbox"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
@@ -31,7 +32,7 @@ func shop(t *testing.T, s *store.Store, n int) (models.Endpoint, []models.Delive
 		}
 		for i := range n {
 			at := now.Add(time.Duration(i) * time.Millisecond)
-			ds, err := tx.Publish(t.Context(), models.Event{ID: models.NewID("evt", at), MerchantID: m.ID, Type: "payment.created", Body: []byte(fmt.Sprint(i)), CreatedAt: at}, 15)
+			ds, err := outbox.Publish(t.Context(), tx, []models.Event{{ID: models.NewID("evt", at), MerchantID: m.ID, Type: "payment.created", Body: []byte(fmt.Sprint(i)), CreatedAt: at}}, 15)
 			if err != nil {
 				return err
 			}
@@ -56,7 +57,7 @@ func verdict(d models.Delivery, state models.DeliveryState) store.Verdict {
 
 func record(t *testing.T, s *store.Store, vs ...store.Verdict) []store.Recorded {
 	t.Helper()
-	done, err := s.Record(t.Context(), vs)
+	done, err := s.Record(t.Context(), vs, outbox.Sweep)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +121,7 @@ func TestRecord(t *testing.T) {
 		// Inside a transaction that fails nothing is left.
 		boom := errors.New("boom")
 		err = s.InTx(t.Context(), func(tx *store.Tx) error {
-			if _, err := tx.Record(t.Context(), []store.Verdict{verdict(ds[4], models.DeliveryDelivered)}); err != nil {
+			if _, err := tx.Record(t.Context(), []store.Verdict{verdict(ds[4], models.DeliveryDelivered)}, outbox.Sweep); err != nil {
 				return err
 			}
 			return boom
@@ -129,7 +130,7 @@ func TestRecord(t *testing.T) {
 			t.Errorf("%+v, %v", got, err)
 		}
 		bad := verdict(ds[5], "nonsense")
-		if _, err := s.Record(t.Context(), []store.Verdict{bad}); !store.IsConstraint(err) {
+		if _, err := s.Record(t.Context(), []store.Verdict{bad}, outbox.Sweep); !store.IsConstraint(err) {
 			t.Errorf("a state that does not exist: %v", err)
 		}
 		gone := verdict(models.Delivery{ID: "dlv_gone", Generation: 1}, models.DeliveryDelivered)
@@ -169,33 +170,33 @@ func TestClaimSweep(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		_, ds := shop(t, s, 5)
 		now := ds[0].CreatedAt
-		if got, err := s.ClaimSweep(t.Context(), now.Add(9*time.Second), 10); err != nil || len(got) != 0 {
+		if got, err := s.ClaimSweep(t.Context(), now.Add(9*time.Second), 10, outbox.Sweep); err != nil || len(got) != 0 {
 			t.Fatalf("before its time: %d, %v", len(got), err)
 		}
 		at := now.Add(20 * time.Second)
-		first, err := s.ClaimSweep(t.Context(), at, 3)
+		first, err := s.ClaimSweep(t.Context(), at, 3, outbox.Sweep)
 		if err != nil || len(first) != 3 || first[0].ID != ds[0].ID || first[2].ID != ds[2].ID {
 			t.Fatalf("%+v, %v", first, err)
 		}
 		if got := row(t, s, ds[0]); !got.SweepAfter.Equal(at.Add(30*time.Second)) || got.Generation != 1 {
 			t.Errorf("row %+v", got)
 		}
-		rest, err := s.ClaimSweep(t.Context(), at, 10)
+		rest, err := s.ClaimSweep(t.Context(), at, 10, outbox.Sweep)
 		if err != nil || len(rest) != 2 || rest[0].ID != ds[3].ID {
 			t.Fatalf("%+v, %v", rest, err)
 		}
 		at = now.Add(time.Hour)
-		if got, err := s.ClaimSweep(t.Context(), at, 10); err != nil || len(got) != 5 {
+		if got, err := s.ClaimSweep(t.Context(), at, 10, outbox.Sweep); err != nil || len(got) != 5 {
 			t.Fatalf("%d, %v", len(got), err)
 		}
 		if got := row(t, s, ds[0]); !got.SweepAfter.Equal(at.Add(180 * time.Second)) {
 			t.Errorf("long due: looked at again after %v", got.SweepAfter.Sub(at))
 		}
-		bumped, err := s.BumpGeneration(t.Context(), append(ds, models.Delivery{ID: "dlv_no", Generation: 1}), at)
+		bumped, err := s.BumpGeneration(t.Context(), append(ds, models.Delivery{ID: "dlv_no", Generation: 1}), at, outbox.Sweep)
 		if err != nil || len(bumped) != 5 || bumped[0].Generation != 2 || bumped[0].EndpointID == "" {
 			t.Fatalf("%+v, %v", bumped, err)
 		}
-		if again, err := s.BumpGeneration(t.Context(), ds, at); err != nil || len(again) != 0 {
+		if again, err := s.BumpGeneration(t.Context(), ds, at, outbox.Sweep); err != nil || len(again) != 0 {
 			t.Fatalf("an old generation was bumped: %+v, %v", again, err)
 		}
 		if got := row(t, s, ds[0]); !got.SweepAfter.Equal(at.Add(10 * time.Second)) {
@@ -295,7 +296,7 @@ func TestRecordConcurrently(t *testing.T) {
 				vs[i] = verdict(d, models.DeliveryPending)
 			}
 			for { // a deadlock is tried again, as the recorder does
-				done, err := s.Record(context.Background(), vs)
+				done, err := s.Record(context.Background(), vs, outbox.Sweep)
 				if err != nil {
 					continue
 				}

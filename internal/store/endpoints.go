@@ -133,13 +133,13 @@ func (tx *Tx) HoldDeliveries(ctx context.Context, endpointID string, now time.Ti
 	return res.RowsAffected, wrap("hold deliveries of "+endpointID, res.Error)
 }
 
-// ResumeDeliveries makes every held delivery of an endpoint due now, under a new generation, and returns how many. They
-// come out through the sweeper, oldest first, because there may be any number of them; members of a batch with its
-// carrier, and what waits for a batch in one.
-func (tx *Tx) ResumeDeliveries(ctx context.Context, endpointID string, now time.Time) (int64, error) {
-	res := tx.with(ctx).Exec(`UPDATE deliveries SET state = 'pending', generation = CASE WHEN `+carried+` THEN generation ELSE generation + 1 END,
-		next_attempt_at = ?, sweep_after = CASE WHEN `+batched("deliveries")+` THEN ? WHEN `+carried+` THEN ? ELSE created_at END, updated_at = ?
-		WHERE endpoint_id = ? AND state = 'held'`, now, now.Add(sweepBatched), now.Add(sweepResumed), now, endpointID)
+// ResumeDeliveries makes every held delivery of an endpoint due now, under a new generation, and returns how many. The
+// sweeper enqueues them, oldest first, because there may be any number of them; members of a batch are sent with it, and
+// what waits for a batch waits on.
+func (tx *Tx) ResumeDeliveries(ctx context.Context, endpointID string, now time.Time, sweep SweepDelays) (int64, error) {
+	res := tx.with(ctx).Exec(`UPDATE deliveries SET state = 'pending', generation = CASE WHEN `+waitsInBatch+` THEN generation ELSE generation + 1 END,
+		next_attempt_at = ?, sweep_after = CASE WHEN `+isMember("deliveries")+` THEN ? WHEN `+waitsInBatch+` THEN ? ELSE created_at END, updated_at = ?
+		WHERE endpoint_id = ? AND state = 'held'`, now, now.Add(sweep.Batched), now.Add(sweep.Resumed), now, endpointID)
 	return res.RowsAffected, wrap("resume deliveries of "+endpointID, res.Error)
 }
 

@@ -54,11 +54,6 @@ func (tx *Tx) SaveHealth(ctx context.Context, e models.Endpoint) error {
 		UpdateColumns(&e).Error)
 }
 
-// SuspendDeliveries parks what waits for an endpoint whose breaker opened until a moment.
-func (tx *Tx) SuspendDeliveries(ctx context.Context, id string, until time.Time) error {
-	return tx.suspendAll(ctx, id, until)
-}
-
 // ClearWindow forgets what an endpoint came to, when its breaker closes.
 func (tx *Tx) ClearWindow(ctx context.Context, id string) error {
 	return wrap("drop tallies of "+id, tx.with(ctx).Exec("DELETE FROM endpoint_windows WHERE endpoint_id = ?", id).Error)
@@ -79,7 +74,7 @@ func (q *Queries) TouchSuccess(ctx context.Context, ids []string, at time.Time) 
 // ClaimProbes finds endpoints whose breaker may let one delivery through: it was open for long enough, or the last probe
 // was never answered. The oldest that waits becomes the probe, due now under a new generation; until the end of its lease
 // no other does.
-func (s *Store) ClaimProbes(ctx context.Context, now time.Time, lease time.Duration) ([]models.Delivery, error) {
+func (s *Store) ClaimProbes(ctx context.Context, now time.Time, lease time.Duration, sweep SweepDelays) ([]models.Delivery, error) {
 	var probes []models.Delivery
 	err := s.InTx(ctx, func(tx *Tx) error {
 		probes = nil
@@ -87,13 +82,13 @@ func (s *Store) ClaimProbes(ctx context.Context, now time.Time, lease time.Durat
 		err := tx.with(ctx).Raw(`SELECT e.id FROM webhook_endpoints e JOIN merchants m ON m.id = e.merchant_id
 			WHERE e.breaker_state <> 'closed' AND e.breaker_open_until <= ? AND e.status = 'enabled' AND e.deleted_at IS NULL
 			AND m.deliveries_paused_at IS NULL AND NOT EXISTS (SELECT 1 FROM delivery_pause WHERE paused_at IS NOT NULL)
-			AND EXISTS (SELECT 1 FROM deliveries d WHERE d.endpoint_id = e.id AND d.state = 'pending' AND NOT (`+carried+`))
+			AND EXISTS (SELECT 1 FROM deliveries d WHERE d.endpoint_id = e.id AND d.state = 'pending' AND NOT (`+waitsInBatch+`))
 			ORDER BY e.breaker_open_until LIMIT 100`+tx.skipHealth(), now).Scan(&endpoints).Error
 		if err != nil {
 			return err
 		}
 		for _, id := range endpoints {
-			d, err := tx.probe(ctx, id, now, now.Add(lease))
+			d, err := tx.probe(ctx, id, now, now.Add(lease), sweep)
 			if err != nil {
 				return err
 			}
@@ -113,15 +108,15 @@ func (tx *Tx) skipHealth() string {
 	return " FOR NO KEY UPDATE OF e SKIP LOCKED"
 }
 
-func (tx *Tx) probe(ctx context.Context, endpointID string, now, until time.Time) (*models.Delivery, error) {
+func (tx *Tx) probe(ctx context.Context, endpointID string, now, until time.Time, sweep SweepDelays) (*models.Delivery, error) {
 	var oldest []models.Delivery
-	err := tx.with(ctx).Raw("SELECT * FROM deliveries WHERE endpoint_id = ? AND state = 'pending' AND NOT ("+carried+") ORDER BY created_at, id LIMIT 1"+tx.dialect.skipLocked(), endpointID).
+	err := tx.with(ctx).Raw("SELECT * FROM deliveries WHERE endpoint_id = ? AND state = 'pending' AND NOT ("+waitsInBatch+") ORDER BY created_at, id LIMIT 1"+tx.dialect.skipLocked(), endpointID).
 		Scan(&oldest).Error
 	if err != nil || len(oldest) == 0 {
 		return nil, err
 	}
 	d := oldest[0]
-	d.Generation, d.Suspended, d.NextAttemptAt, d.SweepAfter = d.Generation+1, false, now, now.Add(sweepFresh)
+	d.Generation, d.Suspended, d.NextAttemptAt, d.SweepAfter = d.Generation+1, false, now, now.Add(sweep.Enqueued)
 	err = tx.with(ctx).Exec("UPDATE deliveries SET generation = ?, parked = ?, next_attempt_at = ?, sweep_after = ?, updated_at = ? WHERE id = ?",
 		d.Generation, false, d.NextAttemptAt, d.SweepAfter, now, d.ID).Error
 	if err != nil {

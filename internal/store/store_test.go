@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/internal/outbox"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 	"github.com/ctrip-gateway/ctrip/models"
@@ -44,7 +45,7 @@ func TestInTxRollsBack(t *testing.T) {
 			if err := tx.InsertEndpoint(t.Context(), ep); err != nil {
 				return err
 			}
-			if rows, err := tx.Publish(t.Context(), e, 15); err != nil || len(rows) != 1 {
+			if rows, err := outbox.Publish(t.Context(), tx, []models.Event{e}, 15); err != nil || len(rows) != 1 {
 				return fmt.Errorf("%d rows, %w", len(rows), err)
 			}
 			return boom
@@ -63,14 +64,14 @@ func TestSavepointGivesUpOnlyItsOwn(t *testing.T) {
 		m := newMerchant(t, s)
 		kept, lost := newEvent(m, "webhook.test", noon), newEvent(m, "webhook.test", noon)
 		err := s.InTx(t.Context(), func(tx *store.Tx) error {
-			if _, err := tx.Publish(t.Context(), kept, 15); err != nil {
+			if _, err := outbox.Publish(t.Context(), tx, []models.Event{kept}, 15); err != nil {
 				return err
 			}
 			if err := tx.Savepoint(t.Context(), func(tx *store.Tx) error {
-				if _, err := tx.Publish(t.Context(), lost, 15); err != nil {
+				if _, err := outbox.Publish(t.Context(), tx, []models.Event{lost}, 15); err != nil {
 					return err
 				}
-				_, err := tx.Publish(t.Context(), kept, 15) // the id is taken
+				_, err := outbox.Publish(t.Context(), tx, []models.Event{kept}, 15) // the id is taken
 				return err
 			}); err == nil {
 				return errors.New("an id was used twice")
@@ -235,7 +236,10 @@ func TestListsAreNewestFirstAndPage(t *testing.T) {
 		var made []models.Event
 		for i := range 5 {
 			made = append(made, newEvent(m, "webhook.test", noon.Add(time.Duration(i/2)*time.Millisecond)))
-			if err := s.InTx(t.Context(), func(tx *store.Tx) error { _, err := tx.Publish(t.Context(), made[i], 1); return err }); err != nil {
+			if err := s.InTx(t.Context(), func(tx *store.Tx) error {
+				_, err := outbox.Publish(t.Context(), tx, []models.Event{made[i]}, 1)
+				return err
+			}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -281,14 +285,17 @@ func TestEventsAfterWaitsForOlderTransactions(t *testing.T) {
 	written, finish, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
 		done <- s.InTx(context.Background(), func(tx *store.Tx) error {
-			_, err := tx.Publish(context.Background(), slow, 1)
+			_, err := outbox.Publish(context.Background(), tx, []models.Event{slow}, 1)
 			close(written)
 			<-finish
 			return err
 		})
 	}()
 	<-written
-	if err := s.InTx(t.Context(), func(tx *store.Tx) error { _, err := tx.Publish(t.Context(), quick, 1); return err }); err != nil {
+	if err := s.InTx(t.Context(), func(tx *store.Tx) error {
+		_, err := outbox.Publish(t.Context(), tx, []models.Event{quick}, 1)
+		return err
+	}); err != nil {
 		t.Fatal(err)
 	}
 	if events, _, err := s.EventsAfter(t.Context(), m.ID, store.EventFilter{}, store.Mark{}, 10); err != nil || len(events) != 0 {

@@ -14,11 +14,17 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// How long the sweeper leaves a delivery alone after it looked at it: as long as it has been due, within these limits.
-const (
-	sweepLeast = 30 * time.Second
-	sweepMost  = 180 * time.Second
-)
+// SweepDelays say for how long after it is due the sweeper leaves a delivery alone, by what should happen to it until then.
+// The values are those of internal/outbox.
+type SweepDelays struct {
+	Enqueued time.Duration // a task that was just put into the queue
+	Retried  time.Duration // a task that the queue keeps for another attempt
+	Batched  time.Duration // a member of a batch, for whose batch delivery there is a task
+	Resumed  time.Duration // a delivery that was held and waits for a batch again
+	Deferred time.Duration // a delivery that gives its task up: from now, until that is acked
+	// Least and Most bound how long a delivery is left alone that the sweeper has looked at: as long as it has been due.
+	Least, Most time.Duration
+}
 
 const queued = "d.id, COALESCE(d.event_id, ''), d.endpoint_id, d.merchant_id, d.event_type, d.state, d.generation, d.attempts, d.slow, d.next_attempt_at, d.created_at"
 
@@ -29,21 +35,21 @@ func scanQueued(rows *sql.Rows) (models.Delivery, error) {
 
 // ClaimSweep takes up to limit pending deliveries whose time for the sweeper has come, the oldest first, and moves that
 // time on, so that a live task costs nothing more. Rows that another sweeper or a commit holds are passed over.
-func (s *Store) ClaimSweep(ctx context.Context, now time.Time, limit int) ([]models.Delivery, error) {
+func (s *Store) ClaimSweep(ctx context.Context, now time.Time, limit int, sweep SweepDelays) ([]models.Delivery, error) {
 	if s.dialect == SQLite {
-		return s.claimSweepSQLite(ctx, now, limit)
+		return s.claimSweepSQLite(ctx, now, limit, sweep)
 	}
 	rows, err := s.sql.QueryContext(ctx, `UPDATE deliveries d
-		SET sweep_after = GREATEST($1, d.next_attempt_at) + CASE WHEN `+batched("d")+` THEN make_interval(secs => $5)
+		SET sweep_after = GREATEST($1, d.next_attempt_at) + CASE WHEN `+isMember("d")+` THEN make_interval(secs => $5)
 			ELSE LEAST(GREATEST($1 - d.next_attempt_at, make_interval(secs => $3)), make_interval(secs => $4)) END
 		FROM (SELECT id FROM deliveries WHERE state = 'pending' AND sweep_after <= $1 ORDER BY sweep_after LIMIT $2 FOR UPDATE SKIP LOCKED) due
-		WHERE d.id = due.id RETURNING `+queued, now, limit, sweepLeast.Seconds(), sweepMost.Seconds(), sweepBatched.Seconds())
+		WHERE d.id = due.id RETURNING `+queued, now, limit, sweep.Least.Seconds(), sweep.Most.Seconds(), sweep.Batched.Seconds())
 	claimed, err := scanRows(rows, err, scanQueued)
 	slices.SortFunc(claimed, byAge)
 	return claimed, wrap("claim sweep", err)
 }
 
-func (s *Store) claimSweepSQLite(ctx context.Context, now time.Time, limit int) ([]models.Delivery, error) {
+func (s *Store) claimSweepSQLite(ctx context.Context, now time.Time, limit int, sweep SweepDelays) ([]models.Delivery, error) {
 	var claimed []models.Delivery
 	err := s.InTx(ctx, func(tx *Tx) error {
 		claimed = nil
@@ -51,9 +57,9 @@ func (s *Store) claimSweepSQLite(ctx context.Context, now time.Time, limit int) 
 			return err
 		}
 		for _, d := range claimed {
-			next := later(now, d.NextAttemptAt).Add(min(max(now.Sub(d.NextAttemptAt), sweepLeast), sweepMost))
+			next := later(now, d.NextAttemptAt).Add(min(max(now.Sub(d.NextAttemptAt), sweep.Least), sweep.Most))
 			if d.InBatch() {
-				next = later(now, d.NextAttemptAt).Add(sweepBatched)
+				next = later(now, d.NextAttemptAt).Add(sweep.Batched)
 			}
 			if err := tx.with(ctx).Exec("UPDATE deliveries SET sweep_after = ? WHERE id = ?", next, d.ID).Error; err != nil {
 				return err
@@ -80,7 +86,7 @@ func later(a, b time.Time) time.Time {
 // start. It is how everything that has a task is looked at after Redis was lost.
 func (q *Queries) WalkPending(ctx context.Context, after models.Delivery, limit int) ([]models.Delivery, error) {
 	var rows []models.Delivery
-	err := q.with(ctx).Where("state = 'pending' AND NOT parked AND NOT ("+carried+") AND (endpoint_id, created_at, id) > (?, ?, ?)", after.EndpointID, after.CreatedAt, after.ID).
+	err := q.with(ctx).Where("state = 'pending' AND NOT parked AND NOT ("+waitsInBatch+") AND (endpoint_id, created_at, id) > (?, ?, ?)", after.EndpointID, after.CreatedAt, after.ID).
 		Order("endpoint_id, created_at, id").Limit(limit).Find(&rows).Error
 	return rows, wrap("walk pending", err)
 }
@@ -101,13 +107,13 @@ func (q *Queries) PendingByID(ctx context.Context, ids []string) ([]models.Deliv
 // BumpGeneration gives pending deliveries, as they were read, a new generation under which they can be enqueued again
 // whatever became of the old task. Rows that moved in the meantime are left out of the answer, and so are the members of
 // a batch as long as its carrier waits; nobody gathers the others any more.
-func (s *Store) BumpGeneration(ctx context.Context, ds []models.Delivery, now time.Time) ([]models.Delivery, error) {
+func (s *Store) BumpGeneration(ctx context.Context, ds []models.Delivery, now time.Time, sweep SweepDelays) ([]models.Delivery, error) {
 	if len(ds) == 0 {
 		return nil, nil
 	}
 	ds = slices.SortedFunc(slices.Values(ds), func(a, b models.Delivery) int { return strings.Compare(a.ID, b.ID) })
 	if s.dialect == SQLite {
-		return s.bumpSQLite(ctx, ds, now)
+		return s.bumpSQLite(ctx, ds, now, sweep)
 	}
 	ids, generations := make([]string, len(ds)), make([]int32, len(ds))
 	for i, d := range ds {
@@ -116,21 +122,21 @@ func (s *Store) BumpGeneration(ctx context.Context, ds []models.Delivery, now ti
 	rows, err := s.sql.QueryContext(ctx, `UPDATE deliveries d
 		SET generation = d.generation + 1, slow = w.slow, batch_id = NULLIF(d.batch_id, d.endpoint_id), sweep_after = GREATEST($3, d.next_attempt_at) + make_interval(secs => $4), updated_at = $3
 		FROM unnest($1::text[], $2::int[]) AS v (id, generation), webhook_endpoints w
-		WHERE d.id = v.id AND w.id = d.endpoint_id AND d.generation = v.generation AND d.state = 'pending' AND `+loose("d")+` RETURNING `+queued, ids, generations, now, sweepFresh.Seconds())
+		WHERE d.id = v.id AND w.id = d.endpoint_id AND d.generation = v.generation AND d.state = 'pending' AND `+mayHaveTask("d")+` RETURNING `+queued, ids, generations, now, sweep.Enqueued.Seconds())
 	bumped, err := scanRows(rows, err, scanQueued)
 	slices.SortFunc(bumped, byAge)
 	return bumped, wrap("bump generation", err)
 }
 
-func (s *Store) bumpSQLite(ctx context.Context, ds []models.Delivery, now time.Time) ([]models.Delivery, error) {
+func (s *Store) bumpSQLite(ctx context.Context, ds []models.Delivery, now time.Time, sweep SweepDelays) ([]models.Delivery, error) {
 	var bumped []models.Delivery
 	err := s.InTx(ctx, func(tx *Tx) error {
 		bumped = nil
 		for _, d := range ds {
 			res := tx.with(ctx).Exec(`UPDATE deliveries SET generation = generation + 1, slow = (SELECT w.slow FROM webhook_endpoints w WHERE w.id = endpoint_id),
 				batch_id = NULLIF(batch_id, endpoint_id), sweep_after = ?, updated_at = ?
-				WHERE id = ? AND generation = ? AND state = 'pending' AND `+loose("deliveries"),
-				later(now, d.NextAttemptAt).Add(sweepFresh), now, d.ID, d.Generation)
+				WHERE id = ? AND generation = ? AND state = 'pending' AND `+mayHaveTask("deliveries"),
+				later(now, d.NextAttemptAt).Add(sweep.Enqueued), now, d.ID, d.Generation)
 			if res.Error != nil {
 				return res.Error
 			}

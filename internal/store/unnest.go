@@ -57,7 +57,7 @@ func (e *timeElement) TimestamptzValue() (pgtype.Timestamptz, error) {
 }
 
 // columns turns verdicts into the parameters of recordPostgres, in order.
-func columns(vs []Verdict) []any {
+func columns(vs []Verdict, sweep SweepDelays) []any {
 	n := len(vs)
 	for i := range vs { // as Postgres takes it
 		v := &vs[i]
@@ -96,6 +96,6 @@ func columns(vs []Verdict) []any {
 		times(func(v *Verdict) *time.Time { return &v.StartedAt }), ints(func(v *Verdict) *int { return &v.Before }),
 		texts(func(v *Verdict) *string { return (*string)(&v.State) }), column[intElement]{n, func(i int) *intElement { return &moved[i] }},
 		times(func(v *Verdict) *time.Time { return &v.NextAttemptAt }), texts(func(v *Verdict) *string { return &v.DeadReason }),
-		times(func(v *Verdict) *time.Time { return &v.At }), sweepTried.Seconds(),
+		times(func(v *Verdict) *time.Time { return &v.At }), sweep.Retried.Seconds(),
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/config"
 	"github.com/ctrip-gateway/ctrip/internal/access"
 	"github.com/ctrip-gateway/ctrip/internal/delivery/deliverytest"
+	"github.com/ctrip-gateway/ctrip/internal/outbox"
 	"github.com/ctrip-gateway/ctrip/internal/payments"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
@@ -281,7 +282,7 @@ func (h *house) sent(p models.Payment, status int, class string, state models.De
 		if err != nil {
 			return err
 		}
-		d = store.NewDelivery(ev, e, 15, noon)
+		d = outbox.NewDelivery(ev, e, 15, noon)
 		return tx.InsertDeliveries(h.t.Context(), []models.Delivery{d})
 	})
 	_, err = h.Store.Record(h.t.Context(), []store.Verdict{{
@@ -293,7 +294,7 @@ func (h *house) sent(p models.Payment, status int, class string, state models.De
 		RequestJSON:  `{"Content-Type":"application/json","X-Webhook-Signature":"[redacted]"}`,
 		ResponseJSON: `{"Content-Type":"text/html"}`,
 		State:        state, NextAttemptAt: noon.Add(time.Minute), At: noon, DeadReason: "attempts exhausted",
-	}})
+	}}, outbox.Sweep)
 	h.must(err)
 	return h.Get(d)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/endpoints"
 	"github.com/ctrip-gateway/ctrip/internal/events"
 	"github.com/ctrip-gateway/ctrip/internal/maintenance"
+	"github.com/ctrip-gateway/ctrip/internal/outbox"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
 	"github.com/ctrip-gateway/ctrip/models"
@@ -62,7 +63,7 @@ func (w *Fixture) PublishPayments(merchantID string, n, pad int) []models.Delive
 		for i := range n {
 			e := w.Payment(merchantID, pad)
 			e.CreatedAt = e.CreatedAt.Add(time.Duration(i) * time.Microsecond) // so that there is an order
-			ds, err := tx.Publish(w.T.Context(), e, MaxAttempts)
+			ds, err := outbox.Publish(w.T.Context(), tx, []models.Event{e}, MaxAttempts)
 			if err != nil {
 				return fmt.Errorf("publish %s: %w", e.ID, err)
 			}

@@ -11,6 +11,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/egress"
 	"github.com/ctrip-gateway/ctrip/internal/endpoints"
 	"github.com/ctrip-gateway/ctrip/internal/events"
+	"github.com/ctrip-gateway/ctrip/internal/outbox"
 	"github.com/ctrip-gateway/ctrip/internal/redelivery"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/vault"
@@ -160,7 +161,7 @@ func (w *Fixture) Publish(merchantID string, n int) []models.Delivery {
 	w.InTx(func(tx *store.Tx) error {
 		all = nil
 		for range n {
-			ds, err := tx.Publish(w.T.Context(), w.Event(merchantID), MaxAttempts)
+			ds, err := outbox.Publish(w.T.Context(), tx, []models.Event{w.Event(merchantID)}, MaxAttempts)
 			if err != nil {
 				return err
 			}

@@ -1,0 +1,98 @@
+package outbox
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/models"
+	"github.com/ctrip-gateway/ctrip/webhook"
+)
+
+// Publish writes events and their deliveries in the caller's transaction. The events are in the log in this order. After
+// the commit the deliveries that need a task reach the hook of [store.Store.OnCommit], which is [Producer.Offer].
+func Publish(ctx context.Context, tx *store.Tx, events []models.Event, budget int) ([]models.Delivery, error) {
+	if err := tx.InsertEvents(ctx, events); err != nil {
+		return nil, err
+	}
+	var merchants []string
+	for _, e := range events {
+		if !slices.Contains(merchants, e.MerchantID) {
+			merchants = append(merchants, e.MerchantID)
+		}
+	}
+	endpoints, err := tx.Subscribers(ctx, merchants)
+	if err != nil {
+		return nil, err
+	}
+	ds := FanOut(events, endpoints, budget)
+	return ds, tx.InsertDeliveries(ctx, ds)
+}
+
+// FanOut decides which endpoint gets which event, and how each delivery starts. An event goes to every endpoint of its
+// merchant that asks for its type, except the endpoint that an endpoint.disabled event tells about. The delivery is as old
+// as its event and starts as [NewDelivery] says; where the endpoint asked for batches, a payment's event waits for one. It
+// is pure but for the ids of the deliveries.
+func FanOut(events []models.Event, endpoints []models.Endpoint, budget int) []models.Delivery {
+	var ds []models.Delivery
+	for _, e := range events {
+		for _, ep := range endpoints {
+			if gets(ep, e) {
+				ds = append(ds, waitForBatch(NewDelivery(e, ep, budget, e.CreatedAt), ep))
+			}
+		}
+	}
+	return ds
+}
+
+func gets(ep models.Endpoint, e models.Event) bool {
+	if ep.MerchantID != e.MerchantID || e.Type == string(webhook.EndpointDisabled) && *e.EndpointID == ep.ID {
+		return false
+	}
+	return slices.ContainsFunc(ep.Events, func(pattern string) bool { return webhook.Matches(pattern, webhook.EventType(e.Type)) })
+}
+
+// NewDelivery is the row that sends e to ep: pending and due now where the endpoint is enabled, held where it is paused or
+// disabled, suspended until the breaker closes where that is open. budget is how many attempts an endpoint gets that has no
+// number of its own.
+func NewDelivery(e models.Event, ep models.Endpoint, budget int, now time.Time) models.Delivery {
+	d := models.Delivery{
+		ID: models.NewID(models.PrefixDelivery, now), EventID: e.ID, EndpointID: ep.ID, MerchantID: e.MerchantID,
+		PaymentID: e.PaymentID, EventType: e.Type, State: models.DeliveryPending, Generation: 1, MaxAttempts: budget,
+		NextAttemptAt: now, SweepAfter: now.Add(Sweep.Enqueued), Slow: ep.Slow, CreatedAt: now, UpdatedAt: now,
+	}
+	if ep.MaxAttempts != nil {
+		d.MaxAttempts = *ep.MaxAttempts
+	}
+	switch {
+	case ep.Status != models.EndpointEnabled:
+		d.State = models.DeliveryHeld
+	case ep.BreakerState == models.BreakerOpen || ep.BreakerState == models.BreakerHalfOpen:
+		d.Suspended, d.SweepAfter = true, store.NoSweep
+		if ep.BreakerOpenUntil != nil {
+			d.NextAttemptAt = later(now, *ep.BreakerOpenUntil)
+		}
+	}
+	return d
+}
+
+// waitForBatch lets a new delivery wait for its batch, if its endpoint asked for that. What is not about a payment goes
+// alone.
+func waitForBatch(d models.Delivery, ep models.Endpoint) models.Delivery {
+	_, wait, yes := ep.Batching()
+	if !yes || !webhook.EventType(d.EventType).IsPayment() {
+		return d
+	}
+	d.BatchID, d.Suspended = &ep.ID, false
+	d.NextAttemptAt = d.CreatedAt.Add(wait)
+	d.SweepAfter = d.NextAttemptAt.Add(batchGrace)
+	return d
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
