@@ -36,7 +36,7 @@ var translations = []struct {
 	{is: []error{payments.ErrNoAccountKey}, code: CodeNoAccountKey, detail: "The operator of this gateway sets it."},
 	{is: []error{payments.ErrMerchantPaused}, code: CodeMerchantPaused, detail: "The operator of this gateway has paused the merchant."},
 	{is: []error{payments.ErrTooManyOpen}, code: CodeLimitReached, detail: "The merchant has as many open payments as it may have."},
-	{is: []error{endpoints.ErrDisabled}, code: CodeEndpointDisabled, detail: "Enable it first; what is held for it is then sent."},
+	{is: []error{redelivery.ErrEndpointDisabled}, code: CodeEndpointDisabled, detail: "Enable it first; what is held for it is then sent."},
 	{is: []error{endpoints.ErrPaused}, code: CodeEndpointPaused, detail: "Only the operator of this gateway can resume it."},
 	{is: []error{endpoints.ErrDefault}, code: CodeEndpointReadOnly, detail: "Make an endpoint of your own, and this one goes."},
 	{is: []error{endpoints.ErrSecretTooOld}, code: CodeSecretTooOld, detail: "Rotate it; then the endpoint can be changed again."},

@@ -17,7 +17,6 @@ import (
 // Errors of the operations. Each wraps [models.ErrConflict].
 var (
 	ErrLimit        = fmt.Errorf("the merchant has as many webhook endpoints as it may have: %w", models.ErrConflict)
-	ErrDisabled     = fmt.Errorf("the endpoint is disabled: enable it first: %w", models.ErrConflict)
 	ErrPaused       = fmt.Errorf("the endpoint was paused by the operator, who alone can resume it: %w", models.ErrConflict)
 	ErrSecretTooOld = fmt.Errorf("the endpoint's secret is too old: rotate it first: %w", models.ErrConflict)
 	ErrDefault      = fmt.Errorf("the default endpoint belongs to the deployment and is read-only: %w", models.ErrConflict)

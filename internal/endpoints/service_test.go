@@ -14,6 +14,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/delivery/deliverytest"
 	"github.com/ctrip-gateway/ctrip/internal/endpoints"
 	"github.com/ctrip-gateway/ctrip/internal/outbox"
+	"github.com/ctrip-gateway/ctrip/internal/redelivery"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
@@ -116,7 +117,7 @@ func TestEndpointLife(t *testing.T) {
 		if err := s.InTx(ctx, func(tx *store.Tx) error {
 			_, err := w.Redelivery.Redeliver(ctx, tx, actor, m, late.ID)
 			return err
-		}); !errors.Is(err, endpoints.ErrDisabled) {
+		}); !errors.Is(err, redelivery.ErrEndpointDisabled) {
 			t.Fatalf("redelivery to a disabled endpoint: %v", err)
 		}
 		if _, err = do(func(tx *store.Tx) (models.Endpoint, error) { return w.Endpoints.Enable(ctx, tx, actor, m, e.ID) }); err != nil {

@@ -48,7 +48,7 @@ func (s *Service) SendTest(ctx context.Context, tx *store.Tx, actor models.Actor
 	if err := tx.InsertEvents(ctx, []models.Event{ev}); err != nil {
 		return models.Delivery{}, err
 	}
-	d := outbox.NewDelivery(ev, Unblocked(e), s.opts.MaxAttempts, ev.CreatedAt)
+	d := outbox.NewDelivery(ev, outbox.Unblocked(e), s.opts.MaxAttempts, ev.CreatedAt)
 	d.SignWith = cmp.Or(test.SignWith, SignWithAll)
 	if err := tx.InsertDeliveries(ctx, []models.Delivery{d}); err != nil {
 		return d, err
@@ -56,12 +56,6 @@ func (s *Service) SendTest(ctx context.Context, tx *store.Tx, actor models.Actor
 	return d, s.audit(ctx, tx, actor, "endpoint.tested", e, map[string]string{
 		"delivery_id": d.ID, "event_type": ev.Type, "sign_with": test.SignWith,
 	})
-}
-
-// Unblocked is an endpoint as a test event finds it: enabled, and with a closed breaker.
-func Unblocked(e models.Endpoint) models.Endpoint {
-	e.Status, e.BreakerState = models.EndpointEnabled, models.BreakerClosed
-	return e
 }
 
 func (s *Service) checkTest(ctx context.Context, tx *store.Tx, e models.Endpoint, test Test) error {

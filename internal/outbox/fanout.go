@@ -77,6 +77,12 @@ func NewDelivery(e models.Event, ep models.Endpoint, budget int, now time.Time) 
 	return d
 }
 
+// Unblocked is an endpoint as a test event finds it: enabled, and with a closed breaker.
+func Unblocked(ep models.Endpoint) models.Endpoint {
+	ep.Status, ep.BreakerState = models.EndpointEnabled, models.BreakerClosed
+	return ep
+}
+
 // waitForBatch lets a new delivery wait for its batch, if its endpoint asked for that. What is not about a payment goes
 // alone.
 func waitForBatch(d models.Delivery, ep models.Endpoint) models.Delivery {

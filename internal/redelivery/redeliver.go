@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/ctrip-gateway/ctrip/internal/endpoints"
 	"github.com/ctrip-gateway/ctrip/internal/outbox"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
@@ -13,7 +12,7 @@ import (
 
 // Redeliver sends an event to an endpoint once more (ruling 14): a pending delivery becomes due now, with the batch that it
 // is in if it is in one, a finished one gets a new row with a budget of its own, the same body and the same webhook-id. To a
-// disabled endpoint it is [endpoints.ErrDisabled], to a deleted one [models.ErrNotFound]; what is held stays held.
+// disabled endpoint it is [ErrEndpointDisabled], to a deleted one [models.ErrNotFound]; what is held stays held.
 func (s *Service) Redeliver(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, deliveryID string) (models.Delivery, error) {
 	d, err := tx.LockDelivery(ctx, merchantID, deliveryID)
 	if err != nil {
@@ -24,7 +23,7 @@ func (s *Service) Redeliver(ctx context.Context, tx *store.Tx, actor models.Acto
 		return d, err
 	}
 	if e.Status == models.EndpointDisabled && !d.IsTest() {
-		return d, endpoints.ErrDisabled
+		return d, ErrEndpointDisabled
 	}
 	return s.send(ctx, tx, actor, d, e, "delivery.redelivered")
 }
@@ -60,7 +59,7 @@ func (s *Service) repeat(ctx context.Context, tx *store.Tx, d models.Delivery, e
 		return d, err
 	}
 	if d.IsTest() {
-		e = endpoints.Unblocked(e)
+		e = outbox.Unblocked(e)
 	}
 	next := outbox.NewDelivery(ev, e, s.maxAttempts, now)
 	next.ReplayOf, next.SignWith = &d.ID, d.SignWith

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ctrip-gateway/ctrip/internal/endpoints"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
 )
@@ -40,14 +39,14 @@ type ReplayRequest struct {
 }
 
 // PlanReplay checks a request and tells what it would come to, as a job that is not on record: its Matched is the answer of a
-// dry run. It returns [models.FieldErrors] for a request that makes no sense, [endpoints.ErrDisabled] for a disabled endpoint.
+// dry run. It returns [models.FieldErrors] for a request that makes no sense, [ErrEndpointDisabled] for a disabled endpoint.
 func (s *Service) PlanReplay(ctx context.Context, q *store.Queries, merchantID, endpointID string, r ReplayRequest) (models.Replay, error) {
 	e, err := q.Endpoint(ctx, merchantID, endpointID)
 	if err != nil {
 		return models.Replay{}, err
 	}
 	if e.Status == models.EndpointDisabled {
-		return models.Replay{}, endpoints.ErrDisabled
+		return models.Replay{}, ErrEndpointDisabled
 	}
 	now := s.now()
 	job := models.Replay{

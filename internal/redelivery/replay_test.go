@@ -206,7 +206,7 @@ func TestReplayRefuses(t *testing.T) {
 		_, err := w.Endpoints.Disable(t.Context(), tx, models.System, w.Shop, w.To.ID, "over")
 		return err
 	})
-	if _, err := w.start(redelivery.ReplayRequest{}); !errors.Is(err, endpoints.ErrDisabled) {
+	if _, err := w.start(redelivery.ReplayRequest{}); !errors.Is(err, redelivery.ErrEndpointDisabled) {
 		t.Errorf("disabled: %v", err)
 	}
 }

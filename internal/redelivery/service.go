@@ -3,11 +3,15 @@ package redelivery
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
 )
+
+// ErrEndpointDisabled refuses to send again to an endpoint that is disabled. It wraps [models.ErrConflict].
+var ErrEndpointDisabled = fmt.Errorf("the endpoint is disabled: enable it first: %w", models.ErrConflict)
 
 // Options are what a Service needs.
 type Options struct {
