@@ -9,6 +9,7 @@ import (
 
 	"github.com/ctrip-gateway/ctrip/internal/answer"
 	"github.com/ctrip-gateway/ctrip/internal/egress"
+	"github.com/ctrip-gateway/ctrip/internal/outbox"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/telemetry"
 	"github.com/ctrip-gateway/ctrip/models"
@@ -112,7 +113,7 @@ func (s *Sender) alongside(row *store.Waiting, p Plan, v store.Verdict) func(con
 	}
 	return func(ctx context.Context, tx *store.Tx) error {
 		if row.IsBatch {
-			if err := tx.UpdateBatchMembers(ctx, row.ID, row.EventID, v); err != nil {
+			if err := tx.UpdateBatchMembers(ctx, row.ID, row.EventID, v, outbox.Sweep); err != nil {
 				return err
 			}
 		}
