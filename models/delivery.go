@@ -5,13 +5,22 @@ import "time"
 // DeliveryState is where a delivery stands.
 type DeliveryState string
 
-// The states of product.md section 7.
 const (
-	DeliveryPending   DeliveryState = "pending"
-	DeliveryHeld      DeliveryState = "held"
+	// DeliveryPending waits for its next attempt. A delivery starts here, and comes back when its endpoint is enabled or
+	// resumed. It is left when the attempt succeeds, when no attempt remains, or when the endpoint is disabled, paused or
+	// deleted.
+	DeliveryPending DeliveryState = "pending"
+	// DeliveryHeld waits until its endpoint is enabled or resumed, which makes it pending. It is canceled when the endpoint
+	// is deleted, or after 30 days.
+	DeliveryHeld DeliveryState = "held"
+	// DeliveryDelivered was answered with 2xx. It is never left.
 	DeliveryDelivered DeliveryState = "delivered"
-	DeliveryDead      DeliveryState = "dead"
-	DeliveryCanceled  DeliveryState = "canceled"
+	// DeliveryDead has no attempt left, or got an answer that is final. It is left only when a POST that was under way
+	// succeeds after all; to send the event again is a new delivery.
+	DeliveryDead DeliveryState = "dead"
+	// DeliveryCanceled is not sent, because its endpoint was deleted or it was held for too long. It is left only when a
+	// POST that was under way succeeds.
+	DeliveryCanceled DeliveryState = "canceled"
 )
 
 // DeliveryStates lists every state in the order of a delivery's life.

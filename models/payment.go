@@ -6,13 +6,20 @@ import "time"
 // payment can be late and overpaid at once.
 type PaymentStatus string
 
-// The statuses of product.md section 3.
 const (
-	PaymentPending   PaymentStatus = "pending"
-	PaymentDetected  PaymentStatus = "detected"
+	// PaymentPending waits for money. A payment starts here, and comes back when a reorg takes the money away. It is left
+	// when enough has arrived, when its time ends, or when the merchant cancels it.
+	PaymentPending PaymentStatus = "pending"
+	// PaymentDetected has enough money in blocks that are not final yet. It is left when those blocks are final, or when a
+	// reorg takes the money away.
+	PaymentDetected PaymentStatus = "detected"
+	// PaymentConfirmed has enough money in final blocks. It is left only when the chain breaks its own finality.
 	PaymentConfirmed PaymentStatus = "confirmed"
-	PaymentExpired   PaymentStatus = "expired"
-	PaymentCanceled  PaymentStatus = "canceled"
+	// PaymentExpired had not enough money when a block later than expires_at was processed. It is left when a transfer in
+	// time is found later, or when late money is accepted.
+	PaymentExpired PaymentStatus = "expired"
+	// PaymentCanceled was canceled by the merchant before anything arrived. It is never left.
+	PaymentCanceled PaymentStatus = "canceled"
 )
 
 // PaymentStatuses lists every status in the order of a payment's life.
