@@ -44,7 +44,7 @@ func (e AuditEntry) ChainHash() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// IdempotencyRecord remembers the answer to a POST for 24 hours, so that a repeated request gets it again (ruling 21).
+// IdempotencyRecord remembers the answer to a POST for 24 hours, so that a repeated request gets it again.
 type IdempotencyRecord struct {
 	MerchantID  string `gorm:"primaryKey"`
 	Method      string `gorm:"primaryKey"`

@@ -20,7 +20,7 @@ type ChainCursor struct {
 	BlockTime   time.Time
 	HeadNumber  uint64 // what the providers last called the head
 	FinalNumber uint64 // every block up to here is final
-	// HaltedAt is set when the chain did something that must not be decided by a machine (ruling 5).
+	// HaltedAt is set when the chain did something that must not be decided by a machine.
 	HaltedAt   *time.Time
 	HaltReason string
 	UpdatedAt  time.Time

@@ -67,10 +67,10 @@ type Delivery struct {
 	PaymentID  *string
 	EventType  string
 	State      DeliveryState
-	// Generation fences tasks: a failure counts only from the task of the current generation (ruling 12).
+	// Generation fences tasks: a failure counts only from the task of the current generation.
 	Generation int
 	// Attempts counts the POSTs made for this row; AttemptBase those made for earlier rows of the same event and
-	// endpoint, so that webhook-attempt goes on over replays (ruling 14).
+	// endpoint, so that webhook-attempt goes on over replays.
 	Attempts      int
 	AttemptBase   int
 	MaxAttempts   int

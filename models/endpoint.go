@@ -28,7 +28,7 @@ type Endpoint struct {
 	Events         []string `gorm:"serializer:json"` // exact types, "payment.*" or "*"
 	Status         EndpointStatus
 	DisabledReason string
-	IsDefault      bool // the WEBHOOK_URL of the deployment (ruling 17)
+	IsDefault      bool // the WEBHOOK_URL of the deployment
 
 	HeadersSealed   []byte   // custom headers as sealed JSON, because they may hold credentials
 	CAPEM           string   `gorm:"column:ca_pem"`
@@ -68,7 +68,7 @@ type Endpoint struct {
 func (Endpoint) TableName() string { return "webhook_endpoints" }
 
 // EndpointSecret is one signing secret of an endpoint. Up to three live at once: the one that will be current, the
-// current one, and older ones until their overlap ends (ruling 20).
+// current one, and older ones until their overlap ends.
 type EndpointSecret struct {
 	ID         string `gorm:"primaryKey"`
 	EndpointID string

@@ -24,7 +24,7 @@ type Merchant struct {
 }
 
 // AccountKey is an account-level extended public key. It owns the counter of its addresses, so that two deployments of
-// one key under different spellings can never hand out the same address (ruling 2).
+// one key under different spellings can never hand out the same address.
 type AccountKey struct {
 	ID         string `gorm:"primaryKey"` // hex SHA-256 of compressed public key and chain code
 	MerchantID string
@@ -37,7 +37,7 @@ type AccountKey struct {
 // Scope is one permission of an API key.
 type Scope string
 
-// The scopes of product.md section 6.
+// What a key may be allowed to do.
 const (
 	ScopePaymentsRead  Scope = "payments:read"
 	ScopePaymentsWrite Scope = "payments:write"

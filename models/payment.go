@@ -101,7 +101,7 @@ type Payment struct {
 	ClosedAt    *time.Time // expired, canceled or confirmed: the monitoring window starts here, in block time
 	// WatchUntil ends the monitoring window, in block time; nil while the payment is open.
 	WatchUntil *time.Time
-	// QuarantinedAt is set when recomputing this payment failed; the block went on without it (ruling 1).
+	// QuarantinedAt is set when recomputing this payment failed; the block went on without it.
 	QuarantinedAt    *time.Time
 	QuarantineReason string
 }

@@ -12,7 +12,7 @@ const (
 	TransferOrphaned  TransferStatus = "orphaned"
 )
 
-// Sources of a transfer: a block, or the balance reconciler (ruling 3).
+// Sources of a transfer: a block, or the balance reconciler.
 const (
 	SourceChain   = "chain"
 	SourceBalance = "balance"
@@ -20,7 +20,7 @@ const (
 
 // Transfer is money that reached a watched address. Its identity is (chain id, tx hash, asset, recipient, ordinal):
 // the ordinal counts that transaction's transfers of the same asset to the same recipient, so it survives a re-mining
-// that moves the log index (ruling 6). A transfer that was orphaned and mined again is the same row.
+// that moves the log index. A transfer that was orphaned and mined again is the same row.
 type Transfer struct {
 	ID         string `gorm:"primaryKey"`
 	PaymentID  string
@@ -41,7 +41,7 @@ type Transfer struct {
 	BlockNumber    uint64
 	BlockHash      string
 	BlockTime      time.Time
-	FirstBlockTime time.Time // of the first block it was ever mined in: judges expiry (ruling 5)
+	FirstBlockTime time.Time // of the first block it was ever mined in: judges expiry
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
 }

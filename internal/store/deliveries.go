@@ -212,7 +212,7 @@ func (q *Queries) SetWaiting(ctx context.Context, id string, generation int, to 
 	return wrap("set delivery "+id+" "+string(to), err)
 }
 
-// AttemptsMade sums the attempts of every row of an event and an endpoint: where webhook-attempt goes on (ruling 14). The
+// AttemptsMade sums the attempts of every row of an event and an endpoint: where webhook-attempt goes on. The
 // first row has a base of its own when it went in a batch before it went alone.
 func (q *Queries) AttemptsMade(ctx context.Context, eventID, endpointID string) (int, error) {
 	var n int

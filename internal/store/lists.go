@@ -66,7 +66,7 @@ type Mark struct {
 }
 
 // EventsAfter reads a merchant's events in commit order, oldest first, after a mark, and the mark of the last one. It
-// shows no event while an older transaction could still commit one before it (ruling 25), so a reader who goes on from
+// shows no event while an older transaction could still commit one before it, so a reader who goes on from
 // the last mark misses nothing.
 func (q *Queries) EventsAfter(ctx context.Context, merchantID string, f EventFilter, after Mark, limit int) ([]models.Event, []Mark, error) {
 	db := f.narrow(q.with(ctx).Table("events").Where("merchant_id = ?", merchantID)).Limit(limit)
@@ -112,7 +112,7 @@ func equal(db *gorm.DB, columnsAndValues ...string) *gorm.DB {
 	return db
 }
 
-// notLive keeps what belongs to no payment on a live chain, for test keys (ruling 9).
+// notLive keeps what belongs to no payment on a live chain, for test keys.
 const notLive = "(payment_id IS NULL OR payment_id IN (SELECT id FROM payments WHERE test = ?))"
 
 func (p Page) apply(db *gorm.DB) *gorm.DB {

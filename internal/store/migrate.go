@@ -68,8 +68,8 @@ func (s *Store) SchemaStatus(ctx context.Context) (SchemaStatus, error) {
 	return st, nil
 }
 
-// CheckSchema is what a boot calls: nil when the schema is this binary's or a newer one that still serves it
-// (ruling 26), otherwise an error that wraps [ErrSchema] and says what to do.
+// CheckSchema is what a boot calls: nil when the schema is this binary's or a newer one that still serves it,
+// otherwise an error that wraps [ErrSchema] and says what to do.
 func (s *Store) CheckSchema(ctx context.Context) error {
 	st, err := s.SchemaStatus(ctx)
 	if err != nil {

@@ -89,7 +89,7 @@ func (tx *Tx) SavePayment(ctx context.Context, p models.Payment) error {
 	return wrap("save payment "+p.ID, err)
 }
 
-// Quarantine marks a payment that could not be recomputed; the block goes on without it (ruling 1).
+// Quarantine marks a payment that could not be recomputed; the block goes on without it.
 func (tx *Tx) Quarantine(ctx context.Context, id, reason string, at time.Time) error {
 	return wrap("quarantine "+id, tx.with(ctx).Model(&models.Payment{}).Where("id = ?", id).
 		Updates(map[string]any{"quarantined_at": at, "quarantine_reason": reason, "updated_at": at}).Error)

@@ -29,7 +29,7 @@ func (s *Store) DropDeliveries(ctx context.Context, before time.Time, limit int)
 	return len(ids), wrap("drop deliveries", err)
 }
 
-// CancelHeld ends deliveries that have been held since before a moment (ruling 10).
+// CancelHeld ends deliveries that have been held since before a moment.
 func (s *Store) CancelHeld(ctx context.Context, before, now time.Time, limit int) (int, error) {
 	res := s.db.WithContext(ctx).Exec("UPDATE deliveries SET state = 'canceled', updated_at = ? WHERE id IN (SELECT id FROM deliveries WHERE id < ? AND state = 'held' ORDER BY id LIMIT ?"+s.dialect.skipLocked()+")",
 		now, models.FirstID(models.PrefixDelivery, before), limit)

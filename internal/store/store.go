@@ -155,7 +155,7 @@ func (s *Store) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Now returns the database's clock, to compare with ours (ruling 26).
+// Now returns the database's clock, to compare with ours.
 func (s *Store) Now(ctx context.Context) (time.Time, error) {
 	if s.dialect == SQLite {
 		return time.Now().UTC(), nil // the same machine by construction

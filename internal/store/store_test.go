@@ -277,7 +277,7 @@ func TestListsAreNewestFirstAndPage(t *testing.T) {
 }
 
 // TestEventsAfterWaitsForOlderTransactions: a reader who goes on from the last mark must not pass over an event whose
-// transaction began earlier and commits later (ruling 25).
+// transaction began earlier and commits later.
 func TestEventsAfterWaitsForOlderTransactions(t *testing.T) {
 	s := storetest.Postgres(t)
 	m := newMerchant(t, s)

@@ -54,7 +54,7 @@ func SQLite(t testing.TB) *store.Store {
 }
 
 // Shown waits until a merchant's first n events are shown to those who catch up. Transactions of other tests on the same
-// server, in whatever database, count as older ones that could still come before them (ruling 25).
+// server, in whatever database, count as older ones that could still come before them.
 func Shown(t testing.TB, s *store.Store, merchantID string, n int) {
 	t.Helper()
 	testkit.Eventually(t, 30*time.Second, "all events are shown", func() bool {

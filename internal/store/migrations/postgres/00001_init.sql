@@ -173,7 +173,7 @@ CREATE TABLE chain_leases (
 );
 
 -- xact lets GET /events?after read in commit order: a row is shown once no older transaction can still insert before
--- it (ruling 25).
+-- it.
 CREATE TABLE events (
     id          TEXT PRIMARY KEY,
     merchant_id TEXT NOT NULL REFERENCES merchants (id),

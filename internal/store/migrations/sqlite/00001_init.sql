@@ -166,7 +166,7 @@ CREATE TABLE chain_leases (
     expires_at DATETIME NOT NULL
 );
 
--- There is one writer, so seq is commit order (ruling 25).
+-- There is one writer, so seq is commit order.
 CREATE TABLE events (
     id          TEXT NOT NULL UNIQUE,
     merchant_id TEXT NOT NULL REFERENCES merchants (id),
