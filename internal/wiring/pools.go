@@ -21,7 +21,7 @@ func Chains(cfg config.Config, now func() time.Time, log *slog.Logger, metrics *
 		pool, err := Chain(c, now, log, metrics)
 		if err != nil {
 			pools.Close()
-			return nil, err
+			return nil, fmt.Errorf("chain %s: %w", c.Name, err)
 		}
 		pools[c.ChainID] = pool
 	}
