@@ -24,24 +24,24 @@ type Address struct {
 
 // ExportAddresses hands every address of a merchant to row, in the order of account key and index. That it happens stands
 // in the audit log before the first one is read.
-func (d *Admin) ExportAddresses(ctx context.Context, merchantID string, row func(Address) error) error {
-	if err := d.known(ctx, merchantID); err != nil {
+func (a *Admin) ExportAddresses(ctx context.Context, merchantID string, row func(Address) error) error {
+	if err := a.requireMerchant(ctx, merchantID); err != nil {
 		return err
 	}
-	err := d.inTx(ctx, func(tx *store.Tx) error {
-		return tx.Audit(ctx, models.AuditEntry{At: d.utc(), Actor: d.actor, Action: "addresses.exported", Subject: merchantID, Merchant: merchantID})
+	err := a.store.InTx(ctx, func(tx *store.Tx) error {
+		return tx.Audit(ctx, models.AuditEntry{At: a.utc(), Actor: a.actor.Name, Action: "addresses.exported", Subject: merchantID, Merchant: merchantID})
 	})
 	if err != nil {
 		return err
 	}
 	for offset := 0; ; offset += exportPage {
-		rows, err := d.store.Addresses(ctx, merchantID, exportPage, offset)
+		rows, err := a.store.Addresses(ctx, merchantID, exportPage, offset)
 		if err != nil {
 			return err
 		}
 		for _, r := range rows {
-			a := Address{wallet.Checksum(r.Address), r.DerivationPath, r.AddressIndex, r.PaymentID, r.SkippedReason}
-			if err := row(a); err != nil {
+			address := Address{wallet.Checksum(r.Address), r.DerivationPath, r.AddressIndex, r.PaymentID, r.SkippedReason}
+			if err := row(address); err != nil {
 				return fmt.Errorf("write address %d: %w", r.AddressIndex, err)
 			}
 		}

@@ -20,11 +20,11 @@ import (
 // connections is how many an operator's command may open: it does one thing at a time.
 const connections = 2
 
-// Options are what a Admin needs.
+// Options are what an Admin needs.
 type Options struct {
 	Config config.Config
-	// Actor is who stands in the audit log, "operator:" and a name.
-	Actor  string
+	// Actor is who the audit log names: "operator:" and the operator's name.
+	Actor  models.Actor
 	Now    func() time.Time
 	Logger *slog.Logger // nil is silent
 	// AnySchema leaves the schema unchecked, for the commands that look after it.
@@ -33,10 +33,10 @@ type Options struct {
 	Store *store.Store
 }
 
-// Admin is where an operator works: one database, one configuration, one name.
+// Admin does what an operator asks, on one database, by one configuration, under one name.
 type Admin struct {
 	cfg    config.Config
-	actor  string
+	actor  models.Actor
 	now    func() time.Time
 	log    *slog.Logger
 	store  *store.Store
@@ -46,52 +46,52 @@ type Admin struct {
 
 // Open connects to the database and, unless told otherwise, checks that its schema is ours.
 func Open(ctx context.Context, o Options) (*Admin, error) {
-	if o.Actor == "" || o.Now == nil {
+	if o.Actor.Name == "" || o.Now == nil {
 		return nil, errors.New("admin: Actor and Now are needed")
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	d := &Admin{cfg: o.Config, actor: o.Actor, now: o.Now, log: o.Logger, store: o.Store}
+	a := &Admin{cfg: o.Config, actor: o.Actor, now: o.Now, log: o.Logger, store: o.Store}
 	var err error
-	if d.store == nil {
+	if a.store == nil {
 		few := o.Config
 		few.Database.MaxOpen = connections
-		if d.store, err = wiring.Store(ctx, few, o.Logger); err != nil {
+		if a.store, err = wiring.Store(ctx, few, o.Logger); err != nil {
 			return nil, fmt.Errorf("database %s: %w", o.Config.Database.URL, err)
 		}
-		d.owned = true
+		a.owned = true
 	}
 	if !o.AnySchema {
-		if err := d.store.CheckSchema(ctx); err != nil {
-			return nil, errors.Join(err, d.Close())
+		if err := a.store.CheckSchema(ctx); err != nil {
+			return nil, errors.Join(err, a.Close())
 		}
 	}
-	if d.access, err = wiring.Access(o.Config, d.store, o.Now, o.Logger); err != nil {
-		return nil, errors.Join(err, d.Close())
+	if a.access, err = wiring.Access(o.Config, a.store, o.Now, o.Logger); err != nil {
+		return nil, errors.Join(err, a.Close())
 	}
-	return d, nil
+	return a, nil
 }
 
 // Close closes the database connections that Open made.
-func (d *Admin) Close() error {
-	if !d.owned {
+func (a *Admin) Close() error {
+	if !a.owned {
 		return nil
 	}
-	return d.store.Close()
+	return a.store.Close()
 }
 
 // utc is the time to the microsecond, which is what both databases keep.
-func (d *Admin) utc() time.Time { return models.Now(d.now) }
+func (a *Admin) utc() time.Time { return models.Now(a.now) }
 
-// known says plainly which merchant is not there.
-func (d *Admin) known(ctx context.Context, merchantID string) error {
-	_, err := d.store.Merchant(ctx, merchantID)
-	return missing(err, "merchant", merchantID)
+// requireMerchant fails when there is no such merchant.
+func (a *Admin) requireMerchant(ctx context.Context, merchantID string) error {
+	_, err := a.store.Merchant(ctx, merchantID)
+	return notFound(err, "merchant", merchantID)
 }
 
-// missing names the thing that was not found.
-func missing(err error, kind, id string) error {
+// notFound names the thing that was not found; other errors stay as they are.
+func notFound(err error, kind, id string) error {
 	if errors.Is(err, models.ErrNotFound) {
 		return fmt.Errorf("there is no %s %s: %w", kind, id, err)
 	}
@@ -99,30 +99,28 @@ func missing(err error, kind, id string) error {
 }
 
 // vault opens what the master keys encrypted.
-func (d *Admin) vault() (*vault.Vault, error) {
-	if err := d.cfg.Need("MASTER_KEYS"); err != nil {
+func (a *Admin) vault() (*vault.Vault, error) {
+	if err := a.cfg.Need("MASTER_KEYS"); err != nil {
 		return nil, err
 	}
-	return wiring.Vault(d.cfg)
+	return wiring.Vault(a.cfg)
 }
 
 // endpoints makes the service of endpoints, which needs the master keys and the rules for outgoing requests: what the
 // processes that send would refuse, an operator cannot create either.
-func (d *Admin) endpoints() (*endpoints.Service, error) {
-	v, err := d.vault()
+func (a *Admin) endpoints() (*endpoints.Service, error) {
+	v, err := a.vault()
 	if err != nil {
 		return nil, err
 	}
-	client, err := wiring.Egress(d.cfg)
+	client, err := wiring.Egress(a.cfg)
 	if err != nil {
 		return nil, err
 	}
-	return wiring.Endpoints(d.cfg, d.store, v, client, d.now)
+	return wiring.Endpoints(a.cfg, a.store, v, client, a.now)
 }
 
 // redelivery makes the service that sends events once more.
-func (d *Admin) redelivery() (*redelivery.Service, error) {
-	return wiring.Redelivery(d.cfg, d.store, d.now)
+func (a *Admin) redelivery() (*redelivery.Service, error) {
+	return wiring.Redelivery(a.cfg, a.store, a.now)
 }
-
-func (d *Admin) by() models.Actor { return models.Actor{Name: d.actor} }

@@ -20,34 +20,34 @@ import (
 
 const xpub = "xpub6Ce9NcJvTk36xtLSrJLZqE7wtgA5deCeYs7rSQtreh4cj6ByPtrg9sD7V2FNFLPnf8heNP3FGkeV9qwfzvZNSd54JoNXVsXFYSYwHsnJxqP"
 
-// desk opens a Admin on a store.
-func desk(t *testing.T, s *store.Store) *admin.Admin {
+// openAdmin opens an Admin on a store.
+func openAdmin(t *testing.T, s *store.Store) *admin.Admin {
 	t.Helper()
 	cfg, err := load(t, nil, "DATABASE_URL=postgres://127.0.0.1:1/unused")
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := admin.Open(t.Context(), admin.Options{Config: cfg, Actor: "operator:test", Now: time.Now, Store: s})
+	a, err := admin.Open(t.Context(), admin.Options{Config: cfg, Actor: models.Actor{Name: "operator:test"}, Now: time.Now, Store: s})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := d.Close(); err != nil {
+		if err := a.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return d
+	return a
 }
 
 // TestExportAddresses writes more addresses than one page holds and reads each once, in order.
 func TestExportAddresses(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
-		d := desk(t, s)
-		m, err := d.CreateMerchant(t.Context(), "Shop", xpub)
+		a := openAdmin(t, s)
+		m, err := a.CreateMerchant(t.Context(), "Shop", xpub)
 		if err != nil {
 			t.Fatal(err)
 		}
-		other, err := d.CreateMerchant(t.Context(), "Other", "")
+		other, err := a.CreateMerchant(t.Context(), "Other", "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,7 +79,7 @@ func TestExportAddresses(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got []admin.Address
-		if err := d.ExportAddresses(t.Context(), m.Merchant.ID, func(a admin.Address) error { got = append(got, a); return nil }); err != nil {
+		if err := a.ExportAddresses(t.Context(), m.Merchant.ID, func(a admin.Address) error { got = append(got, a); return nil }); err != nil {
 			t.Fatal(err)
 		}
 		if len(got) != n || got[0].Address != m.FirstAddress || got[0].Path != "m/44'/60'/0'/0/0" {
@@ -90,11 +90,11 @@ func TestExportAddresses(t *testing.T) {
 				t.Fatalf("at %d stands index %d", i, a.Index)
 			}
 		}
-		if err := d.ExportAddresses(t.Context(), other.Merchant.ID, func(a admin.Address) error { return fmt.Errorf("%s", a.Address) }); err != nil {
+		if err := a.ExportAddresses(t.Context(), other.Merchant.ID, func(a admin.Address) error { return fmt.Errorf("%s", a.Address) }); err != nil {
 			t.Errorf("a merchant without addresses has %v", err)
 		}
 		full := fmt.Errorf("disk full")
-		if err := d.ExportAddresses(t.Context(), m.Merchant.ID, func(admin.Address) error { return full }); err == nil || !strings.Contains(err.Error(), "disk full") {
+		if err := a.ExportAddresses(t.Context(), m.Merchant.ID, func(admin.Address) error { return full }); err == nil || !strings.Contains(err.Error(), "disk full") {
 			t.Errorf("a row that could not be written: %v", err)
 		}
 	})
@@ -103,15 +103,15 @@ func TestExportAddresses(t *testing.T) {
 // TestAuditPagesAndVerdict reads the log page by page, each line once.
 func TestAuditPagesAndVerdict(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
-		d := desk(t, s)
+		a := openAdmin(t, s)
 		for i := range 5 {
-			if _, err := d.CreateMerchant(t.Context(), fmt.Sprint("Shop ", i), ""); err != nil {
+			if _, err := a.CreateMerchant(t.Context(), fmt.Sprint("Shop ", i), ""); err != nil {
 				t.Fatal(err)
 			}
 		}
 		seen := 0
 		for from := int64(1); ; {
-			page, err := d.AuditLog(t.Context(), from, 2)
+			page, err := a.AuditLog(t.Context(), from, 2)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -126,7 +126,7 @@ func TestAuditPagesAndVerdict(t *testing.T) {
 			}
 			from = *page.NextFrom
 		}
-		if v, err := d.VerifyAudit(t.Context(), ""); err != nil || !v.OK || seen != 5 || v.Lines != 5 {
+		if v, err := a.VerifyAudit(t.Context(), ""); err != nil || !v.OK || seen != 5 || v.Lines != 5 {
 			t.Errorf("%d lines seen, %+v, %v", seen, v, err)
 		}
 	})
@@ -143,9 +143,9 @@ func TestVerifyAuditSeesAChangedLine(t *testing.T) {
 	if _, err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	d := desk(t, s)
+	a := openAdmin(t, s)
 	for i := range 3 {
-		if _, err := d.CreateMerchant(t.Context(), fmt.Sprint("Shop ", i), ""); err != nil {
+		if _, err := a.CreateMerchant(t.Context(), fmt.Sprint("Shop ", i), ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -161,52 +161,52 @@ func TestVerifyAuditSeesAChangedLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v, err := d.VerifyAudit(t.Context(), ""); err != nil || v.OK || v.Lines != 1 || !strings.Contains(v.Problem, "line 2") {
+	if v, err := a.VerifyAudit(t.Context(), ""); err != nil || v.OK || v.Lines != 1 || !strings.Contains(v.Problem, "line 2") {
 		t.Errorf("%+v, %v", v, err)
 	}
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	if v, err := d.VerifyAudit(gone, ""); err == nil {
+	if v, err := a.VerifyAudit(gone, ""); err == nil {
 		t.Errorf("without a database the verdict is %+v", v)
 	}
 }
 
-// TestRefusedDeedsLeaveNoLine: what is refused is neither done nor in the audit log.
-func TestRefusedDeedsLeaveNoLine(t *testing.T) {
+// TestRefusedOperationsLeaveNoLine: what is refused is neither done nor in the audit log.
+func TestRefusedOperationsLeaveNoLine(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
-		d := desk(t, s)
-		m, err := d.CreateMerchant(t.Context(), "Shop", "")
+		a := openAdmin(t, s)
+		m, err := a.CreateMerchant(t.Context(), "Shop", "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		deeds := map[string]func() error{
-			"no name": func() error { _, err := d.CreateMerchant(t.Context(), " ", ""); return err },
-			"no xpub": func() error { _, err := d.SetXPub(t.Context(), m.Merchant.ID, ""); return err },
+		operations := map[string]func() error{
+			"no name": func() error { _, err := a.CreateMerchant(t.Context(), " ", ""); return err },
+			"no xpub": func() error { _, err := a.SetXPub(t.Context(), m.Merchant.ID, ""); return err },
 			"wrong scope": func() error {
-				_, err := d.CreateKey(t.Context(), admin.KeyRequest{MerchantID: m.Merchant.ID, Name: "k", Scopes: []models.Scope{"x"}})
+				_, err := a.CreateKey(t.Context(), admin.KeyRequest{MerchantID: m.Merchant.ID, Name: "k", Scopes: []models.Scope{"x"}})
 				return err
 			},
 			"past expiry": func() error {
-				_, err := d.CreateKey(t.Context(), admin.KeyRequest{MerchantID: m.Merchant.ID, Name: "k", ExpiresIn: -1})
+				_, err := a.CreateKey(t.Context(), admin.KeyRequest{MerchantID: m.Merchant.ID, Name: "k", ExpiresIn: -1})
 				return err
 			},
 			"no merchant": func() error {
-				_, err := d.CreateKey(t.Context(), admin.KeyRequest{MerchantID: "mer_x", Name: "k"})
+				_, err := a.CreateKey(t.Context(), admin.KeyRequest{MerchantID: "mer_x", Name: "k"})
 				return err
 			},
 			"bad url": func() error {
-				_, err := d.CreateEndpoint(t.Context(), admin.EndpointRequest{MerchantID: m.Merchant.ID, URL: "ftp://x"})
+				_, err := a.CreateEndpoint(t.Context(), admin.EndpointRequest{MerchantID: m.Merchant.ID, URL: "ftp://x"})
 				return err
 			},
-			"no endpoint": func() error { _, err := d.RotateSecret(t.Context(), "we_x", admin.Rotation{}); return err },
-			"no key":      func() error { _, err := d.RevokeKey(t.Context(), "key_x"); return err },
+			"no endpoint": func() error { _, err := a.RotateSecret(t.Context(), "we_x", admin.Rotation{}); return err },
+			"no key":      func() error { _, err := a.RevokeKey(t.Context(), "key_x"); return err },
 		}
-		for name, deed := range deeds {
-			if err := deed(); err == nil {
+		for name, operation := range operations {
+			if err := operation(); err == nil {
 				t.Errorf("%s was done", name)
 			}
 		}
-		if v, err := d.VerifyAudit(t.Context(), ""); err != nil || v.Lines != 1 {
+		if v, err := a.VerifyAudit(t.Context(), ""); err != nil || v.Lines != 1 {
 			t.Errorf("%+v, %v", v, err)
 		}
 	})

@@ -43,11 +43,11 @@ type AuditVerdict struct {
 }
 
 // AuditLog reads up to limit lines from the line with number from on.
-func (d *Admin) AuditLog(ctx context.Context, from int64, limit int) (AuditPage, error) {
+func (a *Admin) AuditLog(ctx context.Context, from int64, limit int) (AuditPage, error) {
 	if limit < 1 || limit > MaxAuditLines {
 		return AuditPage{}, fmt.Errorf("limit must be 1 to %d", MaxAuditLines)
 	}
-	rows, err := d.store.AuditLog(ctx, from, limit+1)
+	rows, err := a.store.AuditLog(ctx, from, limit+1)
 	if err != nil {
 		return AuditPage{}, err
 	}
@@ -64,7 +64,7 @@ func (d *Admin) AuditLog(ctx context.Context, from int64, limit int) (AuditPage,
 
 // VerifyAudit follows the chain of hashes from the first line to the last. head, when not "", is the Head of an earlier verdict,
 // which must still be there. A broken chain is a verdict, not an error.
-func (d *Admin) VerifyAudit(ctx context.Context, head string) (AuditVerdict, error) {
+func (a *Admin) VerifyAudit(ctx context.Context, head string) (AuditVerdict, error) {
 	var known store.AuditMark
 	if head != "" {
 		var err error
@@ -72,7 +72,7 @@ func (d *Admin) VerifyAudit(ctx context.Context, head string) (AuditVerdict, err
 			return AuditVerdict{}, fmt.Errorf("head: %w", err)
 		}
 	}
-	mark, err := d.store.VerifyAuditAgainst(ctx, known)
+	mark, err := a.store.VerifyAuditAgainst(ctx, known)
 	v := AuditVerdict{OK: err == nil, Lines: mark.Seq}
 	if mark.Seq > 0 {
 		v.Head = mark.String()

@@ -26,8 +26,8 @@ type Chain struct {
 }
 
 // Chains lists the chains that have ever been scanned.
-func (d *Admin) Chains(ctx context.Context) ([]Chain, error) {
-	cursors, err := d.store.Cursors(ctx)
+func (a *Admin) Chains(ctx context.Context) ([]Chain, error) {
+	cursors, err := a.store.Cursors(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -42,9 +42,9 @@ func (d *Admin) Chains(ctx context.Context) ([]Chain, error) {
 }
 
 // AcceptReorg lets a halted chain go on: its scanner may then walk back below what was final, and payments that were
-// confirmed can lose their money again (ruling 5).
-func (d *Admin) AcceptReorg(ctx context.Context, name string) error {
-	cursors, err := d.store.Cursors(ctx)
+// confirmed can lose their money again, which only a person may decide.
+func (a *Admin) AcceptReorg(ctx context.Context, name string) error {
+	cursors, err := a.store.Cursors(ctx)
 	if err != nil {
 		return err
 	}
@@ -55,12 +55,12 @@ func (d *Admin) AcceptReorg(ctx context.Context, name string) error {
 		if c.HaltedAt == nil {
 			return fmt.Errorf("%s: %w", name, ErrNotHalted)
 		}
-		return d.store.InTx(ctx, func(tx *store.Tx) error {
+		return a.store.InTx(ctx, func(tx *store.Tx) error {
 			if err := tx.AcceptReorg(ctx, c.ChainID); err != nil {
 				return err
 			}
 			return tx.Audit(ctx, models.AuditEntry{
-				At: time.Now(), Actor: d.actor, Action: "chain.reorg_accepted", Subject: name, Detail: map[string]string{"reason": c.HaltReason},
+				At: a.utc(), Actor: a.actor.Name, Action: "chain.reorg_accepted", Subject: name, Detail: map[string]string{"reason": c.HaltReason},
 			})
 		})
 	}

@@ -12,7 +12,7 @@ import (
 
 func TestAcceptReorg(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
-		d := &Admin{store: s, actor: "operator:test"}
+		a := &Admin{store: s, now: time.Now, actor: models.Actor{Name: "operator:test"}}
 		now := time.Now().UTC().Truncate(time.Microsecond)
 		save := func(c models.ChainCursor) {
 			t.Helper()
@@ -22,24 +22,24 @@ func TestAcceptReorg(t *testing.T) {
 		}
 		c := models.ChainCursor{ChainID: 1, Chain: "ethereum", Number: 9, Hash: "0x1", BlockTime: now, FinalNumber: 7, UpdatedAt: now}
 		save(c)
-		if err := d.AcceptReorg(t.Context(), "ethereum"); !errors.Is(err, ErrNotHalted) {
+		if err := a.AcceptReorg(t.Context(), "ethereum"); !errors.Is(err, ErrNotHalted) {
 			t.Fatalf("a chain that is well: %v", err)
 		}
 		c.HaltedAt, c.HaltReason = &now, "block 7 was final"
 		save(c)
-		if chains, err := d.Chains(t.Context()); err != nil || len(chains) != 1 || chains[0].HaltedAt == nil || chains[0].HaltReason == "" {
+		if chains, err := a.Chains(t.Context()); err != nil || len(chains) != 1 || chains[0].HaltedAt == nil || chains[0].HaltReason == "" {
 			t.Fatalf("%+v, %v", chains, err)
 		}
-		if err := d.AcceptReorg(t.Context(), "ethereum"); err != nil {
+		if err := a.AcceptReorg(t.Context(), "ethereum"); err != nil {
 			t.Fatal(err)
 		}
-		if chains, err := d.Chains(t.Context()); err != nil || chains[0].HaltedAt != nil || chains[0].FinalNumber != 0 {
+		if chains, err := a.Chains(t.Context()); err != nil || chains[0].HaltedAt != nil || chains[0].FinalNumber != 0 {
 			t.Fatalf("%+v, %v", chains, err)
 		}
 		if lines, err := s.AuditLog(t.Context(), 1, 10); err != nil || len(lines) != 1 || lines[0].Action != "chain.reorg_accepted" {
 			t.Fatalf("%+v, %v", lines, err)
 		}
-		if err := d.AcceptReorg(t.Context(), "dogecoin"); !errors.Is(err, models.ErrNotFound) {
+		if err := a.AcceptReorg(t.Context(), "dogecoin"); !errors.Is(err, models.ErrNotFound) {
 			t.Fatalf("a chain that is not there: %v", err)
 		}
 	})

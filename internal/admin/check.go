@@ -10,7 +10,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// certificateSoon is how long before the end of a certificate an endpoint is found at fault.
+// certificateSoon is how long before its certificate ends an endpoint has a problem.
 const certificateSoon = 14 * 24 * time.Hour
 
 // EndpointCheck is what was found at one endpoint's host. No request was made to the endpoint itself.
@@ -31,7 +31,7 @@ type EndpointChecks struct {
 	Data []EndpointCheck `json:"data"`
 }
 
-// OK reports whether nothing was found at fault.
+// OK reports whether no problem was found.
 func (c EndpointChecks) OK() bool {
 	for _, one := range c.Data {
 		if len(one.Problems) > 0 {
@@ -44,18 +44,18 @@ func (c EndpointChecks) OK() bool {
 // CheckEndpoints connects to the hosts of one endpoint, of all of a merchant's, or with neither of everybody's, as the
 // workers would: TLS with the endpoint's own settings must work, its certificates must not end soon, and port 80 must not
 // answer without TLS other than by pointing to https.
-func (d *Admin) CheckEndpoints(ctx context.Context, of Scope) (EndpointChecks, error) {
+func (a *Admin) CheckEndpoints(ctx context.Context, of Scope) (EndpointChecks, error) {
 	out := EndpointChecks{Data: []EndpointCheck{}}
-	service, err := d.endpoints()
+	service, err := a.endpoints()
 	if err != nil {
 		return out, err
 	}
-	client, err := wiring.Egress(d.cfg)
+	client, err := wiring.Egress(a.cfg)
 	if err != nil {
 		return out, err
 	}
 	defer client.Close()
-	rows, err := d.endpointsIn(ctx, of)
+	rows, err := a.endpointsIn(ctx, of)
 	if err != nil {
 		return out, err
 	}
@@ -69,12 +69,12 @@ func (d *Admin) CheckEndpoints(ctx context.Context, of Scope) (EndpointChecks, e
 		if ctx.Err() != nil {
 			return out, ctx.Err()
 		}
-		out.Data = append(out.Data, d.judge(check, found, err))
+		out.Data = append(out.Data, a.judge(check, found, err))
 	}
 	return out, nil
 }
 
-func (d *Admin) judge(check EndpointCheck, found egress.ProbeResult, err error) EndpointCheck {
+func (a *Admin) judge(check EndpointCheck, found egress.ProbeResult, err error) EndpointCheck {
 	problem := func(format string, args ...any) {
 		check.Problems = append(check.Problems, fmt.Sprintf(format, args...))
 	}
@@ -89,7 +89,7 @@ func (d *Admin) judge(check EndpointCheck, found egress.ProbeResult, err error) 
 	}
 	if !found.NotAfter.IsZero() {
 		check.NotAfter = &found.NotAfter
-		if left := found.NotAfter.Sub(d.now()); left < certificateSoon {
+		if left := found.NotAfter.Sub(a.now()); left < certificateSoon {
 			problem("a certificate ends on %s", found.NotAfter.Format(time.DateOnly))
 		}
 	}
@@ -100,24 +100,24 @@ func (d *Admin) judge(check EndpointCheck, found egress.ProbeResult, err error) 
 }
 
 // endpointsIn are the endpoints of a scope.
-func (d *Admin) endpointsIn(ctx context.Context, of Scope) ([]models.Endpoint, error) {
+func (a *Admin) endpointsIn(ctx context.Context, of Scope) ([]models.Endpoint, error) {
 	switch {
 	case of.EndpointID != "":
-		e, err := d.store.EndpointByID(ctx, of.EndpointID)
-		return []models.Endpoint{e}, missing(err, "webhook endpoint", of.EndpointID)
+		e, err := a.store.EndpointByID(ctx, of.EndpointID)
+		return []models.Endpoint{e}, notFound(err, "webhook endpoint", of.EndpointID)
 	case of.MerchantID != "":
-		if err := d.known(ctx, of.MerchantID); err != nil {
+		if err := a.requireMerchant(ctx, of.MerchantID); err != nil {
 			return nil, err
 		}
-		return d.store.EndpointsOf(ctx, of.MerchantID)
+		return a.store.EndpointsOf(ctx, of.MerchantID)
 	}
-	merchants, err := d.store.Merchants(ctx)
+	merchants, err := a.store.Merchants(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var all []models.Endpoint
 	for _, m := range merchants {
-		rows, err := d.store.EndpointsOf(ctx, m.ID)
+		rows, err := a.store.EndpointsOf(ctx, m.ID)
 		if err != nil {
 			return nil, err
 		}

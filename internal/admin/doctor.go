@@ -40,7 +40,7 @@ type Report struct {
 }
 
 // Examine looks at everything that the processes need and changes nothing. The configuration is what [config.Load]
-// returned, faults included: where it could not be read there is nothing else to ask.
+// returned, its error included: where it could not be read there is nothing else to ask.
 func Examine(ctx context.Context, cfg config.Config, loaded error, now func() time.Time) Report {
 	checks := examineConfig(cfg, loaded)
 	if loaded == nil {
@@ -56,27 +56,27 @@ var services = []string{"MASTER_KEYS", "OPERATOR_TOKEN", "REDIS_URL"}
 
 func examineConfig(cfg config.Config, loaded error) []Check {
 	var checks []Check
-	fault := func(name, detail string) {
+	problem := func(name, detail string) {
 		checks = append(checks, Check{"config", false, name + ": " + detail, "docs/configuration.md, or `ctripctl config reference`"})
 	}
 	each := func(err error) {
-		var faults *config.FieldErrors
-		if errors.As(err, &faults) {
-			for _, f := range faults.All {
-				fault(f.Name, f.Problem)
+		var wrong *config.FieldErrors
+		if errors.As(err, &wrong) {
+			for _, one := range wrong.All {
+				problem(one.Name, one.Problem)
 			}
 		} else if err != nil {
-			fault("settings", err.Error())
+			problem("settings", err.Error())
 		}
 	}
 	each(loaded)
 	if loaded == nil {
 		each(cfg.Need(services...))
 		if _, err := egress.ParseAllow(cfg.Webhook.Allow); err != nil {
-			fault("WEBHOOK_ALLOW", err.Error())
+			problem("WEBHOOK_ALLOW", err.Error())
 		}
 		if len(cfg.Chains) == 0 {
-			fault("CHAINS_FILE", "no chain is configured")
+			problem("CHAINS_FILE", "no chain is configured")
 		}
 	}
 	if checks == nil {
@@ -127,7 +127,7 @@ func examineDatabase(ctx context.Context, cfg config.Config, now func() time.Tim
 
 func examineRedis(ctx context.Context, cfg config.Config) []Check {
 	if cfg.Need("REDIS_URL") != nil {
-		return nil // a fault of the configuration, told there
+		return nil // examineConfig says so
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()

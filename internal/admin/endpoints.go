@@ -47,18 +47,18 @@ func endpointOf(e models.Endpoint) Endpoint {
 }
 
 // CreateEndpoint makes an enabled endpoint for a merchant, by the rules that the API applies.
-func (d *Admin) CreateEndpoint(ctx context.Context, r EndpointRequest) (EndpointCreated, error) {
-	service, err := d.endpoints()
+func (a *Admin) CreateEndpoint(ctx context.Context, r EndpointRequest) (EndpointCreated, error) {
+	service, err := a.endpoints()
 	if err != nil {
 		return EndpointCreated{}, err
 	}
-	if err := d.known(ctx, r.MerchantID); err != nil {
+	if err := a.requireMerchant(ctx, r.MerchantID); err != nil {
 		return EndpointCreated{}, err
 	}
 	set := endpoints.Settings{URL: &r.URL, Description: &r.Description, Events: r.Events}
 	var made EndpointCreated
-	err = d.inTx(ctx, func(tx *store.Tx) error {
-		e, secret, err := service.Create(ctx, tx, d.by(), r.MerchantID, set, r.Secret)
+	err = a.store.InTx(ctx, func(tx *store.Tx) error {
+		e, secret, err := service.Create(ctx, tx, a.actor, r.MerchantID, set, r.Secret)
 		made = EndpointCreated{endpointOf(e), secret.Reveal()}
 		return err
 	})
@@ -69,32 +69,32 @@ func (d *Admin) CreateEndpoint(ctx context.Context, r EndpointRequest) (Endpoint
 }
 
 // Endpoints lists a merchant's endpoints, newest first.
-func (d *Admin) Endpoints(ctx context.Context, merchantID string) ([]Endpoint, error) {
-	if err := d.known(ctx, merchantID); err != nil {
+func (a *Admin) Endpoints(ctx context.Context, merchantID string) ([]Endpoint, error) {
+	if err := a.requireMerchant(ctx, merchantID); err != nil {
 		return nil, err
 	}
-	rows, err := d.store.EndpointsOf(ctx, merchantID)
+	rows, err := a.store.EndpointsOf(ctx, merchantID)
 	return convert(rows, endpointOf), err
 }
 
 // RotateSecret gives an endpoint another secret, whoever owns it.
-func (d *Admin) RotateSecret(ctx context.Context, id string, r Rotation) (EndpointCreated, error) {
-	service, err := d.endpoints()
+func (a *Admin) RotateSecret(ctx context.Context, id string, r Rotation) (EndpointCreated, error) {
+	service, err := a.endpoints()
 	if err != nil {
 		return EndpointCreated{}, err
 	}
-	e, err := d.store.EndpointByID(ctx, id)
+	e, err := a.store.EndpointByID(ctx, id)
 	if err != nil {
-		return EndpointCreated{}, missing(err, "endpoint", id)
+		return EndpointCreated{}, notFound(err, "endpoint", id)
 	}
 	var made EndpointCreated
-	err = d.inTx(ctx, func(tx *store.Tx) error {
-		e, secret, err := service.RotateSecret(ctx, tx, d.by(), e.MerchantID, id, r)
+	err = a.store.InTx(ctx, func(tx *store.Tx) error {
+		e, secret, err := service.RotateSecret(ctx, tx, a.actor, e.MerchantID, id, r)
 		made = EndpointCreated{endpointOf(e), secret.Reveal()}
 		return err
 	})
 	if err != nil {
-		return EndpointCreated{}, missing(err, "endpoint", id)
+		return EndpointCreated{}, notFound(err, "endpoint", id)
 	}
 	return made, nil
 }

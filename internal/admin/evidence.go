@@ -16,36 +16,36 @@ import (
 
 // Evidence collects what a dispute needs of a delivery and seals it with the gateway's Ed25519 key, which is made when there
 // is none yet. That it was exported is a line of the audit log, which the next export shows.
-func (d *Admin) Evidence(ctx context.Context, deliveryID string) (proof.Sealed, error) {
-	service, err := d.endpoints()
+func (a *Admin) Evidence(ctx context.Context, deliveryID string) (proof.Sealed, error) {
+	service, err := a.endpoints()
 	if err != nil {
 		return proof.Sealed{}, err
 	}
-	row, err := d.store.DeliveryByID(ctx, deliveryID)
+	row, err := a.store.DeliveryByID(ctx, deliveryID)
 	if err != nil {
-		return proof.Sealed{}, missing(err, "delivery", deliveryID)
+		return proof.Sealed{}, notFound(err, "delivery", deliveryID)
 	}
 	var out proof.Sealed
-	err = d.inTx(ctx, func(tx *store.Tx) error {
+	err = a.store.InTx(ctx, func(tx *store.Tx) error {
 		id, key, err := service.SealingKey(ctx, tx)
 		if err != nil {
 			return err
 		}
-		e, err := d.collect(ctx, tx, row)
+		e, err := a.collect(ctx, tx, row)
 		if err != nil {
 			return err
 		}
 		if out, err = proof.Export(e, id, key); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, models.AuditEntry{At: d.utc(), Actor: d.actor, Action: "delivery.evidence_exported", Subject: row.ID, Merchant: row.MerchantID})
+		return tx.Audit(ctx, models.AuditEntry{At: a.utc(), Actor: a.actor.Name, Action: "delivery.evidence_exported", Subject: row.ID, Merchant: row.MerchantID})
 	})
 	return out, err
 }
 
-func (d *Admin) collect(ctx context.Context, tx *store.Tx, row models.Delivery) (proof.Evidence, error) {
+func (a *Admin) collect(ctx context.Context, tx *store.Tx, row models.Delivery) (proof.Evidence, error) {
 	e := proof.Evidence{
-		ExportedAt: d.utc(), ExportedBy: d.actor, MerchantID: row.MerchantID,
+		ExportedAt: a.utc(), ExportedBy: a.actor.Name, MerchantID: row.MerchantID,
 		Batches: []proof.Message{}, Attempts: []proof.Attempt{}, Audit: []proof.AuditLine{},
 	}
 	ev, err := tx.EventByID(ctx, row.EventID)

@@ -77,7 +77,7 @@ func TestEvidenceOfADelivery(t *testing.T) {
 			t.Fatalf("%d batches, %v", n, err)
 		}
 		mu.Lock()
-		carrier := offered[len(offered)-1]
+		batch := offered[len(offered)-1]
 		mu.Unlock()
 		sender := w.Sender()
 		attempt := func(d models.Delivery, want delivery.Step) {
@@ -86,7 +86,7 @@ func TestEvidenceOfADelivery(t *testing.T) {
 				t.Fatalf("%+v", out)
 			}
 		}
-		attempt(carrier, delivery.Ack)               // 413: the members go alone from here on
+		attempt(batch, delivery.Ack)                 // 413: the members go alone from here on
 		attempt(w.Get(members[0]), delivery.Requeue) // 500
 		clock.Advance(time.Hour)
 		attempt(w.Get(members[0]), delivery.Ack) // 204
@@ -98,7 +98,7 @@ func TestEvidenceOfADelivery(t *testing.T) {
 		attempt(again, delivery.Ack)
 		sent := r.WaitCount(t, 4, time.Second)
 
-		d := desk(t, s)
+		d := openAdmin(t, s)
 		e, text := export(t, d, members[0].ID)
 		if !bytes.Equal(e.Message.Body, sent[1].Body) || e.Message.ID != sent[1].ID() || len(e.Batches) != 1 || !bytes.Equal(e.Batches[0].Body, sent[0].Body) {
 			t.Errorf("not the bytes that were sent: %s", e.Message.Body)
@@ -133,7 +133,7 @@ func TestEvidenceOfADelivery(t *testing.T) {
 		if e, _ = export(t, d, members[1].ID); len(e.Attempts) != 1 || e.Attempts[0].Status != 413 {
 			t.Errorf("of the one that still waits: %+v", e.Attempts)
 		}
-		for _, id := range []string{carrier.ID, "dlv_nothing"} {
+		for _, id := range []string{batch.ID, "dlv_nothing"} {
 			if _, err := d.Evidence(t.Context(), id); !errors.Is(err, models.ErrNotFound) {
 				t.Errorf("%s: %v", id, err)
 			}

@@ -45,8 +45,8 @@ func keyOf(k models.APIKey) Key {
 }
 
 // CreateKey makes an API key for a merchant.
-func (d *Admin) CreateKey(ctx context.Context, r KeyRequest) (KeyCreated, error) {
-	if err := d.known(ctx, r.MerchantID); err != nil {
+func (a *Admin) CreateKey(ctx context.Context, r KeyRequest) (KeyCreated, error) {
+	if err := a.requireMerchant(ctx, r.MerchantID); err != nil {
 		return KeyCreated{}, err
 	}
 	ask := access.KeyRequest{MerchantID: r.MerchantID, Name: r.Name, Test: r.Test, Scopes: r.Scopes}
@@ -54,13 +54,13 @@ func (d *Admin) CreateKey(ctx context.Context, r KeyRequest) (KeyCreated, error)
 		ask.Scopes = models.Scopes
 	}
 	if r.ExpiresIn != 0 {
-		at := d.utc().Add(r.ExpiresIn)
+		at := a.utc().Add(r.ExpiresIn)
 		ask.ExpiresAt = &at
 	}
 	var key models.APIKey
 	var secret string
-	err := d.inTx(ctx, func(tx *store.Tx) (err error) {
-		key, secret, err = d.access.CreateKey(ctx, tx, d.by(), ask)
+	err := a.store.InTx(ctx, func(tx *store.Tx) (err error) {
+		key, secret, err = a.access.CreateKey(ctx, tx, a.actor, ask)
 		return err
 	})
 	if err != nil {
@@ -73,13 +73,13 @@ func (d *Admin) CreateKey(ctx context.Context, r KeyRequest) (KeyCreated, error)
 const keyPage = 100
 
 // Keys lists a merchant's keys, newest first, revoked and expired ones included.
-func (d *Admin) Keys(ctx context.Context, merchantID string) ([]Key, error) {
-	if err := d.known(ctx, merchantID); err != nil {
+func (a *Admin) Keys(ctx context.Context, merchantID string) ([]Key, error) {
+	if err := a.requireMerchant(ctx, merchantID); err != nil {
 		return nil, err
 	}
 	all, page := []Key{}, store.Page{Limit: keyPage}
 	for {
-		rows, err := d.store.ListAPIKeys(ctx, merchantID, page)
+		rows, err := a.store.ListAPIKeys(ctx, merchantID, page)
 		if err != nil {
 			return nil, err
 		}
@@ -93,11 +93,11 @@ func (d *Admin) Keys(ctx context.Context, merchantID string) ([]Key, error) {
 }
 
 // RevokeKey ends a key, whoever owns it. Processes that have just seen it may accept it for [access.CacheFor] more.
-func (d *Admin) RevokeKey(ctx context.Context, id string) (Key, error) {
-	err := d.inTx(ctx, func(tx *store.Tx) error { return d.access.RevokeKey(ctx, tx, d.by(), "", id) })
+func (a *Admin) RevokeKey(ctx context.Context, id string) (Key, error) {
+	err := a.store.InTx(ctx, func(tx *store.Tx) error { return a.access.RevokeKey(ctx, tx, a.actor, "", id) })
 	if err != nil {
-		return Key{}, missing(err, "key", id)
+		return Key{}, notFound(err, "key", id)
 	}
-	key, err := d.store.APIKeyByID(ctx, id)
+	key, err := a.store.APIKeyByID(ctx, id)
 	return keyOf(key), err
 }

@@ -42,25 +42,25 @@ func merchantOf(m models.Merchant) Merchant {
 }
 
 // CreateMerchant makes a merchant; without an xpub it can make no payments yet. Where there is a default WEBHOOK_URL the
-// merchant has it from the start (ruling 17).
-func (d *Admin) CreateMerchant(ctx context.Context, name, xpub string) (MerchantCreated, error) {
-	defaults := d.cfg.Webhook.URL.Reveal() != ""
+// merchant has it from the start.
+func (a *Admin) CreateMerchant(ctx context.Context, name, xpub string) (MerchantCreated, error) {
+	defaults := a.cfg.Webhook.URL.Reveal() != ""
 	if defaults { // found out before anything is written
-		if _, err := d.endpoints(); err != nil {
+		if _, err := a.endpoints(); err != nil {
 			return MerchantCreated{}, err
 		}
 	}
 	var m models.Merchant
 	var first string
-	err := d.inTx(ctx, func(tx *store.Tx) (err error) {
-		m, first, err = d.access.CreateMerchant(ctx, tx, d.by(), name, xpub)
+	err := a.store.InTx(ctx, func(tx *store.Tx) (err error) {
+		m, first, err = a.access.CreateMerchant(ctx, tx, a.actor, name, xpub)
 		return err
 	})
 	if err != nil {
 		return MerchantCreated{}, err
 	}
 	if defaults {
-		service, err := d.endpoints()
+		service, err := a.endpoints()
 		if err == nil {
 			err = service.EnsureDefaults(ctx, []string{m.ID})
 		}
@@ -72,46 +72,46 @@ func (d *Admin) CreateMerchant(ctx context.Context, name, xpub string) (Merchant
 }
 
 // Merchants lists every merchant, newest first.
-func (d *Admin) Merchants(ctx context.Context) ([]Merchant, error) {
-	rows, err := d.store.Merchants(ctx)
+func (a *Admin) Merchants(ctx context.Context) ([]Merchant, error) {
+	rows, err := a.store.Merchants(ctx)
 	return convert(rows, merchantOf), err
 }
 
 // SetXPub gives a merchant another account key. New payments draw from it, the addresses of the old one stay watched.
-func (d *Admin) SetXPub(ctx context.Context, merchantID, xpub string) (MerchantCreated, error) {
+func (a *Admin) SetXPub(ctx context.Context, merchantID, xpub string) (MerchantCreated, error) {
 	var first string
-	err := d.inTx(ctx, func(tx *store.Tx) (err error) {
-		first, err = d.access.SetXPub(ctx, tx, d.by(), merchantID, xpub)
+	err := a.store.InTx(ctx, func(tx *store.Tx) (err error) {
+		first, err = a.access.SetXPub(ctx, tx, a.actor, merchantID, xpub)
 		return err
 	})
 	if err != nil {
-		return MerchantCreated{}, missing(err, "merchant", merchantID)
+		return MerchantCreated{}, notFound(err, "merchant", merchantID)
 	}
-	m, err := d.store.Merchant(ctx, merchantID)
+	m, err := a.store.Merchant(ctx, merchantID)
 	return MerchantCreated{merchantOf(m), first}, err
 }
 
-// PauseMerchant lets a merchant make no more payments; those that it has go on.
-func (d *Admin) PauseMerchant(ctx context.Context, merchantID string) (Merchant, error) {
-	return d.afterwards(ctx, merchantID, d.inTx(ctx, func(tx *store.Tx) error { return d.access.SuspendMerchant(ctx, tx, d.by(), merchantID) }))
+// SuspendMerchant lets a merchant make no more payments; those that they have go on. It changes nothing about what is sent:
+// see [Admin.PauseDeliveries].
+func (a *Admin) SuspendMerchant(ctx context.Context, merchantID string) (Merchant, error) {
+	return a.changeMerchant(ctx, merchantID, a.access.SuspendMerchant)
 }
 
-// ResumeMerchant takes a pause back.
-func (d *Admin) ResumeMerchant(ctx context.Context, merchantID string) (Merchant, error) {
-	return d.afterwards(ctx, merchantID, d.inTx(ctx, func(tx *store.Tx) error { return d.access.ReinstateMerchant(ctx, tx, d.by(), merchantID) }))
+// ReinstateMerchant lets a suspended merchant make payments again.
+func (a *Admin) ReinstateMerchant(ctx context.Context, merchantID string) (Merchant, error) {
+	return a.changeMerchant(ctx, merchantID, a.access.ReinstateMerchant)
 }
 
-func (d *Admin) afterwards(ctx context.Context, merchantID string, err error) (Merchant, error) {
+// changeMerchant runs one operation on a merchant and returns what they are then.
+func (a *Admin) changeMerchant(
+	ctx context.Context, merchantID string, operation func(context.Context, *store.Tx, models.Actor, string) error,
+) (Merchant, error) {
+	err := a.store.InTx(ctx, func(tx *store.Tx) error { return operation(ctx, tx, a.actor, merchantID) })
 	if err != nil {
-		return Merchant{}, missing(err, "merchant", merchantID)
+		return Merchant{}, notFound(err, "merchant", merchantID)
 	}
-	m, err := d.store.Merchant(ctx, merchantID)
+	m, err := a.store.Merchant(ctx, merchantID)
 	return merchantOf(m), err
-}
-
-// inTx runs one deed of an operator.
-func (d *Admin) inTx(ctx context.Context, deed func(*store.Tx) error) error {
-	return d.store.InTx(ctx, deed)
 }
 
 func convert[From, To any](rows []From, f func(From) To) []To {

@@ -21,24 +21,24 @@ type Migration struct {
 }
 
 // Migrate brings the schema up to this binary's version. Several may run at once: they wait for each other.
-func (d *Admin) Migrate(ctx context.Context) (Migration, error) {
-	applied, err := d.store.Migrate(ctx)
+func (a *Admin) Migrate(ctx context.Context) (Migration, error) {
+	applied, err := a.store.Migrate(ctx)
 	if err != nil {
 		return Migration{}, err
 	}
 	m := Migration{Applied: append([]string{}, applied...)}
-	m.Schema, err = d.Schema(ctx)
+	m.Schema, err = a.Schema(ctx)
 	return m, err
 }
 
 // Schema reads the version of the schema without changing anything.
-func (d *Admin) Schema(ctx context.Context) (Schema, error) {
-	st, err := d.store.SchemaStatus(ctx)
+func (a *Admin) Schema(ctx context.Context) (Schema, error) {
+	st, err := a.store.SchemaStatus(ctx)
 	if err != nil {
 		return Schema{}, err
 	}
 	s := Schema{SchemaStatus: st, Fits: true}
-	if err := d.store.CheckSchema(ctx); err != nil {
+	if err := a.store.CheckSchema(ctx); err != nil {
 		s.Fits, s.Problem = false, err.Error()
 	}
 	return s, nil

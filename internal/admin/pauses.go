@@ -10,12 +10,12 @@ import (
 
 // Pauses are everything to which nothing is sent by order of an operator.
 type Pauses struct {
-	All       *PauseAll        `json:"all"` // null while the switch for everybody is off
+	All       *PauseAll        `json:"all"` // null while nothing is paused for everybody
 	Merchants []PausedMerchant `json:"merchants"`
 	Endpoints []PausedEndpoint `json:"webhook_endpoints"`
 }
 
-// PauseAll is the switch for everybody.
+// PauseAll is the pause of everybody's deliveries.
 type PauseAll struct {
 	Since  time.Time `json:"since"`
 	Reason string    `json:"reason"`
@@ -34,63 +34,66 @@ type PausedEndpoint struct {
 	Reason     string `json:"reason"`
 }
 
-// Scope says whom the incident switch is turned for: an endpoint, or a merchant, or with neither everybody.
+// Scope says whose deliveries are paused: an endpoint's, or a merchant's, or with neither everybody's.
 type Scope struct{ MerchantID, EndpointID string }
 
-// Pause turns the incident switch and returns what is paused then.
-func (d *Admin) Pause(ctx context.Context, of Scope, reason string) (Pauses, error) {
-	return d.turn(ctx, of, func(s *endpoints.Service, tx *store.Tx, merchantID string) error {
+// PauseDeliveries is the incident switch: nothing is sent to those in scope. It returns what is paused then.
+func (a *Admin) PauseDeliveries(ctx context.Context, of Scope, reason string) (Pauses, error) {
+	return a.changePauses(ctx, of, func(s *endpoints.Service, tx *store.Tx, merchantID string) error {
 		if of.EndpointID != "" {
-			_, err := s.Pause(ctx, tx, d.by(), merchantID, of.EndpointID, reason)
+			_, err := s.Pause(ctx, tx, a.actor, merchantID, of.EndpointID, reason)
 			return err
 		}
-		return s.PauseDeliveries(ctx, tx, d.by(), merchantID, reason)
+		return s.PauseDeliveries(ctx, tx, a.actor, merchantID, reason)
 	})
 }
 
-// Resume turns it back.
-func (d *Admin) Resume(ctx context.Context, of Scope) (Pauses, error) {
-	return d.turn(ctx, of, func(s *endpoints.Service, tx *store.Tx, merchantID string) error {
+// ResumeDeliveries lets what waited be sent.
+func (a *Admin) ResumeDeliveries(ctx context.Context, of Scope) (Pauses, error) {
+	return a.changePauses(ctx, of, func(s *endpoints.Service, tx *store.Tx, merchantID string) error {
 		if of.EndpointID != "" {
-			_, err := s.Resume(ctx, tx, d.by(), merchantID, of.EndpointID)
+			_, err := s.Resume(ctx, tx, a.actor, merchantID, of.EndpointID)
 			return err
 		}
-		return s.ResumeDeliveries(ctx, tx, d.by(), merchantID)
+		return s.ResumeDeliveries(ctx, tx, a.actor, merchantID)
 	})
 }
 
-func (d *Admin) turn(ctx context.Context, of Scope, do func(s *endpoints.Service, tx *store.Tx, merchantID string) error) (Pauses, error) {
-	service, err := d.endpoints()
+// changePauses runs one operation on the owner of what is in scope, "" for everybody.
+func (a *Admin) changePauses(
+	ctx context.Context, of Scope, operation func(s *endpoints.Service, tx *store.Tx, merchantID string) error,
+) (Pauses, error) {
+	service, err := a.endpoints()
 	if err != nil {
 		return Pauses{}, err
 	}
-	err = d.inTx(ctx, func(tx *store.Tx) error {
+	err = a.store.InTx(ctx, func(tx *store.Tx) error {
 		merchantID := of.MerchantID
 		if of.EndpointID != "" {
 			var err error
 			if merchantID, err = tx.MerchantOfEndpoint(ctx, of.EndpointID); err != nil {
-				return missing(err, "webhook endpoint", of.EndpointID)
+				return notFound(err, "webhook endpoint", of.EndpointID)
 			}
 		}
-		return missing(do(service, tx, merchantID), "merchant", merchantID)
+		return notFound(operation(service, tx, merchantID), "merchant", merchantID)
 	})
 	if err != nil {
 		return Pauses{}, err
 	}
-	return d.Pauses(ctx)
+	return a.Pauses(ctx)
 }
 
 // Pauses reads what is paused.
-func (d *Admin) Pauses(ctx context.Context) (Pauses, error) {
+func (a *Admin) Pauses(ctx context.Context) (Pauses, error) {
 	v := Pauses{Merchants: []PausedMerchant{}, Endpoints: []PausedEndpoint{}}
-	p, err := d.store.Pauses(ctx)
+	p, err := a.store.Pauses(ctx)
 	if err != nil {
 		return v, err
 	}
 	if p.All != nil {
 		v.All = &PauseAll{p.All.UTC(), p.Reason}
 	}
-	merchants, err := d.store.Merchants(ctx)
+	merchants, err := a.store.Merchants(ctx)
 	if err != nil {
 		return v, err
 	}
@@ -99,7 +102,7 @@ func (d *Admin) Pauses(ctx context.Context) (Pauses, error) {
 			v.Merchants = append(v.Merchants, PausedMerchant{m.ID, m.DeliveriesPausedAt.UTC()})
 		}
 	}
-	paused, err := d.store.PausedEndpoints(ctx)
+	paused, err := a.store.PausedEndpoints(ctx)
 	for _, e := range paused {
 		v.Endpoints = append(v.Endpoints, PausedEndpoint{e.ID, e.MerchantID, e.DisabledReason})
 	}

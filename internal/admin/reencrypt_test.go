@@ -20,8 +20,8 @@ func masterKey(id string, fill byte) vault.Key {
 	return vault.Key{ID: id, Secret: [32]byte(bytes.Repeat([]byte{fill}, 32))}
 }
 
-// deskWith opens a Admin that has master keys, the first of which seals.
-func deskWith(t *testing.T, s *store.Store, keys ...vault.Key) (*admin.Admin, *vault.Vault) {
+// openAdminWith opens an Admin that has master keys, the first of which encrypts.
+func openAdminWith(t *testing.T, s *store.Store, keys ...vault.Key) (*admin.Admin, *vault.Vault) {
 	t.Helper()
 	setting := "MASTER_KEYS="
 	for i, k := range keys {
@@ -34,7 +34,7 @@ func deskWith(t *testing.T, s *store.Store, keys ...vault.Key) (*admin.Admin, *v
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := admin.Open(t.Context(), admin.Options{Config: cfg, Actor: "operator:test", Now: time.Now, Store: s})
+	a, err := admin.Open(t.Context(), admin.Options{Config: cfg, Actor: models.Actor{Name: "operator:test"}, Now: time.Now, Store: s})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,10 +42,10 @@ func deskWith(t *testing.T, s *store.Store, keys ...vault.Key) (*admin.Admin, *v
 	if err != nil {
 		t.Fatal(err)
 	}
-	return d, v
+	return a, v
 }
 
-// sealed reads every sealed value, by its place.
+// sealed reads every sealed value, by its AAD.
 func sealed(t *testing.T, s *store.Store) map[string][]byte {
 	t.Helper()
 	all := make(map[string][]byte)
@@ -65,18 +65,18 @@ func sealed(t *testing.T, s *store.Store) map[string][]byte {
 func TestReencrypt(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		old, fresh := masterKey("k1", 1), masterKey("k2", 2)
-		d, before := deskWith(t, s, old)
-		m, err := d.CreateMerchant(t.Context(), "Shop", "")
+		a, before := openAdminWith(t, s, old)
+		m, err := a.CreateMerchant(t.Context(), "Shop", "")
 		if err != nil {
 			t.Fatal(err)
 		}
 		for range 3 {
-			if _, err := d.CreateEndpoint(t.Context(), admin.EndpointRequest{MerchantID: m.Merchant.ID, URL: "https://shop.example/hook"}); err != nil {
+			if _, err := a.CreateEndpoint(t.Context(), admin.EndpointRequest{MerchantID: m.Merchant.ID, URL: "https://shop.example/hook"}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		seal := func(place string) []byte {
-			b, err := before.Seal([]byte("plain of "+place), place)
+		seal := func(aad string) []byte {
+			b, err := before.Seal([]byte("plain of "+aad), aad)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -109,19 +109,19 @@ func TestReencrypt(t *testing.T) {
 		}
 		was := sealed(t, s)
 		plain := make(map[string]string)
-		for place, v := range was {
-			p, err := before.Open(v, place)
+		for aad, v := range was {
+			p, err := before.Open(v, aad)
 			if err != nil {
 				t.Fatal(err)
 			}
-			plain[place] = string(p)
+			plain[aad] = string(p)
 		}
 		if len(was) != 3*3+2 {
 			t.Fatalf("%d sealed values: %v", len(was), slices.Sorted(maps.Keys(was)))
 		}
 
 		// Broken off after the first page of the answers, and begun again.
-		d, _ = deskWith(t, s, fresh, old)
+		a, _ = openAdminWith(t, s, fresh, old)
 		stop := errors.New("stop")
 		pages := 0
 		func() {
@@ -130,31 +130,31 @@ func TestReencrypt(t *testing.T) {
 					t.Fatal("not broken off")
 				}
 			}()
-			_, _ = d.Reencrypt(t.Context(), func(admin.Reencryption) {
+			_, _ = a.Reencrypt(t.Context(), func(admin.Reencryption) {
 				if pages++; pages == 2 {
 					panic(stop)
 				}
 			})
 		}()
-		r, err := d.Reencrypt(t.Context(), func(admin.Reencryption) {})
+		r, err := a.Reencrypt(t.Context(), func(admin.Reencryption) {})
 		if err != nil || r.Checked != 11 || r.Reencrypted == 0 || r.Reencrypted == 11 || len(r.Unreadable) != 0 {
 			t.Fatalf("%+v, %v", r, err)
 		}
-		_, after := deskWith(t, s, fresh)
-		for place, v := range sealed(t, s) {
-			p, err := after.Open(v, place)
-			if err != nil || string(p) != plain[place] {
-				t.Errorf("%s: %q, %v", place, p, err)
+		_, after := openAdminWith(t, s, fresh)
+		for aad, v := range sealed(t, s) {
+			p, err := after.Open(v, aad)
+			if err != nil || string(p) != plain[aad] {
+				t.Errorf("%s: %q, %v", aad, p, err)
 			}
 		}
-		if r, err = d.Reencrypt(t.Context(), func(admin.Reencryption) {}); err != nil || r.Reencrypted != 0 {
+		if r, err = a.Reencrypt(t.Context(), func(admin.Reencryption) {}); err != nil || r.Reencrypted != 0 {
 			t.Errorf("a second time: %+v, %v", r, err)
 		}
 
 		// Whoever has only another key is told which values he cannot read, and changes nothing.
-		d, _ = deskWith(t, s, masterKey("k3", 3))
+		a, _ = openAdminWith(t, s, masterKey("k3", 3))
 		kept := sealed(t, s)
-		r, err = d.Reencrypt(t.Context(), func(admin.Reencryption) {})
+		r, err = a.Reencrypt(t.Context(), func(admin.Reencryption) {})
 		if err != nil || len(r.Unreadable) != 11 || r.Reencrypted != 0 || r.Err() == nil {
 			t.Errorf("with a foreign key: %+v, %v", r, err)
 		}

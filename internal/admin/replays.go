@@ -39,8 +39,8 @@ func replayOf(j models.Replay) Replay {
 }
 
 // PlanReplay tells what a replay would come to.
-func (d *Admin) PlanReplay(ctx context.Context, endpointID string, r ReplayRequest) (Replay, error) {
-	return d.replay(ctx, endpointID, func(s *redelivery.Service, tx *store.Tx, merchantID string) (models.Replay, error) {
+func (a *Admin) PlanReplay(ctx context.Context, endpointID string, r ReplayRequest) (Replay, error) {
+	return a.replay(ctx, endpointID, func(s *redelivery.Service, tx *store.Tx, merchantID string) (models.Replay, error) {
 		job, err := s.PlanReplay(ctx, &tx.Queries, merchantID, endpointID, r)
 		job.ID, job.Status = "", "dry_run"
 		return job, err
@@ -48,46 +48,49 @@ func (d *Admin) PlanReplay(ctx context.Context, endpointID string, r ReplayReque
 }
 
 // StartReplay makes a job that workers carry out.
-func (d *Admin) StartReplay(ctx context.Context, endpointID string, r ReplayRequest) (Replay, error) {
-	return d.replay(ctx, endpointID, func(s *redelivery.Service, tx *store.Tx, merchantID string) (models.Replay, error) {
-		return s.StartReplay(ctx, tx, d.by(), merchantID, endpointID, r)
+func (a *Admin) StartReplay(ctx context.Context, endpointID string, r ReplayRequest) (Replay, error) {
+	return a.replay(ctx, endpointID, func(s *redelivery.Service, tx *store.Tx, merchantID string) (models.Replay, error) {
+		return s.StartReplay(ctx, tx, a.actor, merchantID, endpointID, r)
 	})
 }
 
-func (d *Admin) replay(ctx context.Context, endpointID string, do func(*redelivery.Service, *store.Tx, string) (models.Replay, error)) (Replay, error) {
-	service, err := d.redelivery()
+// replay runs one operation of the endpoint's owner.
+func (a *Admin) replay(
+	ctx context.Context, endpointID string, operation func(*redelivery.Service, *store.Tx, string) (models.Replay, error),
+) (Replay, error) {
+	service, err := a.redelivery()
 	if err != nil {
 		return Replay{}, err
 	}
 	var job models.Replay
-	err = d.inTx(ctx, func(tx *store.Tx) error {
+	err = a.store.InTx(ctx, func(tx *store.Tx) error {
 		merchantID, err := tx.MerchantOfEndpoint(ctx, endpointID)
 		if err == nil {
-			job, err = do(service, tx, merchantID)
+			job, err = operation(service, tx, merchantID)
 		}
-		return missing(err, "webhook endpoint", endpointID)
+		return notFound(err, "webhook endpoint", endpointID)
 	})
 	return replayOf(job), err
 }
 
 // Replay reads a job.
-func (d *Admin) Replay(ctx context.Context, id string) (Replay, error) {
-	job, err := d.store.ReplayByID(ctx, id)
-	return replayOf(job), missing(err, "replay", id)
+func (a *Admin) Replay(ctx context.Context, id string) (Replay, error) {
+	job, err := a.store.ReplayByID(ctx, id)
+	return replayOf(job), notFound(err, "replay", id)
 }
 
 // CancelReplay ends a job; what it has made deliveries of is sent all the same.
-func (d *Admin) CancelReplay(ctx context.Context, id string) (Replay, error) {
-	service, err := d.redelivery()
+func (a *Admin) CancelReplay(ctx context.Context, id string) (Replay, error) {
+	service, err := a.redelivery()
 	if err != nil {
 		return Replay{}, err
 	}
-	job, err := d.store.ReplayByID(ctx, id)
+	job, err := a.store.ReplayByID(ctx, id)
 	if err != nil {
-		return Replay{}, missing(err, "replay", id)
+		return Replay{}, notFound(err, "replay", id)
 	}
-	err = d.inTx(ctx, func(tx *store.Tx) (err error) {
-		job, err = service.CancelReplay(ctx, tx, d.by(), job.MerchantID, id)
+	err = a.store.InTx(ctx, func(tx *store.Tx) (err error) {
+		job, err = service.CancelReplay(ctx, tx, a.actor, job.MerchantID, id)
 		return err
 	})
 	return replayOf(job), err

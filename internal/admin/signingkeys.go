@@ -21,20 +21,20 @@ func signingKeyOf(k models.SigningKey) SigningKey {
 }
 
 // SigningKeys lists the keys that are published, newest first.
-func (d *Admin) SigningKeys(ctx context.Context) ([]SigningKey, error) {
-	rows, err := d.store.SigningKeys(ctx, d.utc())
+func (a *Admin) SigningKeys(ctx context.Context) ([]SigningKey, error) {
+	rows, err := a.store.SigningKeys(ctx, a.utc())
 	return convert(rows, signingKeyOf), err
 }
 
 // RotateSigningKey publishes another key, which signs after publishAhead; the older ones sign beside it for overlap.
-func (d *Admin) RotateSigningKey(ctx context.Context, publishAhead, overlap time.Duration) (SigningKey, error) {
-	service, err := d.endpoints()
+func (a *Admin) RotateSigningKey(ctx context.Context, publishAhead, overlap time.Duration) (SigningKey, error) {
+	service, err := a.endpoints()
 	if err != nil {
 		return SigningKey{}, err
 	}
 	var made models.SigningKey
-	err = d.inTx(ctx, func(tx *store.Tx) (err error) {
-		made, err = service.RotateSigningKey(ctx, tx, d.by(), publishAhead, overlap)
+	err = a.store.InTx(ctx, func(tx *store.Tx) (err error) {
+		made, err = service.RotateSigningKey(ctx, tx, a.actor, publishAhead, overlap)
 		return err
 	})
 	return signingKeyOf(made), err

@@ -77,7 +77,7 @@ func (a *App) tokensFit(ctx context.Context, c config.Chain) bool {
 				a.metrics.ChainHalted(c.Name, true)
 				return false
 			}
-			a.log.WarnContext(ctx, "chain.token_unchecked", "chain", c.Name, "token", t.Symbol, "err", err)
+			a.log.WarnContext(ctx, "chain.token_unchecked", "chain", c.Name, "token", t.Symbol, "error", err)
 			select {
 			case <-ctx.Done():
 				return false

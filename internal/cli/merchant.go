@@ -11,8 +11,8 @@ import (
 func (sh *shell) merchant() *cobra.Command {
 	return sh.group("merchant", "Create and change merchants", sh.merchantCreate(), sh.merchantList(), sh.merchantSetXPub(),
 		sh.merchantChange("suspend", "pause", "Let a merchant make no more payments; those that it has go on",
-			(*admin.Admin).PauseMerchant),
-		sh.merchantChange("reinstate", "resume", "Let a suspended merchant make payments again", (*admin.Admin).ResumeMerchant))
+			(*admin.Admin).SuspendMerchant),
+		sh.merchantChange("reinstate", "resume", "Let a suspended merchant make payments again", (*admin.Admin).ReinstateMerchant))
 }
 
 // xpubFlags are the two ways to give an xpub.

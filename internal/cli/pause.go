@@ -30,7 +30,7 @@ func (sh *shell) deliveryPause() *cobra.Command {
 attempt, and leaves oldest first after ` + "`ctripctl deliveries resume`" + `. Without a flag it holds for everybody.`,
 		Example: "  ctripctl deliveries pause --merchant mer_… --reason 'signing secret leaked'",
 		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, _ []string) error {
-			p, err := a.Pause(ctx, of, reason)
+			p, err := a.PauseDeliveries(ctx, of, reason)
 			if err != nil {
 				return err
 			}
@@ -48,7 +48,7 @@ func (sh *shell) deliveryResume() *cobra.Command {
 		Use: "resume", Short: "Send webhooks again that were paused", Args: cobra.NoArgs,
 		Long: "Turn the incident switch back, for whom it was turned. What waited leaves oldest first, at a rate that rises.",
 		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, _ []string) error {
-			p, err := a.Resume(ctx, of)
+			p, err := a.ResumeDeliveries(ctx, of)
 			if err != nil {
 				return err
 			}

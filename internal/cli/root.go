@@ -16,6 +16,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/client"
 	"github.com/ctrip-gateway/ctrip/config"
 	"github.com/ctrip-gateway/ctrip/internal/admin"
+	"github.com/ctrip-gateway/ctrip/models"
 )
 
 // Exit codes.
@@ -150,12 +151,12 @@ func loadConfig() (config.Config, error) {
 	return config.Load(config.Options{Process: config.ProcessCtl, DotEnv: ".env"})
 }
 
-// actor is who stands in the audit log: the operating system's user, by number where it has no name, as in a container.
-func actor() string {
+// actor is who the audit log names: the operating system's user, by number where it has no name, as in a container.
+func actor() models.Actor {
 	if u, err := user.Current(); err == nil && u.Username != "" {
-		return "operator:" + u.Username
+		return models.Actor{Name: "operator:" + u.Username}
 	}
-	return "operator:uid-" + strconv.Itoa(os.Getuid())
+	return models.Actor{Name: "operator:uid-" + strconv.Itoa(os.Getuid())}
 }
 
 // require marks flags without which a command cannot be called.

@@ -55,7 +55,7 @@ func Main(process string, role app.Role, args []string, stdout, stderr io.Writer
 		err = a.Run(ctx)
 	}
 	if err != nil {
-		log.Error("process.failed", "err", err)
+		log.Error("process.failed", "error", err)
 		return exitError
 	}
 	return exitOK
