@@ -87,8 +87,11 @@ type Tx struct {
 // Log is a decoded ERC-20 Transfer event of a listed token.
 type Log struct {
 	TxHash   Hash
-	LogIndex int
+	LogIndex int // -1 when the node gives none
 	Contract Address
 	From, To Address
 	Value    *big.Int
+	// Doubtful is set when something about the log does not fit the block, such as a transaction that the block does not
+	// list. The receipt of its transaction tells whether it counts.
+	Doubtful bool
 }

@@ -15,7 +15,8 @@ type Transfer struct {
 	// names the transfer, also when a reorg mines it again under another log index.
 	Ordinal  int
 	LogIndex int // -1 for the chain's own coin
-	// NeedsReceipt is set for the chain's own coin: a failed transaction is in the block all the same, and moves nothing.
+	// NeedsReceipt is set for the chain's own coin, because a failed transaction is in the block all the same and moves
+	// nothing, and for a log that is doubtful.
 	NeedsReceipt bool
 }
 
@@ -43,7 +44,7 @@ func Match(b Block, watched func(Address) bool) []Transfer {
 		of := series{l.TxHash, l.Contract, l.To}
 		found = append(found, Transfer{
 			TxHash: l.TxHash, Asset: l.Contract.Hex(), From: l.From, To: l.To, Value: l.Value,
-			Ordinal: counted[of], LogIndex: l.LogIndex,
+			Ordinal: counted[of], LogIndex: l.LogIndex, NeedsReceipt: l.Doubtful,
 		})
 		counted[of]++
 	}

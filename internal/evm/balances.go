@@ -57,20 +57,20 @@ func (p *Pool) Balances(ctx context.Context, at chain.Ref, asset string, account
 	if err != nil {
 		return nil, err
 	}
-	size, read := maxSingle, func(ctx context.Context, c *rpc.Client, some []chain.Address) ([]*big.Int, error) {
-		return singleBalances(ctx, c, calls, at, token, some)
+	size, read := maxSingle, func(ctx context.Context, n *conn, some []chain.Address) ([]*big.Int, error) {
+		return singleBalances(ctx, n, calls, at, token, some)
 	}
 	if p.multicall != nil {
-		size, read = maxMulticall, func(ctx context.Context, c *rpc.Client, some []chain.Address) ([]*big.Int, error) {
-			return multicallBalances(ctx, c, calls, *p.multicall, at, token, some)
+		size, read = maxMulticall, func(ctx context.Context, n *conn, some []chain.Address) ([]*big.Int, error) {
+			return multicallBalances(ctx, n, calls, *p.multicall, at, token, some)
 		}
 	}
 	balances := make([]*big.Int, 0, len(accounts))
 	for some := range slices.Chunk(accounts, size) {
 		var got []*big.Int
 		call := fmt.Sprintf("balances of %s at block %d", asset, at.Number)
-		err := p.try(ctx, call, func(ctx context.Context, c *rpc.Client) (err error) {
-			got, err = read(ctx, c, some)
+		err := p.try(ctx, call, func(ctx context.Context, n *conn) (err error) {
+			got, err = read(ctx, n, some)
 			return err
 		})
 		if err != nil {
@@ -85,9 +85,9 @@ func (p *Pool) Balances(ctx context.Context, at chain.Ref, asset string, account
 func (p *Pool) Nonces(ctx context.Context, at chain.Ref, accounts []chain.Address) ([]uint64, error) {
 	nonces := make([]uint64, 0, len(accounts))
 	for some := range slices.Chunk(accounts, maxSingle) {
-		got := make([]hexutil.Uint64, len(some))
-		err := p.try(ctx, fmt.Sprintf("nonces at block %d", at.Number), func(ctx context.Context, c *rpc.Client) error {
-			return callAt(ctx, c, at, len(some), func(i int, number string) rpc.BatchElem {
+		got := make([]quantity, len(some))
+		err := p.try(ctx, fmt.Sprintf("nonces at block %d", at.Number), func(ctx context.Context, n *conn) error {
+			return callAt(ctx, n, at, len(some), func(i int, number string) rpc.BatchElem {
 				args := []any{common.Address(some[i]), number}
 				return rpc.BatchElem{Method: "eth_getTransactionCount", Args: args, Result: &got[i]}
 			})
@@ -102,17 +102,17 @@ func (p *Pool) Nonces(ctx context.Context, at chain.Ref, accounts []chain.Addres
 	return nonces, nil
 }
 
-// callAt puts n calls at a block into one request, together with the question whether it is that block.
+// callAt puts some calls at a block into one request, together with the question whether it is that block.
 func callAt(
-	ctx context.Context, c *rpc.Client, at chain.Ref, n int, call func(i int, number string) rpc.BatchElem,
+	ctx context.Context, n *conn, at chain.Ref, count int, call func(i int, number string) rpc.BatchElem,
 ) error {
 	var block *wireHeader
 	number := hexutil.EncodeUint64(at.Number)
 	calls := []rpc.BatchElem{{Method: "eth_getBlockByNumber", Args: []any{number, false}, Result: &block}}
-	for i := range n {
+	for i := range count {
 		calls = append(calls, call(i, number))
 	}
-	if err := callAll(ctx, c, calls); err != nil {
+	if err := n.callAll(ctx, calls); err != nil {
 		return err
 	}
 	h, err := block.header()
@@ -123,10 +123,10 @@ func callAt(
 }
 
 func singleBalances(
-	ctx context.Context, c *rpc.Client, calls abi.ABI, at chain.Ref, token *common.Address, accounts []chain.Address,
+	ctx context.Context, n *conn, calls abi.ABI, at chain.Ref, token *common.Address, accounts []chain.Address,
 ) ([]*big.Int, error) {
-	coins, returned := make([]hexutil.Big, len(accounts)), make([]hexutil.Bytes, len(accounts))
-	err := callAt(ctx, c, at, len(accounts), func(i int, number string) rpc.BatchElem {
+	coins, returned := make([]bigQuantity, len(accounts)), make([]hexutil.Bytes, len(accounts))
+	err := callAt(ctx, n, at, len(accounts), func(i int, number string) rpc.BatchElem {
 		if token == nil {
 			return rpc.BatchElem{Method: "eth_getBalance", Args: []any{common.Address(accounts[i]), number}, Result: &coins[i]}
 		}
@@ -140,7 +140,7 @@ func singleBalances(
 	balances := make([]*big.Int, len(accounts))
 	for i := range accounts {
 		if token == nil {
-			balances[i] = coins[i].ToInt()
+			balances[i] = coins[i].big()
 		} else if balances[i], err = word(returned[i]); err != nil {
 			return nil, fmt.Errorf("balanceOf(%s): %w", accounts[i], err)
 		}
@@ -149,7 +149,7 @@ func singleBalances(
 }
 
 func multicallBalances(
-	ctx context.Context, c *rpc.Client, calls abi.ABI, multicall common.Address,
+	ctx context.Context, n *conn, calls abi.ABI, multicall common.Address,
 	at chain.Ref, token *common.Address, accounts []chain.Address,
 ) ([]*big.Int, error) {
 	method, target := "getEthBalance", multicall
@@ -169,7 +169,7 @@ func multicallBalances(
 		return nil, err
 	}
 	var out hexutil.Bytes
-	err = callAt(ctx, c, at, 1, func(_ int, number string) rpc.BatchElem {
+	err = callAt(ctx, n, at, 1, func(_ int, number string) rpc.BatchElem {
 		call := map[string]any{"to": multicall, "data": hexutil.Bytes(data)}
 		return rpc.BatchElem{Method: "eth_call", Args: []any{call, number}, Result: &out}
 	})

@@ -18,6 +18,8 @@ var (
 	ErrInconsistent = errors.New("the answer contradicts itself")
 	// ErrWrongChain: the provider serves another chain.
 	ErrWrongChain = errors.New("the provider serves another chain")
+	// ErrUnwitnessed: nothing but the answer itself says that a block holds no transfer; it is read again.
+	ErrUnwitnessed = errors.New("nothing confirms yet that the block holds no transfer")
 	// ErrDisagree: no second provider confirms a block.
 	ErrDisagree = errors.New("the providers do not agree on the block")
 )
@@ -43,7 +45,13 @@ func (pr *provider) plain(err error) error {
 	text := err.Error()
 	var u *url.Error
 	var status rpc.HTTPError
+	var throttled *throttledError
 	switch {
+	case errors.As(err, &throttled):
+		text = throttled.words()
+		if throttled.err != nil {
+			text += ": " + pr.plain(throttled.err).Error()
+		}
 	case errors.As(err, &status):
 		text = "HTTP " + status.Status
 	case errors.As(err, &u):
@@ -106,6 +114,22 @@ func unsupported(err error) bool {
 	says := func(words string) bool { return strings.Contains(text, words) }
 	return code == -32601 || code == -32602 ||
 		code != 0 && (says("not supported") || says("unsupported") || says("invalid block"))
+}
+
+// unknownMethod reports whether a node says that it does not know a method, also in the words of nodes that have one
+// code for every failure.
+func unknownMethod(err error) bool {
+	var e rpc.Error
+	if !errors.As(err, &e) {
+		return unsupported(err)
+	}
+	text := strings.ToLower(e.Error())
+	for _, words := range []string{"does not exist", "not available", "not implemented", "not found", "unknown method"} {
+		if strings.Contains(text, "method") && strings.Contains(text, words) {
+			return true
+		}
+	}
+	return e.ErrorCode() == -32004 || unsupported(err)
 }
 
 // notYet recognises geth's answer for a tag that no block has yet: error -39001, "finalized block not found".

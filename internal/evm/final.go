@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/ethereum/go-ethereum/common/hexutil"
-	"github.com/ethereum/go-ethereum/rpc"
 
 	"github.com/ctrip-gateway/ctrip/internal/chain"
 )
@@ -25,8 +24,8 @@ func (p *Pool) Final(ctx context.Context, head uint64) (uint64, error) {
 	var errs []error
 	for _, pr := range p.ranked() {
 		var h chain.Header
-		err := p.ask(ctx, pr, func(ctx context.Context, c *rpc.Client) (err error) {
-			h, err = headerAt(ctx, c, p.opts.Tag)
+		err := p.ask(ctx, pr, func(ctx context.Context, n *conn) (err error) {
+			h, err = headerAt(ctx, n, p.opts.Tag)
 			if errors.Is(err, ErrMissing) || notYet(err) { // a young chain has no final block
 				h, err = chain.Header{}, nil
 			}
@@ -65,8 +64,8 @@ func (p *Pool) Agree(ctx context.Context, at chain.Ref) error {
 	same := 0
 	var errs []error
 	for _, pr := range p.ranked() {
-		err := p.ask(ctx, pr, func(ctx context.Context, c *rpc.Client) error {
-			h, err := headerAt(ctx, c, hexutil.EncodeUint64(at.Number))
+		err := p.ask(ctx, pr, func(ctx context.Context, n *conn) error {
+			h, err := headerAt(ctx, n, hexutil.EncodeUint64(at.Number))
 			if err != nil {
 				return err
 			}

@@ -6,42 +6,13 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
-	"github.com/ethereum/go-ethereum/core/types"
-	"github.com/ethereum/go-ethereum/rpc"
 
 	"github.com/ctrip-gateway/ctrip/internal/chain"
 )
 
-const (
-	// headGrace is how long the other providers have for their heads once one has answered.
-	headGrace = 500 * time.Millisecond
-	// maxTime is the last timestamp that RFC 3339 can write.
-	maxTime = 253402300799
-)
-
-// wireHeader holds what we read of a header.
-type wireHeader struct {
-	Number    *hexutil.Uint64 `json:"number"`
-	Hash      *common.Hash    `json:"hash"`
-	Parent    *common.Hash    `json:"parentHash"`
-	Timestamp *hexutil.Uint64 `json:"timestamp"`
-	Bloom     *types.Bloom    `json:"logsBloom"`
-}
-
-func (w *wireHeader) header() (chain.Header, error) {
-	if w == nil {
-		return chain.Header{}, ErrMissing
-	}
-	if w.Number == nil || w.Hash == nil || w.Parent == nil || w.Timestamp == nil || *w.Timestamp > maxTime {
-		return chain.Header{}, fmt.Errorf("%w: a block without number, hash, parentHash or a sane timestamp", ErrInconsistent)
-	}
-	return chain.Header{
-		Number: uint64(*w.Number), Hash: chain.Hash(*w.Hash), Parent: chain.Hash(*w.Parent),
-		Time: time.Unix(int64(*w.Timestamp), 0).UTC(),
-	}, nil
-}
+// headGrace is how long the other providers have for their heads once one has answered.
+const headGrace = 500 * time.Millisecond
 
 // Head is the newest block that a healthy provider knows. All are asked at once; one that hangs holds the others up for
 // half a second, and then not again for a while.
@@ -75,8 +46,8 @@ func (p *Pool) heads(ctx context.Context, providers []*provider) (best *chain.He
 	for _, pr := range providers {
 		go func() {
 			a := answer{from: pr}
-			a.err = p.ask(asking, pr, func(ctx context.Context, c *rpc.Client) (err error) {
-				a.head, err = headerAt(ctx, c, "latest")
+			a.err = p.ask(asking, pr, func(ctx context.Context, n *conn) (err error) {
+				a.head, err = headerAt(ctx, n, "latest")
 				return err
 			})
 			answers <- a
@@ -112,8 +83,8 @@ func (p *Pool) heads(ctx context.Context, providers []*provider) (best *chain.He
 
 // Header is the canonical block at a height.
 func (p *Pool) Header(ctx context.Context, number uint64) (h chain.Header, err error) {
-	err = p.try(ctx, fmt.Sprintf("header %d", number), func(ctx context.Context, c *rpc.Client) error {
-		h, err = headerAt(ctx, c, hexutil.EncodeUint64(number))
+	err = p.try(ctx, fmt.Sprintf("header %d", number), func(ctx context.Context, n *conn) error {
+		h, err = headerAt(ctx, n, hexutil.EncodeUint64(number))
 		if err == nil && h.Number != number {
 			return fmt.Errorf("%w: asked for block %d, got %d", ErrInconsistent, number, h.Number)
 		}
@@ -123,9 +94,9 @@ func (p *Pool) Header(ctx context.Context, number uint64) (h chain.Header, err e
 }
 
 // headerAt asks one node for the header at a number or a tag.
-func headerAt(ctx context.Context, c *rpc.Client, at string) (chain.Header, error) {
+func headerAt(ctx context.Context, n *conn, at string) (chain.Header, error) {
 	var w *wireHeader
-	if err := c.CallContext(ctx, &w, "eth_getBlockByNumber", at, false); err != nil {
+	if err := n.call(ctx, &w, "eth_getBlockByNumber", at, false); err != nil {
 		return chain.Header{}, err
 	}
 	return w.header()

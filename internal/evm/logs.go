@@ -3,7 +3,7 @@ package evm
 import (
 	"cmp"
 	"context"
-	"fmt"
+	"errors"
 	"math"
 	"math/big"
 	"slices"
@@ -19,169 +19,230 @@ import (
 // transferTopic is keccak256("Transfer(address,address,uint256)").
 var transferTopic = common.HexToHash("0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef")
 
-// wireLog is what we read of a log.
-type wireLog struct {
-	Address   *common.Address `json:"address"`
-	Topics    []common.Hash   `json:"topics"`
-	Data      hexutil.Bytes   `json:"data"`
-	BlockHash *common.Hash    `json:"blockHash"`
-	TxHash    *common.Hash    `json:"transactionHash"`
-	Index     *hexutil.Uint64 `json:"logIndex"`
-	Removed   bool            `json:"removed"`
+// logList is what a node answered to the question for the logs of a block.
+type logList struct {
+	logs []wireLog // transfers of listed tokens, of whatever shape
+	// unsure says that the answer held something else than was asked for, or that there was none: the receipts decide.
+	unsure bool
 }
 
-// transfer decodes a log that has address, transaction and index, if it is an ERC-20 transfer.
-func (l wireLog) transfer() (chain.Log, bool) {
-	if len(l.Topics) != 3 || l.Topics[0] != transferTopic || len(l.Data) != 32 || *l.Index > math.MaxInt32 {
-		return chain.Log{}, false
-	}
-	return chain.Log{
-		TxHash: chain.Hash(*l.TxHash), LogIndex: int(*l.Index), Contract: chain.Address(*l.Address),
-		From:  chain.Address(common.BytesToAddress(l.Topics[1].Bytes())),
-		To:    chain.Address(common.BytesToAddress(l.Topics[2].Bytes())),
-		Value: new(big.Int).SetBytes(l.Data),
-	}, true
-}
-
-// addLogs reads the transfers of the listed tokens in some blocks, in one request. A header's bloom filter says for
-// certain when there are none; when it says that there may be some and the node has none, the receipts decide: a node
-// that lags or has pruned answers with an empty list.
-func (p *Pool) addLogs(ctx context.Context, c *rpc.Client, blocks []readBlock) error {
-	var asked []*readBlock
-	var calls []rpc.BatchElem
-	wire := make([][]wireLog, len(blocks))
-	for i := range blocks {
-		b := &blocks[i]
-		if !p.mayHold(b) {
-			continue
-		}
-		query := map[string]any{"blockHash": common.Hash(b.Hash), "address": p.tokens, "topics": []any{transferTopic}}
-		calls = append(calls, rpc.BatchElem{Method: "eth_getLogs", Args: []any{query}, Result: &wire[len(asked)]})
-		asked = append(asked, b)
-	}
-	if err := callAll(ctx, c, calls); err != nil {
-		return err
-	}
-	for i, b := range asked {
-		logs := wire[i]
-		if logs == nil {
-			return fmt.Errorf("%w: no list of logs for block %d", ErrMissing, b.Number)
-		}
-		if len(logs) == 0 && !b.blind() {
-			var err error
-			if logs, err = p.logsOfReceipts(ctx, c, b); err != nil {
-				return err
-			}
-		}
-		var err error
-		if b.Logs, err = p.transfers(b, logs); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// blind reports whether the bloom filter says nothing: some chains leave it zero, whatever their blocks hold.
-func (b *readBlock) blind() bool { return b.bloom == types.Bloom{} }
-
-// mayHold reports whether a block may hold a transfer of a listed token.
-func (p *Pool) mayHold(b *readBlock) bool {
+// addLogs reads the transfers of the listed tokens in some blocks.
+func (p *Pool) addLogs(ctx context.Context, n *conn, blocks []readBlock) error {
 	if len(p.tokens) == 0 {
-		return false
-	}
-	if b.blind() {
-		return len(b.txs) > 0
-	}
-	listed := func(t common.Address) bool { return b.bloom.Test(t.Bytes()) }
-	return b.bloom.Test(transferTopic.Bytes()) && slices.ContainsFunc(p.tokens, listed)
-}
-
-// logsOfReceipts reads the transfers of the listed tokens out of the receipts of every transaction of a block. Those
-// that the node does not give together it is asked for one by one; none may be missing.
-func (p *Pool) logsOfReceipts(ctx context.Context, c *rpc.Client, b *readBlock) ([]wireLog, error) {
-	var receipts []*wireReceipt
-	if err := c.CallContext(ctx, &receipts, "eth_getBlockReceipts", common.Hash(b.Hash)); err != nil {
-		if ctx.Err() != nil {
-			return nil, err
-		}
-		receipts = nil // not every node knows the method
-	}
-	have := make(map[common.Hash]bool, len(receipts))
-	found := []wireLog{}
-	take := func(r *wireReceipt, tx common.Hash) error {
-		if err := r.belongs(tx, b.Hash); err != nil {
-			return err
-		}
-		if have[tx] {
-			return fmt.Errorf("%w: two receipts of transaction %s", ErrInconsistent, tx.Hex())
-		}
-		have[tx] = true
-		for _, l := range r.Logs {
-			if l.Address != nil && p.listed[*l.Address] && len(l.Topics) > 0 && l.Topics[0] == transferTopic {
-				found = append(found, l)
-			}
-		}
 		return nil
 	}
-	for _, r := range receipts {
-		var tx common.Hash
-		if r != nil && r.TxHash != nil {
-			tx = *r.TxHash
-		}
-		if err := take(r, tx); err != nil {
-			return nil, err
-		}
+	pointers := make([]*readBlock, len(blocks))
+	for i := range blocks {
+		pointers[i] = &blocks[i]
 	}
-	var missing []common.Hash
-	for tx := range b.txs {
-		if !have[tx] {
-			missing = append(missing, tx)
-		}
+	lists, err := p.logsOf(ctx, n, pointers)
+	if err != nil {
+		return err
 	}
-	for some := range slices.Chunk(missing, MaxBlocks) {
-		single := make([]*wireReceipt, len(some))
-		calls := make([]rpc.BatchElem, len(some))
-		for i, tx := range some {
-			calls[i] = rpc.BatchElem{Method: "eth_getTransactionReceipt", Args: []any{tx}, Result: &single[i]}
-		}
-		if err := callAll(ctx, c, calls); err != nil {
-			return nil, err
-		}
-		for i, tx := range some {
-			if err := take(single[i], tx); err != nil {
-				return nil, err
+	var empty []*readBlock
+	for i, b := range pointers {
+		switch {
+		case lists[i].unsure:
+			logs, err := p.logsOfReceipts(ctx, n, b)
+			if err != nil {
+				return err
 			}
+			b.Logs = b.transfers(logs)
+		case len(lists[i].logs) == 0:
+			empty = append(empty, b)
+		default:
+			b.Logs = b.transfers(lists[i].logs)
 		}
 	}
-	return found, nil
+	return p.confirmEmpty(ctx, n, pointers, empty)
 }
 
-// transfers checks that the logs are the block's and decodes them, in the order of the block. An event of the same
-// topic with another shape (an NFT's has four topics) is no ERC-20 transfer and is left out.
-func (p *Pool) transfers(b *readBlock, wire []wireLog) ([]chain.Log, error) {
-	var logs []chain.Log
-	seen := make(map[uint64]bool, len(wire))
-	for _, l := range wire {
-		switch {
-		case l.Address == nil || l.BlockHash == nil || l.TxHash == nil || l.Index == nil || *l.Index > math.MaxInt32:
-			return nil, fmt.Errorf("%w: a log without address, block, transaction or a sane index", ErrInconsistent)
-		case l.Removed || chain.Hash(*l.BlockHash) != b.Hash:
-			return nil, fmt.Errorf("%w: a log of block %s, or a removed one, among those of %s",
-				ErrInconsistent, l.BlockHash.Hex(), b.Hash)
-		case !b.txs[*l.TxHash]:
-			return nil, fmt.Errorf("%w: a log of transaction %s, which is not in the block", ErrInconsistent, l.TxHash.Hex())
-		case seen[uint64(*l.Index)]:
-			return nil, fmt.Errorf("%w: log index %d twice", ErrInconsistent, uint64(*l.Index))
-		case !p.listed[*l.Address] || len(l.Topics) == 0 || l.Topics[0] != transferTopic:
-			return nil, fmt.Errorf("%w: a log that was not asked for", ErrInconsistent)
-		case !b.blind() && !b.bloom.Test(l.Address.Bytes()):
-			return nil, fmt.Errorf("%w: a log of %s, which the block's bloom filter excludes", ErrInconsistent, l.Address.Hex())
+// logsOf asks a node for the logs of consecutive blocks: of one by its hash, of several by their range, in halves where
+// the node refuses a range. Providers word that refusal in too many ways to know them all, so every error of JSON-RPC
+// counts as one.
+func (p *Pool) logsOf(ctx context.Context, n *conn, blocks []*readBlock) ([]logList, error) {
+	var lists []logList
+	for len(blocks) > 0 {
+		size := min(len(blocks), n.pr.limit(logRange))
+		if size == 1 {
+			list, err := p.logsOfOne(ctx, n, blocks[0])
+			if err != nil {
+				return nil, err
+			}
+			lists, blocks = append(lists, list), blocks[1:]
+			continue
 		}
-		seen[uint64(*l.Index)] = true
-		if transfer, ok := l.transfer(); ok {
-			logs = append(logs, transfer)
+		found, err := p.logsInRange(ctx, n, blocks[:size])
+		switch {
+		case err == nil:
+			lists, blocks = append(lists, found...), blocks[size:]
+		case ctx.Err() != nil || !refusal(err):
+			return nil, err
+		default:
+			n.pr.learn(logRange, size/2)
 		}
 	}
-	slices.SortFunc(logs, func(a, b chain.Log) int { return cmp.Compare(a.LogIndex, b.LogIndex) })
-	return logs, nil
+	return lists, nil
+}
+
+// logsOfOne asks for the logs of a block by its hash, so that a node which does not have the block has to say so. Where
+// that is refused or ignored it asks by the block's number.
+func (p *Pool) logsOfOne(ctx context.Context, n *conn, b *readBlock) (logList, error) {
+	if !n.pr.lacks(noLogsByHash) {
+		list, err := p.getLogs(ctx, n, []*readBlock{b}, map[string]any{"blockHash": common.Hash(b.Hash)})
+		switch {
+		case err == nil && !list[0].unsure:
+			return list[0], nil
+		case err != nil && !refusal(err):
+			return logList{}, err
+		case err != nil && !unsupported(err): // it does not have the block, or the answer would be too large
+			return logList{unsure: true}, nil
+		}
+		n.pr.learn(noLogsByHash, 1)
+	}
+	list, err := p.logsInRange(ctx, n, []*readBlock{b})
+	if err == nil {
+		return list[0], nil
+	}
+	if refusal(err) {
+		return logList{unsure: true}, nil
+	}
+	return logList{}, err
+}
+
+func (p *Pool) logsInRange(ctx context.Context, n *conn, blocks []*readBlock) ([]logList, error) {
+	return p.getLogs(ctx, n, blocks, map[string]any{
+		"fromBlock": hexutil.EncodeUint64(blocks[0].Number), "toBlock": hexutil.EncodeUint64(blocks[len(blocks)-1].Number),
+	})
+}
+
+// getLogs makes one call and sorts the answer by block. Each log is held against the hash of its block. What is none of
+// the blocks' is left out, and makes the answer unsure: the node has another branch there, or does not obey the query.
+func (p *Pool) getLogs(ctx context.Context, n *conn, blocks []*readBlock, query map[string]any) ([]logList, error) {
+	query["address"], query["topics"] = p.tokens, []any{transferTopic}
+	var answer []wireLog
+	if err := n.call(ctx, &answer, "eth_getLogs", query); err != nil {
+		return nil, err
+	}
+	lists := make([]logList, len(blocks))
+	index := make(map[common.Hash]int, len(blocks))
+	for i, b := range blocks {
+		index[common.Hash(b.Hash)] = i
+	}
+	strange := false
+	for _, l := range answer {
+		if !p.isListed(l) {
+			continue
+		}
+		i, known := 0, l.BlockHash.v != nil
+		if known {
+			i, known = index[*l.BlockHash.v]
+		}
+		if !known || l.removed() {
+			strange = true
+			continue
+		}
+		lists[i].logs = append(lists[i].logs, l)
+	}
+	if strange {
+		for i := range lists {
+			lists[i].unsure = true
+		}
+	}
+	return lists, nil
+}
+
+// isListed reports whether a log is a transfer of a listed token, of whatever shape.
+func (p *Pool) isListed(l wireLog) bool { return l.isTransfer() && p.listed[*l.Address.v] }
+
+// refusal reports whether the node answered, and what it answered is that it will not or cannot. A node that does not
+// answer at all, or asks for a pause, is asked again later instead.
+func refusal(err error) bool {
+	var e rpc.Error
+	var status rpc.HTTPError
+	if errors.As(err, new(*throttledError)) {
+		return false
+	}
+	return errors.As(err, &e) || errors.As(err, &status) && status.StatusCode/100 == 4
+}
+
+// transfers decodes logs of the block, in the block's order. An event of the same name with another shape (an NFT's has
+// four topics) is not an ERC-20 transfer and is left out. A log that does not fit the block is doubtful: whether it
+// counts is asked only when it pays somebody.
+func (b *readBlock) transfers(wire []wireLog) []chain.Log {
+	var logs []chain.Log
+	at := make(map[chain.Hash]map[int]int) // transaction and log index → index in logs
+	for _, l := range wire {
+		t, ok := l.transfer()
+		if !ok {
+			continue
+		}
+		if _, listed := b.position[common.Hash(t.TxHash)]; !listed {
+			t.Doubtful = true
+		}
+		of := at[t.TxHash]
+		if of == nil {
+			of = make(map[int]int)
+			at[t.TxHash] = of
+		}
+		if i, twice := of[t.LogIndex]; twice && t.LogIndex >= 0 {
+			if sameLog(logs[i], t) {
+				continue
+			}
+			logs[i].Doubtful, t.Doubtful = true, true
+		}
+		of[t.LogIndex] = len(logs)
+		logs = append(logs, t)
+	}
+	slices.SortStableFunc(logs, func(x, y chain.Log) int {
+		return cmp.Or(cmp.Compare(b.order(x.TxHash), b.order(y.TxHash)), bytes32(x.TxHash, y.TxHash),
+			cmp.Compare(x.LogIndex, y.LogIndex))
+	})
+	return logs
+}
+
+// order is the position of a transaction in the block; those that the block does not list come last.
+func (b *readBlock) order(tx chain.Hash) int {
+	if i, ok := b.position[common.Hash(tx)]; ok {
+		return i
+	}
+	return math.MaxInt
+}
+
+func bytes32(a, b chain.Hash) int { return slices.Compare(a[:], b[:]) }
+
+func sameLog(a, b chain.Log) bool {
+	return a.Contract == b.Contract && a.From == b.From && a.To == b.To && a.Value.Cmp(b.Value) == 0
+}
+
+// transfer decodes a log if it is an ERC-20 transfer. One without a transaction or a sane index is doubtful.
+func (l wireLog) transfer() (chain.Log, bool) {
+	if !l.isTransfer() || len(*l.Topics.v) != 3 || l.Data.v == nil || len(*l.Data.v) != 32 {
+		return chain.Log{}, false
+	}
+	topics := *l.Topics.v
+	t := chain.Log{
+		Contract: chain.Address(*l.Address.v), LogIndex: -1,
+		From:  chain.Address(common.BytesToAddress(topics[1].Bytes())),
+		To:    chain.Address(common.BytesToAddress(topics[2].Bytes())),
+		Value: new(big.Int).SetBytes(*l.Data.v),
+	}
+	if l.TxHash.v != nil {
+		t.TxHash = chain.Hash(*l.TxHash.v)
+	}
+	if l.Index.v != nil && *l.Index.v <= math.MaxInt32 {
+		t.LogIndex = int(*l.Index.v)
+	}
+	t.Doubtful = l.TxHash.v == nil || t.LogIndex < 0
+	return t, true
+}
+
+// bloomExcludes reports whether the block's bloom filter says that it holds no transfer of a listed token. A filter
+// that is missing or zero says nothing: some chains leave it so, whatever their blocks hold.
+func (p *Pool) bloomExcludes(b *readBlock) bool {
+	if b.bloom == nil || *b.bloom == (types.Bloom{}) {
+		return false
+	}
+	listed := func(t common.Address) bool { return b.bloom.Test(t.Bytes()) }
+	return !b.bloom.Test(transferTopic.Bytes()) || !slices.ContainsFunc(p.tokens, listed)
 }

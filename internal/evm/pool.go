@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
-	"github.com/ethereum/go-ethereum/rpc"
 
+	"github.com/ctrip-gateway/ctrip/internal/chain"
 	"github.com/ctrip-gateway/ctrip/internal/telemetry"
 )
 
@@ -33,10 +33,12 @@ type Options struct {
 	Tokens []string // contracts whose transfers are read, 0x in lower case
 	// Multicall is the address of Multicall3, for [Pool.Balances]; empty where the chain has none.
 	Multicall string
-	Timeout   time.Duration // of one question to one provider; 0 means 10 s
-	Now       func() time.Time
-	Logger    *slog.Logger
-	Metrics   *telemetry.Metrics
+	Timeout   time.Duration // of one request to one provider; 0 means 10 s
+	// Rate is how many calls a second a provider is asked, each call of a batch counted; 0 means no limit.
+	Rate    float64
+	Now     func() time.Time
+	Logger  *slog.Logger
+	Metrics *telemetry.Metrics
 }
 
 // Pool is the providers of one chain. It is safe for concurrent use.
@@ -48,7 +50,8 @@ type Pool struct {
 	multicall *common.Address
 
 	mu          sync.Mutex
-	tagRejected time.Time // when every provider last called the tag unsupported
+	tagRejected time.Time          // when every provider last called the tag unsupported
+	unwitnessed map[chain.Hash]int // how often a block was read whose emptiness nothing confirms
 }
 
 // New checks the options. It connects when it is first asked.
@@ -59,9 +62,9 @@ func New(o Options) (*Pool, error) {
 	if o.Timeout <= 0 {
 		o.Timeout = callTimeout
 	}
-	p := &Pool{opts: o, listed: make(map[common.Address]bool, len(o.Tokens))}
+	p := &Pool{opts: o, listed: make(map[common.Address]bool, len(o.Tokens)), unwitnessed: make(map[chain.Hash]int)}
 	for _, raw := range o.URLs {
-		pr, err := newProvider(raw)
+		pr, err := newProvider(raw, o.Rate, o.Now)
 		if err != nil {
 			return nil, fmt.Errorf("evm: %s: %w", o.Name, err)
 		}
@@ -92,7 +95,7 @@ func (p *Pool) Close() {
 }
 
 // question is put to one provider's node.
-type question func(context.Context, *rpc.Client) error
+type question func(context.Context, *conn) error
 
 // try asks one provider after the other until the question is answered, healthy ones first.
 func (p *Pool) try(ctx context.Context, call string, ask question) error {
@@ -130,21 +133,26 @@ func (p *Pool) split() (up, down []*provider) {
 
 // ask puts one question to one provider and notes how it went. Its errors do not show the provider's URL.
 func (p *Pool) ask(ctx context.Context, pr *provider, ask question) error {
-	ctx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
-	defer cancel()
-	client, err := pr.connect(ctx, p.opts.ChainID)
+	if err := pr.awaitPause(ctx); err != nil {
+		return err
+	}
+	client, err := pr.connect(ctx, p.opts.ChainID, p.opts.Timeout)
 	if err == nil {
-		err = ask(ctx, client)
+		err = ask(ctx, &conn{pr: pr, client: client, timeout: p.opts.Timeout})
 	}
 	if err == nil { // the answer may have come over a connection that is new
-		_, err = pr.connect(ctx, p.opts.ChainID)
+		_, err = pr.connect(ctx, p.opts.ChainID, p.opts.Timeout)
 	}
 	if err == nil {
 		pr.answered()
 		return nil
 	}
 	err = pr.plain(err)
-	if !errors.Is(ctx.Err(), context.Canceled) && !unsupported(err) {
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled), unsupported(err), errors.Is(err, ErrUnwitnessed):
+	case errors.As(err, new(*throttledError)):
+		p.throttled(ctx, pr, err)
+	default:
 		p.failed(ctx, pr, err)
 	}
 	return err
@@ -164,12 +172,18 @@ func (p *Pool) failed(ctx context.Context, pr *provider, err error) {
 	p.opts.Logger.Log(ctx, level, "provider.failed", "chain", p.opts.Name, "host", pr.host, "error", err)
 }
 
+// throttled counts and tells that a provider limits our calls.
+func (p *Pool) throttled(ctx context.Context, pr *provider, err error) {
+	p.opts.Metrics.RPCError(p.opts.Name, pr.host)
+	p.opts.Logger.WarnContext(ctx, "provider.throttled", "chain", p.opts.Name, "host", pr.host, "error", err)
+}
+
 // ChainIDs asks every provider for its chain id, for `ctripctl doctor`. The answer is by host: nil where it is ours.
 func (p *Pool) ChainIDs(ctx context.Context) map[string]error {
 	answers := make(map[string]error, len(p.providers))
 	for _, pr := range p.providers {
 		pr.drop()
-		err := p.ask(ctx, pr, func(context.Context, *rpc.Client) error { return nil })
+		err := p.ask(ctx, pr, func(context.Context, *conn) error { return nil })
 		if err != nil || answers[pr.host] == nil {
 			answers[pr.host] = err
 		}

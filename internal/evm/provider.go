@@ -13,7 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/rpc"
 )
 
@@ -26,21 +25,29 @@ type provider struct {
 	secrets   []string
 	http      *http.Transport // nil for WebSocket
 	dialled   atomic.Uint64   // connections made so far
+	pace      pacer
+	now       func() time.Time
 
-	mu        sync.Mutex
-	client    *rpc.Client
-	verified  bool   // the client was found to be on our chain,
-	checked   uint64 // when so many connections had been dialled
-	failures  int    // since it last answered well
-	downUntil time.Time
+	mu          sync.Mutex
+	client      *rpc.Client
+	verified    bool   // the client was found to be on our chain,
+	checked     uint64 // when so many connections had been dialled
+	failures    int    // since it last answered well
+	downUntil   time.Time
+	pauses      int // that it asked for since it last answered well
+	pausedUntil time.Time
+	learned     map[trait]lesson
 }
 
-func newProvider(raw string) (*provider, error) {
+func newProvider(raw string, rate float64, now func() time.Time) (*provider, error) {
 	u, err := url.Parse(raw)
 	if err != nil || u.Host == "" {
 		return nil, errors.New("an RPC URL does not parse")
 	}
-	pr := &provider{url: raw, host: u.Host, secrets: secretsOf(u)}
+	pr := &provider{
+		url: raw, host: u.Host, secrets: secretsOf(u), pace: pacer{perSecond: rate}, now: now,
+		learned: make(map[trait]lesson),
+	}
 	switch strings.ToLower(u.Scheme) {
 	case "http", "https":
 		pr.http = http.DefaultTransport.(*http.Transport).Clone()
@@ -62,21 +69,23 @@ func newProvider(raw string) (*provider, error) {
 
 // connect returns a client whose every connection so far was found to be on our chain. The library reconnects by
 // itself, over HTTP and WebSocket, so connections are counted and the question is put again after each.
-func (pr *provider) connect(ctx context.Context, chainID uint64) (*rpc.Client, error) {
+func (pr *provider) connect(ctx context.Context, chainID uint64, timeout time.Duration) (*rpc.Client, error) {
 	pr.mu.Lock()
 	client, fresh := pr.client, pr.verified && pr.checked == pr.dialled.Load()
 	pr.mu.Unlock()
 	if client != nil && fresh {
 		return client, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
 	if client == nil {
 		var err error
 		if client, err = pr.dial(ctx); err != nil {
 			return nil, err
 		}
 	}
-	var id hexutil.Uint64
-	if err := client.CallContext(ctx, &id, "eth_chainId"); err != nil {
+	var id quantity
+	if err := pr.heed(client.CallContext(ctx, &id, "eth_chainId")); err != nil {
 		return nil, err
 	}
 	if uint64(id) != chainID {
@@ -93,7 +102,7 @@ func (pr *provider) connect(ctx context.Context, chainID uint64) (*rpc.Client, e
 func (pr *provider) dial(ctx context.Context) (*rpc.Client, error) {
 	var option rpc.ClientOption
 	if pr.http != nil {
-		option = rpc.WithHTTPClient(&http.Client{Transport: bounded{pr.http}})
+		option = rpc.WithHTTPClient(&http.Client{Transport: watched{pr.http, pr}})
 	} else {
 		option = rpc.WithHTTPAuth(func(http.Header) error { // runs once a WebSocket handshake
 			pr.dialled.Add(1)
@@ -141,23 +150,27 @@ func (pr *provider) failed(now time.Time) (first bool) {
 func (pr *provider) answered() {
 	pr.mu.Lock()
 	defer pr.mu.Unlock()
-	pr.failures, pr.downUntil = 0, time.Time{}
+	pr.failures, pr.downUntil, pr.pauses = 0, time.Time{}, 0
 }
 
 func (pr *provider) cooling(now time.Time) bool {
 	pr.mu.Lock()
 	defer pr.mu.Unlock()
-	return now.Before(pr.downUntil)
+	return now.Before(pr.downUntil) || now.Before(pr.pausedUntil)
 }
 
-// bounded cuts answers off at maxAnswer; what is cut off no longer decodes.
-type bounded struct{ http.RoundTripper }
+// watched reads Retry-After, and cuts answers off at maxAnswer; what is cut off no longer decodes.
+type watched struct {
+	http.RoundTripper
+	pr *provider
+}
 
-func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
-	res, err := b.RoundTripper.RoundTrip(r)
+func (w watched) RoundTrip(r *http.Request) (*http.Response, error) {
+	res, err := w.RoundTripper.RoundTrip(r)
 	if err != nil {
 		return nil, err
 	}
+	w.pr.retryAfter(res)
 	res.Body = struct {
 		io.Reader
 		io.Closer

@@ -72,9 +72,10 @@ func newProxy(t testing.TB, node string, change changeFunc) *proxy {
 			answers = append(answers, got)
 		}
 		w.Header().Set("Content-Type", "application/json")
-		if batch {
+		switch {
+		case batch:
 			json.NewEncoder(w).Encode(answers)
-		} else {
+		case len(answers) > 0:
 			json.NewEncoder(w).Encode(answers[0])
 		}
 	}))}

@@ -62,7 +62,7 @@ func (c *exampleChain) Final(_ context.Context, upTo uint64) (uint64, error) {
 	return chain.FinalByDepth(upTo, 2), nil
 }
 
-func (c *exampleChain) Succeeded(context.Context, chain.Hash, chain.Hash) (bool, error) {
+func (c *exampleChain) Happened(context.Context, chain.Hash, chain.Transfer) (bool, error) {
 	return true, nil
 }
 

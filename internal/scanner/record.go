@@ -130,7 +130,7 @@ func (s *Scanner) transfers(ctx context.Context, b chain.Block) ([]chain.Transfe
 	var found []chain.Transfer
 	for _, t := range chain.Match(b, s.watch.contains) {
 		if t.NeedsReceipt {
-			ok, err := s.source.Succeeded(ctx, b.Hash, t.TxHash)
+			ok, err := s.source.Happened(ctx, b.Hash, t)
 			if err != nil {
 				return nil, err
 			}

@@ -24,8 +24,8 @@ type Source interface {
 	Header(ctx context.Context, number uint64) (chain.Header, error)
 	// Block is the canonical block at a height with its transactions and the transfers of listed tokens.
 	Block(ctx context.Context, number uint64) (chain.Block, error)
-	// Succeeded reports whether a transaction of a block did what it says.
-	Succeeded(ctx context.Context, block, tx chain.Hash) (bool, error)
+	// Happened reports whether a transfer of a block that needs its receipt happened.
+	Happened(ctx context.Context, block chain.Hash, t chain.Transfer) (bool, error)
 	// Agree is nil when a second provider, where there is one, has the same block at this height.
 	Agree(ctx context.Context, at chain.Ref) error
 }

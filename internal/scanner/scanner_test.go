@@ -274,7 +274,7 @@ func (c *memoryChain) Block(_ context.Context, n uint64) (chain.Block, error) {
 	}
 	return c.blocks[n], nil
 }
-func (c *memoryChain) Succeeded(context.Context, chain.Hash, chain.Hash) (bool, error) {
+func (c *memoryChain) Happened(context.Context, chain.Hash, chain.Transfer) (bool, error) {
 	return true, nil
 }
 func (c *memoryChain) Agree(context.Context, chain.Ref) error { return nil }
