@@ -98,7 +98,7 @@ func (h *handlers) eventsAfter(ctx context.Context, x requestContext, f store.Ev
 	if n := len(marks); n > 0 {
 		mark = marks[n-1]
 	}
-	next := sealCursor(orZero(mark.Xact), strconv.FormatInt(mark.Seq, 10)) // never null: the reader asks again (ruling 25)
+	next := sealCursor(orZero(mark.Xact), strconv.FormatInt(mark.Seq, 10)) // never null: the reader asks again
 	return eventList(rows, &next)
 }
 

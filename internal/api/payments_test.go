@@ -331,7 +331,7 @@ func TestScopesAndRates(t *testing.T) {
 	}
 }
 
-// TestTestKeysSeeOnlyTestMoney (ruling 9): payments, events and deliveries on live chains are not there for a ck_test_ key.
+// TestTestKeysSeeOnlyTestMoney: payments, events and deliveries on live chains are not there for a ck_test_ key.
 func TestTestKeysSeeOnlyTestMoney(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		c := newCounter(t, s)

@@ -246,7 +246,7 @@ func (a *App) buildOps(context.Context) error {
 		check{"database", true, a.store.Ping},
 		check{"schema", true, a.store.CheckSchema},
 		check{"clock", true, a.clockSkew},
-		check{"redis", a.o.Roles&Worker != 0 && a.o.Roles&API == 0, a.redis.Ping}, // API readiness ignores Redis (ruling 26)
+		check{"redis", a.o.Roles&Worker != 0 && a.o.Roles&API == 0, a.redis.Ping}, // API readiness ignores Redis
 	)
 	var queues http.Handler
 	if a.o.Roles&API != 0 {

@@ -11,7 +11,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// clockSkew compares our clock with the database's (ruling 26): signatures and leases depend on both.
+// clockSkew compares our clock with the database's: signatures and leases depend on both.
 func (a *App) clockSkew(ctx context.Context) error {
 	before := time.Now()
 	theirs, err := a.store.Now(ctx)

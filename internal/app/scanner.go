@@ -41,7 +41,7 @@ func (a *App) buildScanner(context.Context) error {
 		})
 	}
 	a.part("quarantine", a.retryQuarantined)
-	// A scanner is ready while one chain fails, and unready when all do (ruling 26).
+	// A scanner is ready while one chain fails, and unready when all do.
 	a.checks = append(a.checks, check{"chains", true, func(context.Context) error {
 		var errs []error
 		for i, s := range scanners {
@@ -88,7 +88,7 @@ func (a *App) tokensFit(ctx context.Context, c config.Chain) bool {
 	return true
 }
 
-// retryQuarantined recomputes payments that could not be recomputed a minute ago (ruling 1).
+// retryQuarantined recomputes payments that could not be recomputed a minute ago.
 func (a *App) retryQuarantined(ctx context.Context) error {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()

@@ -85,7 +85,7 @@ func (a *App) buildWorker(context.Context) error {
 	return nil
 }
 
-// keepDefaults gives every merchant without an endpoint the deployment's own (ruling 17).
+// keepDefaults gives every merchant without an endpoint the deployment's own.
 func (a *App) keepDefaults(ctx context.Context) error {
 	tick := time.NewTicker(defaultsEvery)
 	defer tick.Stop()

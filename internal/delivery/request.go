@@ -23,7 +23,7 @@ type Call struct {
 	Traceparent string
 }
 
-// Header builds the headers of the request, as product.md section 4 lists them. Custom headers come first, so that ours
+// Header builds the headers of the request that docs/webhooks.md lists. Custom headers come first, so that ours
 // win whatever they say.
 func (c Call) Header() http.Header {
 	h := make(http.Header, 10+len(c.Custom))

@@ -9,7 +9,7 @@ import (
 )
 
 // EnsureDefaults gives every one of the merchants that made no endpoint the deployment's default one, brings its URL and
-// secret up to date, and takes it away where there is none any more (ruling 17). It is called when a process starts and
+// secret up to date, and takes it away where there is none any more. It is called when a process starts and
 // when a merchant is made.
 func (s *Service) EnsureDefaults(ctx context.Context, merchantIDs []string) error {
 	for _, id := range merchantIDs {

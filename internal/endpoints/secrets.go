@@ -8,7 +8,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// maxLiveSecrets is how many secrets of an endpoint may sign at once (ruling 20).
+// maxLiveSecrets is how many secrets of an endpoint may sign at once.
 const maxLiveSecrets = 3
 
 // Overlap limits of a rotation.
@@ -25,7 +25,7 @@ type Live struct {
 	Previous []models.EndpointSecret // within their overlap, the newest first
 }
 
-// LiveSecrets sorts out which secrets sign at now (ruling 20): current is the one that became active last; what became
+// LiveSecrets sorts out which secrets sign at now: current is the one that became active last; what became
 // active before it signs on until it expires; what becomes active later signs second. Expired ones sign no more.
 func LiveSecrets(secrets []models.EndpointSecret, now time.Time) Live {
 	var live Live

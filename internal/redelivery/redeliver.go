@@ -10,7 +10,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// Redeliver sends an event to an endpoint once more (ruling 14): a pending delivery becomes due now, with the batch that it
+// Redeliver sends an event to an endpoint once more: a pending delivery becomes due now, with the batch that it
 // is in if it is in one, a finished one gets a new row with a budget of its own, the same body and the same webhook-id. To a
 // disabled endpoint it is [ErrEndpointDisabled], to a deleted one [models.ErrNotFound]; what is held stays held.
 func (s *Service) Redeliver(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, deliveryID string) (models.Delivery, error) {

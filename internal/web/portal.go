@@ -24,7 +24,7 @@ type frame struct {
 	Title   string
 	Nav     string
 	Visitor *visitor
-	// Disabled are the merchant's endpoints that hold their deliveries, for the banner (ruling 17).
+	// Disabled are the merchant's endpoints that hold their deliveries, for the banner.
 	Disabled []models.Endpoint
 	Body     any
 }
