@@ -33,7 +33,8 @@ func (p pkg) name() string { return strings.TrimPrefix(strings.TrimPrefix(p.Impo
 
 func list(t *testing.T, args ...string) []pkg {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list", "-json=ImportPath,Dir,Imports,TestImports,XTestImports,GoFiles"}, args...)...)
+	cmd := exec.CommandContext(t.Context(), "go",
+		append([]string{"list", "-json=ImportPath,Dir,Imports,TestImports,XTestImports,GoFiles"}, args...)...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -160,8 +161,8 @@ func TestChainOfImports(t *testing.T) {
 	}
 }
 
-// TestLibraryOwners holds the imports against the owner table: one library, one package that knows it. Tests may use what
-// they like.
+// TestLibraryOwners holds the imports against the owner table: one library, one package that knows it. Tests may use
+// what they like.
 func TestLibraryOwners(t *testing.T) {
 	owners := table(t, "Library owners")
 	for _, p := range list(t, "./...") {

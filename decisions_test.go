@@ -26,8 +26,8 @@ func trackedFiles(t *testing.T, patterns ...string) []string {
 	return files
 }
 
-// TestDecisionsAreNumbered: the entries of docs/decisions.md count from 1 without a gap, and every "decision 12" that a file
-// cites is among them.
+// TestDecisionsAreNumbered: the entries of docs/decisions.md count from 1 without a gap, and every "decision 12" that a
+// file cites is among them.
 func TestDecisionsAreNumbered(t *testing.T) {
 	page, err := os.ReadFile("docs/decisions.md")
 	if err != nil {

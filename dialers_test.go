@@ -72,8 +72,8 @@ func dials(t *testing.T, path string) []string {
 	return found
 }
 
-// TestWhoDials holds every package that a binary links against the table of those that may open a connection, so that no
-// second way to somebody else's address grows beside internal/egress.
+// TestWhoDials holds every package that a binary links against the table of those that may open a connection, so that
+// no second way to somebody else's address grows beside internal/egress.
 func TestWhoDials(t *testing.T) {
 	may := make(map[string]bool)
 	for _, row := range table(t, "Who dials") {
@@ -91,7 +91,8 @@ func TestWhoDials(t *testing.T) {
 		}
 		_, listed := may[p.name()]
 		if len(found) > 0 && !listed {
-			t.Errorf("%s opens connections (%s); what a merchant can name goes through internal/egress, anything else into the table of ARCHITECTURE.md",
+			t.Errorf("%s opens connections (%s); what a merchant can name goes through internal/egress, anything else into "+
+				"the table of ARCHITECTURE.md",
 				p.name(), strings.Join(slices.Sorted(maps.Keys(found)), ", "))
 		}
 		if listed && len(found) > 0 {
@@ -145,7 +146,8 @@ func TestUserURLsGoThroughEgress(t *testing.T) {
 			})
 		}
 	}
-	if want := []string{"internal/admin probes", "internal/delivery sends"}; !slices.Equal(slices.Sorted(maps.Keys(got)), want) {
+	if want := []string{"internal/admin probes", "internal/delivery sends"}; !slices.Equal(slices.Sorted(maps.Keys(got)),
+		want) {
 		t.Errorf("connections by way of internal/egress: %v, want %v", got, want)
 	}
 }

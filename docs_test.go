@@ -75,7 +75,8 @@ func TestDocsQuoteFiles(t *testing.T) {
 			quoted[m[1]] = true
 		}
 	}
-	examples, err := exec.Command("git", "ls-files", "examples/*/main.go", "examples/*.mjs", "examples/*.py", "examples/*.php").Output()
+	examples, err := exec.Command("git", "ls-files", "examples/*/main.go", "examples/*.mjs", "examples/*.py",
+		"examples/*.php").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// tooHeavy lists what the first run must not compile, by the start of its import path. Each of these came in unasked, as part
-// of something that the toy world used, and cost seconds of everybody's first minute.
+// tooHeavy lists what the first run must not compile, by the start of its import path. Each of these came in unasked,
+// as part of something that the toy world used, and cost seconds of everybody's first minute.
 var tooHeavy = map[string]string{
 	"github.com/cockroachdb/":                           "pebble, a disk database, came with geth's node",
 	"github.com/syndtr/goleveldb":                       "a disk database, came with geth's node",
@@ -27,8 +27,8 @@ var tooHeavy = map[string]string{
 	"go.opentelemetry.io/otel/exporters/":               "only the programs export traces",
 }
 
-// TestFirstRunStaysLight: `go run ./cmd/quickstart` compiles everything that it links, on a visitor's machine, while the
-// visitor waits.
+// TestFirstRunStaysLight: `go run ./cmd/quickstart` compiles everything that it links, on a visitor's machine, while
+// the visitor waits.
 func TestFirstRunStaysLight(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", "./cmd/quickstart").Output()
 	if err != nil {

@@ -56,7 +56,8 @@ func (r *request) again() bool {
 }
 
 // call is one operation with a JSON answer.
-func call[T any](ctx context.Context, c *Client, method, path string, query url.Values, body any, options []Option) (T, error) {
+func call[T any](ctx context.Context, c *Client, method, path string, query url.Values, body any,
+	options []Option) (T, error) {
 	var out T
 	r, err := c.request(method, path, query, body, options)
 	if err != nil {

@@ -36,7 +36,8 @@ func TestOperations(t *testing.T) {
 	if assets := try[client.AssetList](t)(c.ListAssets(ctx)); len(assets.Data) != 2 {
 		t.Errorf("%+v", assets)
 	}
-	e := try[client.WebhookEndpoint](t)(c.CreateWebhookEndpoint(ctx, client.WebhookEndpointCreate{URL: receiver.URL + "/hooks", Headers: &map[string]string{"X-Team": "a"}}))
+	e := try[client.WebhookEndpoint](t)(c.CreateWebhookEndpoint(ctx,
+		client.WebhookEndpointCreate{URL: receiver.URL + "/hooks", Headers: &map[string]string{"X-Team": "a"}}))
 	if e.Secret == nil || e.Status != client.EndpointStatusEnabled {
 		t.Fatalf("%+v", e)
 	}
@@ -44,19 +45,24 @@ func TestOperations(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tested := try[client.DeliveryDetail](t)(c.TestWebhookEndpoint(ctx, e.ID, client.WebhookEndpointTest{EventType: new(webhook.PaymentConfirmed)}))
-	if tested.State != client.DeliveryStateDelivered || len(tested.AttemptLog) != 1 || *tested.AttemptLog[0].Status != http.StatusNoContent {
+	tested := try[client.DeliveryDetail](t)(c.TestWebhookEndpoint(ctx, e.ID,
+		client.WebhookEndpointTest{EventType: new(webhook.PaymentConfirmed)}))
+	if tested.State != client.DeliveryStateDelivered || len(tested.AttemptLog) != 1 ||
+		*tested.AttemptLog[0].Status != http.StatusNoContent {
 		t.Errorf("%+v", tested)
 	}
 
-	p := try[client.Payment](t)(c.CreatePayment(ctx, client.PaymentCreate{Chain: apptest.ChainName, Asset: "native", AmountDecimal: new("0.001"), Metadata: &map[string]string{"cart": "9"}}))
+	p := try[client.Payment](t)(c.CreatePayment(ctx,
+		client.PaymentCreate{Chain: apptest.ChainName, Asset: "native", AmountDecimal: new("0.001"),
+			Metadata: &map[string]string{"cart": "9"}}))
 	if got := try[client.Payment](t)(c.GetPayment(ctx, p.ID)); got.Address != p.Address || got.Metadata["cart"] != "9" {
 		t.Errorf("%+v", got)
 	}
 	if p = try[client.Payment](t)(c.CancelPayment(ctx, p.ID)); p.Status != string(client.PaymentStatusCanceled) {
 		t.Errorf("%+v", p)
 	}
-	canceled := receiver.WaitFor(t, func(r testkit.Received) bool { return r.Type() == string(webhook.PaymentCanceled) }, 30*time.Second)
+	canceled := receiver.WaitFor(t, func(r testkit.Received) bool { return r.Type() == string(webhook.PaymentCanceled) },
+		30*time.Second)
 
 	// The bytes of an event are the same on the wire, in the list and alone.
 	if _, err := webhook.Verify(canceled.Header, canceled.Body, []webhook.Secret{secret}); err != nil {
@@ -76,7 +82,8 @@ func TestOperations(t *testing.T) {
 
 	var delivery client.Delivery
 	testkit.Eventually(t, 30*time.Second, "the event is delivered", func() bool {
-		for d, err := range c.Deliveries(ctx, client.ListDeliveriesParams{EventID: new(canceled.ID()), State: new(client.DeliveryStateDelivered), CreatedAfter: new(time.Now().Add(-time.Hour))}) {
+		for d, err := range c.Deliveries(ctx, client.ListDeliveriesParams{EventID: new(canceled.ID()),
+			State: new(client.DeliveryStateDelivered), CreatedAfter: new(time.Now().Add(-time.Hour))}) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -84,7 +91,8 @@ func TestOperations(t *testing.T) {
 		}
 		return delivery.ID != ""
 	})
-	if d := try[client.DeliveryDetail](t)(c.GetDelivery(ctx, delivery.ID)); len(d.AttemptLog) != 1 || d.AttemptLog[0].RequestHeaders["x-team"] != "[redacted]" && d.AttemptLog[0].RequestHeaders["X-Team"] != "[redacted]" {
+	if d := try[client.DeliveryDetail](t)(c.GetDelivery(ctx, delivery.ID)); len(d.AttemptLog) != 1 ||
+		d.AttemptLog[0].RequestHeaders["x-team"] != "[redacted]" && d.AttemptLog[0].RequestHeaders["X-Team"] != "[redacted]" {
 		t.Errorf("%+v", d)
 	}
 	if d := try[client.Delivery](t)(c.Redeliver(ctx, delivery.ID)); d.ReplayOf == nil || *d.ReplayOf != delivery.ID {
@@ -94,7 +102,8 @@ func TestOperations(t *testing.T) {
 		return r.ID() == canceled.ID() && r.Header.Get(webhook.HeaderAttempt) == "2"
 	}, 30*time.Second)
 
-	if r := try[client.Replay](t)(c.ReplayWebhookEndpoint(ctx, e.ID, client.ReplayCreate{State: new("dead"), DryRun: new(true)})); r.ID != nil || r.Matched != 0 {
+	if r := try[client.Replay](t)(c.ReplayWebhookEndpoint(ctx, e.ID,
+		client.ReplayCreate{State: new("dead"), DryRun: new(true)})); r.ID != nil || r.Matched != 0 {
 		t.Errorf("%+v", r)
 	}
 	r := try[client.Replay](t)(c.ReplayWebhookEndpoint(ctx, e.ID, client.ReplayCreate{State: new("dead")}))
@@ -107,13 +116,17 @@ func TestOperations(t *testing.T) {
 	if s := try[client.EndpointStats](t)(c.GetWebhookEndpointStats(ctx, e.ID)); s.EndpointID != e.ID {
 		t.Errorf("%+v", s)
 	}
-	if got := try[client.WebhookEndpoint](t)(c.DisableWebhookEndpoint(ctx, e.ID, client.WebhookEndpointDisable{Reason: new("moving")})); got.Status != client.EndpointStatusDisabled {
+	if got := try[client.WebhookEndpoint](t)(c.DisableWebhookEndpoint(ctx, e.ID,
+		client.WebhookEndpointDisable{Reason: new("moving")})); got.Status != client.EndpointStatusDisabled {
 		t.Errorf("%+v", got)
 	}
-	if got := try[client.WebhookEndpoint](t)(c.EnableWebhookEndpoint(ctx, e.ID)); got.Status != client.EndpointStatusEnabled {
+	if got := try[client.WebhookEndpoint](t)(c.EnableWebhookEndpoint(ctx,
+		e.ID)); got.Status != client.EndpointStatusEnabled {
 		t.Errorf("%+v", got)
 	}
-	if got := try[client.WebhookEndpoint](t)(c.RotateWebhookSecret(ctx, e.ID, client.SecretRotation{OverlapSeconds: new(60)})); got.Secret == nil || *got.Secret == *e.Secret || len(got.Secrets) != 2 {
+	if got := try[client.WebhookEndpoint](t)(c.RotateWebhookSecret(ctx, e.ID,
+		client.SecretRotation{OverlapSeconds: new(60)})); got.Secret == nil || *got.Secret == *e.Secret ||
+		len(got.Secrets) != 2 {
 		t.Errorf("%+v", got.Secrets)
 	}
 	if err := c.DeleteWebhookEndpoint(ctx, e.ID); err != nil {
@@ -123,13 +136,15 @@ func TestOperations(t *testing.T) {
 		t.Errorf("%+v, %v", e, err)
 	}
 
-	k := try[client.APIKey](t)(c.CreateAPIKey(ctx, client.APIKeyCreate{Name: "reader", Test: new(true), Scopes: []client.Scope{client.ScopePaymentsRead}}))
+	k := try[client.APIKey](t)(c.CreateAPIKey(ctx,
+		client.APIKeyCreate{Name: "reader", Test: new(true), Scopes: []client.Scope{client.ScopePaymentsRead}}))
 	if k.Key == nil {
 		t.Fatalf("%+v", k)
 	}
 	reader := try[*client.Client](t)(client.New(client.Options{URL: gw.URL, Key: *k.Key}))
 	var refused *client.Problem
-	if _, err := reader.ListDeliveries(ctx, client.ListDeliveriesParams{}); !errors.As(err, &refused) || refused.Code != "insufficient_scope" || refused.RequestID == "" {
+	if _, err := reader.ListDeliveries(ctx, client.ListDeliveriesParams{}); !errors.As(err, &refused) ||
+		refused.Code != "insufficient_scope" || refused.RequestID == "" {
 		t.Error(err)
 	}
 	if err := c.RevokeAPIKey(ctx, k.ID); err != nil {

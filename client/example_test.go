@@ -36,7 +36,8 @@ func Example() {
 }
 
 func ExampleProblem() {
-	_, err := merchant().CreatePayment(context.Background(), client.PaymentCreate{Chain: "devnet", Asset: "DEMO", Amount: new("1.5"), ExpiresIn: new(5)})
+	_, err := merchant().CreatePayment(context.Background(),
+		client.PaymentCreate{Chain: "devnet", Asset: "DEMO", Amount: new("1.5"), ExpiresIn: new(5)})
 	var p *client.Problem
 	if errors.As(err, &p) {
 		fmt.Println(p.Status, p.Code)
@@ -55,7 +56,8 @@ func ExampleProblem() {
 func ExampleClient_Payments() {
 	c, ctx := merchant(), context.Background()
 	for _, order := range []string{"A-1", "A-2", "A-3"} {
-		if _, err := c.CreatePayment(ctx, client.PaymentCreate{Chain: "devnet", Asset: "native", Amount: new("1000"), OrderID: &order}); err != nil {
+		if _, err := c.CreatePayment(ctx, client.PaymentCreate{Chain: "devnet", Asset: "native", Amount: new("1000"),
+			OrderID: &order}); err != nil {
 			panic(err)
 		}
 	}
@@ -103,7 +105,8 @@ func ExampleClient_EventsAfter() {
 // A setting is left as it is, set, or put back to the deployment's default, and nobody's change is overwritten.
 func ExampleClient_UpdateWebhookEndpoint() {
 	c, ctx := merchant(), context.Background()
-	made, err := c.CreateWebhookEndpoint(ctx, client.WebhookEndpointCreate{URL: "http://127.0.0.1:1/hooks", Events: &[]string{"payment.*"}, MaxAttempts: new(3)})
+	made, err := c.CreateWebhookEndpoint(ctx,
+		client.WebhookEndpointCreate{URL: "http://127.0.0.1:1/hooks", Events: &[]string{"payment.*"}, MaxAttempts: new(3)})
 	if err != nil {
 		panic(err)
 	}
@@ -127,7 +130,8 @@ func ExampleClient_UpdateWebhookEndpoint() {
 
 func ExampleClient_ExportPayments() {
 	c, ctx := merchant(), context.Background()
-	if _, err := c.CreatePayment(ctx, client.PaymentCreate{Chain: "devnet", Asset: "native", Amount: new("1000"), OrderID: new("A-1")}); err != nil {
+	if _, err := c.CreatePayment(ctx, client.PaymentCreate{Chain: "devnet", Asset: "native", Amount: new("1000"),
+		OrderID: new("A-1")}); err != nil {
 		panic(err)
 	}
 	csv, err := c.ExportPayments(ctx, client.ListPaymentsParams{})

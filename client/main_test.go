@@ -37,7 +37,8 @@ func merchant() *client.Client {
 // TestGenerated runs the generator again: the code in the repository is what openapi.yaml says.
 func TestGenerated(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "client.gen.go")
-	cmd := testkit.Go(t.Context(), "run", "github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen", "-config", "oapi-codegen.yaml", "-o", out, "../internal/api/openapi.yaml")
+	cmd := testkit.Go(t.Context(), "run", "github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen", "-config",
+		"oapi-codegen.yaml", "-o", out, "../internal/api/openapi.yaml")
 	if said, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, said)
 	}

@@ -26,8 +26,8 @@ func IdempotencyKey(key string) Option {
 	return func(r *request) { r.header.Set("Idempotency-Key", key) }
 }
 
-// IfMatch changes a resource only if its version is still this one: the [Answer.ETag] of an earlier answer. Otherwise the
-// [Problem] has the code version_mismatch.
+// IfMatch changes a resource only if its version is still this one: the [Answer.ETag] of an earlier answer. Otherwise
+// the [Problem] has the code version_mismatch.
 func IfMatch(etag string) Option {
 	return func(r *request) { r.header.Set("If-Match", etag) }
 }

@@ -44,7 +44,8 @@ func (c *Client) Payments(ctx context.Context, params ListPaymentsParams, option
 }
 
 // Deliveries walks all deliveries that match, newest first.
-func (c *Client) Deliveries(ctx context.Context, params ListDeliveriesParams, options ...Option) iter.Seq2[Delivery, error] {
+func (c *Client) Deliveries(ctx context.Context, params ListDeliveriesParams,
+	options ...Option) iter.Seq2[Delivery, error] {
 	return pages(&params.Limit, &params.Cursor, func() ([]Delivery, *string, error) {
 		page, err := c.ListDeliveries(ctx, params, options...)
 		return page.Data, page.NextCursor, err
@@ -52,7 +53,8 @@ func (c *Client) Deliveries(ctx context.Context, params ListDeliveriesParams, op
 }
 
 // WebhookEndpoints walks all webhook endpoints, newest first.
-func (c *Client) WebhookEndpoints(ctx context.Context, params ListWebhookEndpointsParams, options ...Option) iter.Seq2[WebhookEndpoint, error] {
+func (c *Client) WebhookEndpoints(ctx context.Context, params ListWebhookEndpointsParams,
+	options ...Option) iter.Seq2[WebhookEndpoint, error] {
 	return pages(&params.Limit, &params.Cursor, func() ([]WebhookEndpoint, *string, error) {
 		page, err := c.ListWebhookEndpoints(ctx, params, options...)
 		return page.Data, page.NextCursor, err
@@ -79,9 +81,9 @@ func (c *Client) Events(ctx context.Context, params ListEventsParams, options ..
 	})
 }
 
-// EventsAfter catches up: it walks what happened after an event, oldest first in the order of commit, and ends when there
-// is no more for now. Keep the id of each event that you have handled, and begin after it the next time; an empty id
-// begins with the oldest event that is kept.
+// EventsAfter catches up: it walks what happened after an event, oldest first in the order of commit, and ends when
+// there is no more for now. Keep the id of each event that you have handled, and begin after it the next time; an empty
+// id begins with the oldest event that is kept.
 func (c *Client) EventsAfter(ctx context.Context, id string, options ...Option) iter.Seq2[Event, error] {
 	return c.eventsAfter(ctx, ListEventsParams{After: &id}, options)
 }

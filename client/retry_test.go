@@ -132,7 +132,8 @@ func TestRetries(t *testing.T) {
 			first, _ := io.ReadAll(seen[0].Body)
 			for _, r := range seen[1:] {
 				body, _ := io.ReadAll(r.Body)
-				if string(body) != string(first) || r.Header.Get("Idempotency-Key") != seen[0].Header.Get("Idempotency-Key") || r.Header.Get("Authorization") != "Bearer ck_test_x" {
+				if string(body) != string(first) || r.Header.Get("Idempotency-Key") != seen[0].Header.Get("Idempotency-Key") ||
+					r.Header.Get("Authorization") != "Bearer ck_test_x" {
 					t.Errorf("sent again with another body, key or authorization: %s, %v", body, r.Header)
 				}
 			}
@@ -151,7 +152,8 @@ func TestRetryObeysContext(t *testing.T) {
 	began := time.Now()
 	_, err := s.client(t, 0).GetMerchant(ctx)
 	var p *client.Problem
-	if !errors.As(err, &p) || p.Code != "unavailable" || p.RetryAfter != 20*time.Second || time.Since(began) > 3*time.Second {
+	if !errors.As(err, &p) || p.Code != "unavailable" || p.RetryAfter != 20*time.Second ||
+		time.Since(began) > 3*time.Second {
 		t.Errorf("after %v: %v", time.Since(began), err)
 	}
 	ctx, cancel = context.WithCancel(t.Context())
@@ -161,7 +163,8 @@ func TestRetryObeysContext(t *testing.T) {
 	}
 }
 
-// TestLostAnswers: the real gateway behind a proxy that loses the first answer to every request makes one payment a call.
+// TestLostAnswers: the real gateway behind a proxy that loses the first answer to every request makes one payment a
+// call.
 func TestLostAnswers(t *testing.T) {
 	target, err := url.Parse(gw.URL)
 	if err != nil {
@@ -184,7 +187,8 @@ func TestLostAnswers(t *testing.T) {
 	}
 	for i := range 3 {
 		var a client.Answer
-		if _, err := c.CreatePayment(t.Context(), client.PaymentCreate{Chain: "devnet", Asset: "native", Amount: new("7")}, client.Into(&a)); err != nil {
+		if _, err := c.CreatePayment(t.Context(), client.PaymentCreate{Chain: "devnet", Asset: "native", Amount: new("7")},
+			client.Into(&a)); err != nil {
 			t.Fatal(err)
 		}
 		if !a.Replayed() || a.Status != http.StatusCreated {
@@ -223,7 +227,8 @@ func TestExportCutShort(t *testing.T) {
 	}
 	refused := newScript(t, answers(403, problem("insufficient_scope", 403)))
 	var p *client.Problem
-	if _, err := refused.client(t, 0).ExportPayments(t.Context(), client.ListPaymentsParams{}); !errors.As(err, &p) || p.Code != "insufficient_scope" {
+	if _, err := refused.client(t, 0).ExportPayments(t.Context(), client.ListPaymentsParams{}); !errors.As(err, &p) ||
+		p.Code != "insufficient_scope" {
 		t.Error(err)
 	}
 }
@@ -237,13 +242,15 @@ func TestOptions(t *testing.T) {
 			t.Errorf("%q, %q was accepted", o.URL, o.Key)
 		}
 	}
-	c, err := client.New(client.Options{URL: "https://pay.example/gateway/", Key: "ck_live_secret", HTTPClient: &http.Client{Transport: &http.Transport{
-		DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no way") },
-	}}, Retries: -1})
+	c, err := client.New(client.Options{URL: "https://pay.example/gateway/", Key: "ck_live_secret",
+		HTTPClient: &http.Client{Transport: &http.Transport{
+			DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no way") },
+		}}, Retries: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if text := fmt.Sprintf("%v %+v %#v %s", c, c, c, c); strings.Contains(text, "secret") || !strings.Contains(text, "https://pay.example/gateway") {
+	if text := fmt.Sprintf("%v %+v %#v %s", c, c, c, c); strings.Contains(text, "secret") ||
+		!strings.Contains(text, "https://pay.example/gateway") {
 		t.Error(text)
 	}
 	if _, err := c.GetMerchant(t.Context()); err == nil || !strings.Contains(err.Error(), "no way") {

@@ -94,7 +94,7 @@ func TestAlertsNameRealMetrics(t *testing.T) {
 						t.Errorf("%s: nobody exports %s", r.Alert, name)
 					}
 					for _, f := range e.LabelFilterss[0][1:] {
-						declared := regexp.MustCompile(`"` + name + `"[^\n]*", "(\w+", ")*` + f.Label + `"[,)]`)
+						declared := regexp.MustCompile(`"` + name + `",\s+"[^"]*",\s+("\w+",\s+)*"` + f.Label + `"[,)]`)
 						switch {
 						case f.Label == "class" && !f.IsRegexp && !classes[f.Value]:
 							t.Errorf("%s: no attempt has the class %s", r.Alert, f.Value)

@@ -29,8 +29,8 @@ var (
 	ErrKeySet     = errors.New("webhook: key set is not the JSON of /.well-known/webhook-keys.json")
 )
 
-// PublicKey checks the v1a signatures that the gateway makes beside v1 for endpoints that ask for them: Ed25519 (RFC 8032)
-// over the same bytes. Nobody who holds an endpoint's secret can make one. The zero PublicKey checks nothing.
+// PublicKey checks the v1a signatures that the gateway makes beside v1 for endpoints that ask for them: Ed25519 (RFC
+// 8032) over the same bytes. Nobody who holds an endpoint's secret can make one. The zero PublicKey checks nothing.
 type PublicKey struct{ key ed25519.PublicKey }
 
 // ParsePublicKey reads whpk_ and the padded standard base64 of 32 bytes.
@@ -97,13 +97,14 @@ func (k SigningKey) Public() PublicKey {
 	return PublicKey{(*k.key).Public().(ed25519.PublicKey)}
 }
 
-// Sign is one entry of webhook-signature: "v1a," and the base64 of the Ed25519 signature of what [Sign] keys with a secret.
-// It is "" for the zero SigningKey.
+// Sign is one entry of webhook-signature: "v1a," and the base64 of the Ed25519 signature of what [Sign] keys with a
+// secret. It is "" for the zero SigningKey.
 func (k SigningKey) Sign(id string, timestamp time.Time, body []byte) string {
 	if k.IsZero() {
 		return ""
 	}
-	return asymmetricVersion + "," + base64.StdEncoding.EncodeToString(ed25519.Sign(**k.key, signedBytes(id, timestamp, body)))
+	return asymmetricVersion + "," +
+		base64.StdEncoding.EncodeToString(ed25519.Sign(**k.key, signedBytes(id, timestamp, body)))
 }
 
 // Reveal returns the form that [ParseSigningKey] reads.
@@ -135,10 +136,10 @@ func (k SigningKey) MarshalText() ([]byte, error) { return []byte(redacted), nil
 // MarshalJSON writes "[redacted]".
 func (k SigningKey) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
 
-// KeySet is the document at /.well-known/webhook-keys.json: a JSON Web Key Set (RFC 7517, RFC 8037) in which each key also
-// has its Standard Webhooks form. It lists the keys that sign now, and those that will; whoever keeps a copy should read it
-// anew every hour, and when a signature does not fit. While it cannot be read the copy serves on; a request that no key of
-// the copy fits is then refused (the gateway sends it again), never let through.
+// KeySet is the document at /.well-known/webhook-keys.json: a JSON Web Key Set (RFC 7517, RFC 8037) in which each key
+// also has its Standard Webhooks form. It lists the keys that sign now, and those that will; whoever keeps a copy
+// should read it anew every hour, and when a signature does not fit. While it cannot be read the copy serves on; a
+// request that no key of the copy fits is then refused (the gateway sends it again), never let through.
 type KeySet struct {
 	Keys []KeySetKey `json:"keys"`
 }
@@ -159,13 +160,14 @@ type KeySetKey struct {
 // NewKeySetKey describes a key that signs from activeFrom until expiresAt.
 func NewKeySetKey(id string, key PublicKey, activeFrom time.Time, expiresAt *time.Time) KeySetKey {
 	return KeySetKey{
-		ID: id, Type: "OKP", Curve: "Ed25519", Algorithm: "EdDSA", Use: "sig", X: base64.RawURLEncoding.EncodeToString(key.key),
-		PublicKey: key.String(), ActiveFrom: At(activeFrom), ExpiresAt: AtPtr(expiresAt),
+		ID: id, Type: "OKP", Curve: "Ed25519", Algorithm: "EdDSA", Use: "sig",
+		X: base64.RawURLEncoding.EncodeToString(key.key), PublicKey: key.String(), ActiveFrom: At(activeFrom),
+		ExpiresAt: AtPtr(expiresAt),
 	}
 }
 
-// ParseKeySet reads the document at /.well-known/webhook-keys.json, which must have come over https. Keys of kinds that it
-// does not know are left out; with none of its own kind, or a broken one, it is [ErrKeySet].
+// ParseKeySet reads the document at /.well-known/webhook-keys.json, which must have come over https. Keys of kinds that
+// it does not know are left out; with none of its own kind, or a broken one, it is [ErrKeySet].
 func ParseKeySet(document []byte) ([]PublicKey, error) {
 	var set KeySet
 	if err := json.Unmarshal(document, &set); err != nil {

@@ -71,7 +71,8 @@ func TestAsymmetricBesideSecrets(t *testing.T) {
 		}
 		h := http.Header{}
 		live.SetHeaders(h, e.ID, now, 1, body)
-		if entries := strings.Split(h.Get(webhook.HeaderStandardSignature), " "); len(entries) != 3 || !strings.HasPrefix(entries[0], "v1,") || !strings.HasPrefix(entries[2], "v1a,") {
+		if entries := strings.Split(h.Get(webhook.HeaderStandardSignature), " "); len(entries) != 3 ||
+			!strings.HasPrefix(entries[0], "v1,") || !strings.HasPrefix(entries[2], "v1a,") {
 			t.Fatalf("%s: %q", name, entries)
 		}
 		official, err := standardwebhooks.NewWebhook(vectorSecret)
@@ -138,7 +139,8 @@ func TestLeakedSecretForgesNothing(t *testing.T) {
 	for _, c := range []struct {
 		live webhook.Secrets
 		want int
-	}{{webhook.Secrets{Current: s}, http.StatusUnauthorized}, {webhook.Secrets{Current: s, SigningKeys: []webhook.SigningKey{key}}, http.StatusOK}} {
+	}{{webhook.Secrets{Current: s}, http.StatusUnauthorized},
+		{webhook.Secrets{Current: s, SigningKeys: []webhook.SigningKey{key}}, http.StatusOK}} {
 		r := httptest.NewRequest("POST", "/", bytes.NewReader(body))
 		c.live.SetHeaders(r.Header, e.ID, time.Now(), 1, body)
 		w := httptest.NewRecorder()
@@ -150,7 +152,8 @@ func TestLeakedSecretForgesNothing(t *testing.T) {
 	if handled != 1 {
 		t.Errorf("%d handled", handled)
 	}
-	if _, err := webhook.Handler(http.NotFoundHandler(), webhook.Options{PublicKeys: []webhook.PublicKey{key.Public()}}); err == nil {
+	if _, err := webhook.Handler(http.NotFoundHandler(),
+		webhook.Options{PublicKeys: []webhook.PublicKey{key.Public()}}); err == nil {
 		t.Error("public keys without a merchant were accepted")
 	}
 }
@@ -158,7 +161,8 @@ func TestLeakedSecretForgesNothing(t *testing.T) {
 func TestKeySet(t *testing.T) {
 	key := signingKey(t, vectorSigningKey)
 	end := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
-	document, err := json.Marshal(webhook.KeySet{Keys: []webhook.KeySetKey{webhook.NewKeySetKey("sgk_1", key.Public(), end.AddDate(0, -1, 0), &end)}})
+	document, err := json.Marshal(webhook.KeySet{Keys: []webhook.KeySetKey{webhook.NewKeySetKey("sgk_1", key.Public(),
+		end.AddDate(0, -1, 0), &end)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,10 +177,12 @@ func TestKeySet(t *testing.T) {
 	}
 	// A kind of key that is yet to come does not hide the others; it alone is no key set.
 	const coming = `{"kid":"sgk_9","kty":"AKP","alg":"ML-DSA-65","pub":"AA"}`
-	if keys, err := webhook.ParseKeySet([]byte(strings.Replace(want, `[`, `[`+coming+`,`, 1))); err != nil || len(keys) != 1 {
+	if keys, err := webhook.ParseKeySet([]byte(strings.Replace(want, `[`, `[`+coming+`,`, 1))); err != nil ||
+		len(keys) != 1 {
 		t.Fatalf("%v, %v", keys, err)
 	}
-	for _, bad := range []string{``, `{}`, `{"keys":[]}`, `[]`, `{"keys":[{"public_key":"whpk_"}]}`, `{"keys":[` + coming + `]}`,
+	for _, bad := range []string{``, `{}`, `{"keys":[]}`, `[]`, `{"keys":[{"public_key":"whpk_"}]}`, `{"keys":[` + coming +
+		`]}`,
 		strings.Replace(want, "whpk_1S", "whpk_", 1), strings.Replace(want, "whpk_", "whsk_", 1)} {
 		if _, err := webhook.ParseKeySet([]byte(bad)); !errors.Is(err, webhook.ErrKeySet) {
 			t.Errorf("%q: %v", bad, err)
@@ -188,17 +194,20 @@ func TestSigningKeysDoNotPrint(t *testing.T) {
 	key := signingKey(t, vectorSigningKey)
 	plain := vectorSigningKey[5:40]
 	var log bytes.Buffer
-	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "key", key, "all", []any{key, &key, struct{ K webhook.SigningKey }{key}})
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "key", key, "all",
+		[]any{key, &key, struct{ K webhook.SigningKey }{key}})
 	encoded, err := json.Marshal(map[string]any{"key": key})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range []string{fmt.Sprintf("%v %+v %#v %s %q %x %d", key, key, key, key, key, key, key), fmt.Sprintf("%+v %#v", struct{ k webhook.SigningKey }{key}, &key), log.String(), string(encoded)} {
+	for _, text := range []string{fmt.Sprintf("%v %+v %#v %s %q %x %d", key, key, key, key, key, key, key),
+		fmt.Sprintf("%+v %#v", struct{ k webhook.SigningKey }{key}, &key), log.String(), string(encoded)} {
 		if strings.Contains(text, plain) || strings.Contains(text, fmt.Sprintf("%x", plain[:8])) {
 			t.Errorf("it printed: %s", text)
 		}
 	}
-	for _, bad := range []string{"", "whsk_", vectorSigningKey[:20], strings.Replace(vectorSigningKey, "6X", "7X", 1), "whpk_" + vectorSigningKey[5:], vectorSigningKey + "\n"} {
+	for _, bad := range []string{"", "whsk_", vectorSigningKey[:20], strings.Replace(vectorSigningKey, "6X", "7X", 1),
+		"whpk_" + vectorSigningKey[5:], vectorSigningKey + "\n"} {
 		if _, err := webhook.ParseSigningKey(bad); !errors.Is(err, webhook.ErrSigningKey) {
 			t.Errorf("a broken key: %v", err)
 		}

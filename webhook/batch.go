@@ -26,7 +26,8 @@ var ErrBatchSize = errors.New("webhook: a batch holds 1 to 100 events and at mos
 // EncodeBatch joins the stored bodies of events, byte for byte, into {"type":"batch","events":[…]}.
 func EncodeBatch(bodies [][]byte) ([]byte, error) {
 	joined := bytes.Join(bodies, []byte(","))
-	if size := BatchSize(len(bodies), len(joined)-max(len(bodies)-1, 0)); len(bodies) == 0 || len(bodies) > MaxBatchEvents || size > MaxBatchBytes {
+	if size := BatchSize(len(bodies), len(joined)-max(len(bodies)-1, 0)); len(bodies) == 0 ||
+		len(bodies) > MaxBatchEvents || size > MaxBatchBytes {
 		return nil, fmt.Errorf("%w: %d events, %d bytes", ErrBatchSize, len(bodies), size)
 	}
 	out := make([]byte, 0, len(batchOpen)+len(joined)+len(batchClose))

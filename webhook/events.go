@@ -162,8 +162,8 @@ func Encode(e Event) ([]byte, error) {
 	return body, nil
 }
 
-// Decode reads the body of one event and ignores members that it does not know. It verifies nothing: see [Verify]. A body
-// that is not such an event is [ErrMalformed].
+// Decode reads the body of one event and ignores members that it does not know. It verifies nothing: see [Verify]. A
+// body that is not such an event is [ErrMalformed].
 func Decode(body []byte) (Event, error) {
 	var e Event
 	if err := json.Unmarshal(body, &e); err != nil {

@@ -37,7 +37,8 @@ func hash(digit string) string { return "0x" + strings.Repeat(digit, 64) }
 func transfer() webhook.Transfer {
 	return webhook.Transfer{
 		TxHash: ptr(hash("a")), LogIndex: ptr(3), From: ptr(payer), Amount: "1500000", BlockNumber: 19, BlockHash: hash("b"),
-		BlockTimestamp: webhook.At(fixedTime.Truncate(time.Second)), Confirmations: 12, Status: "confirmed", Source: webhook.SourceChain,
+		BlockTimestamp: webhook.At(fixedTime.Truncate(time.Second)), Confirmations: 12, Status: "confirmed",
+		Source: webhook.SourceChain,
 	}
 }
 
@@ -45,19 +46,19 @@ func payment() *webhook.Payment {
 	return &webhook.Payment{
 		ID: id("pay", "7"), Sequence: 4, OrderID: ptr("A-17"), Status: "confirmed", Chain: "ethereum", ChainID: 1,
 		Asset:   webhook.Asset{Symbol: "USDC", Contract: ptr(contract), Decimals: 6},
-		Address: deposit, DerivationPath: "m/44'/60'/0'/0/7", Amount: "1500000", AmountDecimal: "1.5", AmountReceived: "1500000",
-		AmountConfirmed: "1500000", Confirmations: 12, RequiredConfirmations: 12, CreatedAt: webhook.At(fixedTime),
-		ExpiresAt: webhook.At(fixedTime.Add(30 * time.Minute)), ConfirmedAt: ptr(webhook.At(fixedTime)),
-		Metadata: map[string]string{"cart": "9"}, CheckoutURL: ptr("https://pay.example/pay/co_1"),
-		Transfers: []webhook.Transfer{transfer()}, TransfersTotal: 1,
+		Address: deposit, DerivationPath: "m/44'/60'/0'/0/7", Amount: "1500000", AmountDecimal: "1.5",
+		AmountReceived: "1500000", AmountConfirmed: "1500000", Confirmations: 12, RequiredConfirmations: 12,
+		CreatedAt: webhook.At(fixedTime), ExpiresAt: webhook.At(fixedTime.Add(30 * time.Minute)),
+		ConfirmedAt: ptr(webhook.At(fixedTime)), Metadata: map[string]string{"cart": "9"},
+		CheckoutURL: ptr("https://pay.example/pay/co_1"), Transfers: []webhook.Transfer{transfer()}, TransfersTotal: 1,
 	}
 }
 
 // sample is an event of each type that looks like one the gateway would send.
 func sample(kind webhook.EventType) webhook.Event {
 	e := webhook.Event{
-		ID: id("evt", "1"), Type: kind, APIVersion: webhook.APIVersion, CreatedAt: webhook.At(fixedTime), Timestamp: fixedTime.Unix(),
-		Nonce: strings.Repeat("0123456789abcdef", 2), MerchantID: id("mer", "1"),
+		ID: id("evt", "1"), Type: kind, APIVersion: webhook.APIVersion, CreatedAt: webhook.At(fixedTime),
+		Timestamp: fixedTime.Unix(), Nonce: strings.Repeat("0123456789abcdef", 2), MerchantID: id("mer", "1"),
 	}
 	if !kind.IsPayment() {
 		e.Data.Endpoint = &webhook.Endpoint{ID: id("we", "1"), URL: "https://shop.example/hooks?a=1&b=2", Status: "enabled"}
@@ -110,7 +111,8 @@ func sample(kind webhook.EventType) webhook.Event {
 	case webhook.PaymentMisdirected:
 		empty("pending")
 		e.Data.Misdirected = &webhook.Misdirected{
-			Chain: "base", ChainID: 8453, Asset: webhook.Asset{Symbol: "USDC", Contract: ptr(contract), Decimals: 6}, Transfer: transfer(),
+			Chain: "base", ChainID: 8453, Asset: webhook.Asset{Symbol: "USDC", Contract: ptr(contract), Decimals: 6},
+			Transfer: transfer(),
 		}
 	}
 	return e
@@ -171,14 +173,18 @@ func TestKeysOfTheContract(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"id":"` + id("evt", "1") + `","type":"payment.confirmed","api_version":"2026-11-01","created_at":"2026-11-23T10:00:00.123Z",` +
+	want := `{"id":"` + id("evt", "1") +
+		`","type":"payment.confirmed","api_version":"2026-11-01","created_at":"2026-11-23T10:00:00.123Z",` +
 		`"timestamp":1795428000,"nonce":"0123456789abcdef0123456789abcdef","merchant_id":"` + id("mer", "1") + `",` +
-		`"data":{"payment":{"id":"` + id("pay", "7") + `","sequence":4,"order_id":"A-17","status":"confirmed","partial":false,"overpaid":false,` +
+		`"data":{"payment":{"id":"` + id("pay", "7") +
+		`","sequence":4,"order_id":"A-17","status":"confirmed","partial":false,"overpaid":false,` +
 		`"late":false,"chain":"ethereum","chain_id":1,"asset":{"symbol":"USDC","contract":"` + contract + `","decimals":6},` +
-		`"address":"` + deposit + `","derivation_path":"m/44'/60'/0'/0/7","amount":"1500000","amount_decimal":"1.5","amount_received":"1500000","amount_confirmed":"1500000",` +
+		`"address":"` + deposit +
+		`","derivation_path":"m/44'/60'/0'/0/7","amount":"1500000","amount_decimal":"1.5","amount_received":"1500000","amount_confirmed":"1500000",` +
 		`"confirmations":12,"required_confirmations":12,"created_at":"2026-11-23T10:00:00.123Z","expires_at":"2026-11-23T10:30:00.123Z","confirmed_at":"2026-11-23T10:00:00.123Z",` +
 		`"metadata":{"cart":"9"},"checkout_url":"https://pay.example/pay/co_1",` +
-		`"transfers":[{"tx_hash":"` + hash("a") + `","log_index":3,"from":"` + payer + `","amount":"1500000","block_number":19,"block_hash":"` + hash("b") + `",` +
+		`"transfers":[{"tx_hash":"` + hash("a") + `","log_index":3,"from":"` + payer +
+		`","amount":"1500000","block_number":19,"block_hash":"` + hash("b") + `",` +
 		`"block_timestamp":"2026-11-23T10:00:00.000Z","confirmations":12,"status":"confirmed","source":"chain"}],"transfers_total":1},` +
 		`"retracts":null}}`
 	if string(body) != want {
@@ -196,7 +202,8 @@ func TestEncodeBytes(t *testing.T) {
 	if !utf8.Valid(body) || !json.Valid(body) {
 		t.Fatal("not valid UTF-8 JSON")
 	}
-	if bytes.Contains(body, []byte(`\u003c`)) || !bytes.Contains(body, []byte("<b>&")) || !bytes.Contains(body, []byte("café ☕ 支付")) {
+	if bytes.Contains(body, []byte(`\u003c`)) || !bytes.Contains(body, []byte("<b>&")) ||
+		!bytes.Contains(body, []byte("café ☕ 支付")) {
 		t.Errorf("escaped: %s", body)
 	}
 	if bytes.HasSuffix(body, []byte("\n")) || bytes.Contains(body, []byte("\n")) {
@@ -204,7 +211,8 @@ func TestEncodeBytes(t *testing.T) {
 	}
 	// Times of another zone and precision come out the same.
 	e.CreatedAt = webhook.Time{Time: fixedTime.In(time.FixedZone("", 3600)).Truncate(time.Second)}
-	if body, err = webhook.Encode(e); err != nil || !bytes.Contains(body, []byte(`"created_at":"2026-11-23T10:00:00.000Z","timestamp"`)) {
+	if body, err = webhook.Encode(e); err != nil ||
+		!bytes.Contains(body, []byte(`"created_at":"2026-11-23T10:00:00.000Z","timestamp"`)) {
 		t.Errorf("%v %s", err, body)
 	}
 }
@@ -237,7 +245,8 @@ func TestEncodeLimits(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := back.Data.Payment
-	if len(got.Transfers) != webhook.MaxTransfers || got.TransfersTotal != 31 || got.Transfers[webhook.MaxTransfers-1].Amount != last {
+	if len(got.Transfers) != webhook.MaxTransfers || got.TransfersTotal != 31 ||
+		got.Transfers[webhook.MaxTransfers-1].Amount != last {
 		t.Errorf("%d transfers of %d", len(got.Transfers), got.TransfersTotal)
 	}
 	if len(p.Transfers) != 31 {
@@ -272,7 +281,8 @@ func TestDecode(t *testing.T) {
 	if err != nil || e.Type != "payment.teleported" || e.Data.Payment.ID != "pay_1" {
 		t.Errorf("%v %v", e, err)
 	}
-	for _, bad := range []string{"", "null", "[]", "1", `{}`, `{"id":"evt_1"}`, `{"type":"x"}`, `{"id":1,"type":"x"}`, `{"id":"evt_1","type":"x"} x`, `{"id":"evt_1","type":"x","data":[]}`} {
+	for _, bad := range []string{"", "null", "[]", "1", `{}`, `{"id":"evt_1"}`, `{"type":"x"}`, `{"id":1,"type":"x"}`,
+		`{"id":"evt_1","type":"x"} x`, `{"id":"evt_1","type":"x","data":[]}`} {
 		if _, err := webhook.Decode([]byte(bad)); !errors.Is(err, webhook.ErrMalformed) {
 			t.Errorf("%q: %v", bad, err)
 		}

@@ -130,7 +130,8 @@ func ExampleVerifyMessage() {
 	header := http.Header{}
 	webhook.Secrets{Current: secret}.SetHeaders(header, "bat_1", now, 1, body)
 
-	m, err := webhook.VerifyMessage(header, body, []webhook.Secret{secret}, webhook.WithNow(func() time.Time { return now }))
+	m, err := webhook.VerifyMessage(header, body, []webhook.Secret{secret},
+		webhook.WithNow(func() time.Time { return now }))
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -224,24 +225,26 @@ func ExampleEncode() {
 	body, err := webhook.Encode(webhook.Event{
 		ID: "evt_1", Type: webhook.WebhookTest, APIVersion: webhook.APIVersion, CreatedAt: webhook.At(created),
 		Timestamp: created.Unix(), Nonce: "0123456789abcdef0123456789abcdef", MerchantID: "mer_1",
-		Data: webhook.Data{Endpoint: &webhook.Endpoint{ID: "we_1", URL: "https://shop.example/hooks?a=1&b=2", Status: "enabled"}},
+		Data: webhook.Data{Endpoint: &webhook.Endpoint{ID: "we_1", URL: "https://shop.example/hooks?a=1&b=2",
+			Status: "enabled"}},
 	})
 	fmt.Println(err)
 	os.Stdout.Write(body)
-	// Output:
-	// <nil>
+	// Output: <nil>
 	// {"id":"evt_1","type":"webhook.test","api_version":"2026-11-01","created_at":"2026-11-23T10:00:00.123Z","timestamp":1795428000,"nonce":"0123456789abcdef0123456789abcdef","merchant_id":"mer_1","data":{"endpoint":{"id":"we_1","url":"https://shop.example/hooks?a=1&b=2","status":"enabled","disabled_reason":null,"secret_created_at":null,"secret_expires_at":null}}}
 }
 
 func ExampleDecode() {
-	event, err := webhook.Decode([]byte(`{"id":"evt_1","type":"payment.late","data":{"payment":{"id":"pay_1","late":true}}}`))
+	event, err := webhook.Decode(
+		[]byte(`{"id":"evt_1","type":"payment.late","data":{"payment":{"id":"pay_1","late":true}}}`))
 	fmt.Println(event.Type, event.Data.Payment.Late, err)
 	// Output: payment.late true <nil>
 }
 
 func ExampleMatches() {
 	for _, pattern := range []string{"*", "payment.*", "payment.confirmed", "endpoint.*"} {
-		fmt.Println(pattern, webhook.ValidPattern(pattern), webhook.Matches(pattern, webhook.PaymentConfirmed), webhook.Matches(pattern, webhook.EndpointDisabled))
+		fmt.Println(pattern, webhook.ValidPattern(pattern), webhook.Matches(pattern, webhook.PaymentConfirmed),
+			webhook.Matches(pattern, webhook.EndpointDisabled))
 	}
 	// Output:
 	// * true true true
@@ -252,7 +255,8 @@ func ExampleMatches() {
 
 func ExampleSchema() {
 	schema := webhook.Schema(webhook.PaymentConfirmed)
-	fmt.Println(strings.Contains(string(schema), `"title": "payment.confirmed"`), webhook.Schema("payment.unheard_of") == nil)
+	fmt.Println(strings.Contains(string(schema), `"title": "payment.confirmed"`),
+		webhook.Schema("payment.unheard_of") == nil)
 	// Output: true true
 }
 
@@ -267,8 +271,8 @@ func savedRequest(secret webhook.Secret) ([]byte, http.Header) {
 	return body, header
 }
 
-// An endpoint with Ed25519 on is verified by the gateway's published keys alone. The document is read over https every hour, and
-// anew when no key fits; while it cannot be read, the last copy serves on.
+// An endpoint with Ed25519 on is verified by the gateway's published keys alone. The document is read over https every
+// hour, and anew when no key fits; while it cannot be read, the last copy serves on.
 func ExampleWithPublicKeys() {
 	gateway := must(webhook.NewSigningKey(nil)) // the private half never leaves the gateway
 	document := must(json.Marshal(webhook.KeySet{Keys: []webhook.KeySetKey{
@@ -289,7 +293,8 @@ func ExampleWithPublicKeys() {
 	_, err = webhook.Verify(header, body, nil, webhook.WithPublicKeys("mer_2", keys...), clock)
 	fmt.Println(errors.Is(err, webhook.ErrMerchant))
 
-	webhook.Secrets{Current: leaked}.SetHeaders(header, "evt_1", time.Unix(1795428000, 0), 1, body) // a forger has the secret alone
+	// a forger has the secret alone
+	webhook.Secrets{Current: leaked}.SetHeaders(header, "evt_1", time.Unix(1795428000, 0), 1, body)
 	_, err = webhook.Verify(header, body, nil, webhook.WithPublicKeys("mer_1", keys...), clock)
 	fmt.Println(errors.Is(err, webhook.ErrBadSignature))
 	// Output:

@@ -11,14 +11,16 @@ import (
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
-// Whatever the headers hold, verifying does not panic, and accepts only what Sign gives for exactly this id, time and body.
+// Whatever the headers hold, verifying does not panic, and accepts only what Sign gives for exactly this id, time and
+// body.
 func FuzzVerify(f *testing.F) {
 	body := mustEncode(f, webhook.PaymentConfirmed)
 	evt := id("evt", "1")
 	s := secret(f, vectorSecret)
 	good := webhook.Sign(s, evt, time.Unix(vectorTime, 0), body)
 	old := webhook.SignBody(s, body)
-	for _, sig := range []string{good, "v1, " + good, "v1,bad " + good, good + "," + good, vectorV1a + " " + good, "v1,", "v2," + good, "", " ", good[:30], "v1,v1,v1"} {
+	for _, sig := range []string{good, "v1, " + good, "v1,bad " + good, good + "," + good, vectorV1a + " " + good, "v1,",
+		"v2," + good, "", " ", good[:30], "v1,v1,v1"} {
 		f.Add(evt, strconv.Itoa(vectorTime), sig, old, body)
 	}
 	f.Add(evt, "01614265330", good, old[:10], body)
@@ -42,13 +44,15 @@ func FuzzVerify(f *testing.F) {
 			if !signed {
 				t.Errorf("accepted signature %q", signature)
 			}
-			if m.ID != webhookID || len(m.Events) == 0 || !m.Batch && m.Events[0].ID != webhookID || strings.Contains(webhookID, ".") {
+			if m.ID != webhookID || len(m.Events) == 0 || !m.Batch && m.Events[0].ID != webhookID ||
+				strings.Contains(webhookID, ".") {
 				t.Errorf("accepted id %q for %+v", webhookID, m)
 			}
 		}
 		if _, err := webhook.VerifyBody(h, body, secrets); err == nil {
 			lower := strings.ToLower(bodySignature)
-			if !strings.Contains(lower, webhook.SignBody(s, body)) && !strings.Contains(lower, webhook.SignBody(secrets[0], body)) {
+			if !strings.Contains(lower, webhook.SignBody(s, body)) &&
+				!strings.Contains(lower, webhook.SignBody(secrets[0], body)) {
 				t.Errorf("accepted body signature %q", bodySignature)
 			}
 		}
@@ -71,7 +75,8 @@ func FuzzVerifyFindsTheGoodOne(f *testing.F) {
 
 // A secret that parses comes back as issued and is never shown by an error.
 func FuzzParseSecret(f *testing.F) {
-	for _, s := range []string{vectorSecret, vectorOther, "whsec_", "whsec_====", strings.Repeat("a", 24), "", "\x00", "whsec_\n"} {
+	for _, s := range []string{vectorSecret, vectorOther, "whsec_", "whsec_====", strings.Repeat("a", 24), "", "\x00",
+		"whsec_\n"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, in string) {

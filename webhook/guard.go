@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Guard remembers which events were handled, so that one that comes again is not handled again. The key is the id of the
-// event, the same whether it came alone or in a batch. A claim is taken before the handler runs, committed after it
+// Guard remembers which events were handled, so that one that comes again is not handled again. The key is the id of
+// the event, the same whether it came alone or in a batch. A claim is taken before the handler runs, committed after it
 // succeeded and released after it failed. Implementations must be safe for concurrent use, also by several processes
 // where several receive. A guard over the receiver's own database is a table with the id as its primary key.
 type Guard interface {
@@ -44,8 +44,8 @@ var ErrGuardFull = errors.New("webhook: replay guard is full of unfinished claim
 
 // Defaults of [GuardOptions].
 const (
-	// DefaultGuardTTL is how long the gateway keeps events. Its retries end within days, but what is held for a paused endpoint
-	// goes out up to 30 days later, and a replay sends any event again under the id that it had.
+	// DefaultGuardTTL is how long the gateway keeps events. Its retries end within days, but what is held for a paused
+	// endpoint goes out up to 30 days later, and a replay sends any event again under the id that it had.
 	DefaultGuardTTL = 90 * 24 * time.Hour
 	DefaultClaimTTL = 10 * time.Minute
 	DefaultGuardMax = 100_000

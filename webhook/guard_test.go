@@ -22,7 +22,9 @@ func TestMemoryGuardModel(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		now := time.Unix(vectorTime, 0)
-		g, err := webhook.NewMemoryGuard(webhook.GuardOptions{TTL: ttl, ClaimTTL: claimTTL, Now: func() time.Time { return now }})
+		g, err := webhook.NewMemoryGuard(webhook.GuardOptions{TTL: ttl, ClaimTTL: claimTTL, Now: func() time.Time {
+			return now
+		}})
 		if err != nil {
 			t.Fatal(err)
 		}

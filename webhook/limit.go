@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// RateLimit is a token bucket per source address: PerSecond requests on average, Burst at once. PerSecond 0 is no limit.
-// A source is an IPv4 address or an IPv6 /64.
+// RateLimit is a token bucket per source address: PerSecond requests on average, Burst at once. PerSecond 0 is no
+// limit. A source is an IPv4 address or an IPv6 /64.
 type RateLimit struct {
 	PerSecond float64
 	Burst     int // 0 means PerSecond, rounded up
@@ -44,7 +44,8 @@ func newLimiter(r RateLimit, now func() time.Time) *limiter {
 	return &limiter{rate: r.PerSecond, burst: burst, now: now, sources: map[netip.Prefix]*list.Element{}, used: list.New()}
 }
 
-// take spends a token of the source; without one it says how long the next takes. A nil limiter lets everything through.
+// take spends a token of the source; without one it says how long the next takes. A nil limiter lets everything
+// through.
 func (l *limiter) take(addr netip.Addr) (wait time.Duration) {
 	if l == nil {
 		return 0

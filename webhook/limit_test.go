@@ -59,7 +59,8 @@ func TestHandlerRateLimit(t *testing.T) {
 	}
 	// However many sources there are, and after ten thousand others the first is forgotten.
 	for i := range 10_001 {
-		if w := from(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), 1).String()); i < 3 && w.Code != 200 {
+		if w := from(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), 1).String()); i < 3 &&
+			w.Code != 200 {
 			t.Fatal(w.Code)
 		}
 	}

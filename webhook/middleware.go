@@ -17,7 +17,8 @@ import (
 // DefaultRetryAfter is what a sender is asked to wait while another request of the same event is being handled.
 const DefaultRetryAfter = 2 * time.Second
 
-// Options configure [Handler]. One of Secrets, Lookup and PublicKeys is required; zero values of the others mean the defaults.
+// Options configure [Handler]. One of Secrets, Lookup and PublicKeys is required; zero values of the others mean the
+// defaults.
 type Options struct {
 	Secrets []Secret // every live secret of the endpoint
 	// Lookup finds the secrets at each request instead, for rotation without a restart or several endpoints.
@@ -56,12 +57,13 @@ type (
 // body that holds the event's bytes. The members of a batch come one by one, as if each had been sent alone.
 //
 // next says with its status whether it handled the event: a 2xx commits the event to the guard, everything else, and a
-// panic, releases it so that the gateway's retry is handled anew. The answer is held back until the guard knows; when the
-// guard cannot commit, the event was handled all the same, and next's answer is given so that it does not come again.
-// Answers of its own: 200 for what was handled before; 503 with Retry-After while another request handles it, while the
-// guard does not answer, and when the request's context ended before next ran; 400 for a malformed request; 401 for a missing, wrong or stale signature; 403 for a source not allowed; 405 for another method
-// than POST; 413 for too large a body; 429 with Retry-After above the limit; 500 when Lookup failed. A batch is answered
-// 200 when every event is handled, otherwise with next's first failure, where it stops; what it has handled stays so.
+// panic, releases it so that the gateway's retry is handled anew. The answer is held back until the guard knows; when
+// the guard cannot commit, the event was handled all the same, and next's answer is given so that it does not come
+// again. Answers of its own: 200 for what was handled before; 503 with Retry-After while another request handles it,
+// while the guard does not answer, and when the request's context ended before next ran; 400 for a malformed request;
+// 401 for a missing, wrong or stale signature; 403 for a source not allowed; 405 for another method than POST; 413 for
+// too large a body; 429 with Retry-After above the limit; 500 when Lookup failed. A batch is answered 200 when every
+// event is handled, otherwise with next's first failure, where it stops; what it has handled stays so.
 func Handler(next http.Handler, o Options) (http.Handler, error) {
 	if next == nil {
 		return nil, errors.New("webhook: handler: next is nil")
@@ -77,7 +79,8 @@ func Handler(next http.Handler, o Options) (http.Handler, error) {
 		o.Lookup = func(*http.Request) ([]Secret, error) { return secrets, nil }
 	}
 	rate := o.Limit.PerSecond
-	if o.Tolerance < 0 || o.MaxBody < 0 || o.RetryAfter < 0 || o.Limit.Burst < 0 || rate < 0 || math.IsNaN(rate) || math.IsInf(rate, 0) {
+	if o.Tolerance < 0 || o.MaxBody < 0 || o.RetryAfter < 0 || o.Limit.Burst < 0 || rate < 0 || math.IsNaN(rate) ||
+		math.IsInf(rate, 0) {
 		return nil, errors.New("webhook: handler: an option is negative or not a number")
 	}
 	if o.Now == nil {
@@ -200,7 +203,8 @@ func (rc *receiver) verify(w http.ResponseWriter, r *http.Request) (Message, boo
 		http.Error(w, "secrets unavailable", http.StatusInternalServerError)
 		return Message{}, false
 	}
-	m, err := VerifyMessage(r.Header, body, secrets, WithTolerance(rc.Tolerance), WithNow(rc.Now), WithPublicKeys(rc.MerchantID, rc.PublicKeys...))
+	m, err := VerifyMessage(r.Header, body, secrets, WithTolerance(rc.Tolerance), WithNow(rc.Now),
+		WithPublicKeys(rc.MerchantID, rc.PublicKeys...))
 	switch {
 	case err == nil:
 		return m, true
@@ -234,7 +238,8 @@ func (rc *receiver) handle(r *http.Request, claim Claim, body []byte) *answer {
 }
 
 func (rc *receiver) refuse(w http.ResponseWriter, r *http.Request, status int, text string, err error) {
-	rc.Logger.WarnContext(r.Context(), "webhook.refused", "status", status, "reason", text, "source", rc.Source(r).String(), "error", err)
+	rc.Logger.WarnContext(r.Context(), "webhook.refused", "status", status, "reason", text, "source",
+		rc.Source(r).String(), "error", err)
 	http.Error(w, text, status)
 }
 

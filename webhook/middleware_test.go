@@ -80,7 +80,8 @@ func TestHandlerPassesTheEvent(t *testing.T) {
 		io.WriteString(w, "thanks")
 	}, nil)
 	w := serve(h, request(t, id("evt", "1"), body))
-	if w.Code != http.StatusAccepted || w.Body.String() != "thanks" || w.Header().Get("X-Shop") != "yes" || w.Header().Get("X-Late") != "" {
+	if w.Code != http.StatusAccepted || w.Body.String() != "thanks" || w.Header().Get("X-Shop") != "yes" ||
+		w.Header().Get("X-Late") != "" {
 		t.Errorf("answered %d %q %v", w.Code, w.Body, w.Header())
 	}
 	if w := serve(h, request(t, id("evt", "1"), body)); w.Code != http.StatusOK || calls != 1 {
@@ -99,7 +100,8 @@ func TestHandlerSettlesByStatus(t *testing.T) {
 	for status := 200; status <= 599; status++ {
 		calls := 0
 		h := handler(t, func(w http.ResponseWriter, _ *http.Request) { calls++; w.WriteHeader(status) }, nil)
-		first, second := serve(h, request(t, id("evt", "1"), eventBody(t, 1))), serve(h, request(t, id("evt", "1"), eventBody(t, 1)))
+		first, second := serve(h, request(t, id("evt", "1"), eventBody(t, 1))),
+			serve(h, request(t, id("evt", "1"), eventBody(t, 1)))
 		wantCalls, wantSecond := 2, status
 		if status < 300 {
 			wantCalls, wantSecond = 1, 200
@@ -210,7 +212,8 @@ func TestHandlerBatchWithClaimedMember(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w := serve(h, request(t, id("bat", "1"), batch)); w.Code != 503 || w.Header().Get("Retry-After") == "" || calls != 1 {
+	if w := serve(h, request(t, id("bat", "1"), batch)); w.Code != 503 || w.Header().Get("Retry-After") == "" ||
+		calls != 1 {
 		t.Errorf("answered %d, %d calls", w.Code, calls)
 	}
 	if err := guard.Release(t.Context(), other); err != nil {
@@ -225,8 +228,10 @@ func TestHandlerBatchWithClaimedMember(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Handled for nobody; and where somebody does read the answer, such as behind a middleware with a deadline, it is not a 2xx.
-	if w := serve(h, request(t, id("bat", "2"), three).WithContext(ctx)); calls != 2 || w.Code != 503 || w.Header().Get("Retry-After") == "" {
+	// Handled for nobody; and where somebody does read the answer, such as behind a middleware with a deadline, it is not
+	// a 2xx.
+	if w := serve(h, request(t, id("bat", "2"), three).WithContext(ctx)); calls != 2 || w.Code != 503 ||
+		w.Header().Get("Retry-After") == "" {
 		t.Errorf("for a sender that had gone: answered %d, %d calls", w.Code, calls)
 	}
 	if w := serve(h, request(t, id("bat", "2"), three)); w.Code != 200 || calls != 3 {

@@ -22,8 +22,8 @@ func SchemaFS() fs.FS {
 	return sub
 }
 
-// Schema returns the JSON Schema of the bodies of type t as one self-contained document, with what it needs of defs.json
-// under $defs. It is nil for an unknown type. Validators should be compiled once and kept.
+// Schema returns the JSON Schema of the bodies of type t as one self-contained document, with what it needs of
+// defs.json under $defs. It is nil for an unknown type. Validators should be compiled once and kept.
 func Schema(t EventType) []byte {
 	if !slices.Contains(EventTypes(), t) {
 		return nil

@@ -90,7 +90,8 @@ func TestSchemasAreClosedAndComplete(t *testing.T) {
 						if _, flag := old.(bool); flag && wrong == any(true) {
 							continue
 						}
-						if _, text := wrong.(string); text && (key == "order_id" || key == "symbol" || key == "chain" || key == "disabled_reason") {
+						if _, text := wrong.(string); text &&
+							(key == "order_id" || key == "symbol" || key == "chain" || key == "disabled_reason") {
 							continue // free text; control characters are refused where it comes in
 						}
 						if _, object := wrong.(map[string]any); object && key == "metadata" {
@@ -118,7 +119,9 @@ func TestSchemaValues(t *testing.T) {
 	transferList := func(n int) []any {
 		list := make([]any, n)
 		for i := range list {
-			list[i] = instance(t, mustEncode(t, webhook.PaymentConfirmed))["data"].(map[string]any)["payment"].(map[string]any)["transfers"].([]any)[0]
+			list[i] = instance(t,
+				mustEncode(t,
+					webhook.PaymentConfirmed))["data"].(map[string]any)["payment"].(map[string]any)["transfers"].([]any)[0]
 		}
 		return list
 	}

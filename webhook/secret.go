@@ -26,13 +26,14 @@ const (
 // Errors of [ParseSecret]. None of them carries any part of the secret.
 var (
 	ErrSecretEncoding = errors.New("webhook: secret is not whsec_ followed by padded standard base64")
-	ErrSecretLength   = errors.New("webhook: secret must hold 24 to 64 bytes after whsec_, or 24 to 128 bytes without the prefix")
-	ErrSecretControl  = errors.New("webhook: secret holds control characters or is not UTF-8")
+	ErrSecretLength   = errors.New("webhook: secret must hold 24 to 64 bytes after whsec_, or 24 to 128 bytes without " +
+		"the prefix")
+	ErrSecretControl = errors.New("webhook: secret holds control characters or is not UTF-8")
 )
 
-// Secret is what the gateway and one endpoint share. It prints as [redacted] with every fmt verb, in slog, in JSON and in
-// every text encoding; [Secret.Reveal] is the only way to the string as issued. The zero Secret is no secret: it signs
-// nothing and verifies nothing.
+// Secret is what the gateway and one endpoint share. It prints as [redacted] with every fmt verb, in slog, in JSON and
+// in every text encoding; [Secret.Reveal] is the only way to the string as issued. The zero Secret is no secret: it
+// signs nothing and verifies nothing.
 //
 // Compare secrets with [Secret.Equal].
 type Secret struct {

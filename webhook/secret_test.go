@@ -103,7 +103,8 @@ func TestSecretNeverPrints(t *testing.T) {
 		pointer *webhook.Secret
 		All     webhook.Secrets
 	}
-	h := holder{s, s, []webhook.Secret{s}, map[string]webhook.Secret{"a": s}, &s, webhook.Secrets{Current: s, Previous: []webhook.Secret{s}, Next: &s}}
+	h := holder{s, s, []webhook.Secret{s}, map[string]webhook.Secret{"a": s}, &s,
+		webhook.Secrets{Current: s, Previous: []webhook.Secret{s}, Next: &s}}
 	var out strings.Builder
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%T", "%p", "%c", "%b"} {
 		for _, v := range []any{s, &s, h, &h, h.All} {
@@ -129,7 +130,8 @@ func TestSecretNeverPrints(t *testing.T) {
 	}
 	out.Write(x)
 	fmt.Fprint(&out, errors.New(s.String()), s.GoString())
-	for _, leak := range []string{"MfKQ9r8G", "4d664b5139", "4D664B5139", "31f290f6", "31F290F6", "0x31, 0xf2", "[49 242", "119 104 115"} {
+	for _, leak := range []string{"MfKQ9r8G", "4d664b5139", "4D664B5139", "31f290f6", "31F290F6", "0x31, 0xf2", "[49 242",
+		"119 104 115"} {
 		if strings.Contains(out.String(), leak) {
 			t.Errorf("%q was printed", leak)
 		}
@@ -141,7 +143,8 @@ func TestSecretNeverPrints(t *testing.T) {
 
 func TestZeroSecretSignsNothing(t *testing.T) {
 	var none webhook.Secret
-	if webhook.SignBody(none, nil) != "" || webhook.Sign(none, "evt_1", fixedTime, nil) != "" || none.Reveal() != "" || none.RevealStandard() != "" {
+	if webhook.SignBody(none, nil) != "" || webhook.Sign(none, "evt_1", fixedTime, nil) != "" || none.Reveal() != "" ||
+		none.RevealStandard() != "" {
 		t.Fatal("the zero secret signed")
 	}
 	if !none.IsZero() || !none.Equal(webhook.Secret{}) || none.Equal(secret(t, vectorSecret)) {

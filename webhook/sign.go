@@ -18,8 +18,9 @@ const (
 	HeaderSignatureNext     = "X-Webhook-Signature-Next"     // the same under the secret that will become current
 	HeaderID                = "webhook-id"                   // evt_… or bat_…, the same on every attempt and replay
 	HeaderTimestamp         = "webhook-timestamp"            // Unix seconds of this attempt
-	HeaderStandardSignature = "webhook-signature"            // v1,<base64>, several separated by one space; then v1a,<base64>
-	HeaderAttempt           = "webhook-attempt"              // 1…n
+	// v1,<base64>, several separated by one space; then v1a,<base64>
+	HeaderStandardSignature = "webhook-signature"
+	HeaderAttempt           = "webhook-attempt" // 1…n
 )
 
 // UserAgent and ContentType are what the gateway sends in the headers of these names.
@@ -79,9 +80,9 @@ func (s Secrets) All() []Secret {
 	return all
 }
 
-// SetHeaders signs body under every live secret and signing key and sets all webhook headers of one attempt, in place of any that were
-// there. id is that of the event or batch, timestamp the moment of this attempt, attempt counts from 1. Without a
-// current secret no signature header is set.
+// SetHeaders signs body under every live secret and signing key and sets all webhook headers of one attempt, in place
+// of any that were there. id is that of the event or batch, timestamp the moment of this attempt, attempt counts from
+// 1. Without a current secret no signature header is set.
 func (s Secrets) SetHeaders(h http.Header, id string, timestamp time.Time, attempt int, body []byte) {
 	for _, name := range []string{HeaderSignature, HeaderSignaturePrevious, HeaderSignatureNext, HeaderStandardSignature} {
 		h.Del(name)

@@ -63,7 +63,8 @@ func TestSignVectors(t *testing.T) {
 			h.Set("webhook-id", vectorID)
 			h.Set("webhook-timestamp", "1614265330")
 			h.Set("webhook-signature", c.want)
-			if err := webhook.VerifySignature(h, []byte(c.body), []webhook.Secret{s}, webhook.WithNow(at(vectorTime))); err != nil {
+			if err := webhook.VerifySignature(h, []byte(c.body), []webhook.Secret{s},
+				webhook.WithNow(at(vectorTime))); err != nil {
 				t.Fatal(err)
 			}
 		})

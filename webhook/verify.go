@@ -56,17 +56,17 @@ func WithTolerance(d time.Duration) Option { return func(s *settings) { s.tolera
 // WithNow replaces time.Now.
 func WithNow(now func() time.Time) Option { return func(s *settings) { s.now = now } }
 
-// WithPublicKeys also accepts a v1a signature of one of keys, which are those of the gateway, for events of this merchant
-// alone: the same keys sign for every merchant, and another one could pass on what was sent to it. With no secrets, v1a is
-// the only signature accepted, and a leaked secret forges nothing.
+// WithPublicKeys also accepts a v1a signature of one of keys, which are those of the gateway, for events of this
+// merchant alone: the same keys sign for every merchant, and another one could pass on what was sent to it. With no
+// secrets, v1a is the only signature accepted, and a leaked secret forges nothing.
 func WithPublicKeys(merchantID string, keys ...PublicKey) Option {
 	return func(s *settings) { s.merchant, s.keys = merchantID, keys }
 }
 
 // Verify checks the request that carried one event and returns it. body must be the raw bytes as received. The standard
 // scheme must be there and fit one of secrets ([ErrNoSignature], [ErrBadSignature]), webhook-timestamp must lie within
-// the tolerance ([ErrTimestamp]) and webhook-id must be the body's id ([ErrIDMismatch]). X-Webhook-Signature alone is not
-// enough: whoever holds an old request could otherwise strip the headers that make it old. A batch is [ErrBatch];
+// the tolerance ([ErrTimestamp]) and webhook-id must be the body's id ([ErrIDMismatch]). X-Webhook-Signature alone is
+// not enough: whoever holds an old request could otherwise strip the headers that make it old. A batch is [ErrBatch];
 // endpoints that asked for batches use [VerifyMessage].
 func Verify(h http.Header, body []byte, secrets []Secret, opts ...Option) (Event, error) {
 	m, err := VerifyMessage(h, body, secrets, opts...)
@@ -109,9 +109,9 @@ func VerifySignature(h http.Header, body []byte, secrets []Secret, opts ...Optio
 	return err
 }
 
-// VerifyBody checks X-Webhook-Signature alone, with -Previous and -Next beside it during a rotation. That scheme signs no
-// time: whoever relies on it must dedupe by the id of each event for as long as the gateway keeps events (90 days), and
-// must not judge freshness by the body's timestamp, which a late retry or a replay leaves unchanged.
+// VerifyBody checks X-Webhook-Signature alone, with -Previous and -Next beside it during a rotation. That scheme signs
+// no time: whoever relies on it must dedupe by the id of each event for as long as the gateway keeps events (90 days),
+// and must not judge freshness by the body's timestamp, which a late retry or a replay leaves unchanged.
 func VerifyBody(h http.Header, body []byte, secrets []Secret) (Message, error) {
 	secrets, err := usable(secrets)
 	if err != nil {
@@ -120,7 +120,9 @@ func VerifyBody(h http.Header, body []byte, secrets []Secret) (Message, error) {
 	var offered []string
 	for _, name := range []string{HeaderSignature, HeaderSignaturePrevious, HeaderSignatureNext} {
 		for _, v := range values(h, name) {
-			offered = append(offered, strings.FieldsFunc(strings.ToLower(v), func(r rune) bool { return r == ' ' || r == ',' })...)
+			offered = append(offered, strings.FieldsFunc(strings.ToLower(v), func(r rune) bool {
+				return r == ' ' || r == ','
+			})...)
 		}
 	}
 	if len(offered) == 0 {
@@ -144,9 +146,10 @@ func newSettings(opts []Option) settings {
 	return s
 }
 
-// verify judges the signature before the time, so that ErrTimestamp always speaks of a genuine request. fit is the version
-// of the signature that fits: v1 where one of both versions does.
-func (s settings) verify(h http.Header, body []byte, secrets []Secret) (id string, timestamp time.Time, fit string, err error) {
+// verify judges the signature before the time, so that ErrTimestamp always speaks of a genuine request. fit is the
+// version of the signature that fits: v1 where one of both versions does.
+func (s settings) verify(h http.Header, body []byte,
+	secrets []Secret) (id string, timestamp time.Time, fit string, err error) {
 	fail := func(err error) (string, time.Time, string, error) { return "", time.Time{}, "", err }
 	if secrets, err = usable(secrets); err != nil && len(s.keys) == 0 {
 		return fail(err)
@@ -198,8 +201,9 @@ func (s settings) anyVerifies(offered []string, id string, timestamp time.Time, 
 	return false
 }
 
-// standardSignatures picks the entries of a version out of webhook-signature. Entries are separated by spaces, and by commas
-// where a proxy merged two headers; whatever is not "<version>,<something>" is skipped, so that nothing can hide a good entry.
+// standardSignatures picks the entries of a version out of webhook-signature. Entries are separated by spaces, and by
+// commas where a proxy merged two headers; whatever is not "<version>,<something>" is skipped, so that nothing can hide
+// a good entry.
 func standardSignatures(headers []string, version string) []string {
 	var found []string
 	for _, h := range headers {
@@ -215,8 +219,9 @@ func standardSignatures(headers []string, version string) []string {
 	return found
 }
 
-// anyEqual compares want with every offer, in a time that does not depend on which fits or how much of it. Signatures are
-// compared as text: the base64 of an HMAC-SHA256 has one canonical spelling, so nothing is decoded before it is trusted.
+// anyEqual compares want with every offer, in a time that does not depend on which fits or how much of it. Signatures
+// are compared as text: the base64 of an HMAC-SHA256 has one canonical spelling, so nothing is decoded before it is
+// trusted.
 func anyEqual(offered []string, want string) bool {
 	fits := false
 	for _, o := range offered {

@@ -123,7 +123,8 @@ func TestVerifyOtherHeaders(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			h := headers(vectorID, vectorTime, vectorSig)
 			c.edit(h)
-			if err := webhook.VerifySignature(h, []byte(vectorBody), s, webhook.WithNow(at(vectorTime))); !errors.Is(err, c.want) {
+			if err := webhook.VerifySignature(h, []byte(vectorBody), s, webhook.WithNow(at(vectorTime))); !errors.Is(err,
+				c.want) {
 				t.Errorf("got %v, want %v", err, c.want)
 			}
 		})
@@ -155,7 +156,8 @@ func TestVerifyTolerance(t *testing.T) {
 	} {
 		now := time.Unix(vectorTime, 0).Add(c.ahead)
 		opts := append(c.opts, webhook.WithNow(func() time.Time { return now }))
-		if err := webhook.VerifySignature(headers(vectorID, vectorTime, vectorSig), []byte(vectorBody), s, opts...); !errors.Is(err, c.want) {
+		if err := webhook.VerifySignature(headers(vectorID, vectorTime, vectorSig), []byte(vectorBody), s,
+			opts...); !errors.Is(err, c.want) {
 			t.Errorf("%v ahead: got %v, want %v", c.ahead, err, c.want)
 		}
 	}
@@ -226,7 +228,8 @@ func TestVerifyNeedsTheStandardScheme(t *testing.T) {
 			t.Fatalf("without %s: %v", name, err)
 		}
 	}
-	if m, err := webhook.VerifyBody(h, body, []webhook.Secret{s}); err != nil || m.ID != id("evt", "1") || !m.Timestamp.IsZero() {
+	if m, err := webhook.VerifyBody(h, body, []webhook.Secret{s}); err != nil || m.ID != id("evt", "1") ||
+		!m.Timestamp.IsZero() {
 		t.Fatalf("%+v, %v", m, err)
 	}
 }
@@ -292,7 +295,8 @@ func TestRotation(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		if got := h.Get("webhook-signature"); got != strings.Join(want, " ") || !strings.HasPrefix(got, webhook.Sign(a, evt, now, body)) {
+		if got := h.Get("webhook-signature"); got != strings.Join(want, " ") ||
+			!strings.HasPrefix(got, webhook.Sign(a, evt, now, body)) {
 			t.Errorf("%s: webhook-signature: %s", name, got)
 		}
 		if h.Get("X-Webhook-Signature") != webhook.SignBody(a, body) || h.Get("webhook-id") != evt ||
@@ -351,13 +355,15 @@ func TestBatch(t *testing.T) {
 	}
 	bat := id("bat", "1")
 	m, err := webhook.VerifyMessage(signed(bat, body), body, s, now)
-	if err != nil || !m.Batch || m.ID != bat || len(m.Events) != 2 || m.Events[1].ID != id("evt", "2") || m.Timestamp.Unix() != vectorTime {
+	if err != nil || !m.Batch || m.ID != bat || len(m.Events) != 2 || m.Events[1].ID != id("evt", "2") ||
+		m.Timestamp.Unix() != vectorTime {
 		t.Fatalf("%+v, %v", m, err)
 	}
 	if _, err := webhook.Verify(signed(bat, body), body, s, now); !errors.Is(err, webhook.ErrBatch) {
 		t.Error(err)
 	}
-	if _, err := webhook.VerifyMessage(signed(id("evt", "1"), body), body, s, now); !errors.Is(err, webhook.ErrIDMismatch) {
+	if _, err := webhook.VerifyMessage(signed(id("evt", "1"), body), body, s, now); !errors.Is(err,
+		webhook.ErrIDMismatch) {
 		t.Error(err)
 	}
 	h := http.Header{}
@@ -375,12 +381,14 @@ func TestBatch(t *testing.T) {
 		"twice":       `{"type":"batch","events":[` + string(one(1)) + `,` + string(one(1)) + `]}`,
 		"101 of them": `{"type":"batch","events":[` + strings.Repeat(`{"id":"e","type":"t"},`, 100) + `{"id":"e","type":"t"}]}`,
 	} {
-		if _, err := webhook.VerifyMessage(signed(bat, []byte(bad)), []byte(bad), s, now); !errors.Is(err, webhook.ErrMalformed) {
+		if _, err := webhook.VerifyMessage(signed(bat, []byte(bad)), []byte(bad), s, now); !errors.Is(err,
+			webhook.ErrMalformed) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	big := bytes.Repeat([]byte("x"), 64<<10)
-	for name, bodies := range map[string][][]byte{"none": nil, "101": make([][]byte, 101), "too large": {big, big, big, big}} {
+	for name, bodies := range map[string][][]byte{"none": nil, "101": make([][]byte, 101),
+		"too large": {big, big, big, big}} {
 		if _, err := webhook.EncodeBatch(bodies); !errors.Is(err, webhook.ErrBatchSize) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -36,10 +36,11 @@ type gateway struct {
 	client   *http.Client
 }
 
-// createPayment asks for a payment of an order. The order is the Idempotency-Key: however often this is asked, and whatever
-// answers were lost, it is one payment.
+// createPayment asks for a payment of an order. The order is the Idempotency-Key: however often this is asked, and
+// whatever answers were lost, it is one payment.
 func (g gateway) createPayment(order, chain, asset, amount string) (payment, error) {
-	body, err := json.Marshal(map[string]string{"chain": chain, "asset": asset, "amount_decimal": amount, "order_id": order})
+	body, err := json.Marshal(map[string]string{"chain": chain, "asset": asset, "amount_decimal": amount,
+		"order_id": order})
 	if err != nil {
 		return payment{}, err
 	}

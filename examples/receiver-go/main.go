@@ -30,7 +30,8 @@ const schema = `CREATE TABLE IF NOT EXISTS orders (
 
 func main() {
 	addr := flag.String("addr", "127.0.0.1:8000", "where to listen")
-	secretFile := flag.String("secret-file", "secret.txt", "file with the endpoint's secrets, one a line, several during a rotation")
+	secretFile := flag.String("secret-file", "secret.txt",
+		"file with the endpoint's secrets, one a line, several during a rotation")
 	database := flag.String("db", "shop.db", "SQLite file")
 	flag.Parse()
 	if err := run(*addr, *secretFile, *database); err != nil {
@@ -91,8 +92,8 @@ func open(secretFile, database string) (*shop, error) {
 	return s, err
 }
 
-// receive answers 2xx only when every event of the request is safely in the database, by this request or an earlier one.
-// Whatever else it answers, the gateway sends the request again.
+// receive answers 2xx only when every event of the request is safely in the database, by this request or an earlier
+// one. Whatever else it answers, the gateway sends the request again.
 func (s *shop) receive(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, webhook.MaxBatchBytes))
 	if err != nil {
@@ -130,14 +131,16 @@ func (s *shop) handle(ctx context.Context, e webhook.Event) error {
 	return tx.Commit()
 }
 
-// apply moves the order of a payment. Events come in any order, and the newest sequence wins; types that it does not know it lets pass.
+// apply moves the order of a payment. Events come in any order, and the newest sequence wins; types that it does not
+// know it lets pass.
 func apply(ctx context.Context, tx *sql.Tx, e webhook.Event) error {
 	p := e.Data.Payment
 	if p == nil || p.OrderID == nil {
 		return nil
 	}
 	switch e.Type {
-	case webhook.PaymentCreated, webhook.PaymentDetected, webhook.PaymentConfirmed, webhook.PaymentExpired, webhook.PaymentCanceled, webhook.PaymentReorged:
+	case webhook.PaymentCreated, webhook.PaymentDetected, webhook.PaymentConfirmed, webhook.PaymentExpired,
+		webhook.PaymentCanceled, webhook.PaymentReorged:
 	default:
 		return nil
 	}

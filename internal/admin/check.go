@@ -65,7 +65,7 @@ func (a *Admin) CheckEndpoints(ctx context.Context, of Scope) (EndpointChecks, e
 		if err != nil {
 			return out, err
 		}
-		found, err := client.Probe(ctx, egress.Party{Merchant: e.MerchantID, Default: e.IsDefault}, e.URL, settings)
+		found, err := client.Probe(ctx, egress.Tenant{Merchant: e.MerchantID, Default: e.IsDefault}, e.URL, settings)
 		if ctx.Err() != nil {
 			return out, ctx.Err()
 		}

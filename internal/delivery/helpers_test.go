@@ -8,6 +8,6 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 )
 
-func passURL(_ egress.Party, raw string) (string, error) { return raw, nil }
+func passURL(_ egress.Tenant, raw string) (string, error) { return raw, nil }
 
 func postgres(t testing.TB) *store.Store { return storetest.Postgres(t) }

@@ -67,7 +67,7 @@ func (s *Sender) post(ctx context.Context, row *store.Waiting, t *target, header
 	}()
 	res, err = s.opts.Client.Do(ctx, egress.Request{
 		URL: t.endpoint.URL, Header: header, Body: row.Body, Timeout: s.timeout(t.endpoint.Endpoint), TLS: t.endpoint.TLS,
-		Party: egress.Party{Merchant: row.MerchantID, Default: t.endpoint.IsDefault},
+		Tenant: egress.Tenant{Merchant: row.MerchantID, Default: t.endpoint.IsDefault},
 	})
 	return res, took, err
 }

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Party is on whose behalf a request is made. It decides which rules apply and with whom connections are shared.
-type Party struct {
+// Tenant is on whose behalf a request is made. It decides which rules apply and with whom connections are shared.
+type Tenant struct {
 	Merchant string // merchant id
 	Default  bool   // the endpoint is the deployment's own WEBHOOK_URL
 }
@@ -23,15 +23,15 @@ type PortSet struct{ From, To uint16 }
 // Has says whether port is in the set.
 func (p PortSet) Has(port uint16) bool { return p == PortSet{} || p.From <= port && port <= p.To }
 
-// Rule frees one range of addresses, on some ports, from the deny table and from the limit to ports 80 and 443. It frees
-// nothing else: not another address of the same name, and not plain http in production.
+// Rule exempts one range of addresses, on some ports, from the deny table and from the limit to ports 80 and 443. It
+// allows nothing else: not another address of the same name, and not plain http in production.
 type Rule struct {
 	Owner  string // a merchant id, [OwnerDefault], or "" for everybody
 	Prefix netip.Prefix
 	Ports  PortSet
 }
 
-func (r Rule) frees(who Party, ip netip.Addr, port uint16) bool {
+func (r Rule) allows(who Tenant, ip netip.Addr, port uint16) bool {
 	mine := r.Owner == "" || r.Owner == who.Merchant || r.Owner == OwnerDefault && who.Default
 	return mine && r.Prefix.Contains(ip) && r.Ports.Has(port)
 }
@@ -56,14 +56,16 @@ func (r Rule) String() string {
 
 // ParseAllow reads WEBHOOK_ALLOW: entries [OWNER=]CIDR[:ports], separated by commas or space.
 //
-// CIDR is a range or a single address (127.0.0.0/8, 10.0.0.7, ::1); IPv6 with ports stands in brackets ([fc00::/7]:8080).
-// Ports are one port or a range (8080, 9000-9999); without them the entry frees every port. OWNER is a merchant id or
-// WEBHOOK_URL; without it the entry serves everybody, unless it goes through [Scoped]. An empty text is no rules. The error
-// names every bad entry.
+// CIDR is a range or a single address (127.0.0.0/8, 10.0.0.7, ::1); IPv6 with ports stands in brackets
+// ([fc00::/7]:8080). Ports are one port or a range (8080, 9000-9999); without them the entry allows every port. OWNER
+// is a merchant id or WEBHOOK_URL; without it the entry serves everybody, unless it goes through [Scoped]. An empty
+// text is no rules. The error names every bad entry.
 func ParseAllow(text string) ([]Rule, error) {
 	var rules []Rule
 	var bad []error
-	for _, entry := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\n' || r == '\r' }) {
+	for _, entry := range strings.FieldsFunc(text, func(r rune) bool {
+		return r == ',' || r == ' ' || r == '\t' || r == '\n' || r == '\r'
+	}) {
 		rule, err := parseRule(entry)
 		if err != nil {
 			bad = append(bad, fmt.Errorf("entry %q: %w", entry, err))
@@ -163,9 +165,9 @@ type policy struct {
 	requireHTTPS bool
 }
 
-func (p *policy) frees(who Party, ip netip.Addr, port uint16) bool {
+func (p *policy) allows(who Tenant, ip netip.Addr, port uint16) bool {
 	for _, r := range p.rules {
-		if r.frees(who, ip, port) {
+		if r.allows(who, ip, port) {
 			return true
 		}
 	}
@@ -173,9 +175,9 @@ func (p *policy) frees(who Party, ip netip.Addr, port uint16) bool {
 }
 
 // refuse says why who may not connect to ip:port, or nothing.
-func (p *policy) refuse(who Party, ip netip.Addr, port uint16) string {
+func (p *policy) refuse(who Tenant, ip netip.Addr, port uint16) string {
 	ip = ip.Unmap()
-	if p.frees(who, ip, port) {
+	if p.allows(who, ip, port) {
 		return ""
 	}
 	if what := denied(ip); what != "" {

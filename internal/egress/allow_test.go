@@ -64,10 +64,11 @@ func TestParseAllowRefuses(t *testing.T) {
 
 // TestRulesFreeOnlyThemselves asks every address and port around each rule.
 func TestRulesFreeOnlyThemselves(t *testing.T) {
-	p := &policy{rules: mustAllow(t, "10.0.0.0/24:8080-8081, 192.168.1.1, mer_a=172.16.0.0/16:443, WEBHOOK_URL=[fd00::/8]:80, 8.8.8.8:22")}
-	a, b, own := Party{Merchant: "mer_a"}, Party{Merchant: "mer_b"}, Party{Merchant: "mer_b", Default: true}
+	p := &policy{rules: mustAllow(t, "10.0.0.0/24:8080-8081, 192.168.1.1, mer_a=172.16.0.0/16:443, "+
+		"WEBHOOK_URL=[fd00::/8]:80, 8.8.8.8:22")}
+	a, b, own := Tenant{Merchant: "mer_a"}, Tenant{Merchant: "mer_b"}, Tenant{Merchant: "mer_b", Default: true}
 	for _, c := range []struct {
-		who  Party
+		who  Tenant
 		to   string
 		want bool
 	}{
@@ -75,7 +76,7 @@ func TestRulesFreeOnlyThemselves(t *testing.T) {
 		{b, "10.0.1.0:8080", false}, {b, "[::ffff:10.0.0.1]:8080", true}, {b, "192.168.1.1:1", true}, {b, "192.168.1.1:65535", true},
 		{b, "192.168.1.2:443", false}, {a, "172.16.9.9:443", true}, {b, "172.16.9.9:443", false}, {own, "172.16.9.9:443", false},
 		{a, "172.16.9.9:80", false}, {own, "[fd12::1]:80", true}, {b, "[fd12::1]:80", false}, {own, "[fd12::1]:443", false},
-		{b, "8.8.8.8:22", true}, {b, "8.8.4.4:22", false}, {b, "8.8.8.8:443", true}, {b, "127.0.0.1:80", false}, {Party{}, "172.16.0.1:443", false},
+		{b, "8.8.8.8:22", true}, {b, "8.8.4.4:22", false}, {b, "8.8.8.8:443", true}, {b, "127.0.0.1:80", false}, {Tenant{}, "172.16.0.1:443", false},
 	} {
 		to := netip.MustParseAddrPort(c.to)
 		if got := p.refuse(c.who, to.Addr(), to.Port()); (got == "") != c.want {
@@ -88,10 +89,10 @@ func TestScoped(t *testing.T) {
 	rules := mustAllow(t, "127.0.0.0/8,mer_a=10.0.0.0/8")
 	p := &policy{rules: Scoped(rules)}
 	loop := netip.MustParseAddr("127.0.0.1")
-	if p.frees(Party{Merchant: "mer_a"}, loop, 80) || !p.frees(Party{Merchant: "mer_a", Default: true}, loop, 80) {
+	if p.allows(Tenant{Merchant: "mer_a"}, loop, 80) || !p.allows(Tenant{Merchant: "mer_a", Default: true}, loop, 80) {
 		t.Error("a rule without an owner serves a merchant")
 	}
-	if !p.frees(Party{Merchant: "mer_a"}, netip.MustParseAddr("10.0.0.1"), 80) || rules[0].Owner != "" {
+	if !p.allows(Tenant{Merchant: "mer_a"}, netip.MustParseAddr("10.0.0.1"), 80) || rules[0].Owner != "" {
 		t.Error("a rule with an owner changed")
 	}
 }

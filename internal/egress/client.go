@@ -12,21 +12,24 @@ import (
 	"time"
 )
 
-// Options of a [Client]. The zero value is the strictest client over the system's resolver, except that it permits http.
+// Options of a [Client]. The zero value is the strictest client over the system's resolver, except that it permits
+// http.
 type Options struct {
-	Allow        []Rule // what WEBHOOK_ALLOW frees
-	RequireHTTPS bool   // production: no plain http, not even to freed addresses
+	Allow        []Rule // what WEBHOOK_ALLOW allows
+	RequireHTTPS bool   // production: no plain http, not even to allowed addresses
 
 	Resolver Resolver // default net.DefaultResolver
 	// Proxy is EGRESS_PROXY: http or https, perhaps with a user. Every connection goes through it by CONNECT.
 	Proxy *url.URL
 
-	Timeout             time.Duration // for a request in all, where the request does not say; default 10 s
-	IdleTimeout         time.Duration // how long an unused connection is kept; default 4 s, because many receivers close after 5 s
-	MaxBodyBytes        int           // of an answer's body, after decompression; default 16 KiB
-	MaxHeaderBytes      int64         // of an answer's headers; default 32 KiB
-	MaxIdleConnsPerHost int           // default 1024, the most requests that one receiver usually has in flight
-	MaxPools            int           // merchants with TLS settings whose connections are kept at the same time; default 1024
+	Timeout time.Duration // for a request in all, where the request does not say; default 10 s
+	// how long an unused connection is kept; default 4 s, because many receivers close after 5 s
+	IdleTimeout         time.Duration
+	MaxBodyBytes        int   // of an answer's body, after decompression; default 16 KiB
+	MaxHeaderBytes      int64 // of an answer's headers; default 32 KiB
+	MaxIdleConnsPerHost int   // default 1024, the most requests that one receiver usually has in flight
+	// merchants with TLS settings whose connections are kept at the same time; default 1024
+	MaxPools int
 
 	RootCAs *x509.CertPool   // default the system's
 	Now     func() time.Time // judges the validity of certificates; default time.Now
@@ -42,7 +45,8 @@ const (
 	maxTargets      = 16384 // checked URLs that are remembered
 )
 
-// Client sends requests to merchants. It is safe for concurrent use and should be shared: connections are kept per Client.
+// Client sends requests to merchants. It is safe for concurrent use and should be shared: connections are kept per
+// Client.
 type Client struct {
 	policy   policy
 	resolver Resolver
@@ -58,16 +62,16 @@ type Client struct {
 }
 
 type poolKey struct {
-	who Party
+	who Tenant
 	tls [sha256.Size]byte
 }
 
 type targetKey struct {
-	who Party
+	who Tenant
 	raw string
 }
 
-// pool is the connections of one party with one set of TLS settings.
+// pool is the connections of one tenant with one set of TLS settings.
 type pool struct {
 	key       poolKey
 	transport *http.Transport
@@ -78,7 +82,8 @@ func New(o Options) (*Client, error) {
 	if o.Resolver == nil {
 		o.Resolver = net.DefaultResolver
 	}
-	if o.Timeout < 0 || o.IdleTimeout < 0 || o.MaxBodyBytes < 0 || o.MaxHeaderBytes < 0 || o.MaxIdleConnsPerHost < 0 || o.MaxPools < 0 {
+	if o.Timeout < 0 || o.IdleTimeout < 0 || o.MaxBodyBytes < 0 || o.MaxHeaderBytes < 0 || o.MaxIdleConnsPerHost < 0 ||
+		o.MaxPools < 0 {
 		return nil, errors.New("egress: negative limit")
 	}
 	if o.Proxy != nil && (o.Proxy.Scheme != "http" && o.Proxy.Scheme != "https" || o.Proxy.Hostname() == "") {
@@ -109,9 +114,9 @@ func orElse[T comparable](v *T, fallback T) {
 	}
 }
 
-// CheckURL applies, without resolving anything, every rule that the URL of an endpoint must obey, and returns its normal
-// form: host in lower-case ASCII without a final dot, default port dropped. The error is a *[URLError].
-func (c *Client) CheckURL(who Party, raw string) (string, error) {
+// CheckURL applies, without resolving anything, every rule that the URL of an endpoint must obey, and returns its
+// normal form: host in lower-case ASCII without a final dot, default port dropped. The error is a *[URLError].
+func (c *Client) CheckURL(who Tenant, raw string) (string, error) {
 	t, err := c.policy.checkURL(who, raw)
 	if err != nil {
 		return "", err
@@ -119,8 +124,8 @@ func (c *Client) CheckURL(who Party, raw string) (string, error) {
 	return t.text, nil
 }
 
-// Close closes the connections that are idle and refuses further requests. Requests that run go on; their connections are
-// closed within the idle timeout.
+// Close closes the connections that are idle and refuses further requests. Requests that run go on; their connections
+// are closed within the idle timeout.
 func (c *Client) Close() {
 	c.mu.Lock()
 	c.closed = true
@@ -134,7 +139,7 @@ func (c *Client) Close() {
 }
 
 // target checks a URL, or remembers that it did: the rules of a Client never change.
-func (c *Client) target(who Party, raw string) (*target, error) {
+func (c *Client) target(who Tenant, raw string) (*target, error) {
 	key := targetKey{who, raw}
 	c.mu.Lock()
 	t, ok := c.targets[key]
@@ -155,9 +160,9 @@ func (c *Client) target(who Party, raw string) (*target, error) {
 	return t, nil
 }
 
-// transport finds or makes the pool for a party and its TLS settings. The pool that was not used for longest makes way for
-// a new one; requests that still run on it finish.
-func (c *Client) transport(who Party, settings TLSSettings) (*http.Transport, error) {
+// transport finds or makes the pool for a tenant and its TLS settings. The pool that was not used for longest makes way
+// for a new one; requests that still run on it finish.
+func (c *Client) transport(who Tenant, settings TLSSettings) (*http.Transport, error) {
 	key := poolKey{who, settings.key()}
 	c.mu.Lock()
 	if c.closed {
@@ -198,7 +203,7 @@ func (c *Client) transport(who Party, settings TLSSettings) (*http.Transport, er
 	return made, nil
 }
 
-func (c *Client) newDialer(who Party, settings TLSSettings) (*dialer, error) {
+func (c *Client) newDialer(who Tenant, settings TLSSettings) (*dialer, error) {
 	config, err := settings.config(c.o.RootCAs, c.o.Now)
 	if err != nil {
 		return nil, err
@@ -209,7 +214,7 @@ func (c *Client) newDialer(who Party, settings TLSSettings) (*dialer, error) {
 	}, nil
 }
 
-func (c *Client) newTransport(who Party, settings TLSSettings) (*http.Transport, error) {
+func (c *Client) newTransport(who Tenant, settings TLSSettings) (*http.Transport, error) {
 	d, err := c.newDialer(who, settings)
 	if err != nil {
 		return nil, err

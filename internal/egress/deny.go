@@ -48,8 +48,8 @@ var denyTable = []struct {
 // has no name for it.
 var globalV6 = netip.MustParsePrefix("2000::/3")
 
-// denied says what is wrong with an address, or nothing when it is public. IPv4 inside ::ffff:0:0/96 is judged as the IPv4
-// address that a socket would reach. The zero Addr and every address with a zone are denied.
+// denied says what is wrong with an address, or nothing when it is public. IPv4 inside ::ffff:0:0/96 is judged as the
+// IPv4 address that a socket would reach. The zero Addr and every address with a zone are denied.
 func denied(a netip.Addr) string {
 	if !a.IsValid() {
 		return "not an address"

@@ -59,7 +59,7 @@ func TestDeniedLiterals(t *testing.T) {
 		}
 		for _, raw := range urls {
 			var form *URLError
-			if _, err := c.CheckURL(Party{}, raw); !errors.As(err, &form) {
+			if _, err := c.CheckURL(Tenant{}, raw); !errors.As(err, &form) {
 				t.Errorf("%s: %v", raw, err)
 			}
 			_, err := c.Do(t.Context(), Request{URL: raw})
@@ -67,7 +67,7 @@ func TestDeniedLiterals(t *testing.T) {
 		}
 	}
 	for _, s := range publicAddresses {
-		if _, err := c.CheckURL(Party{}, "https://"+bracket(netip.MustParseAddr(s))+"/"); err != nil {
+		if _, err := c.CheckURL(Tenant{}, "https://"+bracket(netip.MustParseAddr(s))+"/"); err != nil {
 			t.Errorf("%s: %v", s, err)
 		}
 	}
@@ -83,7 +83,8 @@ func bracket(ip netip.Addr) string {
 	return "[" + ip.String() + "]"
 }
 
-// TestDeniedAnswers: each denied address is refused as the answer of a resolver, alone and beside public ones, in any order.
+// TestDeniedAnswers: each denied address is refused as the answer of a resolver, alone and beside public ones, in any
+// order.
 func TestDeniedAnswers(t *testing.T) {
 	good := []netip.Addr{netip.MustParseAddr("1.1.1.1"), netip.MustParseAddr("2606:4700:4700::1111")}
 	for _, s := range deniedAddresses {
@@ -142,7 +143,7 @@ func TestRebinding(t *testing.T) {
 		return []netip.Addr{netip.MustParseAddr("10.0.0.1")}, nil
 	})
 	c := newClient(t, Options{Resolver: resolver, Allow: mustAllow(t, "127.0.0.0/8,::1")})
-	if _, err := c.CheckURL(Party{}, raw); err != nil || lookups != 0 {
+	if _, err := c.CheckURL(Tenant{}, raw); err != nil || lookups != 0 {
 		t.Fatalf("creation: %v, %d look-ups", err, lookups)
 	}
 	if r, err := c.Do(t.Context(), Request{URL: raw}); err != nil || r.Status != 200 || lookups != 1 {

@@ -34,7 +34,7 @@ type conn struct {
 
 // dialer opens the connections of one pool.
 type dialer struct {
-	who      Party
+	who      Tenant
 	policy   *policy
 	resolver Resolver
 	proxy    *url.URL
@@ -45,8 +45,8 @@ type dialer struct {
 	maxHeader int64 // of what a proxy or a probe reads
 }
 
-// withDeadline bounds a dial by the request that asked for it: net/http runs dials apart from the request's context, which
-// it passes on without its end.
+// withDeadline bounds a dial by the request that asked for it: net/http runs dials apart from the request's context,
+// which it passes on without its end.
 func (d *dialer) withDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
 	if a, ok := ctx.Value(attemptKey{}).(*attempt); ok {
 		return context.WithDeadline(ctx, a.deadline)
@@ -296,7 +296,8 @@ func (d *dialer) tunnel(ctx context.Context, c net.Conn, to netip.AddrPort) (net
 			return nil, err
 		}
 	}
-	req := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: to.String()}, Host: to.String(), Header: http.Header{}}
+	req := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: to.String()}, Host: to.String(),
+		Header: http.Header{}}
 	if u := d.proxy.User; u != nil {
 		password, _ := u.Password()
 		req.Header.Set("Proxy-Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(u.Username()+":"+password)))

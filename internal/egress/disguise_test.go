@@ -19,7 +19,8 @@ func disguises(t *testing.T, ip netip.Addr) []string {
 	b := ip.As4()
 	n := binary.BigEndian.Uint32(b[:])
 	dotted := ip.String()
-	wide := strings.NewReplacer("0", "０", "1", "１", "2", "２", "3", "３", "4", "４", "5", "５", "6", "６", "7", "７", "8", "８", "9", "９").Replace(dotted)
+	wide := strings.NewReplacer("0", "０", "1", "１", "2", "２", "3", "３", "4", "４", "5", "５", "6", "６", "7", "７", "8", "８",
+		"9", "９").Replace(dotted)
 	var percent, puny []string
 	for _, r := range dotted {
 		percent = append(percent, fmt.Sprintf("%%%02X", r))
@@ -33,10 +34,13 @@ func disguises(t *testing.T, ip netip.Addr) []string {
 	}
 	all := []string{
 		dotted, fmt.Sprint(n), fmt.Sprintf("0x%x", n), fmt.Sprintf("0X%X", n), fmt.Sprintf("%#o", n), fmt.Sprintf("0%#o", n),
-		fmt.Sprintf("%d.%d", b[0], n&0xffffff), fmt.Sprintf("%d.%d.%d", b[0], b[1], n&0xffff), fmt.Sprintf("0x%x.%#o.%d", b[0], b[1], n&0xffff),
-		fmt.Sprintf("0x%x.0x%x.0x%x.0x%x", b[0], b[1], b[2], b[3]), fmt.Sprintf("%04o.%04o.%04o.%04o", b[0], b[1], b[2], b[3]),
+		fmt.Sprintf("%d.%d", b[0], n&0xffffff), fmt.Sprintf("%d.%d.%d", b[0], b[1], n&0xffff),
+		fmt.Sprintf("0x%x.%#o.%d", b[0], b[1], n&0xffff),
+		fmt.Sprintf("0x%x.0x%x.0x%x.0x%x", b[0], b[1], b[2], b[3]),
+		fmt.Sprintf("%04o.%04o.%04o.%04o", b[0], b[1], b[2], b[3]),
 		fmt.Sprintf("%03d.%03d.%03d.%03d", b[0], b[1], b[2], b[3]), fmt.Sprintf("%d.%d.%d.0x%x", b[0], b[1], b[2], b[3]),
-		wide, strings.Join(puny, "."), strings.Join(percent, ""), url.PathEscape(wide), url.PathEscape(strings.ReplaceAll(dotted, ".", "。")),
+		wide, strings.Join(puny, "."), strings.Join(percent, ""), url.PathEscape(wide),
+		url.PathEscape(strings.ReplaceAll(dotted, ".", "。")),
 	}
 	for _, dot := range []string{"。", "．", "｡"} {
 		all = append(all, strings.ReplaceAll(dotted, ".", dot), strings.ReplaceAll(wide, ".", dot), dotted+dot)
@@ -56,8 +60,8 @@ func disguises(t *testing.T, ip netip.Addr) []string {
 	return all
 }
 
-// TestDisguises: no spelling of a denied address, in any position of a URL that could name a host, passes; none of them is
-// even looked up, so that no resolver can read what we do not.
+// TestDisguises: no spelling of a denied address, in any position of a URL that could name a host, passes; none of them
+// is even looked up, so that no resolver can read what we do not.
 func TestDisguises(t *testing.T) {
 	c := newClient(t, Options{Resolver: resolverFunc(func(_ context.Context, host string) ([]netip.Addr, error) {
 		t.Errorf("%s was looked up", host)
@@ -70,10 +74,11 @@ func TestDisguises(t *testing.T) {
 			continue
 		}
 		for _, host := range disguises(t, ip) {
-			for _, form := range []string{"https://%s/", "http://%s:80/x", "https://%s:443", "https://hooks.example.com@%s/", "https://hooks.example.com:x@%s", "https:%s", "//%s/", `https:\\%s\`} {
+			for _, form := range []string{"https://%s/", "http://%s:80/x", "https://%s:443", "https://hooks.example.com@%s/",
+				"https://hooks.example.com:x@%s", "https:%s", "//%s/", `https:\\%s\`} {
 				raw := fmt.Sprintf(form, host)
 				var bad *URLError
-				if text, err := c.CheckURL(Party{}, raw); !errors.As(err, &bad) {
+				if text, err := c.CheckURL(Tenant{}, raw); !errors.As(err, &bad) {
 					t.Errorf("%s passes as %s, %v", raw, text, err)
 				}
 				tried++

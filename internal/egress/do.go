@@ -17,7 +17,7 @@ import (
 
 // Request is one POST to a merchant.
 type Request struct {
-	Party   Party
+	Tenant  Tenant
 	URL     string
 	Header  http.Header   // sent as it is; not changed
 	Body    []byte        // must not be changed, even afterwards: a receiver may answer before it has read all of it
@@ -72,11 +72,11 @@ func (c *Client) Do(ctx context.Context, r Request) (Response, error) {
 	if d, ok := ctx.Deadline(); ok && d.Before(a.deadline) {
 		a.deadline = d
 	}
-	target, err := c.target(r.Party, r.URL)
+	target, err := c.target(r.Tenant, r.URL)
 	if err != nil {
 		return Response{}, &Error{Kind: KindBlocked, Err: err, ByForm: true}
 	}
-	transport, err := c.transport(r.Party, r.TLS)
+	transport, err := c.transport(r.Tenant, r.TLS)
 	if err != nil {
 		if errors.Is(err, ErrClosed) {
 			return Response{}, err
@@ -85,12 +85,14 @@ func (c *Client) Do(ctx context.Context, r Request) (Response, error) {
 	}
 	a.trace = httptrace.ClientTrace{GotConn: a.gotConn, GotFirstResponseByte: a.gotFirstByte}
 	outer := ctx
-	ctx, cancel := context.WithDeadline(httptrace.WithClientTrace(context.WithValue(ctx, attemptKey{}, a), &a.trace), a.deadline)
+	ctx, cancel := context.WithDeadline(httptrace.WithClientTrace(context.WithValue(ctx, attemptKey{}, a), &a.trace),
+		a.deadline)
 	defer cancel()
 
 	a.body.Reset(r.Body)
 	req := target.request.WithContext(ctx)
-	req.Header, req.Body, req.ContentLength = onWire(r.Header), io.NopCloser(&a.body), int64(len(r.Body)) // a body that net/http knows goes out with the headers in one write
+	// a body that net/http knows goes out with the headers in one write
+	req.Header, req.Body, req.ContentLength = onWire(r.Header), io.NopCloser(&a.body), int64(len(r.Body))
 	// Used by net/http only when the receiver cannot have seen anything of the first try.
 	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(r.Body)), nil }
 	if len(r.Body) == 0 {
@@ -151,7 +153,8 @@ func (a *attempt) failure(outer, ctx context.Context, err error) error {
 }
 
 func (a *attempt) response() Response {
-	out := Response{Timings: Timings{FirstByte: time.Duration(a.firstByte.Load()), Total: time.Since(a.start), Reused: a.reused}}
+	out := Response{Timings: Timings{FirstByte: time.Duration(a.firstByte.Load()), Total: time.Since(a.start),
+		Reused: a.reused}}
 	if a.conn != nil {
 		out.RemoteIP = a.conn.remote
 		if !a.reused {

@@ -32,19 +32,23 @@ func TestRequestOnTheWire(t *testing.T) {
 	})
 	c := local(t, Options{})
 	body := []byte("{\"a\":\"\u00e9\"}")
-	header := http.Header{"Content-Type": {"application/json"}, "User-Agent": {"ctrip-webhook/1"}, "webhook-id": {"evt_1"}, "Idempotency-Key": {"k"}}
+	header := http.Header{"Content-Type": {"application/json"}, "User-Agent": {"ctrip-webhook/1"}, "webhook-id": {"evt_1"},
+		"Idempotency-Key": {"k"}}
 	r, err := c.Do(t.Context(), Request{URL: server.url() + "?q=1", Header: header, Body: body})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Status != 202 || r.Proto != "HTTP/1.1" || string(r.Body) != "ok" || r.BodyTruncated || r.BodyErr != nil || r.Header.Get("X-A") != "b" || r.RemoteIP.String() != "127.0.0.1" {
+	if r.Status != 202 || r.Proto != "HTTP/1.1" || string(r.Body) != "ok" || r.BodyTruncated || r.BodyErr != nil ||
+		r.Header.Get("X-A") != "b" || r.RemoteIP.String() != "127.0.0.1" {
 		t.Errorf("%+v", r)
 	}
 	s := <-got
-	if s.r.Method != "POST" || s.r.RequestURI != "/hook?q=1" || !bytes.Equal(s.body, body) || s.r.ContentLength != int64(len(body)) || s.r.Host != server.Addr().String() {
+	if s.r.Method != "POST" || s.r.RequestURI != "/hook?q=1" || !bytes.Equal(s.body, body) ||
+		s.r.ContentLength != int64(len(body)) || s.r.Host != server.Addr().String() {
 		t.Errorf("%+v %s", s.r, s.body)
 	}
-	for name, want := range map[string]string{"User-Agent": "ctrip-webhook/1", "Webhook-Id": "evt_1", "Idempotency-Key": "k"} {
+	for name, want := range map[string]string{"User-Agent": "ctrip-webhook/1", "Webhook-Id": "evt_1",
+		"Idempotency-Key": "k"} {
 		if s.r.Header.Get(name) != want {
 			t.Errorf("%s: %q", name, s.r.Header.Get(name))
 		}
@@ -261,7 +265,8 @@ func TestDeniedRedirects(t *testing.T) {
 		lookups++
 		return nil, errors.New("no look-up was expected")
 	})})
-	targets := []string{"http://2130706433/", "http://0x7f.1/", "http://0177.0.0.1/", "http://127.1/", "http://localhost./", "http://u:p@10.0.0.1/", "//169.254.169.254/", "gopher://10.0.0.1/", "http://metadata.internal/"}
+	targets := []string{"http://2130706433/", "http://0x7f.1/", "http://0177.0.0.1/", "http://127.1/",
+		"http://localhost./", "http://u:p@10.0.0.1/", "//169.254.169.254/", "gopher://10.0.0.1/", "http://metadata.internal/"}
 	for _, s := range deniedAddresses {
 		targets = append(targets, "http://"+bracket(netip.MustParseAddr(s))+"/")
 	}
@@ -298,7 +303,8 @@ func TestSentOnce(t *testing.T) {
 	})
 	c := local(t, Options{})
 	for i := range 4 {
-		r, err := c.Do(t.Context(), Request{URL: server.url(), Header: http.Header{"Idempotency-Key": {"k"}, "X-Idempotency-Key": {"k"}}, Body: []byte("{}")})
+		r, err := c.Do(t.Context(), Request{URL: server.url(),
+			Header: http.Header{"Idempotency-Key": {"k"}, "X-Idempotency-Key": {"k"}}, Body: []byte("{}")})
 		if i%2 == 0 && (err != nil || r.Status != 200 || r.Timings.Reused) {
 			t.Fatal(i, r, err)
 		}

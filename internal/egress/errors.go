@@ -26,8 +26,8 @@ const (
 	KindBlocked  Kind = "blocked"  // an address, port or scheme that is not allowed
 )
 
-// Error is a request that got no status line. Its text is fit for the merchant: it holds no secret, no URL and no address of
-// our own network. Unwrap gives the cause, for errors.Is and As; do not print that one.
+// Error is a request that got no status line. Its text is fit for the merchant: it holds no secret, no URL and no
+// address of our own network. Unwrap gives the cause, for errors.Is and As; do not print that one.
 type Error struct {
 	Kind Kind
 	Err  error
@@ -62,8 +62,8 @@ type proxyError struct{ err error }
 func (e *proxyError) Error() string { return "proxy: " + e.err.Error() }
 func (e *proxyError) Unwrap() error { return e.err }
 
-// Classify gives the one Kind of an error from resolving, dialing, TLS or HTTP, and "" for nil. An error that it does not
-// know is KindProtocol.
+// Classify gives the one Kind of an error from resolving, dialing, TLS or HTTP, and "" for nil. An error that it does
+// not know is KindProtocol.
 func Classify(err error) Kind {
 	var (
 		own       *Error
@@ -119,7 +119,8 @@ func isTLS(err error) bool {
 }
 
 func unreachable(err error) bool {
-	for _, errno := range []syscall.Errno{syscall.ECONNREFUSED, syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.ENETDOWN,
+	for _, errno := range []syscall.Errno{syscall.ECONNREFUSED, syscall.ENETUNREACH, syscall.EHOSTUNREACH,
+		syscall.ENETDOWN,
 		syscall.EHOSTDOWN, syscall.EADDRNOTAVAIL, syscall.EACCES, syscall.EPERM} {
 		if errors.Is(err, errno) {
 			return true
@@ -131,7 +132,8 @@ func unreachable(err error) bool {
 // closedByPeer knows the errors of net/http that have no type of their own.
 func closedByPeer(err error) bool {
 	text := err.Error()
-	for _, sign := range []string{"server closed idle connection", "stream error:", "server sent GOAWAY", "client connection lost",
+	for _, sign := range []string{"server closed idle connection", "stream error:", "server sent GOAWAY",
+		"client connection lost",
 		"connection lost", "client conn not usable", "client connection force closed"} {
 		if strings.Contains(text, sign) {
 			return true

@@ -18,7 +18,8 @@ import (
 
 func TestClassify(t *testing.T) {
 	sys := func(op string, errno syscall.Errno) error {
-		return &net.OpError{Op: op, Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(10, 9, 8, 7), Port: 443}, Source: &net.TCPAddr{IP: net.IPv4(10, 1, 2, 3)}, Err: os.NewSyscallError(op, errno)}
+		return &net.OpError{Op: op, Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(10, 9, 8, 7), Port: 443},
+			Source: &net.TCPAddr{IP: net.IPv4(10, 1, 2, 3)}, Err: os.NewSyscallError(op, errno)}
 	}
 	for _, c := range []struct {
 		name string
@@ -81,7 +82,8 @@ func TestClassify(t *testing.T) {
 			continue
 		}
 		text := (&Error{Kind: Classify(c.err), Err: c.err}).Error()
-		if !strings.HasPrefix(text, string(c.want)+": ") || strings.Contains(text, "10.") || strings.Contains(text, "\n") || len(text) > 260 {
+		if !strings.HasPrefix(text, string(c.want)+": ") || strings.Contains(text, "10.") || strings.Contains(text, "\n") ||
+			len(text) > 260 {
 			t.Errorf("%s: %q", c.name, text)
 		}
 	}
@@ -120,7 +122,8 @@ func TestErrorsHoldNoSecrets(t *testing.T) {
 	} {
 		r := Request{URL: raw, Header: map[string][]string{"Authorization": {secret}}, Body: []byte(secret),
 			TLS: TLSSettings{CAPEM: secret, SPKIPins: []string{secret}, ClientCertPEM: secret, ClientKeyPEM: secret}}
-		for _, settings := range []TLSSettings{{}, r.TLS, {SPKIPins: r.TLS.SPKIPins}, {ClientCertPEM: secret, ClientKeyPEM: secret}, {ClientKeyPEM: secret}} {
+		for _, settings := range []TLSSettings{{}, r.TLS, {SPKIPins: r.TLS.SPKIPins},
+			{ClientCertPEM: secret, ClientKeyPEM: secret}, {ClientKeyPEM: secret}} {
 			var out bytes.Buffer
 			fmt.Fprintf(&out, "%v %+v %#v %s %x", settings, settings, settings, settings, settings)
 			r.TLS = settings
@@ -129,7 +132,7 @@ func TestErrorsHoldNoSecrets(t *testing.T) {
 				t.Fatalf("%s succeeded", raw)
 			}
 			fmt.Fprint(&out, err, fmt.Sprintf("%+v %q", err, err))
-			_, err = c.CheckURL(Party{}, raw)
+			_, err = c.CheckURL(Tenant{}, raw)
 			fmt.Fprint(&out, err, settings.Check())
 			if strings.Contains(out.String(), secret) || strings.Contains(out.String(), fmt.Sprintf("%x", secret)) {
 				t.Errorf("%s: %s", raw, &out)

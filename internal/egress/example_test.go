@@ -27,7 +27,8 @@ func ExampleClient_Do() {
 	}
 	defer client.Close()
 	r, err := client.Do(context.Background(), egress.Request{
-		Party: egress.Party{Merchant: "mer_1"}, URL: receiver.URL, Header: http.Header{"Content-Type": {"application/json"}}, Body: []byte(`{"a":1}`),
+		Tenant: egress.Tenant{Merchant: "mer_1"}, URL: receiver.URL,
+		Header: http.Header{"Content-Type": {"application/json"}}, Body: []byte(`{"a":1}`),
 	})
 	fmt.Println(r.Status, string(r.Body), r.RemoteIP, err)
 	// Output: 202 POST application/json {"a":1} 127.0.0.1 <nil>
@@ -49,8 +50,9 @@ func ExampleClient_Do_blocked() {
 func ExampleClient_CheckURL() {
 	client, _ := egress.New(egress.Options{RequireHTTPS: true})
 	defer client.Close()
-	for _, raw := range []string{"https://Bücher.example./hook", "http://bücher.example/", "https://2130706433/", "https://localhost/", "https://shop.example:6379/"} {
-		fmt.Println(client.CheckURL(egress.Party{Merchant: "mer_1"}, raw))
+	for _, raw := range []string{"https://Bücher.example./hook", "http://bücher.example/", "https://2130706433/",
+		"https://localhost/", "https://shop.example:6379/"} {
+		fmt.Println(client.CheckURL(egress.Tenant{Merchant: "mer_1"}, raw))
 	}
 	// Output:
 	// https://xn--bcher-kva.example/hook <nil>

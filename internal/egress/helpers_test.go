@@ -42,7 +42,9 @@ func (f resolverFunc) LookupNetIP(ctx context.Context, _, host string) ([]netip.
 }
 
 func answer(ips ...netip.Addr) Resolver {
-	return resolverFunc(func(context.Context, string) ([]netip.Addr, error) { return append([]netip.Addr(nil), ips...), nil })
+	return resolverFunc(func(context.Context, string) ([]netip.Addr, error) {
+		return append([]netip.Addr(nil), ips...), nil
+	})
 }
 
 func wantKind(t testing.TB, name string, err error, kind Kind, byForm bool) {

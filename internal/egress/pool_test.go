@@ -20,7 +20,10 @@ import (
 
 // remoteAddrs answers with the address of the caller, which tells connections apart.
 func remoteAddrs(t testing.TB) *httptest.Server {
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.RemoteAddr) }))
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_,
+			_ = io.WriteString(w, r.RemoteAddr)
+	}))
 	t.Cleanup(s.Close)
 	return s
 }
@@ -38,19 +41,21 @@ func TestConnectionsAreReused(t *testing.T) {
 	s, c := remoteAddrs(t), local(t, Options{})
 	first := post(t, c, Request{URL: s.URL + "/a", Body: []byte("{}")})
 	second := post(t, c, Request{URL: s.URL + "/b", Body: []byte("{}")})
-	if first.Timings.Reused || !second.Timings.Reused || string(first.Body) != string(second.Body) || second.Timings.Connect != 0 || !second.RemoteIP.IsLoopback() {
+	if first.Timings.Reused || !second.Timings.Reused || string(first.Body) != string(second.Body) ||
+		second.Timings.Connect != 0 || !second.RemoteIP.IsLoopback() {
 		t.Errorf("%+v %s %s", second.Timings, first.Body, second.Body)
 	}
 }
 
-// TestConnectionsAreNotShared: neither between merchants, nor between TLS settings, nor with the deployment's own endpoint.
+// TestConnectionsAreNotShared: neither between merchants, nor between TLS settings, nor with the deployment's own
+// endpoint.
 func TestConnectionsAreNotShared(t *testing.T) {
 	s, c := remoteAddrs(t), local(t, Options{})
 	ca := newAuthority(t)
 	seen := make(map[string]int)
 	requests := []Request{
-		{Party: Party{Merchant: "mer_a"}}, {Party: Party{Merchant: "mer_b"}}, {Party: Party{Merchant: "mer_a", Default: true}},
-		{Party: Party{Merchant: "mer_a"}, TLS: TLSSettings{CAPEM: ca.pem}}, {Party: Party{Merchant: "mer_a"}, TLS: TLSSettings{SPKIPins: []string{pinOf(ca.cert)}}},
+		{Tenant: Tenant{Merchant: "mer_a"}}, {Tenant: Tenant{Merchant: "mer_b"}}, {Tenant: Tenant{Merchant: "mer_a", Default: true}},
+		{Tenant: Tenant{Merchant: "mer_a"}, TLS: TLSSettings{CAPEM: ca.pem}}, {Tenant: Tenant{Merchant: "mer_a"}, TLS: TLSSettings{SPKIPins: []string{pinOf(ca.cert)}}},
 	}
 	for range 3 {
 		for _, r := range requests {
@@ -64,7 +69,8 @@ func TestConnectionsAreNotShared(t *testing.T) {
 }
 
 func TestKeysOfSettings(t *testing.T) {
-	settings := []TLSSettings{{}, {CAPEM: "a"}, {ClientCertPEM: "a"}, {ClientKeyPEM: "a"}, {SPKIPins: []string{"a"}}, {SPKIPins: []string{"a", "b"}},
+	settings := []TLSSettings{{}, {CAPEM: "a"}, {ClientCertPEM: "a"}, {ClientKeyPEM: "a"}, {SPKIPins: []string{"a"}},
+		{SPKIPins: []string{"a", "b"}},
 		{SPKIPins: []string{"ab"}}, {CAPEM: "a1:b"}, {CAPEM: "a", ClientCertPEM: "b"}}
 	seen := make(map[[32]byte]bool)
 	for _, s := range settings {
@@ -78,7 +84,7 @@ func TestKeysOfSettings(t *testing.T) {
 func TestPoolsAreBounded(t *testing.T) {
 	s, c := remoteAddrs(t), local(t, Options{MaxPools: 2})
 	use := func(merchant string) bool {
-		return post(t, c, Request{Party: Party{Merchant: merchant}, URL: s.URL}).Timings.Reused
+		return post(t, c, Request{Tenant: Tenant{Merchant: merchant}, URL: s.URL}).Timings.Reused
 	}
 	if use("a") || use("b") || !use("a") {
 		t.Fatal("two pools do not fit")
@@ -95,7 +101,7 @@ func TestPoolsAreBounded(t *testing.T) {
 func TestTargetsAreBounded(t *testing.T) {
 	c := newClient(t, Options{})
 	for i := range maxTargets + 10 {
-		if _, err := c.target(Party{}, fmt.Sprintf("https://hooks.example.com/%d", i)); err != nil {
+		if _, err := c.target(Tenant{}, fmt.Sprintf("https://hooks.example.com/%d", i)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -130,11 +136,12 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// TestRulesOfANewClient: rules come with the process. One that starts with stricter rules has no connection of the one before
-// it, however long the receiver would have kept that alive.
+// TestRulesOfANewClient: rules come with the process. One that starts with stricter rules has no connection of the one
+// before it, however long the receiver would have kept that alive.
 func TestRulesOfANewClient(t *testing.T) {
 	s, before := remoteAddrs(t), local(t, Options{})
-	if first, again := post(t, before, Request{URL: s.URL}), post(t, before, Request{URL: s.URL}); !bytes.Equal(first.Body, again.Body) {
+	if first, again := post(t, before, Request{URL: s.URL}),
+		post(t, before, Request{URL: s.URL}); !bytes.Equal(first.Body, again.Body) {
 		t.Fatal("the connection was not kept alive")
 	}
 	_, err := newClient(t, Options{}).Do(t.Context(), Request{URL: s.URL})
@@ -157,7 +164,8 @@ func TestConcurrentUse(t *testing.T) {
 	for i := range 32 {
 		wg.Go(func() {
 			for j := range 20 {
-				r, err := c.Do(t.Context(), Request{Party: Party{Merchant: fmt.Sprint((i + j) % 5)}, URL: fmt.Sprintf("%s/%d", s.URL, j), Body: []byte("{}")})
+				r, err := c.Do(t.Context(), Request{Tenant: Tenant{Merchant: fmt.Sprint((i + j) % 5)},
+					URL: fmt.Sprintf("%s/%d", s.URL, j), Body: []byte("{}")})
 				if err != nil || r.Status != 200 {
 					t.Error(r.Status, err)
 				}
@@ -167,14 +175,16 @@ func TestConcurrentUse(t *testing.T) {
 	wg.Wait()
 }
 
-// TestEnvironmentProxyIsIgnored: with HTTP_PROXY set, nothing is sent to it, and the address check sees the real address.
+// TestEnvironmentProxyIsIgnored: with HTTP_PROXY set, nothing is sent to it, and the address check sees the real
+// address.
 func TestEnvironmentProxyIsIgnored(t *testing.T) {
 	proxy := rawServer(t, hang)
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY"} {
 		t.Setenv(name, "http://"+proxy.Addr().String())
 	}
 	t.Setenv("NO_PROXY", "")
-	if u, err := http.ProxyFromEnvironment(httptest.NewRequest("POST", "https://hooks.example.com/", nil)); err != nil || u == nil {
+	if u, err := http.ProxyFromEnvironment(httptest.NewRequest("POST", "https://hooks.example.com/", nil)); err != nil ||
+		u == nil {
 		t.Fatal("the environment was read before this test could set it:", u, err)
 	}
 	c := local(t, Options{Resolver: answer(netip.MustParseAddr("10.0.0.1"))})
@@ -241,19 +251,21 @@ func TestEgressProxy(t *testing.T) {
 	if len(p.asked) != 1 {
 		t.Error(p.asked)
 	}
-	for name, host := range map[string]string{"502": newTunnels(t, "").Addr().String(), "garbage": rawServer(t, respond("SSH\r\n\r\n")).Addr().String()} {
+	for name, host := range map[string]string{"502": newTunnels(t, "").Addr().String(),
+		"garbage": rawServer(t, respond("SSH\r\n\r\n")).Addr().String()} {
 		c = newClient(t, Options{Proxy: &url.URL{Scheme: "http", Host: host}, Resolver: answer(public)})
 		_, err = c.Do(t.Context(), Request{URL: "https://hooks.example.com/"})
 		wantKind(t, name, err, KindConnect, false)
 	}
-	c = newClient(t, Options{Proxy: &url.URL{Scheme: "http", Host: rawServer(t, hang).Addr().String()}, Resolver: answer(public)})
+	c = newClient(t, Options{Proxy: &url.URL{Scheme: "http", Host: rawServer(t, hang).Addr().String()},
+		Resolver: answer(public)})
 	_, err = c.Do(t.Context(), Request{URL: "https://hooks.example.com/", Timeout: millis(100)})
 	wantKind(t, "hanging", err, KindTimeout, false)
 }
 
-// TestEgressProxyKeepsTheTable: whatever is denied without a proxy is denied with one, as a literal, as an answer, beside
-// public answers, and should it ever get as far as a dial; the proxy hears of none of it, of no other port, and of no name
-// that changed its address after a request went through.
+// TestEgressProxyKeepsTheTable: whatever is denied without a proxy is denied with one, as a literal, as an answer,
+// beside public answers, and should it ever get as far as a dial; the proxy hears of none of it, of no other port, and
+// of no name that changed its address after a request went through.
 func TestEgressProxyKeepsTheTable(t *testing.T) {
 	p := newTunnels(t, "")
 	proxy := &url.URL{Scheme: "http", Host: p.Addr().String()}
@@ -280,14 +292,16 @@ func TestEgressProxyKeepsTheTable(t *testing.T) {
 		t.Errorf("the proxy was asked for %v", p.asked)
 	}
 
-	through := newTunnels(t, rawServer(t, respond("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")).Addr().String())
+	through := newTunnels(t,
+		rawServer(t, respond("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")).Addr().String())
 	lookups := 0
-	c := newClient(t, Options{Proxy: &url.URL{Scheme: "http", Host: through.Addr().String()}, Resolver: resolverFunc(func(context.Context, string) ([]netip.Addr, error) {
-		if lookups++; lookups == 1 {
-			return []netip.Addr{public}, nil
-		}
-		return []netip.Addr{netip.MustParseAddr("169.254.169.254")}, nil
-	})})
+	c := newClient(t, Options{Proxy: &url.URL{Scheme: "http", Host: through.Addr().String()},
+		Resolver: resolverFunc(func(context.Context, string) ([]netip.Addr, error) {
+			if lookups++; lookups == 1 {
+				return []netip.Addr{public}, nil
+			}
+			return []netip.Addr{netip.MustParseAddr("169.254.169.254")}, nil
+		})})
 	if r := post(t, c, Request{URL: "http://hooks.example.com/"}); r.Status != 200 || r.RemoteIP != public {
 		t.Errorf("%+v", r)
 	}
@@ -327,7 +341,8 @@ func TestEgressProxyOverTLS(t *testing.T) {
 		t.Errorf("an unverified proxy was told %s", <-asked)
 	}
 	o.RootCAs = ca.pool()
-	if r := post(t, newClient(t, o), Request{URL: "http://hooks.example.com/"}); r.Status != 204 || <-asked != "CONNECT 8.8.8.8:80 Basic dTpw" {
+	if r := post(t, newClient(t, o), Request{URL: "http://hooks.example.com/"}); r.Status != 204 ||
+		<-asked != "CONNECT 8.8.8.8:80 Basic dTpw" {
 		t.Errorf("%+v", r)
 	}
 }
@@ -353,7 +368,8 @@ func TestFallback(t *testing.T) {
 func TestSystemResolver(t *testing.T) {
 	s := remoteAddrs(t)
 	c := local(t, Options{Resolver: net.DefaultResolver})
-	if r := post(t, c, Request{URL: strings.Replace(s.URL, "127.0.0.1", "localhost", 1)}); r.Status != 200 || !r.RemoteIP.IsLoopback() {
+	if r := post(t, c, Request{URL: strings.Replace(s.URL, "127.0.0.1", "localhost", 1)}); r.Status != 200 ||
+		!r.RemoteIP.IsLoopback() {
 		t.Errorf("%+v", r)
 	}
 	_, err := c.Do(t.Context(), Request{URL: "https://no-such-host.invalid/", Timeout: 3 * time.Second})
@@ -392,7 +408,10 @@ func benchmark(b *testing.B, do func() error) {
 var benchBody = []byte(strings.Repeat("x", 1500))
 
 func benchServer(b *testing.B) string {
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_,
+			_ = io.Copy(io.Discard, r.Body)
+	}))
 	b.Cleanup(s.Close)
 	return s.URL + "/hook"
 }
@@ -401,7 +420,8 @@ func BenchmarkDo(b *testing.B) {
 	raw, c := benchServer(b), local(b, Options{})
 	header := http.Header{"Content-Type": {"application/json"}, "User-Agent": {"ctrip-webhook/1"}}
 	benchmark(b, func() error {
-		_, err := c.Do(context.Background(), Request{Party: Party{Merchant: "mer_1"}, URL: raw, Header: header, Body: benchBody})
+		_, err := c.Do(context.Background(), Request{Tenant: Tenant{Merchant: "mer_1"}, URL: raw, Header: header,
+			Body: benchBody})
 		return err
 	})
 }

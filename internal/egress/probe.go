@@ -43,7 +43,7 @@ type ProbeResult struct {
 // Probe connects to the host of an endpoint under the same rules as [Client.Do], completes the TLS handshake with its
 // settings, sends nothing, and then asks port 80 for the head of "/". The error is that of the connection to the
 // endpoint, an *[Error].
-func (c *Client) Probe(ctx context.Context, who Party, raw string, settings TLSSettings) (ProbeResult, error) {
+func (c *Client) Probe(ctx context.Context, who Tenant, raw string, settings TLSSettings) (ProbeResult, error) {
 	target, err := c.target(who, raw)
 	if err != nil {
 		return ProbeResult{}, &Error{Kind: KindBlocked, Err: err, ByForm: true}
@@ -92,8 +92,9 @@ func (d *dialer) probeTLS(ctx context.Context, address string) (ProbeResult, err
 	secure := c.(*tls.Conn)
 	state := secure.ConnectionState()
 	out := ProbeResult{
-		RemoteIP: secure.NetConn().(*conn).remote, TLSVersion: tls.VersionName(state.Version), Protocol: state.NegotiatedProtocol,
-		Subject: plain(state.PeerCertificates[0].Subject.String()), Issuer: plain(state.PeerCertificates[0].Issuer.String()),
+		RemoteIP: secure.NetConn().(*conn).remote, TLSVersion: tls.VersionName(state.Version),
+		Protocol: state.NegotiatedProtocol, Subject: plain(state.PeerCertificates[0].Subject.String()),
+		Issuer: plain(state.PeerCertificates[0].Issuer.String()),
 	}
 	for _, cert := range state.VerifiedChains[0] {
 		if out.NotAfter.IsZero() || cert.NotAfter.Before(out.NotAfter) {
@@ -119,7 +120,8 @@ func (d *dialer) probePlain(ctx context.Context, u *url.URL, port string) Plaint
 	if c.SetDeadline(deadline) != nil {
 		return PlaintextUnknown
 	}
-	req := &http.Request{Method: http.MethodHead, URL: &url.URL{Path: "/"}, Host: u.Hostname(), Header: http.Header{"User-Agent": {"ctrip-webhook/1"}, "Connection": {"close"}}}
+	req := &http.Request{Method: http.MethodHead, URL: &url.URL{Path: "/"}, Host: u.Hostname(),
+		Header: http.Header{"User-Agent": {"ctrip-webhook/1"}, "Connection": {"close"}}}
 	if strings.Contains(req.Host, ":") {
 		req.Host = "[" + req.Host + "]"
 	}
@@ -132,7 +134,8 @@ func (d *dialer) probePlain(ctx context.Context, u *url.URL, port string) Plaint
 		return PlaintextAnswered
 	case err != nil:
 		return PlaintextRefused
-	case resp.StatusCode >= 300 && resp.StatusCode <= 399 && strings.HasPrefix(strings.ToLower(resp.Header.Get("Location")), "https://"):
+	case resp.StatusCode >= 300 && resp.StatusCode <= 399 &&
+		strings.HasPrefix(strings.ToLower(resp.Header.Get("Location")), "https://"):
 		return PlaintextRedirected
 	}
 	return PlaintextAnswered

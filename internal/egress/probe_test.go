@@ -17,24 +17,28 @@ func TestProbe(t *testing.T) {
 	cert := ca.issue(t, nil)
 	raw := tlsServer(t, cert, func(s *httptest.Server) { s.EnableHTTP2 = true })
 	c := local(t, Options{RootCAs: ca.pool()})
-	r, err := c.Probe(t.Context(), Party{}, raw+"/hook?token=x", TLSSettings{SPKIPins: []string{cert.pin}})
+	r, err := c.Probe(t.Context(), Tenant{}, raw+"/hook?token=x", TLSSettings{SPKIPins: []string{cert.pin}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.TLSVersion != "TLS 1.3" || r.Protocol != "h2" || r.Subject != "CN=leaf" || r.Issuer != "CN=test authority" || !r.RemoteIP.IsLoopback() ||
-		!slices.Equal(r.SPKI, []string{cert.pin, pinOf(ca.cert)}) || !r.NotAfter.Equal(cert.Leaf.NotAfter) || r.NotAfter.Location() != time.UTC || r.Port80 == "" {
+	if r.TLSVersion != "TLS 1.3" || r.Protocol != "h2" || r.Subject != "CN=leaf" || r.Issuer != "CN=test authority" ||
+		!r.RemoteIP.IsLoopback() ||
+		!slices.Equal(r.SPKI, []string{cert.pin, pinOf(ca.cert)}) || !r.NotAfter.Equal(cert.Leaf.NotAfter) ||
+		r.NotAfter.Location() != time.UTC || r.Port80 == "" {
 		t.Errorf("%+v", r)
 	}
-	_, err = c.Probe(t.Context(), Party{}, raw, TLSSettings{SPKIPins: []string{pinOf(newAuthority(t).cert)}})
+	_, err = c.Probe(t.Context(), Tenant{}, raw, TLSSettings{SPKIPins: []string{pinOf(newAuthority(t).cert)}})
 	wantKind(t, "pin", err, KindTLS, false)
-	_, err = c.Probe(t.Context(), Party{}, raw, TLSSettings{CAPEM: "x"})
+	_, err = c.Probe(t.Context(), Tenant{}, raw, TLSSettings{CAPEM: "x"})
 	wantKind(t, "settings", err, KindTLS, false)
-	_, err = c.Probe(t.Context(), Party{}, "https://10.0.0.1/", TLSSettings{})
+	_, err = c.Probe(t.Context(), Tenant{}, "https://10.0.0.1/", TLSSettings{})
 	wantKind(t, "form", err, KindBlocked, true)
-	_, err = newClient(t, Options{Resolver: answer(netip.MustParseAddr("10.0.0.1"))}).Probe(t.Context(), Party{}, "https://hooks.example.com/", TLSSettings{})
+	_, err = newClient(t, Options{Resolver: answer(netip.MustParseAddr("10.0.0.1"))}).Probe(t.Context(), Tenant{},
+		"https://hooks.example.com/", TLSSettings{})
 	wantKind(t, "address", err, KindBlocked, false)
 	plain := rawServer(t, hang)
-	if r, err := c.Probe(t.Context(), Party{}, plain.url(), TLSSettings{}); err != nil || r.TLSVersion != "" || !r.RemoteIP.IsLoopback() {
+	if r, err := c.Probe(t.Context(), Tenant{}, plain.url(), TLSSettings{}); err != nil || r.TLSVersion != "" ||
+		!r.RemoteIP.IsLoopback() {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
@@ -55,7 +59,7 @@ func TestProbeOfPort80(t *testing.T) {
 		"endless headers":   {rawServer(t, respond("HTTP/1.1 200 OK\r\nX-A: "+strings.Repeat("x", 64<<10))), PlaintextAnswered},
 	} {
 		c := local(t, Options{Timeout: millis(300)})
-		d, err := c.newDialer(Party{}, TLSSettings{})
+		d, err := c.newDialer(Tenant{}, TLSSettings{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,20 +14,21 @@ import (
 	"time"
 )
 
-// TLSSettings are an endpoint's own wishes for TLS. The zero value means the system's authorities and nothing else. They
-// print as [redacted], because one of them is a private key.
+// TLSSettings are an endpoint's own wishes for TLS. The zero value means the system's authorities and nothing else.
+// They print as [redacted], because one of them is a private key.
 type TLSSettings struct {
-	CAPEM         string   // certificates to trust instead of the system's
-	SPKIPins      []string // base64 of SHA-256 over a SubjectPublicKeyInfo; one certificate of the verified chain must match one of them
-	ClientCertPEM string   // client certificate with its chain
-	ClientKeyPEM  string   // its private key
+	CAPEM string // certificates to trust instead of the system's
+	// base64 of SHA-256 over a SubjectPublicKeyInfo; one certificate of the verified chain must match one of them
+	SPKIPins      []string
+	ClientCertPEM string // client certificate with its chain
+	ClientKeyPEM  string // its private key
 }
 
 // errTLSSettings is the root of every complaint about TLSSettings.
 var errTLSSettings = errors.New("unusable TLS settings")
 
-// TLSFieldError names a faulty field of [TLSSettings], spelled as in the REST API: "ca_pem", "spki_pins", "client_cert". It
-// does not repeat what the field holds.
+// TLSFieldError names a faulty field of [TLSSettings], spelled as in the REST API: "ca_pem", "spki_pins",
+// "client_cert". It does not repeat what the field holds.
 type TLSFieldError struct{ Field, Reason string }
 
 func (e *TLSFieldError) Error() string { return e.Field + " " + e.Reason }

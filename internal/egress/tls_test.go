@@ -46,7 +46,8 @@ func newKey(t testing.TB) *ecdsa.PrivateKey {
 func newAuthority(t testing.TB) *authority {
 	t.Helper()
 	key := newKey(t)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"}, IsCA: true, BasicConstraintsValid: true,
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"},
+		IsCA: true, BasicConstraintsValid: true,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
@@ -158,11 +159,13 @@ func TestCertificates(t *testing.T) {
 func TestNamesInCertificates(t *testing.T) {
 	ca := newAuthority(t)
 	client := local(t, Options{RootCAs: ca.pool()})
-	raw := strings.Replace(tlsServer(t, ca.issue(t, func(c *x509.Certificate) { c.IPAddresses = nil }), nil), "127.0.0.1", "localhost", 1)
+	raw := strings.Replace(tlsServer(t, ca.issue(t, func(c *x509.Certificate) { c.IPAddresses = nil }), nil), "127.0.0.1",
+		"localhost", 1)
 	if r, err := client.Do(t.Context(), Request{URL: raw}); err != nil || r.Status != 200 {
 		t.Error(r.Status, err)
 	}
-	raw = strings.Replace(tlsServer(t, ca.issue(t, func(c *x509.Certificate) { c.DNSNames = []string{"example.com"} }), nil), "127.0.0.1", "localhost", 1)
+	raw = strings.Replace(tlsServer(t, ca.issue(t, func(c *x509.Certificate) { c.DNSNames = []string{"example.com"} }),
+		nil), "127.0.0.1", "localhost", 1)
 	_, err := client.Do(t.Context(), Request{URL: raw})
 	wantKind(t, "wrong name", err, KindTLS, false)
 }
@@ -192,7 +195,8 @@ func TestOwnAuthorities(t *testing.T) {
 	if err != nil || r.Status != 200 {
 		t.Error(r.Status, err)
 	}
-	_, err = client.Do(t.Context(), Request{URL: tlsServer(t, system.issue(t, nil), nil), TLS: TLSSettings{CAPEM: own.pem}})
+	_, err = client.Do(t.Context(), Request{URL: tlsServer(t, system.issue(t, nil), nil),
+		TLS: TLSSettings{CAPEM: own.pem}})
 	wantKind(t, "the bundle stands instead of the system's", err, KindTLS, false)
 }
 
@@ -227,7 +231,8 @@ func TestPins(t *testing.T) {
 		}
 	}
 	// A pin does not stand in for an authority.
-	_, err := local(t, Options{RootCAs: other.pool()}).Do(t.Context(), Request{URL: raw, TLS: TLSSettings{SPKIPins: []string{cert.pin}}})
+	_, err := local(t, Options{RootCAs: other.pool()}).Do(t.Context(),
+		Request{URL: raw, TLS: TLSSettings{SPKIPins: []string{cert.pin}}})
 	wantKind(t, "unverified", err, KindTLS, false)
 }
 
@@ -239,11 +244,13 @@ func TestClientCertificates(t *testing.T) {
 		raw := tlsServer(t, ca.issue(t, nil), func(s *httptest.Server) {
 			s.TLS.ClientAuth, s.TLS.ClientCAs, s.TLS.MaxVersion = tls.RequireAndVerifyClientCert, ca.pool(), version
 		})
-		r, err := client.Do(t.Context(), Request{URL: raw, TLS: TLSSettings{ClientCertPEM: mine.certPEM, ClientKeyPEM: mine.keyPEM}})
+		r, err := client.Do(t.Context(), Request{URL: raw,
+			TLS: TLSSettings{ClientCertPEM: mine.certPEM, ClientKeyPEM: mine.keyPEM}})
 		if err != nil || string(r.Body) != "HTTP/1.1 gateway" {
 			t.Errorf("%s, %v", r.Body, err)
 		}
-		for name, settings := range map[string]TLSSettings{"none": {}, "foreign": {ClientCertPEM: foreign.certPEM, ClientKeyPEM: foreign.keyPEM}} {
+		for name, settings := range map[string]TLSSettings{"none": {},
+			"foreign": {ClientCertPEM: foreign.certPEM, ClientKeyPEM: foreign.keyPEM}} {
 			_, err := client.Do(t.Context(), Request{URL: raw, TLS: settings})
 			var e *Error
 			// In TLS 1.3 the server's alert comes after the handshake, and the reset behind it may overtake it.
@@ -290,7 +297,8 @@ func TestHTTP2(t *testing.T) {
 	client := local(t, Options{RootCAs: ca.pool()})
 	for i := range 3 {
 		r, err := client.Do(t.Context(), Request{URL: raw, Body: []byte("{}")})
-		if err != nil || r.Proto != "HTTP/2.0" || string(r.Body) != "HTTP/2.0" || r.Timings.Reused != (i > 0) || r.RemoteIP.String() != "127.0.0.1" {
+		if err != nil || r.Proto != "HTTP/2.0" || string(r.Body) != "HTTP/2.0" || r.Timings.Reused != (i > 0) ||
+			r.RemoteIP.String() != "127.0.0.1" {
 			t.Fatalf("%+v, %v", r, err)
 		}
 		if (r.Timings.TLS > 0) != (i == 0) || r.Timings.FirstByte <= 0 {
@@ -332,7 +340,8 @@ func TestHTTP2Faults(t *testing.T) {
 		t.Error(r, err)
 	}
 	wantKind(t, "cut", r.BodyErr, KindReset, false)
-	if r, err := client.Do(t.Context(), Request{URL: raw + "/big"}); err != nil || len(r.Body) != 16<<10 || !r.BodyTruncated {
+	if r, err := client.Do(t.Context(), Request{URL: raw + "/big"}); err != nil || len(r.Body) != 16<<10 ||
+		!r.BodyTruncated {
 		t.Error(len(r.Body), err)
 	}
 }

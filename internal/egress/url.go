@@ -21,7 +21,8 @@ type URLError struct{ Reason string }
 func (e *URLError) Error() string { return "url " + e.Reason }
 
 // lookup is UTS #46 as for a look-up in the DNS: it folds case and width, and gives ASCII.
-var lookup = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.Transitional(false), idna.StrictDomainName(true), idna.VerifyDNSLength(true))
+var lookup = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.Transitional(false), idna.StrictDomainName(true),
+	idna.VerifyDNSLength(true))
 
 var (
 	localNames    = []string{".internal", ".local", ".localhost", ".home.arpa"}
@@ -36,7 +37,7 @@ type target struct {
 }
 
 // checkURL applies every rule that needs no resolver. The error is a *URLError.
-func (p *policy) checkURL(who Party, raw string) (*target, error) {
+func (p *policy) checkURL(who Tenant, raw string) (*target, error) {
 	u, err := p.parse(raw)
 	if err != nil {
 		return nil, err
@@ -58,7 +59,7 @@ func (p *policy) checkURL(who Party, raw string) (*target, error) {
 			return nil, &URLError{"must not point to " + what}
 		}
 	case host == "localhost":
-		if !p.frees(who, localhostIPv4, port) || !p.frees(who, localhostIPv6, port) {
+		if !p.allows(who, localhostIPv4, port) || !p.allows(who, localhostIPv6, port) {
 			return nil, &URLError{"must not point to localhost"}
 		}
 	default:

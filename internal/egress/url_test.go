@@ -45,7 +45,7 @@ func TestCheckURLRefuses(t *testing.T) {
 		"https://hooks.example.com/" + strings.Repeat("a", MaxURL), "https://hooks.example.com/?" + strings.Repeat("ü", 400),
 	} {
 		var form *URLError
-		got, err := c.CheckURL(Party{}, raw)
+		got, err := c.CheckURL(Tenant{}, raw)
 		if !errors.As(err, &form) || form.Reason == "" || got != "" {
 			t.Errorf("%q: %q, %v", raw, got, err)
 		}
@@ -81,12 +81,12 @@ func TestCheckURLNormalises(t *testing.T) {
 		"https://0x7f.example.com/@home:80":                      "https://0x7f.example.com/@home:80",
 		"https://hooks.example.com/" + strings.Repeat("a", 2000): "https://hooks.example.com/" + strings.Repeat("a", 2000),
 	} {
-		got, err := c.CheckURL(Party{}, raw)
+		got, err := c.CheckURL(Tenant{}, raw)
 		if err != nil || got != want {
 			t.Errorf("%q: %q, %v, want %q", raw, got, err, want)
 			continue
 		}
-		if again, err := c.CheckURL(Party{}, got); again != got || err != nil {
+		if again, err := c.CheckURL(Tenant{}, got); again != got || err != nil {
 			t.Errorf("%q is not stable: %q, %v", got, again, err)
 		}
 	}
@@ -98,7 +98,7 @@ func TestCheckURLProduction(t *testing.T) {
 		"https://hooks.example.com/": true, "http://hooks.example.com/": false, "http://127.0.0.1:9999/": false, "https://127.0.0.1:9999/": true,
 		"https://10.0.0.1:8443/": true, "https://10.0.0.1/": false, "http://localhost:80/": false, "https://localhost:9999/": true,
 	} {
-		_, err := c.CheckURL(Party{}, raw)
+		_, err := c.CheckURL(Tenant{}, raw)
 		if (err == nil) != ok {
 			t.Errorf("%s: %v", raw, err)
 		}
@@ -110,9 +110,9 @@ func TestCheckURLProduction(t *testing.T) {
 
 func TestCheckURLWithRules(t *testing.T) {
 	c := newClient(t, Options{Allow: mustAllow(t, "127.0.0.0/8,::1,mer_a=10.0.0.0/8:3000")})
-	a, b := Party{Merchant: "mer_a"}, Party{Merchant: "mer_b"}
+	a, b := Tenant{Merchant: "mer_a"}, Tenant{Merchant: "mer_b"}
 	for _, x := range []struct {
-		who Party
+		who Tenant
 		raw string
 		ok  bool
 	}{
@@ -135,12 +135,13 @@ func TestCheckURLWithRules(t *testing.T) {
 
 // FuzzCheckURL: whatever passes is a plain public https or http URL, in a form that stays as it is.
 func FuzzCheckURL(f *testing.F) {
-	for _, s := range []string{"https://hooks.example.com/a?b=c", "http://[::ffff:8.8.8.8]:80/", "https://bücher.example./", "http://127.1/", "https://a@b/#", "http://1.1.1.1:443/%zz"} {
+	for _, s := range []string{"https://hooks.example.com/a?b=c", "http://[::ffff:8.8.8.8]:80/",
+		"https://bücher.example./", "http://127.1/", "https://a@b/#", "http://1.1.1.1:443/%zz"} {
 		f.Add(s)
 	}
 	p := &policy{}
 	f.Fuzz(func(t *testing.T, raw string) {
-		checked, err := p.checkURL(Party{}, raw)
+		checked, err := p.checkURL(Tenant{}, raw)
 		if err != nil {
 			var form *URLError
 			if !errors.As(err, &form) {
@@ -149,7 +150,8 @@ func FuzzCheckURL(f *testing.F) {
 			return
 		}
 		u, err := url.Parse(checked.text)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.Fragment != "" || len(checked.text) > MaxURL {
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.Fragment != "" ||
+			len(checked.text) > MaxURL {
 			t.Fatalf("%q → %q, %v", raw, checked.text, err)
 		}
 		for _, c := range []byte(checked.text) {
@@ -167,7 +169,7 @@ func FuzzCheckURL(f *testing.F) {
 		if port := u.Port(); port != "" && port != "80" && port != "443" {
 			t.Fatalf("%q → %q", raw, checked.text)
 		}
-		again, err := p.checkURL(Party{}, checked.text)
+		again, err := p.checkURL(Tenant{}, checked.text)
 		if err != nil || again.text != checked.text {
 			t.Fatalf("%q → %q → %v, %v", raw, checked.text, again, err)
 		}

@@ -27,7 +27,7 @@ type Options struct {
 	Store *store.Store
 	Vault *vault.Vault
 	// CheckURL refuses the URLs that nothing may be sent to by their form, and returns the others normalised.
-	CheckURL func(who egress.Party, raw string) (string, error)
+	CheckURL func(who egress.Tenant, raw string) (string, error)
 	// MaxEndpoints is the limit of a merchant that has none of its own.
 	MaxEndpoints int
 	// MaxAttempts is the budget of a delivery to an endpoint that has none of its own.

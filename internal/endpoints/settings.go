@@ -61,7 +61,7 @@ func (s *Service) apply(e *models.Endpoint, set Settings) models.FieldErrors {
 		faults = append(faults, models.FieldError{Field: field, Message: fmt.Sprintf(format, args...), Example: example})
 	}
 	if set.URL != nil {
-		url, err := s.opts.CheckURL(egress.Party{Merchant: e.MerchantID}, *set.URL)
+		url, err := s.opts.CheckURL(egress.Tenant{Merchant: e.MerchantID}, *set.URL)
 		if err != nil {
 			bad("url", "https://shop.example/hooks", "%v", err)
 		}

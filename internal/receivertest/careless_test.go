@@ -120,7 +120,8 @@ func (c *careless) judge(h http.Header, body []byte) error {
 	case c.is("goes by the older scheme"), c.is("falls back on the older scheme") && signatures == "":
 		_, err := webhook.VerifyBody(h, body, []webhook.Secret{c.secret})
 		return err
-	case c.is("verifies only what is signed") && signatures == "", c.is("needs no time") && timestamp == "", c.is("needs no id") && id == "":
+	case c.is("verifies only what is signed") && signatures == "", c.is("needs no time") && timestamp == "",
+		c.is("needs no id") && id == "":
 		return nil
 	case id == "" || timestamp == "" || signatures == "":
 		return errNo
@@ -191,15 +192,16 @@ func (c *careless) fits(signatures, before string, body []byte) bool {
 		switch {
 		case version != "v1" && !c.is("ignores the version"):
 			continue
-		case given == want, c.is("compares the beginning") && strings.HasPrefix(want, given), c.is("reads hex") && given == hex.EncodeToString(mac.Sum(nil)):
+		case given == want, c.is("compares the beginning") && strings.HasPrefix(want, given), c.is("reads hex") &&
+			given == hex.EncodeToString(mac.Sum(nil)):
 			return true
 		}
 	}
 	return false
 }
 
-// TestEveryCheckCanFail: for each thing that is fired there is a receiver that gets it wrong and is told so, and one without a
-// flaw passes everything.
+// TestEveryCheckCanFail: for each thing that is fired there is a receiver that gets it wrong and is told so, and one
+// without a flaw passes everything.
 func TestEveryCheckCanFail(t *testing.T) {
 	secret, err := webhook.NewSecret(nil)
 	if err != nil {
@@ -266,7 +268,9 @@ func TestEveryCheckCanFail(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range shots {
-		if len(slices.DeleteFunc(caught[s.name], func(flaw string) bool { return flaw == "is not there" || flaw == "verifies nothing" })) == 0 && !plain[s.name] {
+		if len(slices.DeleteFunc(caught[s.name], func(flaw string) bool {
+			return flaw == "is not there" || flaw == "verifies nothing"
+		})) == 0 && !plain[s.name] {
 			t.Errorf("only a receiver that is not there, or verifies nothing, fails %q", s.name)
 		}
 	}

@@ -22,8 +22,8 @@ const maxAnswer = 1 << 20
 type Options struct {
 	URL    string // of the receiver
 	Secret webhook.Secret
-	// EffectURL, unless empty, answers a GET with what the receiver made of its events so far, such as its orders. It is read
-	// after every request: only then can effects be judged.
+	// EffectURL, unless empty, answers a GET with what the receiver made of its events so far, such as its orders. It is
+	// read after every request: only then can effects be judged.
 	EffectURL string
 	Batches   bool          // fire batches too, for an endpoint that asked for them
 	Timeout   time.Duration // of one request; 0 means 10 s
@@ -32,9 +32,10 @@ type Options struct {
 
 // Result is what became of one request.
 type Result struct {
-	Name   string `json:"name"`
-	Want   string `json:"want"`
-	Status int    `json:"status"`          // 0 when there was no answer; of several, that of an accepted one if there is any
+	Name string `json:"name"`
+	Want string `json:"want"`
+	// 0 when there was no answer; of several, that of an accepted one if there is any
+	Status int    `json:"status"`
 	Effect *bool  `json:"effect"`          // null without an EffectURL
 	OK     bool   `json:"ok"`              // as it should be
 	Why    string `json:"why,omitempty"`   // what it means when it is not
@@ -51,11 +52,12 @@ type Report struct {
 // OK reports whether everything was as it should be.
 func (r Report) OK() bool { return r.Failed == 0 }
 
-// Run fires everything, one after the other. The error is about the options or the effect URL; what the receiver does is in
-// the report.
+// Run fires everything, one after the other. The error is about the options or the effect URL; what the receiver does
+// is in the report.
 func Run(ctx context.Context, o Options) (Report, error) {
 	for _, raw := range []string{o.URL, o.EffectURL} {
-		if u, err := url.Parse(raw); raw != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") || raw == "" && o.URL == "" {
+		if u, err := url.Parse(raw); raw != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") ||
+			raw == "" && o.URL == "" {
 			return Report{}, fmt.Errorf("receivertest: %q is not an http(s) URL", raw)
 		}
 	}
@@ -69,7 +71,9 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	g := gun{o: o, client: &http.Client{Timeout: o.Timeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	g := gun{o: o, client: &http.Client{Timeout: o.Timeout, CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}}}
 	defer g.client.CloseIdleConnections()
 	if g.effect, err = g.look(ctx); err != nil {
 		return Report{}, err
@@ -114,17 +118,18 @@ func (g *gun) fire(ctx context.Context, s shot) (Result, error) {
 		changed := !bytes.Equal(now, g.effect)
 		r.Effect, g.effect = &changed, now
 	}
-	r.OK = err == nil && taken(r.Status) == (s.want != refuse) && (r.Effect == nil || *r.Effect == (s.want == accept)) && counted
+	r.OK = err == nil && taken(r.Status) == (s.want != refuse) && (r.Effect == nil || *r.Effect == (s.want == accept)) &&
+		counted
 	if !r.OK {
 		r.Why = s.why
 	}
 	return r, nil
 }
 
-// counted reports whether the orders of a shot stand in the effects as often as the first one did after its event, and one that
-// was there before as often as before.
+// counted reports whether the orders of a shot stand in the effects as often as the first one did after its event, and
+// one that was there before as often as before.
 func (g *gun) counted(s shot, effect []byte) bool {
-	if s.kept != "" && bytes.Count(effect, []byte(s.kept)) != bytes.Count(g.effect, []byte(s.kept)) {
+	if s.settled != "" && bytes.Count(effect, []byte(s.settled)) != bytes.Count(g.effect, []byte(s.settled)) {
 		return false
 	}
 	for _, mark := range s.marks {

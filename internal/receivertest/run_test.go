@@ -141,12 +141,16 @@ func TestReceivers(t *testing.T) {
 		{"careful, seen from outside", middleware(false), false, nil, nil},
 		{"forgets the order", middleware(true), true, []string{"payment.detected, sequence 2, after sequence 3"}, []string{"the same request again", "a stranger's signature"}},
 		{"verifies nothing", by(func(http.Header, []byte) error { return nil }), false,
-			[]string{"a stranger's signature", "no signature headers", "another amount in the body", "a timestamp of a week ago, well signed"}, []string{"a genuine event"}},
+			[]string{"a stranger's signature", "no signature headers", "another amount in the body",
+				"a timestamp of a week ago, well signed"}, []string{"a genuine event"}},
 		{"verifies no time", by(func(h http.Header, body []byte) error {
 			return webhook.VerifySignature(h, body, secrets, webhook.WithTolerance(1000*time.Hour))
-		}), true, []string{"a timestamp of a week ago, well signed", "a timestamp 6 minutes ahead, well signed", "the same request again"}, []string{"a stranger's signature", "a new timestamp under an old signature"}},
+		}), true,
+			[]string{"a timestamp of a week ago, well signed", "a timestamp 6 minutes ahead, well signed",
+				"the same request again"}, []string{"a stranger's signature", "a new timestamp under an old signature"}},
 		{"goes by the older scheme", by(func(h http.Header, body []byte) error { _, err := webhook.VerifyBody(h, body, secrets); return err }), true,
-			[]string{"a new timestamp under an old signature", "another webhook-id"}, []string{"another amount in the body", "a stranger's signature"}},
+			[]string{"a new timestamp under an old signature", "another webhook-id"},
+			[]string{"another amount in the body", "a stranger's signature"}},
 		{"compares the beginning", by(func(h http.Header, body []byte) error {
 			for back := range 3 {
 				at := time.Now().Add(time.Duration(-back) * time.Second)
@@ -156,7 +160,8 @@ func TestReceivers(t *testing.T) {
 				}
 			}
 			return webhook.ErrBadSignature
-		}), false, []string{"a signature cut short", "a signature of one character"}, []string{"a genuine event", "a stranger's signature"}},
+		}), false, []string{"a signature cut short", "a signature of one character"},
+			[]string{"a genuine event", "a stranger's signature"}},
 		{"is not there", func(*orders) http.Handler { return http.NotFoundHandler() }, false, []string{"a genuine event"}, []string{"a stranger's signature"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -119,16 +119,19 @@ func textOf(v any, text func() string) (s string) {
 	return text()
 }
 
-// secretKey reports whether a key names a secret: by its last word (client_secret, but not token_symbol), or as a whole.
+// secretKey reports whether a key names a secret: by its last word (client_secret, but not token_symbol), or as a
+// whole.
 func secretKey(key string) bool {
 	key = strings.ToLower(strings.ReplaceAll(key, "-", "_"))
 	switch key {
-	case "api_key", "apikey", "private_key", "client_key", "master_key", "master_keys", "set_cookie", "pin", "database_url", "redis_url":
+	case "api_key", "apikey", "private_key", "client_key", "master_key", "master_keys", "set_cookie", "pin",
+		"database_url", "redis_url":
 		return true
 	}
 	last := key[strings.LastIndexAny(key, "_.")+1:]
 	switch strings.TrimSuffix(last, "s") {
-	case "secret", "token", "password", "passwd", "passphrase", "authorization", "cookie", "credential", "mnemonic", "xprv":
+	case "secret", "token", "password", "passwd", "passphrase", "authorization", "cookie", "credential", "mnemonic",
+		"xprv":
 		return true
 	}
 	return false
@@ -145,11 +148,12 @@ var shapes = []struct {
 	{"asic ", regexp.MustCompile(`\b([Bb]asic )[A-Za-z0-9+/=_-]{8,}`), "${1}" + redacted},
 	{"prv", regexp.MustCompile(`\b[xtyzuvYZUV]prv[1-9A-HJ-NP-Za-km-z]{8,}`), redacted},
 	{"://", regexp.MustCompile(`(://)[^\s/?#"']*@`), "${1}" + redacted + "@"},
-	{"PRIVATE KEY", regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)`), redacted},
+	{"PRIVATE KEY", regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)`),
+		redacted},
 }
 
-// Scrub replaces what has the shape of a secret by [redacted]: endpoint secrets, API keys, bearer and basic credentials,
-// passwords inside URLs, private keys. It is for texts that other people's code wrote, such as errors.
+// Scrub replaces what has the shape of a secret by [redacted]: endpoint secrets, API keys, bearer and basic
+// credentials, passwords inside URLs, private keys. It is for texts that other people's code wrote, such as errors.
 func Scrub(s string) string {
 	for _, shape := range shapes {
 		if strings.Contains(s, shape.mark) {

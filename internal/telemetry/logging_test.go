@@ -50,7 +50,8 @@ func TestGuardKeepsWhatIsNoSecret(t *testing.T) {
 	var nilURL *url.URL
 	zone := time.FixedZone("far", 5*3600)
 	log.Info("payment.moved", "token_symbol", "USDC", "fencing_token", 7, "secret", "", "url", "https://shop.test/a@b",
-		"at", time.Date(2026, 11, 23, 15, 0, 0, 0, zone), "took", 2*time.Second, "none", nil, "nil_url", nilURL, "password_set", true)
+		"at", time.Date(2026, 11, 23, 15, 0, 0, 0, zone), "took", 2*time.Second, "none", nil, "nil_url", nilURL,
+		"password_set", true)
 	var line map[string]any
 	if err := json.Unmarshal(out.Bytes(), &line); err != nil {
 		t.Fatalf("%v: %s", err, out.String())

@@ -11,7 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Metrics is every number that the gateway counts, in a registry of its own. Rooms call its methods; a nil *Metrics
+// Metrics is every number that the gateway counts, in a registry of its own. Other packages call its methods; a nil *Metrics
 // records nothing. Durations are kept in seconds.
 type Metrics struct {
 	registry *prometheus.Registry
@@ -35,7 +35,7 @@ type Metrics struct {
 	halted    *prometheus.GaugeVec
 	rpcErrors *prometheus.CounterVec
 
-	moved       *prometheus.CounterVec
+	reached     *prometheus.CounterVec
 	quarantined prometheus.Counter
 
 	requests       *prometheus.CounterVec
@@ -47,7 +47,8 @@ type Metrics struct {
 var latencyBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
 
 // deliveredBuckets reach from milliseconds to the last retry, three days on.
-var deliveredBuckets = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 15, 60, 300, 1800, 7200, 43200, 86400, 259200}
+var deliveredBuckets = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 15, 60, 300, 1800, 7200, 43200, 86400,
+	259200}
 
 // NewMetrics makes the metrics and registers them, with those of the Go runtime and the process.
 func NewMetrics() *Metrics {
@@ -80,31 +81,40 @@ func NewMetrics() *Metrics {
 	requestSeconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "ctrip_api_request_seconds", Help: "Time to answer an API request.", Buckets: latencyBuckets,
 	}, []string{"route", "method"})
-	r.MustRegister(requestSeconds, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(requestSeconds, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return &Metrics{
-		registry:         r,
-		attempts:         counters("ctrip_webhook_attempts_total", "Webhook requests made, by what the answer meant.", "class"),
-		attemptSeconds:   histogram("ctrip_webhook_attempt_seconds", "Time from sending a webhook request to its verdict.", latencyBuckets),
-		eventToDelivered: histogram("ctrip_webhook_event_to_delivered_seconds", "Time from an event's creation to its delivery.", deliveredBuckets),
-		oldestDue:        gauge("ctrip_webhook_oldest_due_seconds", "How long the oldest due delivery has waited."),
-		dead:             counter("ctrip_webhook_dead_total", "Deliveries that ran out of attempts or can never succeed."),
-		breakerOpen:      gauge("ctrip_endpoint_breaker_open", "Endpoints whose circuit breaker is open."),
-		secretAge:        gauge("ctrip_endpoint_secret_age_seconds", "Age of the oldest current endpoint secret."),
-		rejecting:        gauge("ctrip_webhook_rejecting_endpoints", "Endpoints that answered 401 or 403 in the last ten minutes."),
-		auditBroken:      gauge("ctrip_audit_broken", "1 while a line of the audit log is missing, changed or out of its place."),
-		requeued:         counter("ctrip_sweeper_requeued_total", "Due deliveries without a task that the sweeper queued again."),
-		running:          gauges("ctrip_running", "1 for each role that this process plays: api, worker, scanner.", "role"),
-		lag:              gauges("ctrip_chain_lag_blocks", "Blocks between the chain's head and the last scanned one.", "chain"),
-		head:             gauges("ctrip_chain_head_block", "The chain's head, as its providers tell.", "chain"),
-		scanned:          counters("ctrip_chain_blocks_scanned_total", "Blocks read, matched and recorded.", "chain"),
-		reorgs:           counters("ctrip_chain_reorgs_total", "Reorganisations walked back.", "chain"),
-		halted:           gauges("ctrip_chain_halted", "1 while a chain's scanner has stopped until someone looks.", "chain"),
-		rpcErrors:        counters("ctrip_rpc_errors_total", "Failed calls to a chain's provider, by its host.", "chain", "provider"),
-		moved:            counters("ctrip_payments_moved_total", "Payments that reached a status.", "status"),
-		quarantined:      counter("ctrip_payments_quarantined_total", "Payments set aside because processing them failed."),
-		requests:         counters("ctrip_api_requests_total", "API requests answered.", "route", "method", "code"),
-		requestSeconds:   requestSeconds,
-		authFailures:     counter("ctrip_api_auth_failures_total", "API requests with a missing or bad key."),
+		registry: r,
+		attempts: counters("ctrip_webhook_attempts_total", "Webhook requests made, by what the answer meant.",
+			"class"),
+		attemptSeconds: histogram("ctrip_webhook_attempt_seconds", "Time from sending a webhook request to its verdict.",
+			latencyBuckets),
+		eventToDelivered: histogram("ctrip_webhook_event_to_delivered_seconds",
+			"Time from an event's creation to its delivery.", deliveredBuckets),
+		oldestDue:   gauge("ctrip_webhook_oldest_due_seconds", "How long the oldest due delivery has waited."),
+		dead:        counter("ctrip_webhook_dead_total", "Deliveries that ran out of attempts or can never succeed."),
+		breakerOpen: gauge("ctrip_endpoint_breaker_open", "Endpoints whose circuit breaker is open."),
+		secretAge:   gauge("ctrip_endpoint_secret_age_seconds", "Age of the oldest current endpoint secret."),
+		rejecting: gauge("ctrip_webhook_rejecting_endpoints",
+			"Endpoints that answered 401 or 403 in the last ten minutes."),
+		auditBroken: gauge("ctrip_audit_broken",
+			"1 while a line of the audit log is missing, changed or out of its place."),
+		requeued: counter("ctrip_sweeper_requeued_total",
+			"Due deliveries without a task that the sweeper queued again."),
+		running: gauges("ctrip_running", "1 for each role that this process plays: api, worker, scanner.", "role"),
+		lag: gauges("ctrip_chain_lag_blocks", "Blocks between the chain's head and the last scanned one.",
+			"chain"),
+		head:    gauges("ctrip_chain_head_block", "The chain's head, as its providers tell.", "chain"),
+		scanned: counters("ctrip_chain_blocks_scanned_total", "Blocks read, matched and recorded.", "chain"),
+		reorgs:  counters("ctrip_chain_reorgs_total", "Reorganisations walked back.", "chain"),
+		halted:  gauges("ctrip_chain_halted", "1 while a chain's scanner has stopped until someone looks.", "chain"),
+		rpcErrors: counters("ctrip_rpc_errors_total", "Failed calls to a chain's provider, by its host.", "chain",
+			"provider"),
+		reached:        counters("ctrip_payments_moved_total", "Payments that reached a status.", "status"),
+		quarantined:    counter("ctrip_payments_quarantined_total", "Payments set aside because processing them failed."),
+		requests:       counters("ctrip_api_requests_total", "API requests answered.", "route", "method", "code"),
+		requestSeconds: requestSeconds,
+		authFailures:   counter("ctrip_api_auth_failures_total", "API requests with a missing or bad key."),
 	}
 }
 
@@ -264,7 +274,7 @@ func (m *Metrics) RPCError(chain, host string) {
 // PaymentMoved counts a payment that reached a status.
 func (m *Metrics) PaymentMoved(status string) {
 	if m != nil {
-		m.moved.WithLabelValues(label(status)).Inc()
+		m.reached.WithLabelValues(label(status)).Inc()
 	}
 }
 
@@ -285,7 +295,8 @@ func (m *Metrics) Request(route, method string, code int, took time.Duration) {
 	}
 	route = label(route)
 	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodOptions:
 	default:
 		method = "other"
 	}

@@ -115,8 +115,8 @@ func (t *Tracing) Shutdown(ctx context.Context) error {
 // Span is one timed piece of work. A nil *Span is fine to end.
 type Span struct{ span trace.Span }
 
-// Start begins a span under the one in ctx, or a new trace. Attributes are for the exporter; they pass the same guard as
-// log lines.
+// Start begins a span under the one in ctx, or a new trace. Attributes are for the exporter; they pass the same guard
+// as log lines.
 func (t *Tracing) Start(ctx context.Context, name string, attrs ...slog.Attr) (context.Context, *Span) {
 	if t == nil || t.tracer == nil {
 		return withFreshSpan(ctx), nil
@@ -164,8 +164,8 @@ func attributes(attrs []slog.Attr) []attribute.KeyValue {
 	return list
 }
 
-// Traceparent is the W3C header for a request made inside ctx: 00-<trace id>-<span id>-<flags>. Without a span in ctx it
-// names a trace of its own.
+// Traceparent is the W3C header for a request made inside ctx: 00-<trace id>-<span id>-<flags>. Without a span in ctx
+// it names a trace of its own.
 func Traceparent(ctx context.Context) string {
 	sc := trace.SpanContextFromContext(ctx)
 	if !sc.IsValid() {
@@ -192,7 +192,8 @@ func TraceID(ctx context.Context) string {
 // that is missing or malformed changes nothing.
 func WithTraceparent(ctx context.Context, header string) context.Context {
 	// version 00 is 55 bytes; a later version may say more behind a dash.
-	if len(header) < 55 || header[:2] == "ff" || (header[:2] == "00" && len(header) != 55) || (len(header) > 55 && header[55] != '-') {
+	if len(header) < 55 || header[:2] == "ff" || (header[:2] == "00" && len(header) != 55) ||
+		(len(header) > 55 && header[55] != '-') {
 		return ctx
 	}
 	if header[2] != '-' || header[35] != '-' || header[52] != '-' || strings.ToLower(header[:55]) != header[:55] {

@@ -75,7 +75,8 @@ func TestTraceparentRoundTrip(t *testing.T) {
 }
 
 func TestTraceparentIsAlwaysValid(t *testing.T) {
-	headers := rapid.OneOf(rapid.String(), rapid.StringMatching(`[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[a-z]{0,5})?`))
+	headers := rapid.OneOf(rapid.String(),
+		rapid.StringMatching(`[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[a-z]{0,5})?`))
 	rapid.Check(t, func(r *rapid.T) {
 		header := headers.Draw(r, "header")
 		if got := Traceparent(WithTraceparent(context.Background(), header)); !validHeader.MatchString(got) {
@@ -117,7 +118,8 @@ func TestSpansReachTheCollector(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	spanCtx, span := tracing.Start(ctx, "delivery.attempt", slog.String("class", "delivered"), slog.String("secret", "hunter2"))
+	spanCtx, span := tracing.Start(ctx, "delivery.attempt", slog.String("class", "delivered"),
+		slog.String("secret", "hunter2"))
 	span.Set(slog.Int("attempt", 3), slog.Bool("late", true), slog.Float64("share", .5))
 	if header := Traceparent(spanCtx); !strings.HasSuffix(header, "-01") || !validHeader.MatchString(header) {
 		t.Errorf("header %s", header)
@@ -146,7 +148,10 @@ func TestSpansReachTheCollector(t *testing.T) {
 }
 
 func TestTracingSurvivesABrokenCollector(t *testing.T) {
-	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) }))
+	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter,
+		_ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+	}))
 	defer broken.Close()
 	var out bytes.Buffer
 	logger, err := NewLogger(LogOptions{Writer: &out})

@@ -9,8 +9,9 @@ import (
 	"regexp"
 )
 
-// The layout of a sealed value: version (1 byte), length of the key id (1 byte), key id, nonce (12 bytes), ciphertext with
-// its tag (16 bytes more than the plaintext). Everything before the nonce is authenticated together with the place.
+// The layout of a sealed value: version (1 byte), length of the key id (1 byte), key id, nonce (12 bytes), ciphertext
+// with its tag (16 bytes more than the plaintext). Everything before the nonce is authenticated together with the
+// place.
 const (
 	version   = 1
 	keySize   = 32
@@ -24,7 +25,8 @@ var (
 	// ErrMalformed: the bytes are not a sealed value, or one of a version that this build does not know.
 	ErrMalformed = errors.New("vault: not a sealed value")
 	// ErrAuthentication: the value was changed, or belongs to another place, or its key id now names another key.
-	ErrAuthentication = errors.New("vault: value does not open at this place: changed, moved, or sealed by another key of the same id")
+	ErrAuthentication = errors.New("vault: value does not open at this place: changed, moved, or sealed by another key " +
+		"of the same id")
 )
 
 // UnknownKeyError says that a value was sealed by a key that the vault does not have.
@@ -70,7 +72,8 @@ func New(keys []Key) (*Vault, error) {
 	return v, nil
 }
 
-// Seal encrypts plaintext for the place aad, by custom "table/id/column". The same plaintext seals differently each time.
+// Seal encrypts plaintext for the place aad, by custom "table/id/column". The same plaintext seals differently each
+// time.
 func (v *Vault) Seal(plaintext []byte, aad string) ([]byte, error) {
 	header := 2 + len(v.current)
 	sealed := make([]byte, header+nonceSize, header+nonceSize+len(plaintext)+tagSize)
@@ -102,8 +105,8 @@ func (v *Vault) Open(sealed []byte, aad string) ([]byte, error) {
 	return plaintext, nil
 }
 
-// NeedsReseal says whether a sealed value lies under another key than the one that seals now. It is false for what is not
-// a sealed value.
+// NeedsReseal says whether a sealed value lies under another key than the one that seals now. It is false for what is
+// not a sealed value.
 func (v *Vault) NeedsReseal(sealed []byte) bool {
 	id, err := KeyID(sealed)
 	return err == nil && id != v.current

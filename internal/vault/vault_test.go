@@ -32,7 +32,7 @@ func open(t testing.TB, keys ...vault.Key) *vault.Vault {
 	return v
 }
 
-const place = "endpoint_secrets/we_1/secret"
+const location = "endpoint_secrets/we_1/secret"
 
 func TestRoundTrip(t *testing.T) {
 	v := open(t, key("k1", 7))
@@ -58,8 +58,8 @@ func TestRoundTrip(t *testing.T) {
 	})
 }
 
-// known is "whsec_secret" sealed at place under key k1 = 07×32 with nonce 000102…0b, made with Python's cryptography and
-// again with Node's crypto.
+// known is "whsec_secret" sealed at location under key k1 = 07×32 with nonce 000102…0b, made with Python's cryptography
+// and again with Node's crypto.
 const known = "01026b31000102030405060708090a0b6fe99a157e56aa2c14c080e88a0fe6e0a9a4508c5a1388e193b4a8f7"
 
 // TestKnownAnswer freezes the layout: what an earlier build sealed must open for ever.
@@ -68,7 +68,7 @@ func TestKnownAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := open(t, key("k1", 7)).Open(sealed, place)
+	got, err := open(t, key("k1", 7)).Open(sealed, location)
 	if err != nil || string(got) != "whsec_secret" {
 		t.Fatalf("%q, %v", got, err)
 	}
@@ -76,8 +76,8 @@ func TestKnownAnswer(t *testing.T) {
 
 func TestSealedTwiceDiffers(t *testing.T) {
 	v := open(t, key("k1", 7))
-	a, _ := v.Seal([]byte("same"), place)
-	b, _ := v.Seal([]byte("same"), place)
+	a, _ := v.Seal([]byte("same"), location)
+	b, _ := v.Seal([]byte("same"), location)
 	if bytes.Equal(a, b) {
 		t.Error("a nonce was used twice")
 	}
@@ -86,50 +86,51 @@ func TestSealedTwiceDiffers(t *testing.T) {
 // TestEveryBitCounts flips each bit of a sealed value: none of the results opens.
 func TestEveryBitCounts(t *testing.T) {
 	v := open(t, key("k1", 7), key("k0", 7)) // the same key under another id: the id is authenticated too
-	sealed, _ := v.Seal([]byte("whsec_secret"), place)
+	sealed, _ := v.Seal([]byte("whsec_secret"), location)
 	for i := range len(sealed) * 8 {
 		changed := bytes.Clone(sealed)
 		changed[i/8] ^= 1 << (i % 8)
-		if got, err := v.Open(changed, place); err == nil || got != nil {
+		if got, err := v.Open(changed, location); err == nil || got != nil {
 			t.Fatalf("bit %d: opened", i)
 		}
 	}
 	for n := range len(sealed) {
-		if _, err := v.Open(sealed[:n], place); err == nil {
+		if _, err := v.Open(sealed[:n], location); err == nil {
 			t.Fatalf("%d bytes of %d opened", n, len(sealed))
 		}
 	}
-	if _, err := v.Open(append(bytes.Clone(sealed), 0), place); !errors.Is(err, vault.ErrAuthentication) {
+	if _, err := v.Open(append(bytes.Clone(sealed), 0), location); !errors.Is(err, vault.ErrAuthentication) {
 		t.Error(err)
 	}
 }
 
 func TestRotation(t *testing.T) {
 	old := open(t, key("2025", 1))
-	sealed, _ := old.Seal([]byte("s"), place)
+	sealed, _ := old.Seal([]byte("s"), location)
 	both := open(t, key("2026", 2), key("2025", 1))
 	if id, err := vault.KeyID(sealed); id != "2025" || err != nil {
 		t.Fatal(id, err)
 	}
-	if got, err := both.Open(sealed, place); string(got) != "s" || err != nil || !both.NeedsReseal(sealed) {
+	if got, err := both.Open(sealed, location); string(got) != "s" || err != nil || !both.NeedsReseal(sealed) {
 		t.Fatal(got, err)
 	}
-	again, err := both.Reseal(sealed, place)
+	again, err := both.Reseal(sealed, location)
 	if err != nil || both.NeedsReseal(again) || both.CurrentKeyID() != "2026" {
 		t.Fatal(err)
 	}
 	only := open(t, key("2026", 2))
-	if got, err := only.Open(again, place); string(got) != "s" || err != nil {
+	if got, err := only.Open(again, location); string(got) != "s" || err != nil {
 		t.Fatal(got, err)
 	}
 	var unknown *vault.UnknownKeyError
-	if _, err := only.Open(sealed, place); !errors.As(err, &unknown) || unknown.ID != "2025" || !strings.Contains(err.Error(), `"2025"`) {
+	if _, err := only.Open(sealed, location); !errors.As(err, &unknown) || unknown.ID != "2025" ||
+		!strings.Contains(err.Error(), `"2025"`) {
 		t.Fatal(err)
 	}
-	if _, err := only.Reseal(sealed, place); !errors.As(err, &unknown) {
+	if _, err := only.Reseal(sealed, location); !errors.As(err, &unknown) {
 		t.Fatal(err)
 	}
-	if _, err := open(t, key("2025", 9)).Open(sealed, place); !errors.Is(err, vault.ErrAuthentication) {
+	if _, err := open(t, key("2025", 9)).Open(sealed, location); !errors.Is(err, vault.ErrAuthentication) {
 		t.Fatal("another key under the same id:", err)
 	}
 }
@@ -152,9 +153,10 @@ func TestNewRefuses(t *testing.T) {
 
 func TestMalformed(t *testing.T) {
 	v := open(t, key("k1", 7))
-	for _, sealed := range [][]byte{nil, {1}, {1, 2}, make([]byte, 100), {2, 2, 'k', '1'}, append([]byte{1, 0}, make([]byte, 40)...),
+	for _, sealed := range [][]byte{nil, {1}, {1, 2}, make([]byte, 100), {2, 2, 'k', '1'},
+		append([]byte{1, 0}, make([]byte, 40)...),
 		append([]byte{1, 2, '"', 0}, make([]byte, 40)...), append([]byte{1, 200, 'k', '1'}, make([]byte, 400)...)} {
-		if _, err := v.Open(sealed, place); !errors.Is(err, vault.ErrMalformed) {
+		if _, err := v.Open(sealed, location); !errors.Is(err, vault.ErrMalformed) {
 			t.Errorf("%x: %v", sealed, err)
 		}
 		if v.NeedsReseal(sealed) {
@@ -176,7 +178,8 @@ func TestKeyRedactsItself(t *testing.T) {
 	if err := json.NewEncoder(&out).Encode(map[string]any{"k": k, "p": &k, "l": []vault.Key{k}}); err != nil {
 		t.Fatal(err)
 	}
-	for _, secret := range []string{"abab", "ABAB", "171 171", "171,171", base64.StdEncoding.EncodeToString(k.Secret[:])[:8], "\xab\xab", `\xab`} {
+	for _, secret := range []string{"abab", "ABAB", "171 171", "171,171",
+		base64.StdEncoding.EncodeToString(k.Secret[:])[:8], "\xab\xab", `\xab`} {
 		if strings.Contains(out.String(), secret) {
 			t.Errorf("%q shows in %s", secret, out.String())
 		}
@@ -192,11 +195,11 @@ func FuzzOpen(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(sealed, place)
+	f.Add(sealed, location)
 	f.Add([]byte{1, 2, 'k', '2'}, "")
 	f.Fuzz(func(t *testing.T, b []byte, aad string) {
 		got, err := v.Open(b, aad)
-		if err == nil && (!bytes.Equal(b, sealed) || aad != place || string(got) != "whsec_secret") {
+		if err == nil && (!bytes.Equal(b, sealed) || aad != location || string(got) != "whsec_secret") {
 			t.Fatalf("%x opens as %x at %q", b, got, aad)
 		}
 		if err != nil && got != nil {
@@ -210,10 +213,10 @@ func FuzzOpen(f *testing.F) {
 
 func BenchmarkOpen(b *testing.B) {
 	v := open(b, key("k1", 7))
-	sealed, _ := v.Seal(make([]byte, 50), place)
+	sealed, _ := v.Seal(make([]byte, 50), location)
 	b.ReportAllocs()
 	for range b.N {
-		if _, err := v.Open(sealed, place); err != nil {
+		if _, err := v.Open(sealed, location); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -10,11 +10,12 @@ import (
 // Why [ParseAddress] refuses a text.
 var (
 	ErrAddress  = errors.New("not an address: want 0x and 40 hexadecimal digits")
-	ErrChecksum = errors.New("the letter case of this address does not match its EIP-55 checksum; one of its characters is probably wrong")
+	ErrChecksum = errors.New("the letter case of this address does not match its EIP-55 checksum; one of its characters " +
+		"is probably wrong")
 )
 
-// Checksum spells an address by EIP-55. It takes 0x and 40 hexadecimal digits in any case; anything else comes back as it
-// is, because an address of the database is known to be one and a display must not fail.
+// Checksum spells an address by EIP-55. It takes 0x and 40 hexadecimal digits in any case; anything else comes back as
+// it is, because an address of the database is known to be one and a display must not fail.
 func Checksum(address string) string {
 	lower := strings.ToLower(address)
 	if !isAddress(lower) {
@@ -34,8 +35,8 @@ func Checksum(address string) string {
 	return string(out)
 }
 
-// ParseAddress reads an address in lower case, upper case or right EIP-55 spelling and returns it in lower case, the form
-// that is stored and compared. It fails with [ErrAddress] or [ErrChecksum].
+// ParseAddress reads an address in lower case, upper case or right EIP-55 spelling and returns it in lower case, the
+// form that is stored and compared. It fails with [ErrAddress] or [ErrChecksum].
 func ParseAddress(s string) (string, error) {
 	lower := strings.ToLower(s)
 	if !isAddress(lower) {

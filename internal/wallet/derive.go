@@ -17,17 +17,19 @@ import (
 // Why [Parse] refuses a text. None of them repeats it.
 var (
 	// ErrPrivateKey: an extended or raw private key. Whoever sent it should treat it as exposed.
-	ErrPrivateKey = errors.New("this is a private key; give the account's public key (xpub) and treat the private key as exposed")
+	ErrPrivateKey = errors.New("this is a private key; give the account's public key (xpub) and treat the private key " +
+		"as exposed")
 	// ErrMnemonic: a mnemonic phrase, or anything that reads like one.
-	ErrMnemonic = errors.New("this is a mnemonic phrase; give the account's public key (xpub) and treat the phrase as exposed")
+	ErrMnemonic = errors.New("this is a mnemonic phrase; give the account's public key (xpub) and treat the phrase as " +
+		"exposed")
 	// ErrDepth: an xpub, but not that of an account.
 	ErrDepth = errors.New("this xpub is not an account key: export the one at m/44'/60'/account' (depth 3)")
 	// ErrFormat: not an xpub at all, or one with a typing error.
 	ErrFormat = errors.New("this is not a valid xpub")
 )
 
-// ErrIndex is returned for a branch or index that BIP-32 cannot derive from a public key: 2^31 or more, or, with a chance
-// of about 1 in 2^127, one without a key. Such an index is skipped.
+// ErrIndex is returned for a branch or index that BIP-32 cannot derive from a public key: 2^31 or more, or, with a
+// chance of about 1 in 2^127, one without a key. Such an index is skipped.
 var ErrIndex = errors.New("no address at this index")
 
 const (
@@ -44,8 +46,8 @@ var (
 	rawPrivate      = regexp.MustCompile(`^(0[xX])?[0-9A-Fa-f]{64}$`)
 )
 
-// Account is the public key of a BIP-44 account. It is safe for concurrent use and holds no secret, though whoever knows
-// an xpub can see every payment made to it.
+// Account is the public key of a BIP-44 account. It is safe for concurrent use and holds no secret, though whoever
+// knows an xpub can see every payment made to it.
 type Account struct {
 	key   *hdkeychain.ExtendedKey
 	keyID string
@@ -122,7 +124,9 @@ func (a *Account) String() string { return "Account(" + a.keyID[:12] + ")" }
 // words counts the parts of a text that are nothing but letters, whatever stands between them.
 func words(text string) int {
 	n := 0
-	for part := range strings.FieldsFuncSeq(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
+	for part := range strings.FieldsFuncSeq(text, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}) {
 		if strings.IndexFunc(part, unicode.IsDigit) < 0 {
 			n++
 		}

@@ -64,7 +64,7 @@ func TestEgressInProduction(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := client.CheckURL(egress.Party{Merchant: c.merchant}, c.url); (err == nil) != c.want {
+		if _, err := client.CheckURL(egress.Tenant{Merchant: c.merchant}, c.url); (err == nil) != c.want {
 			t.Errorf("%s, %s, %s: %v", c.env, c.merchant, c.url, err)
 		}
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
-// Run holds a guard to what the interface asks for. pass lets the time of an unfinished claim run out; nil where that takes
-// too long.
+// Run holds a guard to what the interface asks for. pass lets the time of an unfinished claim run out; nil where that
+// takes too long.
 func Run(t *testing.T, g webhook.Guard, pass func()) {
 	t.Helper()
 	ctx := context.Background()

@@ -56,9 +56,11 @@ func (g *Guard) Claim(ctx context.Context, id string) (webhook.Claim, error) {
 	}
 	token := binary.BigEndian.Uint64(raw[:]) | 1
 	mine := strconv.FormatUint(token, 10)
-	held, err := g.o.Client.SetArgs(ctx, g.o.Prefix+id, mine, redis.SetArgs{Mode: "NX", Get: true, TTL: g.o.ClaimTTL}).Result()
+	held, err := g.o.Client.SetArgs(ctx, g.o.Prefix+id, mine,
+		redis.SetArgs{Mode: "NX", Get: true, TTL: g.o.ClaimTTL}).Result()
 	switch {
-	case errors.Is(err, redis.Nil), err == nil && held == mine: // there was none; or the client asked again after a lost answer
+	case errors.Is(err, redis.Nil), err == nil && held == mine:
+		// there was none; or the client asked again after a lost answer
 		return webhook.Claim{ID: id, State: webhook.ClaimWon, Token: token}, nil
 	case err != nil:
 		return webhook.Claim{}, fmt.Errorf("redisguard: claim: %w", err)
@@ -77,11 +79,13 @@ func (g *Guard) Commit(ctx context.Context, c webhook.Claim) error {
 }
 
 // release deletes a claim if it is still the caller's.
-var release = redis.NewScript(`if redis.call("GET", KEYS[1]) == ARGV[1] then return redis.call("DEL", KEYS[1]) end return 0`)
+var release = redis.NewScript(
+	`if redis.call("GET", KEYS[1]) == ARGV[1] then return redis.call("DEL", KEYS[1]) end return 0`)
 
 // Release gives the id back, unless the claim ran out and it is another's.
 func (g *Guard) Release(ctx context.Context, c webhook.Claim) error {
-	if err := release.Run(ctx, g.o.Client, []string{g.o.Prefix + c.ID}, strconv.FormatUint(c.Token, 10)).Err(); err != nil {
+	if err := release.Run(ctx, g.o.Client, []string{g.o.Prefix + c.ID},
+		strconv.FormatUint(c.Token, 10)).Err(); err != nil {
 		return fmt.Errorf("redisguard: release: %w", err)
 	}
 	return nil

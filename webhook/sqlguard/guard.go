@@ -64,7 +64,8 @@ func New(o Options) (*Guard, error) {
 	return &Guard{
 		Options: o,
 		insert:  "INSERT INTO webhook_events (id, token, ends) VALUES (" + p(1) + ", " + p(2) + ", " + p(3) + ")",
-		take:    "UPDATE webhook_events SET token = " + p(1) + ", ends = " + p(2) + " WHERE id = " + p(3) + " AND ends <= " + p(4),
+		take: "UPDATE webhook_events SET token = " + p(1) + ", ends = " + p(2) + " WHERE id = " + p(3) + " AND ends <= " +
+			p(4),
 		state:   "SELECT token, ends FROM webhook_events WHERE id = " + p(1),
 		finish:  "UPDATE webhook_events SET token = 0, ends = " + p(1) + " WHERE id = " + p(2) + " AND token = " + p(3),
 		commit:  "UPDATE webhook_events SET token = 0, ends = " + p(1) + " WHERE id = " + p(2),
@@ -73,13 +74,14 @@ func New(o Options) (*Guard, error) {
 	}, nil
 }
 
-// ErrClaimed is returned by [Guard.Insert] for an id that somebody holds by [Guard.Claim] and may yet fail to handle: roll
-// back, and let the event come again.
+// ErrClaimed is returned by [Guard.Insert] for an id that somebody holds by [Guard.Claim] and may yet fail to handle:
+// roll back, and let the event come again.
 var ErrClaimed = errors.New("sqlguard: another request is handling the event")
 
 // Insert records an id as handled, as part of the caller's own transaction, and reports whether it was new. With it a
-// receiver needs no claims: effect and id are committed together or not at all. Of two transactions that insert one id at
-// once, the second fails or waits for the first, as the database does it: roll back on an error, and let the event come again.
+// receiver needs no claims: effect and id are committed together or not at all. Of two transactions that insert one id
+// at once, the second fails or waits for the first, as the database does it: roll back on an error, and let the event
+// come again.
 func (g *Guard) Insert(ctx context.Context, tx *sql.Tx, id string) (bool, error) {
 	now := g.Now()
 	ends := now.Add(g.TTL).UnixMilli()

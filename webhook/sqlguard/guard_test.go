@@ -104,7 +104,8 @@ func TestInsert(t *testing.T) {
 	})
 }
 
-// TestInsertBesideClaims: an id that is claimed is not taken for handled, and a claim of a process that died gives it free.
+// TestInsertBesideClaims: an id that is claimed is not taken for handled, and a claim of a process that died gives it
+// free.
 func TestInsertBesideClaims(t *testing.T) {
 	each(t, func(t *testing.T, db *sql.DB, p sqlguard.Placeholders) {
 		now := time.Now()
