@@ -18,9 +18,7 @@ import (
 var update = flag.Bool("update", false, "write the golden files of --help")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"ctripctl": func() {
-		os.Exit(Run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
-	}})
+	testscript.Main(m, map[string]func(){"ctripctl": func() { os.Exit(Main()) }})
 }
 
 // TestScripts runs the real command against a database of each script's own; those whose names begin with api- see only

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"os/user"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,6 +43,14 @@ type shell struct {
 	json     bool
 	apiURL   string
 	started  bool // a command's own code has begun; until then every error is one of usage
+}
+
+// Main is ctripctl on the arguments and files of this process. It ends in good order on SIGINT and SIGTERM and returns the
+// exit code.
+func Main() int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	return Run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 }
 
 // Run is ctripctl, and returns its exit code.
