@@ -226,6 +226,9 @@ func TestStopsUnderLoad(t *testing.T) {
 	noError(t, err)
 	_, err = api.CreateWebhookEndpoint(t.Context(), client.WebhookEndpointCreate{URL: receiver.URL})
 	noError(t, err)
+	testkit.Eventually(t, time.Minute, "the scanner has begun", func() bool {
+		return count(t, db, "SELECT count(*) FROM chain_cursors") == 1
+	})
 	payments := startLoad(t, cfg.PublicURL, key)
 	receiver.WaitCount(t, 20, time.Minute)
 	took := stop()
