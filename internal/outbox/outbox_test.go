@@ -215,13 +215,13 @@ func TestRunSweeps(t *testing.T) {
 	q := newTasks()
 	d := w.Publish(m, 1)[0]
 	stop := deliverytest.Run(t, sweeper(t, w.Store, q, time.Now).Run)
-	for deadline := time.Now().Add(5 * time.Second); w.Get(d).Generation < 2; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); w.Get(d).Generation < 2; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("nothing was swept")
 		}
 	}
 	q.flush()
-	for deadline := time.Now().Add(5 * time.Second); w.Get(d).Generation < 3; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); w.Get(d).Generation < 3; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("nothing was swept after a loss")
 		}
