@@ -68,7 +68,11 @@ func newWorld(t testkit.TB, r *receiver, env ...string) *world {
 	h.DB.SetMaxOpenConns(32)
 	h.DB.SetMaxIdleConns(32)
 	w := &world{Gateway: h, t: t, receiver: r}
-	cfg, err := config.Load(config.Options{Process: config.ProcessQuickstart, Chains: []config.Chain{}, Environ: []string{
+	unused := config.Chain{ // a configuration names one; nothing here asks it
+		Name: "unused", ChainID: 1, RPCURLs: []config.URL{"http://127.0.0.1:1"}, Test: true, Finality: config.Finality{Depth: 1},
+		PollInterval: time.Second, BlockTime: time.Second, Native: config.Native{Symbol: "ETH", Decimals: 18},
+	}
+	cfg, err := config.Load(config.Options{Process: config.ProcessQuickstart, Chains: []config.Chain{unused}, Environ: []string{
 		"ENV=" + config.Test, "DATABASE_URL=" + h.DatabaseURL, "REDIS_URL=" + h.Redis.URL, "MASTER_KEYS=" + gateway.MasterKeys,
 		"OPERATOR_TOKEN=" + gateway.OperatorToken, "WEBHOOK_ALLOW=127.0.0.0/8", fmt.Sprintf("WEBHOOK_LANES=%d", lanes),
 	}})
