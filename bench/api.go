@@ -68,7 +68,8 @@ func api(r *report, args []string) func(testkit.TB) {
 // open makes two gateways on one Postgres server and one chain. No worker runs: deliveries wait.
 func (a *apiRun) open(env []string) {
 	t := a.t
-	postgres := testkit.PrivatePostgres(t, testkit.PostgresOptions{Durable: true, Settings: map[string]string{"max_connections": "300"}})
+	postgres := testkit.PrivatePostgres(t, testkit.PostgresOptions{Durable: true,
+		Settings: map[string]string{"max_connections": "300"}})
 	chain := startChain(t)
 	open := func(name string, old int) *counter {
 		dsn, err := postgres.NewDatabase(t.Context())
@@ -184,7 +185,8 @@ func (a *apiRun) timePages(c *counter) {
 func (c *counter) listed() {
 	anyOld := func() int { return 1 + rand.IntN(c.old) }
 	monthAgo := time.Now().UTC().Add(-31 * 24 * time.Hour)
-	middle := "&created_after=" + monthAgo.Format(time.RFC3339) + "&created_before=" + monthAgo.Add(15*24*time.Hour).Format(time.RFC3339)
+	middle := "&created_after=" + monthAgo.Format(time.RFC3339) + "&created_before=" +
+		monthAgo.Add(15*24*time.Hour).Format(time.RFC3339)
 	fixed := map[string]string{
 		"payments":                "payments?limit=50",
 		"payments_middle":         "payments?limit=50" + middle,
@@ -210,8 +212,11 @@ func (c *counter) listed() {
 	var first struct {
 		Next string `json:"next_cursor"`
 	}
-	must(c.buyer.t, c.buyer.call(c.merchant.Key, http.MethodGet, "/api/v1/payments?limit=50"+middle, "", nil, http.StatusOK, &first))
-	c.pages["payments_by_cursor"] = func() string { return "/api/v1/payments?limit=50&cursor=" + url.QueryEscape(first.Next) }
+	must(c.buyer.t, c.buyer.call(c.merchant.Key, http.MethodGet, "/api/v1/payments?limit=50"+middle, "", nil,
+		http.StatusOK, &first))
+	c.pages["payments_by_cursor"] = func() string {
+		return "/api/v1/payments?limit=50&cursor=" + url.QueryEscape(first.Next)
+	}
 }
 
 func (a *apiRun) report() {
@@ -223,9 +228,11 @@ func (a *apiRun) report() {
 	for kind := range a.many.pages {
 		r.Results["list_"+kind+"_many_to_few"] = round(r.ratio("list_many_"+kind+"_p50_ms", "list_few_"+kind+"_p50_ms"))
 	}
-	r.atLeast(fmt.Sprintf("payments created over REST ÷ a bare pgx loop, %d connections", a.connections), r.ratio("created_per_s", "bare_pgx_per_s"), 0.5)
+	r.atLeast(fmt.Sprintf("payments created over REST ÷ a bare pgx loop, %d connections", a.connections),
+		r.ratio("created_per_s", "bare_pgx_per_s"), 0.5)
 	for _, what := range []string{"create", "list"} {
-		r.atMost(fmt.Sprintf("%s p99 at %d payments ÷ at %d", what, a.manyRows, a.fewRows), r.ratio(what+"_many_p99_ms", what+"_few_p99_ms"), 1.3)
+		r.atMost(fmt.Sprintf("%s p99 at %d payments ÷ at %d", what, a.manyRows, a.fewRows),
+			r.ratio(what+"_many_p99_ms", what+"_few_p99_ms"), 1.3)
 	}
 }
 

@@ -64,7 +64,8 @@ func TestContract(t *testing.T) {
 			}
 			for _, g := range got.Targets {
 				value, ok := g["value"].(float64)
-				if _, isBool := g["ok"].(bool); !ok || !isBool || len(g) != 4 || value <= 0 || g["name"] == "" || g["target"] == nil {
+				if _, isBool := g["ok"].(bool); !ok || !isBool || len(g) != 4 || value <= 0 || g["name"] == "" ||
+					g["target"] == nil {
 					t.Errorf("target %v", g)
 				}
 			}
@@ -99,7 +100,8 @@ func TestQuantile(t *testing.T) {
 	for _, c := range []struct {
 		v       []float64
 		q, want float64
-	}{{nil, 0.5, 0}, {[]float64{7}, 0.99, 7}, {[]float64{3, 1, 2}, 0.5, 2}, {[]float64{4, 1, 2, 3}, 0.5, 2.5}, {[]float64{0, 100}, 0.99, 99}} {
+	}{{nil, 0.5, 0}, {[]float64{7}, 0.99, 7}, {[]float64{3, 1, 2}, 0.5, 2}, {[]float64{4, 1, 2, 3}, 0.5, 2.5},
+		{[]float64{0, 100}, 0.99, 99}} {
 		if got := quantile(c.v, c.q); fmt.Sprintf("%.6f", got) != fmt.Sprintf("%.6f", c.want) {
 			t.Errorf("quantile(%v, %v) = %v, want %v", c.v, c.q, got, c.want)
 		}

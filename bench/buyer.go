@@ -27,7 +27,8 @@ func startChain(t testkit.TB) gateway.Chain {
 	done := make(chan error, 1)
 	go func() { done <- chain.Run(ctx) }()
 	t.Cleanup(func() { cancel(); must(t, <-done); must(t, chain.Close()) })
-	return gateway.Chain{Name: "geth", RPC: chain.URL(), ChainID: devnet.ChainID, Token: strings.ToLower(chain.Token()), PollInterval: "1s"}
+	return gateway.Chain{Name: "geth", RPC: chain.URL(), ChainID: devnet.ChainID, Token: strings.ToLower(chain.Token()),
+		PollInterval: "1s"}
 }
 
 // buyer asks a house for payments over REST, with the keys in turn.
@@ -47,11 +48,14 @@ func newBuyer(t testkit.TB, h *gateway.Gateway, connections int) *buyer {
 
 // create makes payment number i, with an idempotency key, and returns its id.
 func (b *buyer) create(i int) (string, error) {
-	body := fmt.Appendf(nil, `{"chain":%q,"asset":"native","amount":"1000000000000000000","order_id":"order-%d","metadata":{"cart":"%d"}}`, b.gateway.Chain, i, i)
+	body := fmt.Appendf(nil,
+		`{"chain":%q,"asset":"native","amount":"1000000000000000000","order_id":"order-%d","metadata":{"cart":"%d"}}`,
+		b.gateway.Chain, i, i)
 	var p struct {
 		ID string `json:"id"`
 	}
-	err := b.call(b.keys[i%len(b.keys)], http.MethodPost, "/api/v1/payments", fmt.Sprintf("key-%d", i), body, http.StatusCreated, &p)
+	err := b.call(b.keys[i%len(b.keys)], http.MethodPost, "/api/v1/payments", fmt.Sprintf("key-%d", i), body,
+		http.StatusCreated, &p)
 	return p.ID, err
 }
 

@@ -92,8 +92,8 @@ func (d *deliverRun) baseline(name string, n, inFlight int, delay time.Duration)
 	d.r.add(name, best)
 }
 
-// durable is how many deliveries a second fresh workers make, from before the first row is committed until the last task
-// is acked.
+// durable is how many deliveries a second fresh workers make, from before the first row is committed until the last
+// task is acked.
 func (d *deliverRun) durable(shops []shop, n, inFlight, workers int, name string) float64 {
 	w := d.world
 	l := w.load(shops, n, together)
@@ -130,7 +130,9 @@ func (d *deliverRun) report() {
 	r.baseline("raw_asynq_per_s")
 	r.baseline("raw_asynq_slow_per_s")
 	r.atLeast("durable ÷ raw Asynq, receiver at 0 ms", r.ratio("durable_per_s", "raw_asynq_per_s"), 0.75)
-	r.atLeast("durable ÷ raw Asynq, receiver at 50 ms, 1,000 in flight", r.ratio("durable_slow_per_s", "raw_asynq_slow_per_s"), 0.85)
+	r.atLeast("durable ÷ raw Asynq, receiver at 50 ms, 1,000 in flight",
+		r.ratio("durable_slow_per_s", "raw_asynq_slow_per_s"), 0.85)
 	r.atLeast("durable ÷ bare client at 64", r.ratio("durable_per_s", "bare_per_s"), 0.20)
-	r.atLeast("two workers ÷ one, receiver at 50 ms, 64 in flight each", r.ratio("two_workers_per_s", "one_worker_per_s"), 1.6)
+	r.atLeast("two workers ÷ one, receiver at 50 ms, 64 in flight each", r.ratio("two_workers_per_s", "one_worker_per_s"),
+		1.6)
 }

@@ -22,7 +22,8 @@ var benches = []bench{
 	{"latency", "commit of an event to its receipt, at 500/s and 2,000/s", latency},
 	{"neighbour", "healthy endpoints beside one that hangs", neighbour},
 	{"through", "payments created over REST to payment.created received", through},
-	{"api", "payments created and pages read over REST, against a bare pgx loop, and at a million payments against ten thousand", api},
+	{"api", "payments created and pages read over REST, against a bare pgx loop, and at a million payments against ten " +
+		"thousand", api},
 }
 
 // parts are the processes that the bench makes of itself.

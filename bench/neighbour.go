@@ -28,7 +28,8 @@ func neighbour(r *report, args []string) func(testkit.TB) {
 	f.IntVar(&n.healthy, "healthy", 99, "healthy endpoints")
 	f.IntVar(&n.rate, "rate", 200, "events a second to all of them")
 	f.IntVar(&n.queued, "queued", 10000, "deliveries queued for the endpoint that hangs")
-	f.DurationVar(&n.seconds, "for", 14*time.Second, "how long the rate is offered; the endpoint that hangs is given up after 10s")
+	f.DurationVar(&n.seconds, "for", 14*time.Second,
+		"how long the rate is offered; the endpoint that hangs is given up after 10s")
 	n.warmUp = warmUpFlag(f)
 	size := f.Int("n", 10000, "deliveries of the run that says what raw Asynq and the bare client do a second")
 	var env settings
@@ -98,7 +99,8 @@ func (n *neighbourRun) held(bad []shop) {
 		return
 	}
 	var waiting int
-	must(n.t, n.world.DB.QueryRowContext(n.t.Context(), "SELECT count(*) FROM deliveries WHERE endpoint_id = $1 AND state = 'pending'",
+	must(n.t, n.world.DB.QueryRowContext(n.t.Context(),
+		"SELECT count(*) FROM deliveries WHERE endpoint_id = $1 AND state = 'pending'",
 		bad[0].endpoint.ID).Scan(&waiting))
 	if waiting != n.queued {
 		n.t.Fatalf("%d of %d deliveries to the endpoint that hangs are still waiting", waiting, n.queued)

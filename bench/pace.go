@@ -8,8 +8,8 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
 )
 
-// pace calls f for 0…n-1, each in a goroutine of its own, so many a second whatever became of the earlier ones. It returns
-// when all have returned, and says how many a second they were in fact.
+// pace calls f for 0…n-1, each in a goroutine of its own, so many a second whatever became of the earlier ones. It
+// returns when all have returned, and says how many a second they were in fact.
 func pace(t testkit.TB, n, perSecond int, f func(i int) error) float64 {
 	t.Helper()
 	var all sync.WaitGroup

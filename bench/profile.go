@@ -15,11 +15,12 @@ import (
 // profileFor is how long a CPU profile is taken.
 const profileFor = 3 * time.Second
 
-// profiles takes CPU profiles of the gateway's processes while they work, for `go tool pprof`. The zero value takes none.
+// profiles takes CPU profiles of the gateway's processes while they work, for `go tool pprof`. The zero value takes
+// none.
 type profiles struct{ dir string }
 
-// take starts a profile of each of these processes. What it returns waits until they are written, as <dir>/<process>.pprof;
-// a run that is over sooner makes it wait.
+// take starts a profile of each of these processes. What it returns waits until they are written, as
+// <dir>/<process>.pprof; a run that is over sooner makes it wait.
 func (p profiles) take(t testkit.TB, h *gateway.Gateway, names ...string) (wait func()) {
 	if p.dir == "" {
 		return func() {}

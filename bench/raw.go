@@ -50,7 +50,8 @@ func newPoster(url string, size, connections int) (*poster, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &poster{url, bytes.Repeat([]byte("x"), size), webhook.Secrets{Current: secret}, &http.Transport{MaxIdleConnsPerHost: connections}}, nil
+	return &poster{url, bytes.Repeat([]byte("x"), size), webhook.Secrets{Current: secret},
+		&http.Transport{MaxIdleConnsPerHost: connections}}, nil
 }
 
 func (p *poster) post(ctx context.Context, id string) error {
@@ -75,7 +76,8 @@ func (p *poster) post(ctx context.Context, id string) error {
 	return nil
 }
 
-// runRaw is the process of the raw Asynq baseline. It starts its servers at the first line of its input and ends with it.
+// runRaw is the process of the raw Asynq baseline. It starts its servers at the first line of its input and ends with
+// it.
 func runRaw(args []string) error {
 	f := flag.NewFlagSet("_raw", flag.ExitOnError)
 	redis := f.String("redis", "", "host:port")
@@ -101,7 +103,8 @@ func runRaw(args []string) error {
 	var all []*asynq.Server
 	for range *servers {
 		all = append(all, asynq.NewServer(asynq.RedisClientOpt{Addr: *redis, PoolSize: rawPool}, asynq.Config{
-			Concurrency: *concurrency / *servers, Queues: map[string]int{rawQueue: 1}, TaskCheckInterval: *poll, LogLevel: asynq.FatalLevel,
+			Concurrency: *concurrency / *servers, Queues: map[string]int{rawQueue: 1}, TaskCheckInterval: *poll,
+			LogLevel: asynq.FatalLevel,
 		}))
 	}
 	in := bufio.NewReader(os.Stdin)
@@ -202,14 +205,15 @@ func (r *raw) enqueue(eventID string) error {
 // start runs the servers' process.
 func (r *raw) start(servers, concurrency int, poll, delay time.Duration, body int) *part {
 	r.t.Helper()
-	p := startPart(r.t, "_raw", "--redis", r.redis.Addr, "--url", r.receiver.endpoint(delay), "--servers", strconv.Itoa(servers),
+	p := startPart(r.t, "_raw", "--redis", r.redis.Addr, "--url", r.receiver.endpoint(delay), "--servers",
+		strconv.Itoa(servers),
 		"--concurrency", strconv.Itoa(concurrency), "--poll", poll.String(), "--body", strconv.Itoa(body))
 	p.line()
 	return p
 }
 
-// drain is how many deliveries a second raw Asynq makes of n tasks that wait in Redis when its servers start (putting them
-// there is not counted against it), and the processor time of its process.
+// drain is how many deliveries a second raw Asynq makes of n tasks that wait in Redis when its servers start (putting
+// them there is not counted against it), and the processor time of its process.
 func (r *raw) drain(n, servers, concurrency int, delay time.Duration, body int) (perSecond float64, cpu time.Duration) {
 	r.t.Helper()
 	inParallel(r.t, n, 64, func(i int) error { return r.enqueue("evt_raw_" + strconv.Itoa(i)) })
@@ -237,7 +241,8 @@ func (r *raw) rates(to *report, n, concurrency, body int) {
 func bare(t testkit.TB, r *receiver, n, concurrency, body int) float64 {
 	t.Helper()
 	r.reset()
-	p := startPart(t, "_bare", "--url", r.endpoint(0), "--n", strconv.Itoa(n), "--concurrency", strconv.Itoa(concurrency), "--body", strconv.Itoa(body))
+	p := startPart(t, "_bare", "--url", r.endpoint(0), "--n", strconv.Itoa(n), "--concurrency", strconv.Itoa(concurrency),
+		"--body", strconv.Itoa(body))
 	seconds, err := strconv.ParseFloat(p.line(), 64)
 	if err != nil {
 		t.Fatal(err)

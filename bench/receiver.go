@@ -25,8 +25,8 @@ type counts struct {
 	MaxInFlight int64 `json:"max_in_flight"`
 }
 
-// runReceiver is the receiver's process: it answers 204 after as many milliseconds as the query ms says, and notes when the
-// request for each webhook-id came. Its first line of output is its address. It ends with its standard input.
+// runReceiver is the receiver's process: it answers 204 after as many milliseconds as the query ms says, and notes when
+// the request for each webhook-id came. Its first line of output is its address. It ends with its standard input.
 func runReceiver([]string) error {
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {

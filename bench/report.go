@@ -42,7 +42,8 @@ type series struct {
 }
 
 func newReport(name string) *report {
-	return &report{Bench: name, At: time.Now().UTC().Truncate(time.Second), Cores: runtime.NumCPU(), Results: make(map[string]any), Targets: []target{}}
+	return &report{Bench: name, At: time.Now().UTC().Truncate(time.Second), Cores: runtime.NumCPU(),
+		Results: make(map[string]any), Targets: []target{}}
 }
 
 // add takes one repeat of a figure.
@@ -102,7 +103,8 @@ func (r *report) atLeast(name string, value, limit float64) {
 }
 
 func (r *report) atMost(name string, value, limit float64) {
-	r.Targets, r.signs = append(r.Targets, target{name, round(value), limit, value <= limit && value > 0}), append(r.signs, "≤")
+	r.Targets, r.signs = append(r.Targets, target{name, round(value), limit, value <= limit && value > 0}),
+		append(r.signs, "≤")
 }
 
 // print writes the table and, when asked for, the JSON line.

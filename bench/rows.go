@@ -15,8 +15,8 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// pattern is a row that the API wrote, to write more of its kind: the value of every column that it gives, as text, or as
-// bytes where it holds bytes.
+// pattern is a row that the API wrote, to write more of its kind: the value of every column that it gives, as text, or
+// as bytes where it holds bytes.
 type pattern struct {
 	table string
 	value map[string]any
@@ -68,7 +68,8 @@ func (p pattern) insert() (sql string, columns []string) {
 	for i := range columns {
 		places[i] = fmt.Sprintf("$%d", i+1)
 	}
-	return fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s)", p.table, strings.Join(columns, ", "), strings.Join(places, ", ")), columns
+	return fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s)", p.table, strings.Join(columns, ", "),
+		strings.Join(places, ", ")), columns
 }
 
 // bareWriter commits the rows of one payment per transaction, by pgx alone: BEGIN, a statement a row, COMMIT.
@@ -120,7 +121,8 @@ func (w *bareWriter) write(c *pgx.Conn, i int) error {
 	payment, event := models.NewID(models.PrefixPayment, now), models.NewID(models.PrefixEvent, now)
 	own := map[string]map[string]any{
 		"payments": {
-			"id": payment, "token": models.NewToken(models.PrefixCheckout), "order_id": fmt.Sprintf("bare-%d", i), "address": bareAddress(i),
+			"id": payment, "token": models.NewToken(models.PrefixCheckout), "order_id": fmt.Sprintf("bare-%d", i),
+			"address":       bareAddress(i),
 			"address_index": fmt.Sprint(bareIndex + i), "derivation_path": fmt.Sprintf("m/44'/60'/0'/0/%d", bareIndex+i),
 		},
 		"addresses": {
@@ -174,8 +176,8 @@ func mix(x uint64) uint64 {
 // does not depend on how many there are in all, so that pages of them are equally long.
 const rare = 100
 
-// oldColumns say how the rows of the n-th old payment, i, differ from the pattern. Old payments are spread over a month up
-// to an hour ago; a tenth expired, the others were confirmed.
+// oldColumns say how the rows of the n-th old payment, i, differ from the pattern. Old payments are spread over a month
+// up to an hour ago; a tenth expired, the others were confirmed.
 func oldColumns(n int) map[string]map[string]string {
 	made := fmt.Sprintf("now() - interval '1 hour' - interval '30 days' * (%d - i) / %d", n, n)
 	status := "CASE WHEN i % 10 = 0 THEN 'expired' ELSE 'confirmed' END"
@@ -188,12 +190,14 @@ func oldColumns(n int) map[string]map[string]string {
 	return map[string]map[string]string{
 		"payments": {
 			"id": id("pay"), "token": "'co_' || md5(i::text)", "order_id": "'old-' || i", "status": status, "address": address,
-			"address_index": index, "derivation_path": path, "created_at": made, "updated_at": made, "expires_at": made + " + interval '30 minutes'",
+			"address_index": index, "derivation_path": path, "created_at": made, "updated_at": made, "expires_at": made +
+				" + interval '30 minutes'",
 			"closed_at": made + " + interval '30 minutes'", "watch_until": made + " + interval '1 day'",
 			"confirmed_at": "CASE WHEN i % 10 > 0 THEN " + made + " END",
 		},
-		"addresses": {"address": address, "address_index": index, "derivation_path": path, "payment_id": id("pay"), "created_at": made},
-		"events":    {"id": id("evt"), "payment_id": id("pay"), "type": kind, "created_at": made},
+		"addresses": {"address": address, "address_index": index, "derivation_path": path, "payment_id": id("pay"),
+			"created_at": made},
+		"events": {"id": id("evt"), "payment_id": id("pay"), "type": kind, "created_at": made},
 		"deliveries": {
 			"id": id("dlv"), "event_id": id("evt"), "payment_id": id("pay"), "event_type": kind, "attempts": "1",
 			"state": "CASE WHEN " + isRare + " THEN 'dead' ELSE 'delivered' END", "created_at": made, "updated_at": made,
@@ -220,8 +224,10 @@ func age(t testkit.TB, h *gateway.Gateway, merchant string, n int) {
 				columns, values = append(columns, c), append(values, "p."+c)
 			}
 		}
-		_, err := h.DB.ExecContext(t.Context(), fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM (SELECT * FROM %s WHERE merchant_id = $1 ORDER BY created_at DESC LIMIT 1) p, generate_series(1, $2::int) i",
-			p.table, strings.Join(columns, ", "), strings.Join(values, ", "), p.table), merchant, n)
+		_, err := h.DB.ExecContext(t.Context(),
+			fmt.Sprintf(
+				"INSERT INTO %s (%s) SELECT %s FROM (SELECT * FROM %s WHERE merchant_id = $1 ORDER BY created_at DESC LIMIT 1) p, generate_series(1, $2::int) i",
+				p.table, strings.Join(columns, ", "), strings.Join(values, ", "), p.table), merchant, n)
 		must(t, err)
 	}
 	for _, sql := range []string{"VACUUM ANALYZE", "CHECKPOINT"} {

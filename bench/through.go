@@ -61,7 +61,8 @@ func (h *throughRun) open(env []string) {
 	t := h.t
 	h.gateway = gateway.New(t, gateway.Options{
 		Chain: startChain(t),
-		Env:   slices.Concat([]string{fmt.Sprintf("WEBHOOK_LANES=%d", lanes), "WEBHOOK_POLL_INTERVAL=" + pollInterval.String()}, boundless, env),
+		Env: slices.Concat([]string{fmt.Sprintf("WEBHOOK_LANES=%d", lanes), "WEBHOOK_POLL_INTERVAL=" +
+			pollInterval.String()}, boundless, env),
 	})
 	for _, name := range []string{"api", "worker", "scanner"} {
 		h.gateway.Start(name)
@@ -126,7 +127,8 @@ func (h *throughRun) steady() {
 
 // events turns moments by payment into moments by the id of the payment's one event.
 func (h *throughRun) events(byPayment *stamps) *stamps {
-	rows, err := h.gateway.DB.QueryContext(h.t.Context(), "SELECT id, payment_id FROM events WHERE type = 'payment.created'")
+	rows, err := h.gateway.DB.QueryContext(h.t.Context(),
+		"SELECT id, payment_id FROM events WHERE type = 'payment.created'")
 	must(h.t, err)
 	defer rows.Close()
 	byEvent := newStamps()
@@ -148,7 +150,8 @@ func (h *throughRun) events(byPayment *stamps) *stamps {
 func (h *throughRun) settle() {
 	testkit.Eventually(h.t, time.Minute, "every delivery is recorded", func() bool {
 		var pending bool
-		err := h.gateway.DB.QueryRowContext(h.t.Context(), "SELECT EXISTS (SELECT 1 FROM deliveries WHERE state = 'pending')").Scan(&pending)
+		err := h.gateway.DB.QueryRowContext(h.t.Context(),
+			"SELECT EXISTS (SELECT 1 FROM deliveries WHERE state = 'pending')").Scan(&pending)
 		return err == nil && !pending
 	})
 	waitIdle(h.t, h.gateway.Redis)

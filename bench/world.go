@@ -32,8 +32,8 @@ const (
 	together = 500
 )
 
-// world is a gateway without its API: the bench commits the rows of events, and tells the producer of each commit, as the
-// processes that make events do.
+// world is a gateway without its API: the bench commits the rows of events, and tells the producer of each commit, as
+// the processes that make events do.
 type world struct {
 	*gateway.Gateway
 	t        testkit.TB
@@ -63,19 +63,23 @@ func newWorld(t testkit.TB, r *receiver, env ...string) *world {
 	t.Helper()
 	// The endpoints of every benchmark are on one host and answer as one receiver can: its limit is not what is measured.
 	h := gateway.New(t, gateway.Options{Env: append([]string{
-		fmt.Sprintf("WEBHOOK_LANES=%d", lanes), "WEBHOOK_POLL_INTERVAL=" + pollInterval.String(), "WEBHOOK_HOST_MAX_IN_FLIGHT=4096",
+		fmt.Sprintf("WEBHOOK_LANES=%d", lanes), "WEBHOOK_POLL_INTERVAL=" + pollInterval.String(),
+		"WEBHOOK_HOST_MAX_IN_FLIGHT=4096",
 	}, env...)})
 	h.DB.SetMaxOpenConns(32)
 	h.DB.SetMaxIdleConns(32)
 	w := &world{Gateway: h, t: t, receiver: r}
 	unused := config.Chain{ // a configuration names one; nothing here asks it
-		Name: "unused", ChainID: 1, RPCURLs: []config.URL{"http://127.0.0.1:1"}, Test: true, Finality: config.Finality{Depth: 1},
-		PollInterval: time.Second, BlockTime: time.Second, Native: config.Native{Symbol: "ETH", Decimals: 18},
+		Name: "unused", ChainID: 1, RPCURLs: []config.URL{"http://127.0.0.1:1"}, Test: true,
+		Finality: config.Finality{Depth: 1}, PollInterval: time.Second, BlockTime: time.Second,
+		Native: config.Native{Symbol: "ETH", Decimals: 18},
 	}
-	cfg, err := config.Load(config.Options{Process: config.ProcessQuickstart, Chains: []config.Chain{unused}, Environ: []string{
-		"ENV=" + config.Test, "DATABASE_URL=" + h.DatabaseURL, "REDIS_URL=" + h.Redis.URL, "MASTER_KEYS=" + gateway.MasterKeys,
-		"OPERATOR_TOKEN=" + gateway.OperatorToken, "WEBHOOK_ALLOW=127.0.0.0/8", fmt.Sprintf("WEBHOOK_LANES=%d", lanes),
-	}})
+	cfg, err := config.Load(config.Options{Process: config.ProcessQuickstart, Chains: []config.Chain{unused},
+		Environ: []string{
+			"ENV=" + config.Test, "DATABASE_URL=" + h.DatabaseURL, "REDIS_URL=" + h.Redis.URL, "MASTER_KEYS=" +
+				gateway.MasterKeys,
+			"OPERATOR_TOKEN=" + gateway.OperatorToken, "WEBHOOK_ALLOW=127.0.0.0/8", fmt.Sprintf("WEBHOOK_LANES=%d", lanes),
+		}})
 	must(t, err)
 	log := slog.New(slog.DiscardHandler)
 	w.store, err = wiring.Store(t.Context(), cfg, log)
@@ -93,7 +97,8 @@ func newWorld(t testkit.TB, r *receiver, env ...string) *world {
 	t.Cleanup(func() { must(t, redis.Close()) })
 	w.tasks, err = wiring.Jobs(cfg, redis, time.Now)
 	must(t, err)
-	w.producer, err = outbox.NewProducer(outbox.ProducerOptions{Enqueuer: counting{w}, Queue: 1 << 20, Logger: log, Now: time.Now})
+	w.producer, err = outbox.NewProducer(outbox.ProducerOptions{Enqueuer: counting{w}, Queue: 1 << 20, Logger: log,
+		Now: time.Now})
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
@@ -145,13 +150,17 @@ func event(merchant string) (models.Event, error) {
 		return models.Event{}, err
 	}
 	order, checkout := "order-1234567", "https://pay.shop.example/checkout/0123456789abcdef0123456789abcdef"
-	e := models.Event{ID: models.NewID(models.PrefixEvent, now), MerchantID: merchant, Type: string(webhook.PaymentCreated), CreatedAt: now}
+	e := models.Event{ID: models.NewID(models.PrefixEvent, now), MerchantID: merchant,
+		Type: string(webhook.PaymentCreated), CreatedAt: now}
 	e.Body, err = webhook.Encode(webhook.Event{
-		ID: e.ID, Type: webhook.PaymentCreated, APIVersion: webhook.APIVersion, CreatedAt: webhook.At(now), Timestamp: now.Unix(), Nonce: nonce, MerchantID: merchant,
+		ID: e.ID, Type: webhook.PaymentCreated, APIVersion: webhook.APIVersion, CreatedAt: webhook.At(now),
+		Timestamp: now.Unix(), Nonce: nonce, MerchantID: merchant,
 		Data: webhook.Data{Payment: &webhook.Payment{
 			ID: models.NewID("pay", now), Sequence: 1, OrderID: &order, Status: "pending", Chain: "ethereum", ChainID: 1,
-			Address: "0x52908400098527886E0F7030069857D2E4169EE7", DerivationPath: "m/44'/60'/0'/0/1234", Amount: "1000000000000000000", AmountDecimal: "1.0",
-			AmountReceived: "0", AmountConfirmed: "0", RequiredConfirmations: 64, CreatedAt: webhook.At(now), ExpiresAt: webhook.At(now.Add(time.Hour)), CheckoutURL: &checkout,
+			Address: "0x52908400098527886E0F7030069857D2E4169EE7", DerivationPath: "m/44'/60'/0'/0/1234",
+			Amount: "1000000000000000000", AmountDecimal: "1.0", AmountReceived: "0", AmountConfirmed: "0",
+			RequiredConfirmations: 64, CreatedAt: webhook.At(now), ExpiresAt: webhook.At(now.Add(time.Hour)),
+			CheckoutURL: &checkout,
 		}},
 	})
 	return e, err
@@ -200,8 +209,8 @@ func (w *world) load(shops []shop, n, together int) *load {
 	return l
 }
 
-// insertRows writes what [outbox.Publish] does, in one statement that is its own transaction, so that the making of events
-// takes little from what is measured.
+// insertRows writes what [outbox.Publish] does, in one statement that is its own transaction, so that the making of
+// events takes little from what is measured.
 const insertRows = `WITH r AS (
 	SELECT * FROM json_to_recordset($1::json) AS r(id text, delivery text, endpoint text, merchant text, type text, body text)
 ), e AS (
@@ -211,7 +220,8 @@ const insertRows = `WITH r AS (
 INSERT INTO deliveries (id, event_id, endpoint_id, merchant_id, event_type, state, generation, max_attempts, next_attempt_at, sweep_after, created_at, updated_at)
 SELECT delivery, id, endpoint, merchant, type, 'pending', 1, $2, now(), now() + interval '10 s', now(), now() FROM r`
 
-// commit writes transaction i of a load, tells the producer of it, and returns its deliveries and when it was committed.
+// commit writes transaction i of a load, tells the producer of it, and returns its deliveries and when it was
+// committed.
 func (w *world) commit(ctx context.Context, l *load, i int) ([]models.Delivery, time.Time, error) {
 	if _, err := w.DB.ExecContext(ctx, insertRows, l.rows[i], maxAttempts); err != nil {
 		return nil, time.Time{}, err
@@ -255,7 +265,8 @@ func (w *world) waitDelivered(n int) {
 	w.receiver.wait(n, 5*time.Minute)
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		var pending bool
-		must(w.t, w.DB.QueryRowContext(w.t.Context(), "SELECT EXISTS (SELECT 1 FROM deliveries WHERE state = 'pending')").Scan(&pending))
+		must(w.t, w.DB.QueryRowContext(w.t.Context(),
+			"SELECT EXISTS (SELECT 1 FROM deliveries WHERE state = 'pending')").Scan(&pending))
 		if !pending {
 			break
 		}
@@ -266,12 +277,13 @@ func (w *world) waitDelivered(n int) {
 	waitIdle(w.t, w.Redis)
 }
 
-// check holds the record against a load that was committed after start, when the clock has stopped: every event delivered,
-// by one attempt and one request.
+// check holds the record against a load that was committed after start, when the clock has stopped: every event
+// delivered, by one attempt and one request.
 func (w *world) check(l *load, start time.Time) {
 	w.t.Helper()
 	var delivered, attempts int
-	must(w.t, w.DB.QueryRowContext(w.t.Context(), "SELECT count(*), coalesce(sum(attempts), 0) FROM deliveries WHERE state = 'delivered' AND created_at >= $1",
+	must(w.t, w.DB.QueryRowContext(w.t.Context(),
+		"SELECT count(*), coalesce(sum(attempts), 0) FROM deliveries WHERE state = 'delivered' AND created_at >= $1",
 		start).Scan(&delivered, &attempts))
 	seen, requests := w.receiver.sights()
 	for _, d := range l.deliveries {

@@ -96,8 +96,8 @@ type (
 	}
 )
 
-// ParseChains reads a chains file: a list of chains, or a mapping whose only key chains holds that list. Unknown keys are
-// mistakes. The error is a [*FieldErrors] that names each by its key, chains[0].tokens[1].decimals, and its line.
+// ParseChains reads a chains file: a list of chains, or a mapping whose only key chains holds that list. Unknown keys
+// are mistakes. The error is a [*FieldErrors] that names each by its key, chains[0].tokens[1].decimals, and its line.
 func ParseChains(content []byte) ([]Chain, error) {
 	var errs FieldErrors
 	if kind := privateKeyIn(string(content)); kind != "" {
@@ -204,7 +204,8 @@ func (f *finalityEntry) UnmarshalYAML(node *yaml.Node) error {
 		return node.Decode(&f.Depth)
 	}
 	if node.Kind != yaml.MappingNode {
-		return &yaml.TypeError{Errors: []string{fmt.Sprintf("finality wants {tag: finalized, depth: 64} (line %d)", node.Line)}}
+		return &yaml.TypeError{Errors: []string{fmt.Sprintf("finality wants {tag: finalized, depth: 64} (line %d)",
+			node.Line)}}
 	}
 	for i := 0; i < len(node.Content); i += 2 {
 		if key := node.Content[i]; key.Value != "tag" && key.Value != "depth" {

@@ -34,12 +34,14 @@ chains:
 		t.Fatal(err)
 	}
 	base, bare := chains[0], chains[1]
-	if base.StartBlock == nil || *base.StartBlock != 0 || base.Finality != (Finality{"safe", 30}) || base.PollInterval != 500*time.Millisecond ||
+	if base.StartBlock == nil || *base.StartBlock != 0 || base.Finality != (Finality{"safe", 30}) ||
+		base.PollInterval != 500*time.Millisecond ||
 		base.ExplorerURL != "https://scan.test" || base.Multicall != Multicall3 || base.Native != (Native{"ETH", 18}) ||
 		base.Tokens[0] != (Token{"USDC", "0x833589fcd6edb6e08f4c7c32d4f71b54bda02913", 6}) {
 		t.Errorf("base: %+v", base)
 	}
-	if bare.StartBlock != nil || bare.Finality != (Finality{"", 12}) || bare.BlockTime != 12*time.Second || bare.PollInterval != 5*time.Second ||
+	if bare.StartBlock != nil || bare.Finality != (Finality{"", 12}) || bare.BlockTime != 12*time.Second ||
+		bare.PollInterval != 5*time.Second ||
 		bare.Multicall != "" || !bare.Test || bare.Native != (Native{"BNB", 18}) {
 		t.Errorf("bare: %+v", bare)
 	}
@@ -116,7 +118,8 @@ func FuzzChains(f *testing.F) {
 }
 
 func TestShippedChainFiles(t *testing.T) {
-	for path, want := range map[string]string{"../chains.example.yaml": "ethereum base bsc polygon arbitrum", "../deploy/chains.dev.yaml": "anvil"} {
+	for path, want := range map[string]string{"../chains.example.yaml": "ethereum base bsc polygon arbitrum",
+		"../deploy/chains.dev.yaml": "anvil"} {
 		content, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)

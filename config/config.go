@@ -10,8 +10,8 @@ const (
 )
 
 // Config holds every setting. Each field's tags are its documentation: the variable's name (env), its default
-// (envDefault), what it means (desc), whether it is secret, what .env.example shows (example) and who needs it (required:
-// "always", or "services" for everything but ctripctl). Printing a Config in any way shows no secret.
+// (envDefault), what it means (desc), whether it is secret, what .env.example shows (example) and who needs it
+// (required: "always", or "services" for everything but ctripctl). Printing a Config in any way shows no secret.
 type Config struct {
 	Env               string        `env:"ENV" envDefault:"development" example:"development" desc:"development, test or production. Only development reads a .env file; production refuses weak secrets and plain http."`
 	PublicURL         string        `env:"PUBLIC_URL" envDefault:"http://127.0.0.1:8080" example:"http://127.0.0.1:8080" desc:"Where payers and merchants reach the API, without a trailing slash. Checkout links begin with it. Production needs https."`

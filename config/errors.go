@@ -17,7 +17,8 @@ type FieldError struct {
 // String gives "NAME: problem".
 func (e FieldError) String() string { return e.Name + ": " + e.Problem }
 
-// FieldErrors is the error of [Load], [Config.Need] and [ParseChains]: everything that is wrong, in the order of the struct.
+// FieldErrors is the error of [Load], [Config.Need] and [ParseChains]: everything that is wrong, in the order of the
+// struct.
 type FieldErrors struct {
 	All []FieldError
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/tyler-smith/go-bip39"
 )
 
-// The gateway derives addresses from public keys only. A private key in its environment is therefore a mistake that could
-// cost a merchant's money, and no process starts with one, whatever ENV says.
+// The gateway derives addresses from public keys only. A private key in its environment is therefore a mistake that
+// could cost a merchant's money, and no process starts with one, whatever ENV says.
 
 var (
 	extendedPrivateKey = regexp.MustCompile(`(^|[^A-Za-z0-9])[xtyzuvYZUV]prv[1-9A-HJ-NP-Za-km-z]{8,}`)
@@ -38,8 +38,8 @@ func forbiddenNames(environ map[string]string, errs *FieldErrors) {
 	}
 }
 
-// forbiddenValues refuses keys and phrases wherever they stand. Hex and PEM keys are looked for in our own settings only,
-// because other programs may have honest uses for such values.
+// forbiddenValues refuses keys and phrases wherever they stand. Hex and PEM keys are looked for in our own settings
+// only, because other programs may have honest uses for such values.
 func forbiddenValues(environ map[string]string, known func(string) bool, errs *FieldErrors) {
 	for _, name := range slices.Sorted(maps.Keys(environ)) {
 		kind := privateKeyIn(environ[name])

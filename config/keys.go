@@ -35,8 +35,8 @@ type MasterKeys []MasterKey
 
 var keyID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$`)
 
-// UnmarshalText reads "id:base64 of 32 bytes" entries separated by commas; base64 in either alphabet, padded or not. Its
-// errors name the entry by position, never by content.
+// UnmarshalText reads "id:base64 of 32 bytes" entries separated by commas; base64 in either alphabet, padded or not.
+// Its errors name the entry by position, never by content.
 func (m *MasterKeys) UnmarshalText(text []byte) error {
 	keys, seen := MasterKeys{}, map[string]bool{}
 	var bad []string

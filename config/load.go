@@ -102,7 +102,8 @@ func LoadCaller(o Options, url string) (Caller, error) {
 		errs.add(name, "is not an http or https URL without user, query and fragment")
 	}
 	if c.Caller.Key == "" && !errs.Has("CTRIP_API_KEY") && !errs.Has("CTRIP_API_KEY_FILE") {
-		errs.add("CTRIP_API_KEY", "is required: an API key of the merchant, or CTRIP_API_KEY_FILE with the name of a file that holds it")
+		errs.add("CTRIP_API_KEY", "is required: an API key of the merchant, or CTRIP_API_KEY_FILE with the name of a file "+
+			"that holds it")
 	}
 	return c.Caller, errs.orNil()
 }
@@ -145,7 +146,8 @@ func readEnviron(o Options, errs *FieldErrors) map[string]string {
 	}
 	// A file that says that this is production would be read in production.
 	if e := fromFile["ENV"]; environ["ENV"] == "" && e != "" && e != Development {
-		errs.add(o.DotEnv, "sets ENV=%s, but is read in development only; give ENV and the other settings by the environment", oneOf(e, Production, Test))
+		errs.add(o.DotEnv, "sets ENV=%s, but is read in development only; give ENV and the other settings by the environment",
+			oneOf(e, Production, Test))
 		return environ
 	}
 	for name, value := range fromFile {
@@ -317,10 +319,12 @@ func (c *Config) loadChains(o Options, values map[string]string, errs *FieldErro
 	}
 	for i, chain := range c.Chains {
 		for j, u := range chain.RPCURLs {
-			if !c.IsProduction() || isLoopback(u.Host()) || !strings.HasPrefix(string(u), "http:") && !strings.HasPrefix(string(u), "ws:") {
+			if !c.IsProduction() || isLoopback(u.Host()) || !strings.HasPrefix(string(u), "http:") &&
+				!strings.HasPrefix(string(u), "ws:") {
 				continue
 			}
-			c.Warnings = append(c.Warnings, fmt.Sprintf("chains[%d].rpc_urls[%d]: %s is reached without TLS; whoever sits between can forge payments", i, j, u))
+			c.Warnings = append(c.Warnings, fmt.Sprintf("chains[%d].rpc_urls[%d]: %s is reached without TLS; whoever sits "+
+				"between can forge payments", i, j, u))
 		}
 	}
 }

@@ -67,10 +67,12 @@ func TestLoadDefaults(t *testing.T) {
 		w.RetryMax != 12*time.Hour || w.RetryJitter != 0.2 {
 		t.Errorf("webhook defaults: %+v", w)
 	}
-	if c.API.Rate != 100 || c.API.Burst != 500 || c.API.MaxEndpoints != 20 || c.API.MaxKeys != 20 || c.API.MaxOpenPayments != 10000 {
+	if c.API.Rate != 100 || c.API.Burst != 500 || c.API.MaxEndpoints != 20 || c.API.MaxKeys != 20 ||
+		c.API.MaxOpenPayments != 10000 {
 		t.Errorf("limits: %+v", c.API)
 	}
-	if c.ShutdownGrace != 45*time.Second || c.Payments.MonitoringWindow != 24*time.Hour || c.Payments.ExpiresIn != 30*time.Minute {
+	if c.ShutdownGrace != 45*time.Second || c.Payments.MonitoringWindow != 24*time.Hour ||
+		c.Payments.ExpiresIn != 30*time.Minute {
 		t.Errorf("times: %v %+v", c.ShutdownGrace, c.Payments)
 	}
 	if len(c.MasterKeys) != 1 || c.MasterKeys[0].ID != "k1" || c.MasterKeys[0].Key[1] != 10 {
@@ -79,7 +81,8 @@ func TestLoadDefaults(t *testing.T) {
 	if !c.Redis.Server.TLS || c.Redis.Server.DB != 1 || c.Redis.Server.Password.Reveal() != "p9XmV4uTqE" {
 		t.Errorf("redis: %v", c.Redis.Server)
 	}
-	for process, want := range map[string]string{ProcessWorker: "127.0.0.1:9091", ProcessScanner: "127.0.0.1:9092", ProcessCtl: ""} {
+	for process, want := range map[string]string{ProcessWorker: "127.0.0.1:9091", ProcessScanner: "127.0.0.1:9092",
+		ProcessCtl: ""} {
 		c, err := Load(Options{Process: process, Environ: good(), Chains: devChain()})
 		if err != nil || c.OpsAddr != want {
 			t.Errorf("%s: ops %q, %v", process, c.OpsAddr, err)
@@ -166,7 +169,8 @@ func TestDevelopmentIsLenient(t *testing.T) {
 
 func TestQuickstartMayUseSQLiteAndSeeAPayerKey(t *testing.T) {
 	environ := good("ENV=development", "DATABASE_URL=sqlite:///tmp.db", "PAYER_PRIVATE_KEY=1")
-	if _, err := Load(Options{Process: ProcessQuickstart, AllowSQLite: true, Environ: environ, Chains: devChain()}); err != nil {
+	if _, err := Load(Options{Process: ProcessQuickstart, AllowSQLite: true, Environ: environ,
+		Chains: devChain()}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -198,13 +202,15 @@ func TestFileForms(t *testing.T) {
 		return path
 	}
 	token := "vG6sN1qXb8ZrT4mYw0LkHj3PdCfUeA7o"
-	c, err := Load(Options{Process: ProcessAPI, Chains: devChain(), Environ: good("OPERATOR_TOKEN=", "OPERATOR_TOKEN_FILE="+write("token", token+"\r\n"))})
+	c, err := Load(Options{Process: ProcessAPI, Chains: devChain(),
+		Environ: good("OPERATOR_TOKEN=", "OPERATOR_TOKEN_FILE="+write("token", token+"\r\n"))})
 	if err != nil || c.OperatorToken.Reveal() != token {
 		t.Fatalf("got %q, %v", c.OperatorToken.Reveal(), err)
 	}
 	// Every variable has the form, durations and lists included.
 	for _, v := range variables() {
-		_, err := Load(Options{Process: ProcessAPI, Chains: devChain(), Environ: good(v.Name+"=", v.Name+"_FILE="+write(v.Name, "\n"))})
+		_, err := Load(Options{Process: ProcessAPI, Chains: devChain(),
+			Environ: good(v.Name+"=", v.Name+"_FILE="+write(v.Name, "\n"))})
 		if !fieldErrorsOf(t, err).Has(v.Name + "_FILE") {
 			t.Errorf("%s_FILE is not read", v.Name)
 		}
@@ -218,7 +224,8 @@ func TestFileForms(t *testing.T) {
 	if got := names(fieldErrorsOf(t, err)); got != "MASTER_KEYS_FILE" {
 		t.Errorf("a directory: %s", got)
 	}
-	_, err = Load(Options{Process: ProcessAPI, Chains: devChain(), Environ: good("WEBHOOK_ALLOW_FILE=" + write("phrase", strings.Repeat("abandon ", 12)))})
+	_, err = Load(Options{Process: ProcessAPI, Chains: devChain(),
+		Environ: good("WEBHOOK_ALLOW_FILE=" + write("phrase", strings.Repeat("abandon ", 12)))})
 	if got := names(fieldErrorsOf(t, err)); got != "WEBHOOK_ALLOW" {
 		t.Errorf("a mnemonic in a file: %s", got)
 	}
@@ -231,7 +238,8 @@ func TestDotEnvIsForDevelopmentAndWeakerThanTheEnvironment(t *testing.T) {
 	}
 	load := func(env string) Config {
 		t.Helper()
-		c, err := Load(Options{Process: ProcessAPI, DotEnv: path, Chains: devChain(), Environ: good("ENV="+env, "LOG_FORMAT=json")})
+		c, err := Load(Options{Process: ProcessAPI, DotEnv: path, Chains: devChain(),
+			Environ: good("ENV="+env, "LOG_FORMAT=json")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -252,7 +260,8 @@ func TestDotEnvIsForDevelopmentAndWeakerThanTheEnvironment(t *testing.T) {
 		if got := names(fieldErrorsOf(t, err)); got != claims {
 			t.Errorf("a file that sets ENV=%s: at fault: %s\n%v", env, got, err)
 		}
-		if c, err := Load(Options{Process: ProcessAPI, DotEnv: claims, Chains: devChain(), Environ: good("ENV=production")}); err != nil || c.LogLevel != "info" {
+		if c, err := Load(Options{Process: ProcessAPI, DotEnv: claims, Chains: devChain(),
+			Environ: good("ENV=production")}); err != nil || c.LogLevel != "info" {
 			t.Errorf("production read a file that sets ENV=%s: %s, %v", env, c.LogLevel, err)
 		}
 	}
@@ -288,7 +297,8 @@ func TestChainsFileIsReadWhenNeeded(t *testing.T) {
 }
 
 func TestParseDuration(t *testing.T) {
-	for text, want := range map[string]time.Duration{"180d": 4320 * time.Hour, "1d12h": 36 * time.Hour, "0d": 0, "90s": 90 * time.Second, "10ms": 10 * time.Millisecond} {
+	for text, want := range map[string]time.Duration{"180d": 4320 * time.Hour, "1d12h": 36 * time.Hour, "0d": 0,
+		"90s": 90 * time.Second, "10ms": 10 * time.Millisecond} {
 		if got, err := ParseDuration(text); err != nil || got != want {
 			t.Errorf("%s: %v, %v", text, got, err)
 		}
@@ -323,7 +333,8 @@ func TestLoadCaller(t *testing.T) {
 		if c.errs == "" && (err != nil || got != c.want) {
 			t.Errorf("%v: %+v, %v", c.environ, got, err)
 		}
-		if c.errs != "" && (err == nil || names(fieldErrorsOf(t, err)) != c.errs || strings.Contains(err.Error(), "ck_test")) {
+		if c.errs != "" &&
+			(err == nil || names(fieldErrorsOf(t, err)) != c.errs || strings.Contains(err.Error(), "ck_test")) {
 			t.Errorf("%v: %v", c.environ, err)
 		}
 	}

@@ -22,7 +22,8 @@ func (c *Config) validateProduction(errs *FieldErrors) {
 	if c.ShutdownGrace < 35*time.Second && !errs.Has("SHUTDOWN_GRACE") {
 		errs.add("SHUTDOWN_GRACE", "must be 35s or more in production: the largest endpoint timeout and a commit")
 	}
-	for name, token := range map[string]Secret{"OPERATOR_TOKEN": c.OperatorToken, "OPERATOR_READ_TOKEN": c.OperatorReadToken} {
+	for name, token := range map[string]Secret{"OPERATOR_TOKEN": c.OperatorToken,
+		"OPERATOR_READ_TOKEN": c.OperatorReadToken} {
 		if token != "" && len(token) < 32 {
 			errs.add(name, "has fewer than 32 characters")
 		}
@@ -85,13 +86,15 @@ func (c *Config) refuseWeak(errs *FieldErrors) {
 // wellKnown are passwords that installers and examples ship with.
 var wellKnown = map[string]bool{
 	"secret": true, "password": true, "passwd": true, "admin": true, "admin123": true, "postgres": true, "redis": true,
-	"root": true, "test": true, "dev": true, "development": true, "default": true, "ctrip": true, "guest": true, "1234": true,
+	"root": true, "test": true, "dev": true, "development": true, "default": true, "ctrip": true, "guest": true,
+	"1234":  true,
 	"12345": true, "123456": true, "12345678": true, "password123": true, "letmein": true, "qwerty": true,
 }
 
 func isPlaceholder(s string) bool {
 	s = strings.ToLower(s)
-	for _, mark := range []string{"changeme", "change-me", "change_me", "replace-me", "replaceme", "placeholder", "your-secret", "example"} {
+	for _, mark := range []string{"changeme", "change-me", "change_me", "replace-me", "replaceme", "placeholder",
+		"your-secret", "example"} {
 		if strings.Contains(s, mark) {
 			return true
 		}

@@ -102,8 +102,8 @@ type urlParts struct {
 
 var hostList = regexp.MustCompile(`^(([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?,?)*$`)
 
-// splitURL cuts scheme://user:password@hosts/rest without decoding. It refuses what could be read two ways, such as an @
-// behind the host, because a part of a password might then pass for a host.
+// splitURL cuts scheme://user:password@hosts/rest without decoding. It refuses what could be read two ways, such as an
+// @ behind the host, because a part of a password might then pass for a host.
 func splitURL(raw string) (p urlParts, ok bool) {
 	scheme, rest, found := strings.Cut(raw, "://")
 	if !found || scheme == "" || strings.ContainsAny(scheme, "/?#@: ") {

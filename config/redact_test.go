@@ -12,7 +12,8 @@ import (
 )
 
 func TestNothingPrintsASecret(t *testing.T) {
-	planted := []string{"Zt8-kqLw2vR", "p9XmV4uTqE", "vG6sN1qXb8Zr", "rpcKeyrpcKey", "hookPathToken", "proxyPass9", "otelHeader7", "sentinelPass3", key(3), key(77), "queryToken5"}
+	planted := []string{"Zt8-kqLw2vR", "p9XmV4uTqE", "vG6sN1qXb8Zr", "rpcKeyrpcKey", "hookPathToken", "proxyPass9",
+		"otelHeader7", "sentinelPass3", key(3), key(77), "queryToken5"}
 	chains := devChain()
 	chains[0].RPCURLs = []URL{"https://rpc.test/v2/rpcKeyrpcKey", "wss://rpc.test/?apikey=rpcKeyrpcKey"}
 	c, err := Load(Options{Process: ProcessAPI, Chains: chains, Environ: good(
@@ -30,7 +31,8 @@ func TestNothingPrintsASecret(t *testing.T) {
 		fmt.Fprintf(&out, verb+"\n", []any{c.OperatorToken, c.MasterKeys, c.Database.URL, c.Redis, c.Chains})
 	}
 	for _, h := range []slog.Handler{slog.NewTextHandler(&out, nil), slog.NewJSONHandler(&out, nil)} {
-		slog.New(h).Info("config.loaded", "config", c, "token", c.OperatorToken, "keys", c.MasterKeys, "url", c.Database.URL, "redis", c.Redis.Server, "key", c.MasterKeys[0])
+		slog.New(h).Info("config.loaded", "config", c, "token", c.OperatorToken, "keys", c.MasterKeys, "url", c.Database.URL,
+			"redis", c.Redis.Server, "key", c.MasterKeys[0])
 	}
 	for _, encode := range []func(any) ([]byte, error){json.Marshal, yaml.Marshal} {
 		text, err := encode(c)
@@ -46,7 +48,8 @@ func TestNothingPrintsASecret(t *testing.T) {
 			t.Errorf("%q is printed: …%s…", secret, out.String()[max(0, i-80):i+len(secret)])
 		}
 	}
-	for _, shown := range []string{"postgres://db.internal:5432/…", "https://rpc.test/…", "rediss-sentinel://s1:26379,s2:26379/0", "k1:[redacted]"} {
+	for _, shown := range []string{"postgres://db.internal:5432/…", "https://rpc.test/…",
+		"rediss-sentinel://s1:26379,s2:26379/0", "k1:[redacted]"} {
 		if !strings.Contains(out.String(), shown) {
 			t.Errorf("%s is not shown", shown)
 		}
@@ -56,7 +59,8 @@ func TestNothingPrintsASecret(t *testing.T) {
 // Every value of every known variable is planted broken in turn: the error must not quote it.
 func TestNoErrorQuotesAValue(t *testing.T) {
 	for _, v := range variables() {
-		for _, value := range []string{"planted\x00Secret9", "http://planted:Secret9@", "postgres://planted:a/Secret9@h", "redis://planted:Secret9@h:x?Secret9=1", "k:plantedSecret9", "plantedSecret9d"} {
+		for _, value := range []string{"planted\x00Secret9", "http://planted:Secret9@", "postgres://planted:a/Secret9@h",
+			"redis://planted:Secret9@h:x?Secret9=1", "k:plantedSecret9", "plantedSecret9d"} {
 			environ := good(v.Name + "=" + value)
 			_, err := Load(Options{Process: ProcessAPI, Environ: environ, Chains: devChain()})
 			if err != nil && strings.Contains(err.Error(), "Secret9") {
@@ -102,8 +106,10 @@ func TestParseRedis(t *testing.T) {
 			t.Errorf("%s: %v, %v", raw, plain(got), err)
 		}
 	}
-	for _, raw := range []string{"", "cache:6379", "http://cache", "redis://", "redis://a,b", "redis://cache:0", "redis://cache:x", "redis://cache/x",
-		"redis://cache?master=m", "redis-sentinel://a", "redis-cluster://a/1", "redis-single://a", "redis://u:%zz@a", "redis://::1", "redis://a?nonsense=1"} {
+	for _, raw := range []string{"", "cache:6379", "http://cache", "redis://", "redis://a,b", "redis://cache:0",
+		"redis://cache:x", "redis://cache/x",
+		"redis://cache?master=m", "redis-sentinel://a", "redis-cluster://a/1", "redis-single://a", "redis://u:%zz@a",
+		"redis://::1", "redis://a?nonsense=1"} {
 		if got, err := ParseRedis(raw); err == nil {
 			t.Errorf("%q: %v", raw, plain(got))
 		}
@@ -112,5 +118,6 @@ func TestParseRedis(t *testing.T) {
 
 // plain shows what Redis hides when printed.
 func plain(r Redis) []any {
-	return []any{string(r.Mode), r.Addrs, r.Username, string(r.Password), string(r.SentinelPassword), r.DB, r.TLS, r.MasterName}
+	return []any{string(r.Mode), r.Addrs, r.Username, string(r.Password), string(r.SentinelPassword), r.DB, r.TLS,
+		r.MasterName}
 }

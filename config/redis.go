@@ -69,7 +69,8 @@ func (r *Redis) UnmarshalText(text []byte) error {
 }
 
 // ParseRedis takes a REDIS_URL apart: redis://, redis-sentinel://, redis-cluster:// and each with rediss for TLS. The
-// path is the database number; queries are master, sentinel_password, insecure_skip_verify. Errors quote no part of raw.
+// path is the database number; queries are master, sentinel_password, insecure_skip_verify. Errors quote no part of
+// raw.
 func ParseRedis(raw string) (Redis, error) {
 	p, ok := splitURL(strings.TrimSpace(raw))
 	if !ok {

@@ -129,8 +129,8 @@ const chainsReference = `
 | ` + "`tokens`" + ` | none | ERC-20 tokens that count, each with ` + "`symbol`, `contract` and `decimals`" + `. |
 `
 
-// EnvExample is .env.example: what the compose file runs with, and every other setting as a comment with its default. Its
-// secrets begin with changeme, and production refuses them.
+// EnvExample is .env.example: what the compose file runs with, and every other setting as a comment with its default.
+// Its secrets begin with changeme, and production refuses them.
 func EnvExample() string {
 	var b strings.Builder
 	b.WriteString(`# scripts/dotenv writes a .env with fresh secrets, the compose file's POSTGRES_PASSWORD among them; this file lists every setting.

@@ -12,7 +12,8 @@ import (
 
 const day = 24 * time.Hour
 
-// validate checks every field against what any environment asks. A variable that is wrong already gets no second message.
+// validate checks every field against what any environment asks. A variable that is wrong already gets no second
+// message.
 func (c *Config) validate(o Options, errs *FieldErrors) {
 	v := validator{errs}
 	c.validateProcess(v)
@@ -52,7 +53,8 @@ func (c *Config) validateProcess(v validator) {
 	v.oneOf("ENV", c.Env, Development, Test, Production)
 	v.oneOf("LOG_LEVEL", c.LogLevel, "debug", "info", "warn", "error")
 	v.oneOf("LOG_FORMAT", c.LogFormat, "json", "text")
-	v.check("PUBLIC_URL", plainURL(c.PublicURL, "http", "https"), "is not an http or https URL without user, query and fragment")
+	v.check("PUBLIC_URL", plainURL(c.PublicURL, "http", "https"),
+		"is not an http or https URL without user, query and fragment")
 	v.check("API_ADDR", isListener(c.APIAddr), "is not host:port")
 	v.check("OPS_ADDR", c.OpsAddr == "" || isListener(c.OpsAddr), "is not host:port")
 	v.check("OPS_ADDR", c.OpsAddr != c.APIAddr || strings.HasSuffix(c.APIAddr, ":0"), "is API_ADDR as well")
@@ -62,7 +64,8 @@ func (c *Config) validateProcess(v validator) {
 
 func (c *Config) validateStores(v validator, o Options) {
 	if c.Database.URL != "" {
-		v.check("DATABASE_URL", databaseProblem(c.Database.URL, o.AllowSQLite) == "", databaseProblem(c.Database.URL, o.AllowSQLite))
+		v.check("DATABASE_URL", databaseProblem(c.Database.URL, o.AllowSQLite) == "",
+			databaseProblem(c.Database.URL, o.AllowSQLite))
 	}
 	v.number("DB_MAX_OPEN_CONNS", float64(c.Database.MaxOpen), 1, 10_000)
 	v.between("DB_CONN_MAX_LIFETIME", c.Database.MaxLifetime, time.Second, 30*day)
@@ -77,7 +80,8 @@ func (c *Config) validatePayments(v validator) {
 
 func (w Webhook) validateSending(v validator) {
 	v.check("WEBHOOK_URL", w.URL == "" || webhookURL(w.URL), "is not an http or https URL with a host and without a user")
-	v.check("WEBHOOK_SECRET", w.Secret == "" || len(w.Secret.bytes()) >= 24, "has fewer than 24 bytes, or is not base64 after whsec_")
+	v.check("WEBHOOK_SECRET", w.Secret == "" || len(w.Secret.bytes()) >= 24,
+		"has fewer than 24 bytes, or is not base64 after whsec_")
 	v.between("WEBHOOK_TIMEOUT", w.Timeout, time.Second, 30*time.Second)
 	v.number("WEBHOOK_MAX_ATTEMPTS", float64(w.MaxAttempts), 1, 1000)
 	v.between("WEBHOOK_RETRY_BASE", w.RetryBase, time.Millisecond, day)
@@ -109,7 +113,8 @@ func (w Webhook) validateBreaker(v validator) {
 }
 
 func (c *Config) validateEgress(v validator) {
-	v.check("EGRESS_PROXY", c.Egress.Proxy == "" || parsesAs(string(c.Egress.Proxy), "http", "https"), "is not an http or https URL")
+	v.check("EGRESS_PROXY", c.Egress.Proxy == "" || parsesAs(string(c.Egress.Proxy), "http", "https"),
+		"is not an http or https URL")
 	for _, list := range []struct {
 		name    string
 		entries []string
@@ -123,15 +128,19 @@ func (c *Config) validateEgress(v validator) {
 
 func (c *Config) validateRetention(v validator) {
 	r := c.Retention
-	v.check("SECRET_MAX_AGE", c.Webhook.SecretMaxAge == 0 || c.Webhook.SecretMaxAge >= day && c.Webhook.SecretMaxAge <= 3650*day, "is neither 0 nor 1d to 3650d")
-	v.check("RETENTION_DELIVERIES", r.Deliveries == 0 || r.Deliveries >= day && r.Deliveries <= 3650*day, "is neither 0 nor 1d to 3650d")
-	v.check("RETENTION_EVENTS", r.Events == 0 || r.Deliveries != 0 && r.Events >= r.Deliveries && r.Events <= 3650*day, "is neither 0 nor between RETENTION_DELIVERIES and 3650d")
+	v.check("SECRET_MAX_AGE", c.Webhook.SecretMaxAge == 0 || c.Webhook.SecretMaxAge >= day &&
+		c.Webhook.SecretMaxAge <= 3650*day, "is neither 0 nor 1d to 3650d")
+	v.check("RETENTION_DELIVERIES", r.Deliveries == 0 || r.Deliveries >= day && r.Deliveries <= 3650*day,
+		"is neither 0 nor 1d to 3650d")
+	v.check("RETENTION_EVENTS", r.Events == 0 || r.Deliveries != 0 && r.Events >= r.Deliveries && r.Events <= 3650*day,
+		"is neither 0 nor between RETENTION_DELIVERIES and 3650d")
 }
 
 func (a API) validate(v validator) {
 	for _, origin := range a.Origins {
 		u, err := url.Parse(origin)
-		v.check("API_CORS_ORIGINS", err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && origin == u.Scheme+"://"+u.Host, "lists something that is no web origin, such as https://shop.example")
+		v.check("API_CORS_ORIGINS", err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" &&
+			origin == u.Scheme+"://"+u.Host, "lists something that is no web origin, such as https://shop.example")
 	}
 	v.number("API_RATE", a.Rate, 0.1, 1_000_000)
 	v.number("API_BURST", float64(a.Burst), 1, 1_000_000)
@@ -142,7 +151,8 @@ func (a API) validate(v validator) {
 }
 
 func (c *Config) validateTracing(v validator) {
-	v.check("OTEL_EXPORTER_OTLP_ENDPOINT", c.Tracing.Endpoint == "" || parsesAs(string(c.Tracing.Endpoint), "http", "https"), "is not an http or https URL")
+	v.check("OTEL_EXPORTER_OTLP_ENDPOINT", c.Tracing.Endpoint == "" ||
+		parsesAs(string(c.Tracing.Endpoint), "http", "https"), "is not an http or https URL")
 	v.number("OTEL_TRACES_SAMPLER_ARG", c.Tracing.SampleRatio, 0, 1)
 }
 
@@ -196,7 +206,8 @@ func plainURL(raw string, schemes ...string) bool {
 
 func webhookURL(raw URL) bool {
 	u, err := url.Parse(string(raw))
-	return err == nil && u.Hostname() != "" && u.User == nil && (u.Scheme == "http" || u.Scheme == "https") && len(raw) <= 2048
+	return err == nil && u.Hostname() != "" && u.User == nil && (u.Scheme == "http" || u.Scheme == "https") &&
+		len(raw) <= 2048
 }
 
 func isLoopback(hostport string) bool {

@@ -8,8 +8,8 @@ import (
 	"github.com/hibiken/asynq"
 )
 
-// ArchiveMost is how many dead letters a queue's archive keeps for operators to look at. Asynq would keep 9,999 and then
-// delete silently; the record keeps all of them until retention ends.
+// ArchiveMost is how many dead letters a queue's archive keeps for operators to look at. Asynq would keep 9,999 and
+// then delete silently; the record keeps all of them until retention ends.
 const ArchiveMost = 4_500
 
 // drainStep bounds how many tasks one call removes.

@@ -25,8 +25,8 @@ import (
 )
 
 // BenchmarkWorker compares a whole delivery (load, sign, POST, judge, commit, ack) with Asynq delivering the same POST
-// without a record. Both share the receiver, whose allocations are in both figures; the target is that durable allocates
-// at most 120 times more than raw.
+// without a record. Both share the receiver, whose allocations are in both figures; the target is that durable
+// allocates at most 120 times more than raw.
 func BenchmarkWorker(b *testing.B) {
 	b.Run("raw", benchRaw)
 	b.Run("durable", benchDurable)
@@ -72,7 +72,8 @@ func benchRaw(b *testing.B) {
 	client := asynq.NewClient(opt)
 	defer client.Close()
 	for i := range b.N {
-		payload := []byte(`{"delivery_id":"dlv_` + strconv.Itoa(i) + `","generation":1,"event_type":"payment.created","merchant_id":"mer_x","endpoint_id":"we_x"}`)
+		payload := []byte(`{"delivery_id":"dlv_` + strconv.Itoa(i) +
+			`","generation":1,"event_type":"payment.created","merchant_id":"mer_x","endpoint_id":"we_x"}`)
 		_, err := client.Enqueue(asynq.NewTask("raw", payload), asynq.Queue("raw"))
 		check(b, err)
 	}
@@ -94,7 +95,8 @@ func benchRaw(b *testing.B) {
 		_, _ = io.Copy(io.Discard, res.Body)
 		return res.Body.Close()
 	}
-	srv := asynq.NewServer(opt, asynq.Config{Concurrency: benchConcurrency, Queues: map[string]int{"raw": 1}, TaskCheckInterval: 10 * time.Millisecond, LogLevel: asynq.FatalLevel})
+	srv := asynq.NewServer(opt, asynq.Config{Concurrency: benchConcurrency, Queues: map[string]int{"raw": 1},
+		TaskCheckInterval: 10 * time.Millisecond, LogLevel: asynq.FatalLevel})
 	measure(b, func() {
 		check(b, srv.Start(asynq.HandlerFunc(h)))
 		<-done
@@ -120,7 +122,8 @@ func benchDurable(b *testing.B) {
 		}
 	}
 	sender := w.Sender(func(o *delivery.SenderOptions) { o.MaxInFlight, o.HostInFlight = 1024, 1024 })
-	srv, err := jobs.NewServer(jobs.ServerOptions{Redis: redis, Client: client, Sender: sender, Concurrency: 256 * 4 / 3, Logger: w.Logger})
+	srv, err := jobs.NewServer(jobs.ServerOptions{Redis: redis, Client: client, Sender: sender, Concurrency: 256 * 4 / 3,
+		Logger: w.Logger})
 	check(b, err)
 	var stop func()
 	measure(b, func() {

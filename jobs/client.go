@@ -34,19 +34,21 @@ func NewClient(o ClientOptions) (*Client, error) {
 		return nil, errors.New("jobs: Redis, Now and at least one lane are needed")
 	}
 	return &Client{
-		redis: o.Redis, asynq: asynq.NewClientFromRedisClient(o.Redis.batched), inspector: asynq.NewInspectorFromRedisClient(o.Redis.plain),
-		lanes: lanes(o.Lanes), now: o.Now,
+		redis: o.Redis, asynq: asynq.NewClientFromRedisClient(o.Redis.batched),
+		inspector: asynq.NewInspectorFromRedisClient(o.Redis.plain),
+		lanes:     lanes(o.Lanes), now: o.Now,
 	}, nil
 }
 
-// Enqueue puts the task of a delivery's current generation into its lane, to be worked on at the time given. A task that
-// is there already, in whatever state, is success.
+// Enqueue puts the task of a delivery's current generation into its lane, to be worked on at the time given. A task
+// that is there already, in whatever state, is success.
 func (c *Client) Enqueue(ctx context.Context, d models.Delivery, at time.Time) error {
 	task, err := newTask(d)
 	if err != nil {
 		return err
 	}
-	options := []asynq.Option{asynq.TaskID(taskID(d)), asynq.Queue(c.lanes.queue(d)), asynq.MaxRetry(maxRetry), asynq.Timeout(taskTimeout)}
+	options := []asynq.Option{asynq.TaskID(taskID(d)), asynq.Queue(c.lanes.queue(d)), asynq.MaxRetry(maxRetry),
+		asynq.Timeout(taskTimeout)}
 	if at.After(c.now()) {
 		options = append(options, asynq.ProcessAt(wholeSecond(at)))
 	}

@@ -99,11 +99,14 @@ func TestPayloadHoldsOnlyIDs(t *testing.T) {
 	d := h.Publish(h.merchant, 1)[0]
 	queue := h.queueOf(e.ID)
 	info := h.waitTask(queue, d.ID+":1", asynq.TaskStatePending)
-	want := fmt.Sprintf(`{"delivery_id":%q,"generation":1,"event_type":%q,"merchant_id":%q,"endpoint_id":%q}`, d.ID, d.EventType, h.merchant, e.ID)
-	if string(info.Payload) != want || info.Type != "send_webhook" || info.MaxRetry != 1000 || info.Timeout != time.Minute {
+	want := fmt.Sprintf(`{"delivery_id":%q,"generation":1,"event_type":%q,"merchant_id":%q,"endpoint_id":%q}`, d.ID,
+		d.EventType, h.merchant, e.ID)
+	if string(info.Payload) != want || info.Type != "send_webhook" || info.MaxRetry != 1000 ||
+		info.Timeout != time.Minute {
 		t.Errorf("task %+v payload %s", info, info.Payload)
 	}
-	if dump := fmt.Sprint(h.server.Do(t, "HGETALL", "asynq:{"+queue+"}:t:"+d.ID+":1")); strings.Contains(dump, secret.Reveal()) {
+	if dump := fmt.Sprint(h.server.Do(t, "HGETALL", "asynq:{"+queue+"}:t:"+d.ID+":1")); strings.Contains(dump,
+		secret.Reveal()) {
 		t.Error("a secret is in Redis")
 	}
 }
@@ -193,7 +196,8 @@ func TestExhaustedIsDeadAndArchived(t *testing.T) {
 	}
 }
 
-// TestDeadWithoutTaskIsArchived loses the task of a dead delivery, as a crash between commit and ack with a lost Redis would.
+// TestDeadWithoutTaskIsArchived loses the task of a dead delivery, as a crash between commit and ack with a lost Redis
+// would.
 func TestDeadWithoutTaskIsArchived(t *testing.T) {
 	h := newHouse(t)
 	one := new(int)
@@ -282,7 +286,8 @@ func TestInspect(t *testing.T) {
 	check(t, h.redis.Ping(t.Context()))
 	got, err := h.redis.Inspect(t.Context())
 	check(t, err)
-	if got.EvictionPolicy != "noeviction" || got.AppendOnly || got.Version == "" || got.RunID == "" || got.UsedMemory == 0 {
+	if got.EvictionPolicy != "noeviction" || got.AppendOnly || got.Version == "" || got.RunID == "" ||
+		got.UsedMemory == 0 {
 		t.Errorf("settings %+v", got)
 	}
 }

@@ -42,8 +42,8 @@ func TestSlowEndpointGetsALaneOfItsOwn(t *testing.T) {
 	h.wantEachOnce(ds)
 }
 
-// TestPausedDeliveriesLeaveRedis turns the incident switch while tasks wait in Redis: they are taken out of it, and go on
-// when it is turned back.
+// TestPausedDeliveriesLeaveRedis turns the incident switch while tasks wait in Redis: they are taken out of it, and go
+// on when it is turned back.
 func TestPausedDeliveriesLeaveRedis(t *testing.T) {
 	h := newHouse(t)
 	h.Endpoint(h.merchant, h.receiver.URL)
@@ -72,7 +72,8 @@ func TestPausedDeliveriesLeaveRedis(t *testing.T) {
 	}
 	h.InTx(func(tx *store.Tx) error { return tx.PauseDeliveries(t.Context(), nil, "") })
 	var swept atomic.Int64
-	for deadline := time.Now().Add(30 * time.Second); len(h.receiver.All()) < len(ds) && time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); len(h.receiver.All()) < len(ds) &&
+		time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		swept.Add(int64(h.sweep()))
 	}
 	h.wantEachOnce(ds)
@@ -83,8 +84,8 @@ func TestPausedDeliveriesLeaveRedis(t *testing.T) {
 	}
 }
 
-// TestFloodStaysOutOfTheLane queues a thousand deliveries for one endpoint: all but its share of the lane wait in wh:slow, where
-// the sweeper finds them alive, and all of them arrive once.
+// TestFloodStaysOutOfTheLane queues a thousand deliveries for one endpoint: all but its share of the lane wait in
+// wh:slow, where the sweeper finds them alive, and all of them arrive once.
 func TestFloodStaysOutOfTheLane(t *testing.T) {
 	h := newHouse(t)
 	e, _ := h.Endpoint(h.merchant, h.receiver.URL)

@@ -36,9 +36,9 @@ type place struct {
 	live      bool
 }
 
-// MissingTasks tells for each delivery whether the task of its current generation is gone or can never run: it does not exist,
-// was archived or completed, is held by a dead worker, or its hash says that it waits in a set where it is not. Asynq
-// never finds the last kind by itself.
+// MissingTasks tells for each delivery whether the task of its current generation is gone or can never run: it does not
+// exist, was archived or completed, is held by a dead worker, or its hash says that it waits in a set where it is not.
+// Asynq never finds the last kind by itself.
 func (c *Client) MissingTasks(ctx context.Context, ds []models.Delivery) ([]bool, error) {
 	places := make([]*place, len(ds))
 	for i, d := range ds {
@@ -208,8 +208,8 @@ if redis.call("HEXISTS", KEYS[3], "msg") == 0 then
 end
 return 0`)
 
-// ExpiredLeases lists the deliveries whose worker is dead: the leases of their tasks ended a while ago. Ids without a task,
-// which Asynq would keep as active for good, are taken out of its books on the way.
+// ExpiredLeases lists the deliveries whose worker is dead: the leases of their tasks ended a while ago. Ids without a
+// task, which Asynq would keep as active for good, are taken out of its books on the way.
 func (c *Client) ExpiredLeases(ctx context.Context) ([]string, error) {
 	queues := c.lanes.names()
 	pipe := c.redis.plain.Pipeline()
@@ -224,7 +224,8 @@ func (c *Client) ExpiredLeases(ctx context.Context) ([]string, error) {
 	var found []string
 	for i, q := range queues {
 		for _, id := range answers[i].Val() {
-			if err := bury.Run(ctx, c.redis.plain, []string{key(q, "active"), key(q, "lease"), taskKey(q, id)}, id).Err(); err != nil {
+			if err := bury.Run(ctx, c.redis.plain, []string{key(q, "active"), key(q, "lease"), taskKey(q, id)},
+				id).Err(); err != nil {
 				return nil, fmt.Errorf("jobs: stranded %s: %w", id, err)
 			}
 			if d := deliveryOf(id); d != "" {
@@ -235,8 +236,8 @@ func (c *Client) ExpiredLeases(ctx context.Context) ([]string, error) {
 	return found, nil
 }
 
-// RedisIncarnation names the Redis: a mark in the slot of every queue, made when there is none, and the id of the running server
-// where there is one server. Emptying or restarting it makes another epoch.
+// RedisIncarnation names the Redis: a mark in the slot of every queue, made when there is none, and the id of the
+// running server where there is one server. Emptying or restarting it makes another epoch.
 func (c *Client) RedisIncarnation(ctx context.Context) (string, error) {
 	queues := c.lanes.names()
 	pipe := c.redis.plain.Pipeline()

@@ -145,8 +145,8 @@ func TestConflictIsSuccess(t *testing.T) {
 	}
 }
 
-// TestFailedAckIsRepeated cuts the servers' connection to Redis while a request is under way, so that its ack fails: the
-// syncer must repeat it, and the receiver must not see a second request.
+// TestFailedAckIsRepeated cuts the servers' connection to Redis while a request is under way, so that its ack fails:
+// the syncer must repeat it, and the receiver must not see a second request.
 func TestFailedAckIsRepeated(t *testing.T) {
 	server := testkit.Redis(t)
 	p := newProxy(t, server.Addr)

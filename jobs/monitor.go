@@ -71,10 +71,11 @@ func showPayload(taskType string, body []byte) string {
 	return string(shown)
 }
 
-// withPolicy keeps the page from loading anything from elsewhere, for asynqmon asks for fonts of another company, and from running
-// any script but its own. Its library writes styles into the page, so those are free.
+// withPolicy keeps the page from loading anything from elsewhere, for asynqmon asks for fonts of another company, and
+// from running any script but its own. Its library writes styles into the page, so those are free.
 func withPolicy(scripts string, next http.Handler) http.Handler {
-	policy := "default-src 'none'; script-src 'self' " + scripts + "; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; " +
+	policy := "default-src 'none'; script-src 'self' " + scripts +
+		"; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; " +
 		"connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy", policy)
@@ -141,7 +142,8 @@ func ours(hostport string, hosts []string) bool {
 		host = h
 	}
 	host = strings.ToLower(strings.Trim(host, "[]"))
-	return host == "localhost" || net.ParseIP(host) != nil || slices.ContainsFunc(hosts, func(h string) bool { return strings.EqualFold(h, host) })
+	return host == "localhost" || net.ParseIP(host) != nil ||
+		slices.ContainsFunc(hosts, func(h string) bool { return strings.EqualFold(h, host) })
 }
 
 // sameOrigin believes the browser. Every browser names the origin of a write; what names none is no browser, and came
@@ -162,7 +164,8 @@ func sameOrigin(r *http.Request) bool {
 var write = regexp.MustCompile(`^/api/queues/([^/]+?)(?::(pause|resume)|/[a-z]+_tasks(?:/([^/]+?))?(?::([a-z_]+))?)?$`)
 
 // audited names every write and asks whether it may be done.
-func audited(ask func(ctx context.Context, r *http.Request, action, queue, task string) error, next http.Handler) http.Handler {
+func audited(ask func(ctx context.Context, r *http.Request, action, queue, task string) error,
+	next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if safe(r.Method) {
 			next.ServeHTTP(w, r)
@@ -176,7 +179,8 @@ func audited(ask func(ctx context.Context, r *http.Request, action, queue, task 
 		queue, task, action := m[1], m[3], m[2]+m[4]
 		switch {
 		case strings.HasSuffix(action, "_all"):
-			http.Error(w, "actions on all tasks of a queue are refused: they block Redis and can lose tasks. Replay or cancel through the API instead.", http.StatusForbidden)
+			http.Error(w, "actions on all tasks of a queue are refused: they block Redis and can lose tasks. Replay or cancel "+
+				"through the API instead.", http.StatusForbidden)
 			return
 		case action == "" && task == "":
 			http.Error(w, "queues belong to the deployment and are not deleted", http.StatusForbidden)
@@ -185,7 +189,8 @@ func audited(ask func(ctx context.Context, r *http.Request, action, queue, task 
 			action = "delete"
 		}
 		if err := ask(r.Context(), r, action, queue, task); err != nil {
-			http.Error(w, "the action could not be written into the audit log, so it was not done", http.StatusServiceUnavailable)
+			http.Error(w, "the action could not be written into the audit log, so it was not done",
+				http.StatusServiceUnavailable)
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -19,7 +19,8 @@ import (
 	"github.com/ctrip-gateway/ctrip/jobs"
 )
 
-func board(t *testing.T, h *house, audit func(context.Context, *http.Request, string, string, string) error) *httptest.Server {
+func board(t *testing.T, h *house, audit func(context.Context, *http.Request, string, string,
+	string) error) *httptest.Server {
 	t.Helper()
 	m, err := jobs.NewMonitor(jobs.MonitorOptions{Redis: h.redis, Hosts: []string{"ops.example"}, Audit: audit})
 	check(t, err)
@@ -39,21 +40,25 @@ func holdsPolicy(t *testing.T, path string, header http.Header, body string) {
 		name, value, _ := strings.Cut(strings.TrimSpace(d), " ")
 		directives[name] = value
 	}
-	for name, want := range map[string]string{"default-src": "'none'", "frame-ancestors": "'none'", "base-uri": "'none'", "connect-src": "'self'", "form-action": "'self'"} {
+	for name, want := range map[string]string{"default-src": "'none'", "frame-ancestors": "'none'", "base-uri": "'none'",
+		"connect-src": "'self'", "form-action": "'self'"} {
 		if directives[name] != want {
 			t.Errorf("%s: policy %s %q, want %q", path, name, directives[name], want)
 		}
 	}
-	if scripts := directives["script-src"]; !strings.HasPrefix(scripts, "'self' 'sha256-") || strings.Contains(scripts, "unsafe") {
+	if scripts := directives["script-src"]; !strings.HasPrefix(scripts, "'self' 'sha256-") ||
+		strings.Contains(scripts, "unsafe") {
 		t.Errorf("%s: script-src %q", path, scripts)
 	}
 	for _, m := range regexp.MustCompile(`(?s)<script[^>]*>(.*?)</script>`).FindAllStringSubmatch(body, -1) {
 		sum := sha256.Sum256([]byte(m[1]))
-		if hash := "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"; m[1] != "" && !strings.Contains(directives["script-src"], hash) {
+		if hash := "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"; m[1] != "" &&
+			!strings.Contains(directives["script-src"], hash) {
 			t.Errorf("%s: the policy keeps the page from its own script %.40s…", path, m[1])
 		}
 	}
-	for name, want := range map[string]string{"X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"} {
+	for name, want := range map[string]string{"X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff",
+		"Referrer-Policy": "no-referrer"} {
 		if header.Get(name) != want {
 			t.Errorf("%s: %s is %q", path, name, header.Get(name))
 		}
@@ -106,7 +111,8 @@ func TestMonitor(t *testing.T) {
 			Payload string `json:"payload"`
 		} `json:"tasks"`
 	}
-	if err := json.Unmarshal([]byte(body), &list); err != nil || code != 200 || len(list.Tasks) != 1 || list.Tasks[0].ID != id || !strings.Contains(list.Tasks[0].Payload, d.ID) {
+	if err := json.Unmarshal([]byte(body), &list); err != nil || code != 200 || len(list.Tasks) != 1 ||
+		list.Tasks[0].ID != id || !strings.Contains(list.Tasks[0].Payload, d.ID) {
 		t.Fatalf("tasks %d %s, %v", code, body, err)
 	}
 
@@ -115,7 +121,8 @@ func TestMonitor(t *testing.T) {
 	defer c.Close()
 	_, err := c.Enqueue(foreign, asynq.Queue(queue))
 	check(t, err)
-	if _, body := call("GET", "/api/queues/"+queue+"/pending_tasks", nil); strings.Contains(body, "planted") || !strings.Contains(body, "[not shown]") {
+	if _, body := call("GET", "/api/queues/"+queue+"/pending_tasks", nil); strings.Contains(body, "planted") ||
+		!strings.Contains(body, "[not shown]") {
 		t.Errorf("a payload of another form is shown: %s", body)
 	}
 

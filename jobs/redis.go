@@ -41,8 +41,8 @@ func (quiet) Printf(context.Context, string, ...any) {}
 
 var silence = sync.OnceFunc(func() { redis.SetLogger(quiet{}) })
 
-// Connect makes the clients for a single server, for Sentinel or for a cluster. poolSize is the most connections of each
-// face; 0 means 128.
+// Connect makes the clients for a single server, for Sentinel or for a cluster. poolSize is the most connections of
+// each face; 0 means 128.
 func Connect(o config.Redis, poolSize int) (*Redis, error) {
 	silence()
 	if len(o.Addrs) == 0 {
@@ -66,8 +66,8 @@ func Connect(o config.Redis, poolSize int) (*Redis, error) {
 // client makes one client and its batching face.
 func client(o config.Redis, pool int, timeout time.Duration) (redis.UniversalClient, redis.UniversalClient, error) {
 	u := &redis.UniversalOptions{
-		Addrs: o.Addrs, DB: o.DB, Username: o.Username, Password: string(o.Password), SentinelPassword: string(o.SentinelPassword),
-		MasterName: o.MasterName, IsClusterMode: o.Mode == config.RedisCluster,
+		Addrs: o.Addrs, DB: o.DB, Username: o.Username, Password: string(o.Password),
+		SentinelPassword: string(o.SentinelPassword), MasterName: o.MasterName, IsClusterMode: o.Mode == config.RedisCluster,
 		PoolSize: pool, PoolTimeout: timeout, DialTimeout: 3 * time.Second, ReadTimeout: timeout, WriteTimeout: timeout,
 		ContextTimeoutEnabled: true, DisableIdentity: true,
 		Protocol:                 2, // the third looks for push messages before every answer, and there are none
@@ -92,7 +92,8 @@ func client(o config.Redis, pool int, timeout time.Duration) (redis.UniversalCli
 	return batching(c, c.AutoPipeline)
 }
 
-func batching(c redis.UniversalClient, pipeline func() (*redis.AutoPipeliner, error)) (redis.UniversalClient, redis.UniversalClient, error) {
+func batching(c redis.UniversalClient, pipeline func() (*redis.AutoPipeliner,
+	error)) (redis.UniversalClient, redis.UniversalClient, error) {
 	ap, err := pipeline()
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("jobs: redis: %w", err), c.Close())
@@ -164,8 +165,8 @@ func (s *Settings) read(info string) {
 }
 
 // detach is the hook of the servers' client. Asynq since v0.25 gives its syncer, which repeats a failed ack, a context
-// that is already canceled, so every failed ack would become a second delivery two minutes later; detached, the repeated
-// ack succeeds. A command that failed waits a moment, because Asynq's dequeue loop repeats it without a pause.
+// that is already canceled, so every failed ack would become a second delivery two minutes later; detached, the
+// repeated ack succeeds. A command that failed waits a moment, because Asynq's dequeue loop repeats it without a pause.
 type detach struct{}
 
 func (detach) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -186,5 +187,6 @@ func (detach) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessP
 
 // expected reports answers that are no trouble: nothing there, a script to be loaded, a task that is gone.
 func expected(err error) bool {
-	return errors.Is(err, redis.Nil) || strings.HasPrefix(err.Error(), "NOSCRIPT") || strings.Contains(err.Error(), "NOT FOUND")
+	return errors.Is(err, redis.Nil) || strings.HasPrefix(err.Error(), "NOSCRIPT") ||
+		strings.Contains(err.Error(), "NOT FOUND")
 }

@@ -46,7 +46,8 @@ func (h *handler) process(ctx context.Context, t *asynq.Task) error {
 	if err := json.Unmarshal(t.Payload(), &p); err != nil || p.DeliveryID == "" || p.Generation < 1 {
 		return fmt.Errorf("not a payload of %s: %w", TypeSendWebhook, asynq.SkipRetry)
 	}
-	out := h.attempt(ctx, delivery.Task{DeliveryID: p.DeliveryID, Generation: p.Generation, EndpointID: p.EndpointID, MerchantID: p.MerchantID})
+	out := h.attempt(ctx, delivery.Task{DeliveryID: p.DeliveryID, Generation: p.Generation, EndpointID: p.EndpointID,
+		MerchantID: p.MerchantID})
 	switch out.Do {
 	case delivery.Ack:
 		return nil
@@ -63,8 +64,8 @@ func (h *handler) process(ctx context.Context, t *asynq.Task) error {
 	return &retryIn{at: out.At, failed: out.Attempted, reason: out.Reason}
 }
 
-// attempt makes one. In the lane of slow endpoints, where a backlog is turned away, that goes slowly: it is nobody's turn,
-// and those whose turn it is elsewhere need the processor and the database.
+// attempt makes one. In the lane of slow endpoints, where a backlog is turned away, that goes slowly: it is nobody's
+// turn, and those whose turn it is elsewhere need the processor and the database.
 func (h *handler) attempt(ctx context.Context, t delivery.Task) delivery.Outcome {
 	out := h.sender.Attempt(ctx, t)
 	if queue, _ := asynq.GetQueueName(ctx); queue == slowQueue && !out.Attempted {

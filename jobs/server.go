@@ -19,8 +19,8 @@ type ServerOptions struct {
 	Redis  *Redis
 	Client *Client
 	Sender *delivery.Sender
-	// Concurrency is how many tasks are worked on at the same time, over all lanes. A quarter of it is for retries, an eighth
-	// for slow endpoints.
+	// Concurrency is how many tasks are worked on at the same time, over all lanes. A quarter of it is for retries, an
+	// eighth for slow endpoints.
 	Concurrency int
 	// PollInterval is how often an idle lane looks for a new task, half of it being the latency it adds; 0 means 10 ms.
 	PollInterval time.Duration
@@ -38,8 +38,8 @@ const (
 )
 
 // Server works on tasks: an Asynq server for each lane of first tries, because one takes its tasks one after the other,
-// one for the retries, so that those never stand in front of first tries, and one for slow endpoints, so that those hold
-// up nobody else.
+// one for the retries, so that those never stand in front of first tries, and one for slow endpoints, so that those
+// hold up nobody else.
 type Server struct {
 	ServerOptions
 	servers  map[string]*asynq.Server
@@ -84,8 +84,8 @@ func NewServer(o ServerOptions) (*Server, error) {
 	return s, nil
 }
 
-// Run works on tasks until ctx ends, and returns when what was in flight then is finished or handed back. A Redis that is
-// away is waited for.
+// Run works on tasks until ctx ends, and returns when what was in flight then is finished or handed back. A Redis that
+// is away is waited for.
 func (s *Server) Run(ctx context.Context) error {
 	h := &handler{client: s.Client, sender: s.Sender, slowPace: s.slowPace}
 	mux := asynq.NewServeMux()
@@ -132,8 +132,8 @@ func (s *Server) drain(ctx context.Context) {
 	}
 }
 
-// logger gives what Asynq says to slog. Its "Retry exhausted" for every archived task is the dead delivery that the record
-// tells about already.
+// logger gives what Asynq says to slog. Its "Retry exhausted" for every archived task is the dead delivery that the
+// record tells about already.
 type logger struct {
 	to    *slog.Logger
 	queue string

@@ -71,8 +71,8 @@ func laneName(i int) string { return "wh:" + strconv.Itoa(i) }
 
 // queue is where the task of a delivery's current generation is: in a lane by its endpoint until the first attempt was
 // made, then among the retries; those of a slow endpoint are by themselves all the time. A delivery that died at its
-// first attempt died in its lane. What is too much for a lane at once is put where a slow endpoint's would be, though its
-// row does not say so ([Client.MissingTasks] looks there too).
+// first attempt died in its lane. What is too much for a lane at once is put where a slow endpoint's would be, though
+// its row does not say so ([Client.MissingTasks] looks there too).
 func (l lanes) queue(d models.Delivery) string {
 	if d.Slow {
 		return slowQueue

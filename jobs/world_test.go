@@ -32,7 +32,8 @@ type house struct {
 
 const testLanes = 2
 
-func build(t *testing.T, s *store.Store, addr string, server *testkit.RedisServer, change ...func(*delivery.SenderOptions)) *house {
+func build(t *testing.T, s *store.Store, addr string, server *testkit.RedisServer,
+	change ...func(*delivery.SenderOptions)) *house {
 	t.Helper()
 	h := &house{Fixture: deliverytest.New(t, s), t: t, server: server, receiver: testkit.NewReceiver(t)}
 	var err error
@@ -44,8 +45,9 @@ func build(t *testing.T, s *store.Store, addr string, server *testkit.RedisServe
 	h.producer, err = outbox.NewProducer(outbox.ProducerOptions{Enqueuer: h.client, Logger: h.Logger, Now: time.Now})
 	check(t, err)
 	s.OnCommit(h.producer.Offer)
-	h.sweeper, err = outbox.NewSweeper(outbox.SweeperOptions{Store: s, Tasks: h.client, Interval: 200 * time.Millisecond, Logger: h.Logger,
-		Now: func() time.Time { return time.Now().Add(h.ahead) }})
+	h.sweeper, err = outbox.NewSweeper(outbox.SweeperOptions{Store: s, Tasks: h.client, Interval: 200 * time.Millisecond,
+		Logger: h.Logger,
+		Now:    func() time.Time { return time.Now().Add(h.ahead) }})
 	check(t, err)
 	h.sender = h.Sender(change...)
 	h.merchant = h.Merchant()

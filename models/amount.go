@@ -62,7 +62,8 @@ func ParseDecimal(s string, decimals uint8) (Amount, error) {
 	if strings.HasPrefix(s, "-") {
 		return Amount{}, ErrAmountNegative
 	}
-	if whole == "" || (dotted && frac == "") || strings.Trim(whole+frac, "0123456789") != "" || (len(whole) > 1 && whole[0] == '0') {
+	if whole == "" || (dotted && frac == "") || strings.Trim(whole+frac, "0123456789") != "" ||
+		(len(whole) > 1 && whole[0] == '0') {
 		return Amount{}, ErrAmountSyntax
 	}
 	if len(frac) > int(decimals) {

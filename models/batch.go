@@ -4,9 +4,9 @@ import "time"
 
 // Batch is several events in one signed request. It is formed once; a retry sends the same bytes under the same id.
 //
-// Its carrier is a delivery of its own, of the type [BatchType], without an event; the deliveries whose events it holds,
-// its members, share its fate and have no task. Batch and carrier are never shown to merchants: a member shows the
-// attempts of its carrier.
+// Its carrier is a delivery of its own, of the type [BatchType], without an event; the deliveries whose events it
+// holds, its members, share its fate and have no task. Batch and carrier are never shown to merchants: a member shows
+// the attempts of its carrier.
 type Batch struct {
 	ID         string `gorm:"primaryKey"` // its webhook-id
 	MerchantID string

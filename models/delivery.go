@@ -10,8 +10,8 @@ const (
 	// resumed. It is left when the attempt succeeds, when no attempt remains, or when the endpoint is disabled, paused or
 	// deleted.
 	DeliveryPending DeliveryState = "pending"
-	// DeliveryHeld waits until its endpoint is enabled or resumed, which makes it pending. It is canceled when the endpoint
-	// is deleted, or after 30 days.
+	// DeliveryHeld waits until its endpoint is enabled or resumed, which makes it pending. It is canceled when the
+	// endpoint is deleted, or after 30 days.
 	DeliveryHeld DeliveryState = "held"
 	// DeliveryDelivered was answered with 2xx. It is never left.
 	DeliveryDelivered DeliveryState = "delivered"
@@ -84,8 +84,8 @@ type Delivery struct {
 	ReplayID   *string // the replay job that ordered it
 	// SignWith, of a test, is the role of the one secret that signs it: current, next or previous, or all. "" is no test.
 	SignWith string
-	// Suspended rows are pending without a task, because nobody knows yet when they can be sent: the breaker of the endpoint
-	// is open, or deliveries are paused. They get a task when that is over.
+	// Suspended rows are pending without a task, because nobody knows yet when they can be sent: the breaker of the
+	// endpoint is open, or deliveries are paused. They get a task when that is over.
 	Suspended bool `gorm:"column:parked"`
 	// Slow says that the task of the current generation is in the lane of slow endpoints.
 	Slow bool
@@ -106,7 +106,8 @@ func (d Delivery) InBatch() bool {
 	return d.BatchID != nil && d.EventID != "" && d.Generation == 1 && *d.BatchID != d.EndpointID
 }
 
-// NeedsTask reports whether the delivery waits for a task of its own. Others are over, held, suspended, or sent in a batch.
+// NeedsTask reports whether the delivery waits for a task of its own. Others are over, held, suspended, or sent in a
+// batch.
 func (d Delivery) NeedsTask() bool {
 	alone := d.BatchID == nil || d.EventID == "" || d.Generation > 1
 	return d.State == DeliveryPending && !d.Suspended && alone

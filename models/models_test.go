@@ -21,7 +21,8 @@ func ExampleNewID() {
 }
 
 func ExamplePaymentStatus_CanMove() {
-	fmt.Println(models.PaymentPending.CanMove(models.PaymentDetected), models.PaymentCanceled.CanMove(models.PaymentDetected))
+	fmt.Println(models.PaymentPending.CanMove(models.PaymentDetected),
+		models.PaymentCanceled.CanMove(models.PaymentDetected))
 	// Output: true false
 }
 
@@ -41,7 +42,8 @@ func TestIDsSortByTime(t *testing.T) {
 // TestStateDiagram holds docs/states.md against the transition tables.
 func TestStateDiagram(t *testing.T) {
 	var b strings.Builder
-	b.WriteString("# States\n\nGenerated from `models.PaymentMoves` and `models.DeliveryMoves` by `go test ./models -update`.\n")
+	b.WriteString("# States\n\nGenerated from `models.PaymentMoves` and `models.DeliveryMoves` by `go test ./models " +
+		"-update`.\n")
 	diagram := func(title string, rows [][3]string) {
 		fmt.Fprintf(&b, "\n## %s\n\n```mermaid\nstateDiagram-v2\n", title)
 		for _, r := range rows {
@@ -75,7 +77,8 @@ func TestStateDiagram(t *testing.T) {
 }
 
 func TestAuditHashCoversEveryField(t *testing.T) {
-	base := models.AuditEntry{Seq: 1, At: time.Unix(1, 0), Actor: "a", Action: "b", Subject: "c", Merchant: "d", Detail: map[string]string{"k": "v"}, IP: "e", PrevHash: "f"}
+	base := models.AuditEntry{Seq: 1, At: time.Unix(1, 0), Actor: "a", Action: "b", Subject: "c", Merchant: "d",
+		Detail: map[string]string{"k": "v"}, IP: "e", PrevHash: "f"}
 	changes := map[string]func(*models.AuditEntry){
 		"seq": func(e *models.AuditEntry) { e.Seq++ }, "at": func(e *models.AuditEntry) { e.At = e.At.Add(time.Microsecond) },
 		"actor": func(e *models.AuditEntry) { e.Actor = "x" }, "action": func(e *models.AuditEntry) { e.Action = "x" },

@@ -23,7 +23,8 @@ const (
 )
 
 // PaymentStatuses lists every status in the order of a payment's life.
-var PaymentStatuses = []PaymentStatus{PaymentPending, PaymentDetected, PaymentConfirmed, PaymentExpired, PaymentCanceled}
+var PaymentStatuses = []PaymentStatus{PaymentPending, PaymentDetected, PaymentConfirmed, PaymentExpired,
+	PaymentCanceled}
 
 // PaymentMoves says which status may follow which, and why.
 var PaymentMoves = []struct {

@@ -9,8 +9,8 @@ const (
 	ReplayCanceled = "canceled"
 )
 
-// Replay is a job that sends again what matches: every event that had a delivery to one endpoint, of a type, in a state,
-// in a range of time. It can be interrupted at any moment and goes on where its cursor stands.
+// Replay is a job that sends again what matches: every event that had a delivery to one endpoint, of a type, in a
+// state, in a range of time. It can be interrupted at any moment and goes on where its cursor stands.
 type Replay struct {
 	ID         string `gorm:"primaryKey"`
 	MerchantID string

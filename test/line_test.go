@@ -74,7 +74,9 @@ func TestLineOnAnvil(t *testing.T) {
 	h := newFixture(t, gateway.Chain{Name: "anvil", RPC: url, ChainID: 31337, Depth: 2})
 	p := h.create(t.Context(), "anvil-1", "native", "1000000000000")
 	// Anvil's first account is unlocked; its key is in every tutorial.
-	rpc(t, h.Client, url, fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"eth_sendTransaction","params":[{"from":"0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266","to":%q,"value":"0xe8d4a51000"}]}`, p.Address))
+	rpc(t, h.Client, url,
+		fmt.Sprintf(
+			`{"jsonrpc":"2.0","id":1,"method":"eth_sendTransaction","params":[{"from":"0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266","to":%q,"value":"0xe8d4a51000"}]}`, p.Address))
 	h.expectLine(p)
 }
 

@@ -303,7 +303,9 @@ func (b *runbook) rotateMasterKey(merchant string) {
 
 	under := func(id string) (n int) {
 		b.t.Helper()
-		if err := b.DB.QueryRow("SELECT count(*) FROM idempotency_keys WHERE key LIKE 'drill-%' AND substr(answer, 3, 2) = $1", []byte(id)).Scan(&n); err != nil {
+		if err := b.DB.QueryRow(
+			"SELECT count(*) FROM idempotency_keys WHERE key LIKE 'drill-%' AND substr(answer, 3, 2) = $1",
+			[]byte(id)).Scan(&n); err != nil {
 			b.t.Fatal(err)
 		}
 		return n

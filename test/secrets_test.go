@@ -358,7 +358,8 @@ func (h *secretFixture) pages() map[string]string {
 func (h *secretFixture) refuseToStart() string {
 	h.t.Helper()
 	chains := filepath.Join(h.t.TempDir(), "chains.yaml")
-	if err := os.WriteFile(chains, []byte("- name: x\n  chain_id: nonsense\n  rpc_urls: [\"ftp://n:"+h.canaries["RPC password"]+"@h/"+h.canaries["RPC key in a path"]+"\"]\n"), 0o600); err != nil {
+	if err := os.WriteFile(chains, []byte("- name: x\n  chain_id: nonsense\n  rpc_urls: [\"ftp://n:"+
+		h.canaries["RPC password"]+"@h/"+h.canaries["RPC key in a path"]+"\"]\n"), 0o600); err != nil {
 		h.t.Fatal(err)
 	}
 	away := []string{
@@ -373,7 +374,8 @@ func (h *secretFixture) refuseToStart() string {
 		"OPERATOR_READ_TOKEN="+h.canaries["operator token"], "CHAINS_FILE="+chains,
 		"MASTER_KEYS=k1:"+h.canaries["master key"]+"x", "REDIS_URL=redis://gateway:"+h.canaries["Redis password"]+"@:x/y",
 		"WEBHOOK_ALLOW="+h.canaries["own secret"],
-		"OTEL_EXPORTER_OTLP_HEADERS="+h.canaries["collector header"], "EGRESS_PROXY=socks5://gateway:"+h.canaries["proxy password"]+"@127.0.0.1:1")
+		"OTEL_EXPORTER_OTLP_HEADERS="+h.canaries["collector header"], "EGRESS_PROXY=socks5://gateway:"+
+			h.canaries["proxy password"]+"@127.0.0.1:1")
 	var all bytes.Buffer
 	for _, run := range []struct {
 		name string

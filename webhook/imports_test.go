@@ -36,7 +36,8 @@ func sources(t *testing.T) map[string]*ast.File {
 // TestOnlyStandardLibrary: a merchant imports this package, so it brings nothing along.
 func TestOnlyStandardLibrary(t *testing.T) {
 	const own = "github.com/ctrip-gateway/ctrip/webhook"
-	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".")
+	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}",
+		".")
 	out, err := list.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)

@@ -73,10 +73,11 @@ func New(o Options) (*Service, error) {
 	}, nil
 }
 
-// Authenticate returns the live key that was presented, and its merchant. The key is looked up by its SHA-256, so that the
-// time it takes says nothing about how much of a guess was right.
+// Authenticate returns the live key that was presented, and its merchant. The key is looked up by its SHA-256, so that
+// the time it takes says nothing about how much of a guess was right.
 func (s *Service) Authenticate(ctx context.Context, presented string) (models.APIKey, models.Merchant, error) {
-	if !strings.HasPrefix(presented, livePrefix) && !strings.HasPrefix(presented, testPrefix) || len(presented) > maxKeyLength {
+	if !strings.HasPrefix(presented, livePrefix) && !strings.HasPrefix(presented, testPrefix) ||
+		len(presented) > maxKeyLength {
 		return models.APIKey{}, models.Merchant{}, ErrUnauthenticated
 	}
 	hash, now := hashKey(presented), s.now()

@@ -97,7 +97,8 @@ func TestMerchantsAndTheirAccountKeys(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		svc, _ := newService(t, s)
 		private, public := account(t, "a")
-		if _, _, err := svc.createMerchant(t.Context(), "Shop", private); err == nil || strings.Contains(err.Error(), private[:12]) {
+		if _, _, err := svc.createMerchant(t.Context(), "Shop", private); err == nil ||
+			strings.Contains(err.Error(), private[:12]) {
 			t.Fatalf("a private key: %v", err)
 		}
 		m, first, err := svc.createMerchant(t.Context(), "Shop", public)
@@ -128,7 +129,8 @@ func TestKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 		year := noon.AddDate(1, 0, 0)
-		ask := access.KeyRequest{MerchantID: m.ID, Name: "Checkout", Scopes: []models.Scope{models.ScopePaymentsRead, models.ScopeKeysWrite}, ExpiresAt: &year}
+		ask := access.KeyRequest{MerchantID: m.ID, Name: "Checkout",
+			Scopes: []models.Scope{models.ScopePaymentsRead, models.ScopeKeysWrite}, ExpiresAt: &year}
 		key, secret, err := svc.createKey(t.Context(), ask)
 		if err != nil || !strings.HasPrefix(secret, "ck_live_") || strings.Contains(fmt.Sprint(key), secret) {
 			t.Fatalf("%+v, %v", key, err)
@@ -137,7 +139,8 @@ func TestKeys(t *testing.T) {
 		if err != nil || got.ID != key.ID || owner.ID != m.ID {
 			t.Fatalf("%+v, %v", got, err)
 		}
-		for _, bad := range []string{"", "ck_live_", secret + "x", secret[:len(secret)-1], "ck_test_" + secret[8:], strings.Repeat("ck_live_x", 100)} {
+		for _, bad := range []string{"", "ck_live_", secret + "x", secret[:len(secret)-1], "ck_test_" + secret[8:],
+			strings.Repeat("ck_live_x", 100)} {
 			if _, _, err := svc.Authenticate(t.Context(), bad); !errors.Is(err, access.ErrUnauthenticated) {
 				t.Errorf("%.20q: %v", bad, err)
 			}
@@ -227,7 +230,8 @@ func TestKeyLimitHoldsUnderARush(t *testing.T) {
 	})
 }
 
-// TestAnAccountKeyKeepsItsBranch: a key that comes back goes on where it was, and what is shown is what it derives there.
+// TestAnAccountKeyKeepsItsBranch: a key that comes back goes on where it was, and what is shown is what it derives
+// there.
 func TestAnAccountKeyKeepsItsBranch(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		svc, _ := newService(t, s)

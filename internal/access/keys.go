@@ -40,9 +40,10 @@ type KeyRequest struct {
 	Granter *models.APIKey
 }
 
-// CreateKey makes a key of a merchant. The secret is returned once; only its hash is stored. It fails with [models.FieldErrors],
-// [models.ErrNotFound] or [ErrKeyLimit].
-func (s *Service) CreateKey(ctx context.Context, tx *store.Tx, actor models.Actor, r KeyRequest) (key models.APIKey, secret string, err error) {
+// CreateKey makes a key of a merchant. The secret is returned once; only its hash is stored. It fails with
+// [models.FieldErrors], [models.ErrNotFound] or [ErrKeyLimit].
+func (s *Service) CreateKey(ctx context.Context, tx *store.Tx, actor models.Actor,
+	r KeyRequest) (key models.APIKey, secret string, err error) {
 	if err := s.checkKey(r); err != nil {
 		return models.APIKey{}, "", err
 	}
@@ -68,8 +69,8 @@ func (s *Service) CreateKey(ctx context.Context, tx *store.Tx, actor models.Acto
 	rand.Read(raw)
 	secret = prefix + base64.RawURLEncoding.EncodeToString(raw)
 	key = models.APIKey{
-		ID: models.NewID(models.PrefixAPIKey, now), MerchantID: m.ID, Name: r.Name, Prefix: secret[:len(prefix)+shownOfKey], Hash: hashKey(secret),
-		Test: r.Test, Scopes: inOrder(r.Scopes), CreatedAt: now,
+		ID: models.NewID(models.PrefixAPIKey, now), MerchantID: m.ID, Name: r.Name, Prefix: secret[:len(prefix)+shownOfKey],
+		Hash: hashKey(secret), Test: r.Test, Scopes: inOrder(r.Scopes), CreatedAt: now,
 	}
 	if r.ExpiresAt != nil {
 		at := r.ExpiresAt.UTC().Truncate(time.Microsecond)
@@ -84,8 +85,8 @@ func (s *Service) CreateKey(ctx context.Context, tx *store.Tx, actor models.Acto
 	})
 }
 
-// RevokeKey ends a key of a merchant; merchantID "" is the operator, who may end any. One that has ended stays as it was.
-// This process forgets the key at once, others within [CacheFor].
+// RevokeKey ends a key of a merchant; merchantID "" is the operator, who may end any. One that has ended stays as it
+// was. This process forgets the key at once, others within [CacheFor].
 func (s *Service) RevokeKey(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id string) error {
 	key, err := tx.APIKeyByID(ctx, id)
 	if err != nil {
@@ -117,20 +118,25 @@ func (s *Service) checkKey(r KeyRequest) error {
 		faults = append(faults, models.FieldError{Field: "name", Message: problem, Example: "Checkout server"})
 	}
 	if len(r.Scopes) == 0 {
-		faults = append(faults, models.FieldError{Field: "scopes", Message: "must name at least one scope", Example: `["payments:read"]`})
+		faults = append(faults, models.FieldError{Field: "scopes", Message: "must name at least one scope",
+			Example: `["payments:read"]`})
 	}
 	for _, scope := range r.Scopes {
 		if !slices.Contains(models.Scopes, scope) {
-			faults = append(faults, models.FieldError{Field: "scopes", Message: fmt.Sprintf("has %q, which is no scope", scope), Example: joinScopes(models.Scopes)})
+			faults = append(faults, models.FieldError{Field: "scopes", Message: fmt.Sprintf("has %q, which is no scope", scope),
+				Example: joinScopes(models.Scopes)})
 		} else if r.Granter != nil && !r.Granter.Allows(scope) {
-			faults = append(faults, models.FieldError{Field: "scopes", Message: fmt.Sprintf("has %q, which the key that asks does not have itself", scope), Example: joinScopes(r.Granter.Scopes)})
+			faults = append(faults, models.FieldError{Field: "scopes", Message: fmt.Sprintf("has %q, which the key that asks "+
+				"does not have itself", scope), Example: joinScopes(r.Granter.Scopes)})
 		}
 	}
 	if r.Granter != nil && r.Granter.Test && !r.Test {
-		faults = append(faults, models.FieldError{Field: "test", Message: "must be true: a test key makes only test keys", Example: "true"})
+		faults = append(faults, models.FieldError{Field: "test", Message: "must be true: a test key makes only test keys",
+			Example: "true"})
 	}
 	if r.ExpiresAt != nil && !r.ExpiresAt.After(s.now()) {
-		faults = append(faults, models.FieldError{Field: "expires_at", Message: "must be in the future", Example: s.now().AddDate(1, 0, 0).Format(time.RFC3339)})
+		faults = append(faults, models.FieldError{Field: "expires_at", Message: "must be in the future",
+			Example: s.now().AddDate(1, 0, 0).Format(time.RFC3339)})
 	}
 	if faults != nil {
 		return faults

@@ -14,9 +14,10 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// CreateMerchant makes a merchant, with an account key when xpub is not "". It returns the first address of the key, which
-// the owner compares with what their wallet shows. It fails with [models.FieldErrors] or [ErrForeignXPub].
-func (s *Service) CreateMerchant(ctx context.Context, tx *store.Tx, actor models.Actor, name, xpub string) (m models.Merchant, firstAddress string, err error) {
+// CreateMerchant makes a merchant, with an account key when xpub is not "". It returns the first address of the key,
+// which the owner compares with what their wallet shows. It fails with [models.FieldErrors] or [ErrForeignXPub].
+func (s *Service) CreateMerchant(ctx context.Context, tx *store.Tx, actor models.Actor, name,
+	xpub string) (m models.Merchant, firstAddress string, err error) {
 	if problem := badName(name); problem != "" {
 		return m, "", models.FieldErrors{{Field: "name", Message: problem, Example: "Tea & Sons"}}
 	}
@@ -40,9 +41,10 @@ func (s *Service) CreateMerchant(ctx context.Context, tx *store.Tx, actor models
 	return m, firstAddress, err
 }
 
-// SetXPub gives a merchant a new account key, as [Service.CreateMerchant] does. New payments draw from it; the addresses
-// of the old one stay watched.
-func (s *Service) SetXPub(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, xpub string) (firstAddress string, err error) {
+// SetXPub gives a merchant a new account key, as [Service.CreateMerchant] does. New payments draw from it; the
+// addresses of the old one stay watched.
+func (s *Service) SetXPub(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID,
+	xpub string) (firstAddress string, err error) {
 	if _, err := tx.LockMerchant(ctx, merchantID); err != nil {
 		return "", err
 	}
@@ -53,8 +55,8 @@ func (s *Service) SetXPub(ctx context.Context, tx *store.Tx, actor models.Actor,
 	return line.Detail["first_address"], s.audit(ctx, tx, actor, merchantID, line)
 }
 
-// MerchantChange is what to change about a merchant: nil leaves a field as it is, and a limit that points to nil goes back
-// to the deployment's default.
+// MerchantChange is what to change about a merchant: nil leaves a field as it is, and a limit that points to nil goes
+// back to the deployment's default.
 type MerchantChange struct {
 	Name            *string
 	AcceptLate      *bool
@@ -64,9 +66,10 @@ type MerchantChange struct {
 	MaxOpenPayments **int
 }
 
-// ChangeMerchant changes a merchant and writes one audit line, which says what became of each field; what stays as it was
-// is not in it. It fails with [models.FieldErrors] or [models.ErrNotFound].
-func (s *Service) ChangeMerchant(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID string, c MerchantChange) (models.Merchant, error) {
+// ChangeMerchant changes a merchant and writes one audit line, which says what became of each field; what stays as it
+// was is not in it. It fails with [models.FieldErrors] or [models.ErrNotFound].
+func (s *Service) ChangeMerchant(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID string,
+	c MerchantChange) (models.Merchant, error) {
 	if broken := c.check(); broken != nil {
 		return models.Merchant{}, broken
 	}
@@ -95,7 +98,8 @@ func (c MerchantChange) check() models.FieldErrors {
 	}
 	for _, l := range c.limits(new(models.Merchant)) {
 		if l.given != nil && *l.given != nil && (**l.given < 1 || **l.given > l.most) {
-			broken = append(broken, models.FieldError{Field: "limits." + l.name, Message: fmt.Sprintf("must be 1 to %d", l.most), Example: strconv.Itoa(l.most)})
+			broken = append(broken, models.FieldError{Field: "limits." + l.name, Message: fmt.Sprintf("must be 1 to %d", l.most),
+				Example: strconv.Itoa(l.most)})
 		}
 	}
 	return broken
@@ -143,8 +147,8 @@ func inWords(limit *int) string {
 	return strconv.Itoa(*limit)
 }
 
-// SuspendMerchant lets a merchant make no new payments; those that they have go on, and so do their webhooks. Suspending
-// one that is suspended changes nothing.
+// SuspendMerchant lets a merchant make no new payments; those that they have go on, and so do their webhooks.
+// Suspending one that is suspended changes nothing.
 func (s *Service) SuspendMerchant(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID string) error {
 	return s.setSuspended(ctx, tx, actor, merchantID, true)
 }
@@ -154,7 +158,8 @@ func (s *Service) ReinstateMerchant(ctx context.Context, tx *store.Tx, actor mod
 	return s.setSuspended(ctx, tx, actor, merchantID, false)
 }
 
-func (s *Service) setSuspended(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID string, suspend bool) error {
+func (s *Service) setSuspended(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID string,
+	suspend bool) error {
 	m, err := tx.LockMerchant(ctx, merchantID)
 	if err != nil || (m.SuspendedAt != nil) == suspend {
 		return err
@@ -184,9 +189,11 @@ func (s *Service) forget(tx *store.Tx, merchantID string) {
 func (s *Service) setXPub(ctx context.Context, tx *store.Tx, merchantID, xpub string) (models.AuditEntry, error) {
 	account, err := wallet.Parse(xpub)
 	if err != nil {
-		return models.AuditEntry{}, models.FieldErrors{{Field: "xpub", Message: err.Error(), Example: "xpub6C… of m/44'/60'/0'"}}
+		return models.AuditEntry{},
+			models.FieldErrors{{Field: "xpub", Message: err.Error(), Example: "xpub6C… of m/44'/60'/0'"}}
 	}
-	key := models.AccountKey{ID: account.KeyID(), MerchantID: merchantID, XPub: strings.TrimSpace(xpub), Branch: s.branch, CreatedAt: s.now()}
+	key := models.AccountKey{ID: account.KeyID(), MerchantID: merchantID, XPub: strings.TrimSpace(xpub), Branch: s.branch,
+		CreatedAt: s.now()}
 	if err := tx.SetAccountKey(ctx, key); errors.Is(err, models.ErrConflict) {
 		return models.AuditEntry{}, ErrForeignXPub
 	} else if err != nil {
@@ -200,11 +207,13 @@ func (s *Service) setXPub(ctx context.Context, tx *store.Tx, merchantID, xpub st
 	if err != nil {
 		return models.AuditEntry{}, err
 	}
-	return models.AuditEntry{Action: "merchant.xpub_set", Detail: map[string]string{"account_key": key.ID, "first_address": first}}, nil
+	return models.AuditEntry{Action: "merchant.xpub_set",
+		Detail: map[string]string{"account_key": key.ID, "first_address": first}}, nil
 }
 
 // audit completes lines about a merchant and writes them.
-func (s *Service) audit(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID string, lines ...models.AuditEntry) error {
+func (s *Service) audit(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID string,
+	lines ...models.AuditEntry) error {
 	for _, line := range lines {
 		line.At, line.Actor, line.IP, line.Subject, line.Merchant = s.now(), actor.Name, actor.IP, merchantID, merchantID
 		if err := tx.Audit(ctx, line); err != nil {

@@ -22,14 +22,15 @@ type Address struct {
 	SkippedReason string  `json:"skipped_reason"`
 }
 
-// ExportAddresses hands every address of a merchant to row, in the order of account key and index. That it happens stands
-// in the audit log before the first one is read.
+// ExportAddresses hands every address of a merchant to row, in the order of account key and index. That it happens
+// stands in the audit log before the first one is read.
 func (a *Admin) ExportAddresses(ctx context.Context, merchantID string, row func(Address) error) error {
 	if err := a.requireMerchant(ctx, merchantID); err != nil {
 		return err
 	}
 	err := a.store.InTx(ctx, func(tx *store.Tx) error {
-		return tx.Audit(ctx, models.AuditEntry{At: a.utc(), Actor: a.actor.Name, Action: "addresses.exported", Subject: merchantID, Merchant: merchantID})
+		return tx.Audit(ctx, models.AuditEntry{At: a.utc(), Actor: a.actor.Name, Action: "addresses.exported",
+			Subject: merchantID, Merchant: merchantID})
 	})
 	if err != nil {
 		return err

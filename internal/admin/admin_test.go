@@ -27,7 +27,8 @@ func openAdmin(t *testing.T, s *store.Store) *admin.Admin {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := admin.Open(t.Context(), admin.Options{Config: cfg, Actor: models.Actor{Name: "operator:test"}, Now: time.Now, Store: s})
+	a, err := admin.Open(t.Context(), admin.Options{Config: cfg, Actor: models.Actor{Name: "operator:test"}, Now: time.Now,
+		Store: s})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,8 +67,9 @@ func TestExportAddresses(t *testing.T) {
 					}
 				}
 				row := store.Address{
-					Address: strings.ToLower(address), AccountKeyID: account.KeyID(), AddressIndex: i, DerivationPath: account.Path(0, i),
-					MerchantID: m.Merchant.ID, SkippedReason: "used before", CreatedAt: time.Now().UTC(),
+					Address: strings.ToLower(address), AccountKeyID: account.KeyID(), AddressIndex: i,
+					DerivationPath: account.Path(0, i), MerchantID: m.Merchant.ID, SkippedReason: "used before",
+					CreatedAt: time.Now().UTC(),
 				}
 				if err := tx.InsertAddress(t.Context(), row); err != nil {
 					return err
@@ -79,7 +81,8 @@ func TestExportAddresses(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got []admin.Address
-		if err := a.ExportAddresses(t.Context(), m.Merchant.ID, func(a admin.Address) error { got = append(got, a); return nil }); err != nil {
+		if err := a.ExportAddresses(t.Context(), m.Merchant.ID,
+			func(a admin.Address) error { got = append(got, a); return nil }); err != nil {
 			t.Fatal(err)
 		}
 		if len(got) != n || got[0].Address != m.FirstAddress || got[0].Path != "m/44'/60'/0'/0/0" {
@@ -90,11 +93,14 @@ func TestExportAddresses(t *testing.T) {
 				t.Fatalf("at %d stands index %d", i, a.Index)
 			}
 		}
-		if err := a.ExportAddresses(t.Context(), other.Merchant.ID, func(a admin.Address) error { return fmt.Errorf("%s", a.Address) }); err != nil {
+		if err := a.ExportAddresses(t.Context(), other.Merchant.ID, func(a admin.Address) error {
+			return fmt.Errorf("%s", a.Address)
+		}); err != nil {
 			t.Errorf("a merchant without addresses has %v", err)
 		}
 		full := fmt.Errorf("disk full")
-		if err := a.ExportAddresses(t.Context(), m.Merchant.ID, func(admin.Address) error { return full }); err == nil || !strings.Contains(err.Error(), "disk full") {
+		if err := a.ExportAddresses(t.Context(), m.Merchant.ID, func(admin.Address) error { return full }); err == nil ||
+			!strings.Contains(err.Error(), "disk full") {
 			t.Errorf("a row that could not be written: %v", err)
 		}
 	})
@@ -157,11 +163,13 @@ func TestVerifyAuditSeesAChangedLine(t *testing.T) {
 	if _, err := db.ExecContext(t.Context(), "UPDATE audit_log SET actor = 'somebody else' WHERE seq = 2"); err == nil {
 		t.Error("the log can be changed through SQL")
 	}
-	_, err = db.ExecContext(t.Context(), "ALTER TABLE audit_log DISABLE TRIGGER ALL; UPDATE audit_log SET actor = 'somebody else' WHERE seq = 2")
+	_, err = db.ExecContext(t.Context(),
+		"ALTER TABLE audit_log DISABLE TRIGGER ALL; UPDATE audit_log SET actor = 'somebody else' WHERE seq = 2")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v, err := a.VerifyAudit(t.Context(), ""); err != nil || v.OK || v.Lines != 1 || !strings.Contains(v.Problem, "line 2") {
+	if v, err := a.VerifyAudit(t.Context(), ""); err != nil || v.OK || v.Lines != 1 ||
+		!strings.Contains(v.Problem, "line 2") {
 		t.Errorf("%+v, %v", v, err)
 	}
 	gone, cancel := context.WithCancel(t.Context())
@@ -183,7 +191,8 @@ func TestRefusedOperationsLeaveNoLine(t *testing.T) {
 			"no name": func() error { _, err := a.CreateMerchant(t.Context(), " ", ""); return err },
 			"no xpub": func() error { _, err := a.SetXPub(t.Context(), m.Merchant.ID, ""); return err },
 			"wrong scope": func() error {
-				_, err := a.CreateKey(t.Context(), admin.KeyRequest{MerchantID: m.Merchant.ID, Name: "k", Scopes: []models.Scope{"x"}})
+				_, err := a.CreateKey(t.Context(), admin.KeyRequest{MerchantID: m.Merchant.ID, Name: "k",
+					Scopes: []models.Scope{"x"}})
 				return err
 			},
 			"past expiry": func() error {

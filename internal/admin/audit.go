@@ -62,8 +62,8 @@ func (a *Admin) AuditLog(ctx context.Context, from int64, limit int) (AuditPage,
 	return page, nil
 }
 
-// VerifyAudit follows the chain of hashes from the first line to the last. head, when not "", is the Head of an earlier verdict,
-// which must still be there. A broken chain is a verdict, not an error.
+// VerifyAudit follows the chain of hashes from the first line to the last. head, when not "", is the Head of an earlier
+// verdict, which must still be there. A broken chain is a verdict, not an error.
 func (a *Admin) VerifyAudit(ctx context.Context, head string) (AuditVerdict, error) {
 	var known store.AuditMark
 	if head != "" {

@@ -60,7 +60,8 @@ func (a *Admin) AcceptReorg(ctx context.Context, name string) error {
 				return err
 			}
 			return tx.Audit(ctx, models.AuditEntry{
-				At: a.utc(), Actor: a.actor.Name, Action: "chain.reorg_accepted", Subject: name, Detail: map[string]string{"reason": c.HaltReason},
+				At: a.utc(), Actor: a.actor.Name, Action: "chain.reorg_accepted", Subject: name,
+				Detail: map[string]string{"reason": c.HaltReason},
 			})
 		})
 	}

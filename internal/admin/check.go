@@ -42,8 +42,8 @@ func (c EndpointChecks) OK() bool {
 }
 
 // CheckEndpoints connects to the hosts of one endpoint, of all of a merchant's, or with neither of everybody's, as the
-// workers would: TLS with the endpoint's own settings must work, its certificates must not end soon, and port 80 must not
-// answer without TLS other than by pointing to https.
+// workers would: TLS with the endpoint's own settings must work, its certificates must not end soon, and port 80 must
+// not answer without TLS other than by pointing to https.
 func (a *Admin) CheckEndpoints(ctx context.Context, of Scope) (EndpointChecks, error) {
 	out := EndpointChecks{Data: []EndpointCheck{}}
 	service, err := a.endpoints()

@@ -57,7 +57,8 @@ var services = []string{"MASTER_KEYS", "OPERATOR_TOKEN", "REDIS_URL"}
 func examineConfig(cfg config.Config, loaded error) []Check {
 	var checks []Check
 	problem := func(name, detail string) {
-		checks = append(checks, Check{"config", false, name + ": " + detail, "docs/configuration.md, or `ctripctl config reference`"})
+		checks = append(checks, Check{"config", false, name + ": " + detail, "docs/configuration.md, or `ctripctl config " +
+			"reference`"})
 	}
 	each := func(err error) {
 		var wrong *config.FieldErrors
@@ -80,7 +81,8 @@ func examineConfig(cfg config.Config, loaded error) []Check {
 		}
 	}
 	if checks == nil {
-		checks = append(checks, Check{Name: "config", OK: true, Detail: fmt.Sprintf("ENV=%s, %d chains", cfg.Env, len(cfg.Chains))})
+		checks = append(checks, Check{Name: "config", OK: true,
+			Detail: fmt.Sprintf("ENV=%s, %d chains", cfg.Env, len(cfg.Chains))})
 	}
 	for _, w := range cfg.Warnings {
 		checks = append(checks, Check{Name: "config warning", OK: true, Detail: w})
@@ -95,7 +97,8 @@ func examineDatabase(ctx context.Context, cfg config.Config, now func() time.Tim
 	cfg.Database.MaxOpen = 1
 	db, err := wiring.Store(ctx, cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
-		return []Check{{"database", false, where + ": " + oneLine(err), "is Postgres running, and does DATABASE_URL say the right host, user, password and sslmode?"}}
+		return []Check{{"database", false, where + ": " + oneLine(err), "is Postgres running, and does DATABASE_URL say " +
+			"the right host, user, password and sslmode?"}}
 	}
 	defer db.Close()
 	checks := []Check{{Name: "database", OK: true, Detail: where}}
@@ -118,7 +121,8 @@ func examineDatabase(ctx context.Context, cfg config.Config, now func() time.Tim
 		return append(checks, Check{"clock", false, oneLine(err), "the database did not tell its time"})
 	}
 	skew := theirs.Sub(before.Add(now().Sub(before) / 2))
-	clock := Check{Name: "clock", OK: skew.Abs() <= cfg.MaxClockSkew, Detail: fmt.Sprintf("the database's differs by %s", skew.Round(time.Millisecond))}
+	clock := Check{Name: "clock", OK: skew.Abs() <= cfg.MaxClockSkew,
+		Detail: fmt.Sprintf("the database's differs by %s", skew.Round(time.Millisecond))}
 	if !clock.OK {
 		clock.Hint = fmt.Sprintf("keep both machines on NTP: above MAX_CLOCK_SKEW (%s) no process is ready", cfg.MaxClockSkew)
 	}
@@ -133,7 +137,8 @@ func examineRedis(ctx context.Context, cfg config.Config) []Check {
 	defer cancel()
 	where := cfg.Redis.Server.String()
 	unreachable := func(err error) []Check {
-		return []Check{{"redis", false, where + ": " + oneLine(err), "is Redis running, and does REDIS_URL say the right host and password?"}}
+		return []Check{{"redis", false, where + ": " + oneLine(err), "is Redis running, and does REDIS_URL say the right " +
+			"host and password?"}}
 	}
 	cfg.Redis.PoolSize = 1
 	r, err := wiring.Redis(cfg)
@@ -162,7 +167,8 @@ func judgeRedis(s jobs.Settings) []Check {
 	checks := []Check{
 		{Name: "redis version", OK: major(s.Version) >= oldestRedis, Detail: or(s.Version)},
 		{Name: "redis eviction", OK: s.EvictionPolicy == "noeviction", Detail: "maxmemory-policy " + or(s.EvictionPolicy)},
-		{Name: "redis append-only file", OK: s.AppendOnly, Detail: "appendonly " + map[bool]string{true: "yes", false: "no"}[s.AppendOnly]},
+		{Name: "redis append-only file", OK: s.AppendOnly, Detail: "appendonly " +
+			map[bool]string{true: "yes", false: "no"}[s.AppendOnly]},
 	}
 	for i, hint := range []string{
 		fmt.Sprintf("run Redis %d or later", oldestRedis),
@@ -210,9 +216,11 @@ func judgeProvider(name, host string, chainID uint64, err error) Check {
 	case err == nil:
 		return Check{Name: name, OK: true, Detail: fmt.Sprintf("%s: chain id %d", host, chainID)}
 	case errors.Is(err, evm.ErrWrongChain):
-		return Check{name, false, host + ": " + oneLine(err), "chain_id or this URL in rpc_urls is wrong in CHAINS_FILE: nothing is read from this provider"}
+		return Check{name, false, host + ": " + oneLine(err),
+			"chain_id or this URL in rpc_urls is wrong in CHAINS_FILE: nothing is read from this provider"}
 	}
-	return Check{name, false, host + ": " + oneLine(err), "does the node answer from here, and is the API key in its URL still good?"}
+	return Check{name, false, host + ": " + oneLine(err),
+		"does the node answer from here, and is the API key in its URL still good?"}
 }
 
 // oneLine keeps a table a table.

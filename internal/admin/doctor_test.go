@@ -41,7 +41,8 @@ func load(t *testing.T, chains []config.Chain, settings ...string) (config.Confi
 	t.Helper()
 	return config.Load(config.Options{
 		Process: config.ProcessCtl, Chains: chains,
-		Environ: append([]string{"ENV=test", "MASTER_KEYS=k1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", "OPERATOR_TOKEN=operator-token-of-the-doctor-tests"}, settings...),
+		Environ: append([]string{"ENV=test", "MASTER_KEYS=k1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+			"OPERATOR_TOKEN=operator-token-of-the-doctor-tests"}, settings...),
 	})
 }
 
@@ -75,13 +76,15 @@ func failed(t *testing.T, r admin.Report) string {
 }
 
 func TestExamineFindsAHealthyGatewayHealthy(t *testing.T) {
-	dsn, redis := testkit.Postgres(t), testkit.Redis(t, testkit.RedisOptions{AppendOnly: true, Args: []string{"--maxmemory-policy", "noeviction"}})
+	dsn, redis := testkit.Postgres(t),
+		testkit.Redis(t, testkit.RedisOptions{AppendOnly: true, Args: []string{"--maxmemory-policy", "noeviction"}})
 	s, err := store.Open(t.Context(), store.Options{DSN: dsn})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	cfg, err := load(t, []config.Chain{chain("devnet", node(t, 1337), node(t, 1337))}, "DATABASE_URL="+dsn, "REDIS_URL="+redis.URL)
+	cfg, err := load(t, []config.Chain{chain("devnet", node(t, 1337), node(t, 1337))}, "DATABASE_URL="+dsn, "REDIS_URL="+
+		redis.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +106,9 @@ func TestExamineFindsAHealthyGatewayHealthy(t *testing.T) {
 	}
 	// A clock that is off is seen, whichever way.
 	for _, off := range []time.Duration{time.Minute, -time.Minute} {
-		if got := failed(t, admin.Examine(t.Context(), cfg, nil, func() time.Time { return time.Now().Add(off) })); got != "clock" {
+		if got := failed(t, admin.Examine(t.Context(), cfg, nil, func() time.Time {
+			return time.Now().Add(off)
+		})); got != "clock" {
 			t.Errorf("%s off: %q", off, got)
 		}
 	}
@@ -128,7 +133,8 @@ func TestExamineNamesWhatIsWrong(t *testing.T) {
 		}
 	}
 	redis.Stop(t)
-	if got := failed(t, admin.Examine(t.Context(), cfg, nil, time.Now)); got != "database, redis, chain wrong, chain gone" {
+	if got := failed(t, admin.Examine(t.Context(), cfg, nil,
+		time.Now)); got != "database, redis, chain wrong, chain gone" {
 		t.Errorf("%q", got)
 	}
 }
@@ -145,7 +151,8 @@ func TestExamineNamesEveryFaultOfTheConfiguration(t *testing.T) {
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg, loaded := config.Load(config.Options{Process: config.ProcessCtl, Environ: []string{"LOG_LEVEL=loud", "CHAINS_FILE=" + empty, "WALLET_MNEMONIC=x"}})
+	cfg, loaded := config.Load(config.Options{Process: config.ProcessCtl,
+		Environ: []string{"LOG_LEVEL=loud", "CHAINS_FILE=" + empty, "WALLET_MNEMONIC=x"}})
 	r := admin.Examine(context.Background(), cfg, loaded, time.Now)
 	text := fmt.Sprint(r.Checks)
 	for _, name := range []string{"DATABASE_URL", "LOG_LEVEL", "chains", "WALLET_MNEMONIC"} {
@@ -156,7 +163,8 @@ func TestExamineNamesEveryFaultOfTheConfiguration(t *testing.T) {
 	failed(t, r)
 
 	// What ctripctl itself can do without, the services cannot.
-	cfg, loaded = config.Load(config.Options{Process: config.ProcessCtl, Environ: []string{"DATABASE_URL=postgres://127.0.0.1:1/x", "WEBHOOK_ALLOW=10.0.0.0/99"}})
+	cfg, loaded = config.Load(config.Options{Process: config.ProcessCtl,
+		Environ: []string{"DATABASE_URL=postgres://127.0.0.1:1/x", "WEBHOOK_ALLOW=10.0.0.0/99"}})
 	if loaded != nil && !strings.Contains(loaded.Error(), "WEBHOOK_ALLOW") {
 		t.Fatal(loaded)
 	}

@@ -42,7 +42,8 @@ type Rotation = endpoints.Rotation
 func endpointOf(e models.Endpoint) Endpoint {
 	return Endpoint{
 		ID: e.ID, MerchantID: e.MerchantID, URL: e.URL, Description: e.Description, Events: e.Events, Status: e.Status,
-		DisabledReason: e.DisabledReason, Default: e.IsDefault, LastSuccessAt: utc(e.LastSuccessAt), CreatedAt: e.CreatedAt.UTC(),
+		DisabledReason: e.DisabledReason, Default: e.IsDefault, LastSuccessAt: utc(e.LastSuccessAt),
+		CreatedAt: e.CreatedAt.UTC(),
 	}
 }
 

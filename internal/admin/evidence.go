@@ -14,8 +14,8 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// Evidence collects what a dispute needs of a delivery and seals it with the gateway's Ed25519 key, which is made when there
-// is none yet. That it was exported is a line of the audit log, which the next export shows.
+// Evidence collects what a dispute needs of a delivery and seals it with the gateway's Ed25519 key, which is made when
+// there is none yet. That it was exported is a line of the audit log, which the next export shows.
 func (a *Admin) Evidence(ctx context.Context, deliveryID string) (proof.Sealed, error) {
 	service, err := a.endpoints()
 	if err != nil {
@@ -38,7 +38,8 @@ func (a *Admin) Evidence(ctx context.Context, deliveryID string) (proof.Sealed, 
 		if out, err = proof.Export(e, id, key); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, models.AuditEntry{At: a.utc(), Actor: a.actor.Name, Action: "delivery.evidence_exported", Subject: row.ID, Merchant: row.MerchantID})
+		return tx.Audit(ctx, models.AuditEntry{At: a.utc(), Actor: a.actor.Name, Action: "delivery.evidence_exported",
+			Subject: row.ID, Merchant: row.MerchantID})
 	})
 	return out, err
 }
@@ -68,7 +69,8 @@ func (a *Admin) collect(ctx context.Context, tx *store.Tx, row models.Delivery) 
 	for _, one := range all {
 		subjects = append(subjects, one.ID)
 		e.Deliveries = append(e.Deliveries, proof.Delivery{
-			ID: one.ID, ReplayOf: one.ReplayOf, State: one.State, DeadReason: one.DeadReason, CreatedAt: one.CreatedAt.UTC(), DeliveredAt: utc(one.DeliveredAt),
+			ID: one.ID, ReplayOf: one.ReplayOf, State: one.State, DeadReason: one.DeadReason, CreatedAt: one.CreatedAt.UTC(),
+			DeliveredAt: utc(one.DeliveredAt),
 		})
 		if err := collectAttempts(ctx, tx, &e, one); err != nil {
 			return e, err
@@ -106,8 +108,9 @@ func collectAttempts(ctx context.Context, tx *store.Tx, e *proof.Evidence, d mod
 	}
 	for _, a := range attempts {
 		out := proof.Attempt{
-			ID: a.ID, DeliveryID: d.ID, Number: a.Number, StartedAt: a.StartedAt.UTC(), TotalMicros: a.TotalMicros, RemoteIP: a.RemoteIP, RequestHeaders: a.RequestHeaders,
-			Class: a.Class, Status: a.StatusCode, Error: a.Error, ResponseHeaders: a.ResponseHeaders, ResponseBody: a.ResponseBody,
+			ID: a.ID, DeliveryID: d.ID, Number: a.Number, StartedAt: a.StartedAt.UTC(), TotalMicros: a.TotalMicros,
+			RemoteIP: a.RemoteIP, RequestHeaders: a.RequestHeaders, Class: a.Class, Status: a.StatusCode, Error: a.Error,
+			ResponseHeaders: a.ResponseHeaders, ResponseBody: a.ResponseBody,
 		}
 		if a.DeliveryID != d.ID {
 			out.BatchID = batch

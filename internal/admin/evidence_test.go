@@ -52,12 +52,13 @@ func export(t *testing.T, d *admin.Admin, deliveryID string) (proof.Evidence, st
 	return e, string(text)
 }
 
-// TestEvidenceOfADelivery: the bytes are those that the receiver has, every request and answer is there with nothing secret, a
-// batch and a redelivery included, and the audit lines about it all.
+// TestEvidenceOfADelivery: the bytes are those that the receiver has, every request and answer is there with nothing
+// secret, a batch and a redelivery included, and the audit lines about it all.
 func TestEvidenceOfADelivery(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		r := testkit.NewReceiver(t)
-		r.Answers(testkit.Answer{Status: 413, Body: []byte("too <much>")}, testkit.Answer{Status: 500, Body: []byte("oh no")}, testkit.Answer{Status: 204}, testkit.Answer{Status: 200})
+		r.Answers(testkit.Answer{Status: 413, Body: []byte("too <much>")}, testkit.Answer{Status: 500, Body: []byte("oh no")},
+			testkit.Answer{Status: 204}, testkit.Answer{Status: 200})
 		var mu sync.Mutex
 		var offered []models.Delivery
 		s.OnCommit(func(ds []models.Delivery) {
@@ -70,7 +71,8 @@ func TestEvidenceOfADelivery(t *testing.T) {
 		w.Now = clock.Now
 		merchant := w.Merchant()
 		headers := map[string]string{"X-Shop-Token": "a-token-of-the-shop"}
-		endpoint, secret := w.Endpoint(merchant, r.URL, deliverytest.Batching(10, time.Minute), func(set *endpoints.Settings) { set.Headers = headers })
+		endpoint, secret := w.Endpoint(merchant, r.URL, deliverytest.Batching(10, time.Minute),
+			func(set *endpoints.Settings) { set.Headers = headers })
 		members := w.PublishPayments(merchant, 2, 0)
 		clock.Advance(2 * time.Minute)
 		if n, err := w.Batcher().Form(t.Context()); err != nil || n != 1 {
@@ -82,7 +84,8 @@ func TestEvidenceOfADelivery(t *testing.T) {
 		sender := w.Sender()
 		attempt := func(d models.Delivery, want delivery.Step) {
 			t.Helper()
-			if out := sender.Attempt(t.Context(), delivery.Task{DeliveryID: d.ID, Generation: d.Generation, EndpointID: d.EndpointID}); out.Do != want {
+			if out := sender.Attempt(t.Context(), delivery.Task{DeliveryID: d.ID, Generation: d.Generation,
+				EndpointID: d.EndpointID}); out.Do != want {
 				t.Fatalf("%+v", out)
 			}
 		}
@@ -100,34 +103,43 @@ func TestEvidenceOfADelivery(t *testing.T) {
 
 		d := openAdmin(t, s)
 		e, text := export(t, d, members[0].ID)
-		if !bytes.Equal(e.Message.Body, sent[1].Body) || e.Message.ID != sent[1].ID() || len(e.Batches) != 1 || !bytes.Equal(e.Batches[0].Body, sent[0].Body) {
+		if !bytes.Equal(e.Message.Body, sent[1].Body) || e.Message.ID != sent[1].ID() || len(e.Batches) != 1 ||
+			!bytes.Equal(e.Batches[0].Body, sent[0].Body) {
 			t.Errorf("not the bytes that were sent: %s", e.Message.Body)
 		}
-		if len(e.Deliveries) != 2 || e.Deliveries[1].ReplayOf == nil || *e.Deliveries[1].ReplayOf != members[0].ID || e.Endpoint.URL != r.URL || e.ExportedBy != "operator:test" {
+		if len(e.Deliveries) != 2 || e.Deliveries[1].ReplayOf == nil || *e.Deliveries[1].ReplayOf != members[0].ID ||
+			e.Endpoint.URL != r.URL || e.ExportedBy != "operator:test" {
 			t.Errorf("%+v", e.Deliveries)
 		}
 		var answers []int
 		for i, a := range e.Attempts {
 			answers = append(answers, a.Status)
-			if (a.BatchID != "") != (i == 0) || a.RequestHeaders["Webhook-Id"] != sent[i].ID() || a.RequestHeaders["Webhook-Timestamp"] != sent[i].Header.Get("webhook-timestamp") {
+			if (a.BatchID != "") != (i == 0) || a.RequestHeaders["Webhook-Id"] != sent[i].ID() ||
+				a.RequestHeaders["Webhook-Timestamp"] != sent[i].Header.Get("webhook-timestamp") {
 				t.Errorf("attempt %d: %+v", i, a)
 			}
 		}
-		if !slices.Equal(answers, []int{413, 500, 204, 200}) || string(e.Attempts[0].ResponseBody) != "too <much>" || string(e.Attempts[1].ResponseBody) != "oh no" {
+		if !slices.Equal(answers, []int{413, 500, 204, 200}) || string(e.Attempts[0].ResponseBody) != "too <much>" ||
+			string(e.Attempts[1].ResponseBody) != "oh no" {
 			t.Errorf("answers %v: %+v", answers, e.Attempts)
 		}
-		for _, hidden := range []string{secret.Reveal(), headers["X-Shop-Token"], sent[1].Header.Get("webhook-signature"), sent[1].Header.Get("X-Webhook-Signature"), "whsk_"} {
+		for _, hidden := range []string{secret.Reveal(), headers["X-Shop-Token"], sent[1].Header.Get("webhook-signature"),
+			sent[1].Header.Get("X-Webhook-Signature"), "whsk_"} {
 			if strings.Contains(text, hidden) {
 				t.Errorf("the evidence shows %q", hidden)
 			}
 		}
 		has := func(e proof.Evidence, action, subject string) bool {
-			return slices.ContainsFunc(e.Audit, func(l proof.AuditLine) bool { return l.Action == action && l.Subject == subject })
+			return slices.ContainsFunc(e.Audit, func(l proof.AuditLine) bool {
+				return l.Action == action && l.Subject == subject
+			})
 		}
-		if !has(e, "endpoint.created", endpoint.ID) || has(e, "delivery.evidence_exported", members[0].ID) || e.AuditHead.Seq == 0 {
+		if !has(e, "endpoint.created", endpoint.ID) || has(e, "delivery.evidence_exported", members[0].ID) ||
+			e.AuditHead.Seq == 0 {
 			t.Errorf("%+v", e.Audit)
 		}
-		if e, _ = export(t, d, again.ID); e.Message.ID != members[0].EventID || !has(e, "delivery.evidence_exported", members[0].ID) {
+		if e, _ = export(t, d, again.ID); e.Message.ID != members[0].EventID ||
+			!has(e, "delivery.evidence_exported", members[0].ID) {
 			t.Errorf("of the redelivery, and after an export: %+v", e.Audit)
 		}
 		if e, _ = export(t, d, members[1].ID); len(e.Attempts) != 1 || e.Attempts[0].Status != 413 {

@@ -55,7 +55,8 @@ func ExampleVerify() {
 }
 
 func ExampleParseRequest() {
-	h, body, err := admin.ParseRequest([]byte("POST /hooks HTTP/1.1\r\nWebhook-Id: evt_1\r\nContent-Length: 14\r\n\r\n{\"id\":\"evt_1\"}\n"))
+	h, body, err := admin.ParseRequest([]byte("POST /hooks HTTP/1.1\r\nWebhook-Id: evt_1\r\nContent-Length: " +
+		"14\r\n\r\n{\"id\":\"evt_1\"}\n"))
 	fmt.Println(h.Get("webhook-id"), string(body), err)
 	// Output: evt_1 {"id":"evt_1"} <nil>
 }

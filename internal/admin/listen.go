@@ -23,8 +23,8 @@ import (
 )
 
 const (
-	// pollInterval is how often the API is asked for new events. While it does not answer, the wait grows from minBackoff to
-	// maxBackoff.
+	// pollInterval is how often the API is asked for new events. While it does not answer, the wait grows from minBackoff
+	// to maxBackoff.
 	pollInterval = 500 * time.Millisecond
 	minBackoff   = time.Second
 	maxBackoff   = 10 * time.Second
@@ -78,8 +78,8 @@ type Listener struct {
 	http *http.Client
 }
 
-// NewListener checks the options. A receiver on another machine needs AllowRemote, because events tell of payments, and the
-// secret of a listener is made for trying things out.
+// NewListener checks the options. A receiver on another machine needs AllowRemote, because events tell of payments, and
+// the secret of a listener is made for trying things out.
 func NewListener(o ListenOptions) (*Listener, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
@@ -117,8 +117,8 @@ func isLoopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// Run forwards until ctx ends, and then returns nil. It goes on where it was when the API did not answer, and never passes over
-// an event that it has not tried. Whatever the API refuses ends it.
+// Run forwards until ctx ends, and then returns nil. It goes on where it was when the API did not answer, and never
+// passes over an event that it has not tried. Whatever the API refuses ends it.
 func (l *Listener) Run(ctx context.Context) error {
 	defer l.http.CloseIdleConnections()
 	after, err := l.begin(ctx)
@@ -160,7 +160,8 @@ func (l *Listener) Run(ctx context.Context) error {
 // isTemporary reports whether the API may answer when it is asked later.
 func isTemporary(err error) bool {
 	var p *client.Problem
-	return !errors.As(err, &p) || p.Status >= http.StatusInternalServerError || p.Status == http.StatusTooManyRequests || p.Status == http.StatusRequestTimeout
+	return !errors.As(err, &p) || p.Status >= http.StatusInternalServerError || p.Status == http.StatusTooManyRequests ||
+		p.Status == http.StatusRequestTimeout
 }
 
 func pauseFor(ctx context.Context, d time.Duration) error {

@@ -29,15 +29,16 @@ func TestNewListener(t *testing.T) {
 			t.Errorf("%s from afar: %v", url, err)
 		}
 	}
-	for _, o := range []admin.ListenOptions{{URL: "http://127.0.0.1", Patterns: []string{"*", "payment.stolen"}, Attempts: 1}, {URL: "http://127.0.0.1", Patterns: []string{"*"}}} {
+	for _, o := range []admin.ListenOptions{{URL: "http://127.0.0.1", Patterns: []string{"*", "payment.stolen"},
+		Attempts: 1}, {URL: "http://127.0.0.1", Patterns: []string{"*"}}} {
 		if _, err := admin.NewListener(o); err == nil {
 			t.Errorf("%+v was accepted", o)
 		}
 	}
 }
 
-// TestListener: it begins where it is told, in order, tries each event as often as it may under the same id and with the
-// same bytes, and goes on behind one that failed.
+// TestListener: it begins where it is told, in order, tries each event as often as it may under the same id and with
+// the same bytes, and goes on behind one that failed.
 func TestListener(t *testing.T) {
 	gw := apptest.New(t, testkit.Postgres(t))
 	_, key := gw.NewMerchant()
@@ -53,7 +54,8 @@ func TestListener(t *testing.T) {
 			middle = time.Now().Truncate(time.Millisecond)
 		}
 		order := fmt.Sprint("A-", i)
-		if _, err := api.CreatePayment(t.Context(), client.PaymentCreate{Chain: apptest.ChainName, Asset: "native", Amount: new("5"), OrderID: &order}); err != nil {
+		if _, err := api.CreatePayment(t.Context(),
+			client.PaymentCreate{Chain: apptest.ChainName, Asset: "native", Amount: new("5"), OrderID: &order}); err != nil {
 			t.Fatal(err)
 		}
 		orders = append(orders, order)
@@ -105,8 +107,8 @@ func TestListener(t *testing.T) {
 			began := false
 			var told []admin.Forwarded
 			l, err := admin.NewListener(admin.ListenOptions{
-				API: api, URL: receiver.URL + "/hooks", Patterns: c.patterns, Secret: secret, After: c.after, Since: c.since, Attempts: 2, Now: time.Now,
-				OnStart: func() error { began = true; return nil },
+				API: api, URL: receiver.URL + "/hooks", Patterns: c.patterns, Secret: secret, After: c.after, Since: c.since,
+				Attempts: 2, Now: time.Now, OnStart: func() error { began = true; return nil },
 				OnAttempt: func(f admin.Forwarded) {
 					if told = append(told, f); len(told) == len(c.want) {
 						cancel()
@@ -126,7 +128,8 @@ func TestListener(t *testing.T) {
 			var got []string
 			for _, r := range receiver.All() {
 				got = append(got, r.ID())
-				if e, err := webhook.Verify(r.Header, r.Body, []webhook.Secret{secret}); err != nil || stored[e.ID] != string(r.Body) {
+				if e, err := webhook.Verify(r.Header, r.Body, []webhook.Secret{secret}); err != nil ||
+					stored[e.ID] != string(r.Body) {
 					t.Errorf("%s: %v", r.ID(), err)
 				}
 				if want := fmt.Sprint(count(got, r.ID())); r.Header.Get(webhook.HeaderAttempt) != want {

@@ -33,7 +33,8 @@ type MerchantCreated struct {
 }
 
 func merchantOf(m models.Merchant) Merchant {
-	v := Merchant{ID: m.ID, Name: m.Name, Paused: m.SuspendedAt != nil, PausedAt: utc(m.SuspendedAt), CreatedAt: m.CreatedAt.UTC()}
+	v := Merchant{ID: m.ID, Name: m.Name, Paused: m.SuspendedAt != nil, PausedAt: utc(m.SuspendedAt),
+		CreatedAt: m.CreatedAt.UTC()}
 	if m.AccountKeyID != nil {
 		short := (*m.AccountKeyID)[:min(fingerprintLength, len(*m.AccountKeyID))]
 		v.XPubFingerprint = &short
@@ -41,8 +42,8 @@ func merchantOf(m models.Merchant) Merchant {
 	return v
 }
 
-// CreateMerchant makes a merchant; without an xpub it can make no payments yet. Where there is a default WEBHOOK_URL the
-// merchant has it from the start.
+// CreateMerchant makes a merchant; without an xpub it can make no payments yet. Where there is a default WEBHOOK_URL
+// the merchant has it from the start.
 func (a *Admin) CreateMerchant(ctx context.Context, name, xpub string) (MerchantCreated, error) {
 	defaults := a.cfg.Webhook.URL.Reveal() != ""
 	if defaults { // found out before anything is written
@@ -91,8 +92,8 @@ func (a *Admin) SetXPub(ctx context.Context, merchantID, xpub string) (MerchantC
 	return MerchantCreated{merchantOf(m), first}, err
 }
 
-// SuspendMerchant lets a merchant make no more payments; those that they have go on. It changes nothing about what is sent:
-// see [Admin.PauseDeliveries].
+// SuspendMerchant lets a merchant make no more payments; those that they have go on. It changes nothing about what is
+// sent: see [Admin.PauseDeliveries].
 func (a *Admin) SuspendMerchant(ctx context.Context, merchantID string) (Merchant, error) {
 	return a.changeMerchant(ctx, merchantID, a.access.SuspendMerchant)
 }

@@ -39,7 +39,8 @@ func (v *Verdict) Refuted() bool {
 
 func proveEvent(ctx context.Context, url string, e webhook.Event) ([]proof.TransferVerdict, error) {
 	node, err := evm.New(evm.Options{
-		Name: e.Data.Payment.Chain, ChainID: e.Data.Payment.ChainID, URLs: []string{url}, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+		Name: e.Data.Payment.Chain, ChainID: e.Data.Payment.ChainID, URLs: []string{url}, Now: time.Now,
+		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return nil, err

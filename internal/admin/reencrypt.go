@@ -25,10 +25,10 @@ type Reencryption struct {
 	Unreadable map[string]string `json:"unreadable"`
 }
 
-// Reencrypt seals every stored secret that lies under another key again under the first of MASTER_KEYS, and tells of its
-// progress after each page. It may run beside live processes, and be stopped and started again at any time: each value is
-// replaced by itself, if it is still the one that was read. When nothing is unreadable afterwards, no value needs the
-// other keys; processes that were started with another first key must be gone by then.
+// Reencrypt seals every stored secret that lies under another key again under the first of MASTER_KEYS, and tells of
+// its progress after each page. It may run beside live processes, and be stopped and started again at any time: each
+// value is replaced by itself, if it is still the one that was read. When nothing is unreadable afterwards, no value
+// needs the other keys; processes that were started with another first key must be gone by then.
 func (a *Admin) Reencrypt(ctx context.Context, progress func(Reencryption)) (Reencryption, error) {
 	safe, err := a.vault()
 	if err != nil {
@@ -78,9 +78,11 @@ func (a *Admin) reencrypt(ctx context.Context, safe *vault.Vault, v store.Sealed
 
 func (a *Admin) auditReencryption(ctx context.Context, action string, r Reencryption) error {
 	return a.store.InTx(ctx, func(tx *store.Tx) error {
-		return tx.Audit(ctx, models.AuditEntry{At: a.utc(), Actor: a.actor.Name, Action: action, Subject: r.Key, Detail: map[string]string{
-			"total": fmt.Sprint(r.Total), "checked": fmt.Sprint(r.Checked), "reencrypted": fmt.Sprint(r.Reencrypted), "unreadable": fmt.Sprint(len(r.Unreadable)),
-		}})
+		return tx.Audit(ctx, models.AuditEntry{At: a.utc(), Actor: a.actor.Name, Action: action, Subject: r.Key,
+			Detail: map[string]string{
+				"total": fmt.Sprint(r.Total), "checked": fmt.Sprint(r.Checked), "reencrypted": fmt.Sprint(r.Reencrypted),
+				"unreadable": fmt.Sprint(len(r.Unreadable)),
+			}})
 	})
 }
 

@@ -34,7 +34,8 @@ func openAdminWith(t *testing.T, s *store.Store, keys ...vault.Key) (*admin.Admi
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := admin.Open(t.Context(), admin.Options{Config: cfg, Actor: models.Actor{Name: "operator:test"}, Now: time.Now, Store: s})
+	a, err := admin.Open(t.Context(), admin.Options{Config: cfg, Actor: models.Actor{Name: "operator:test"}, Now: time.Now,
+		Store: s})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +72,8 @@ func TestReencrypt(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 3 {
-			if _, err := a.CreateEndpoint(t.Context(), admin.EndpointRequest{MerchantID: m.Merchant.ID, URL: "https://shop.example/hook"}); err != nil {
+			if _, err := a.CreateEndpoint(t.Context(),
+				admin.EndpointRequest{MerchantID: m.Merchant.ID, URL: "https://shop.example/hook"}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -97,7 +99,8 @@ func TestReencrypt(t *testing.T) {
 			for _, key := range []string{"a", "b"} {
 				if err := tx.SaveAnswers(t.Context(), []models.IdempotencyRecord{{
 					MerchantID: m.Merchant.ID, Method: "POST", Path: "/api/v1/payments", Key: key, StatusCode: 201,
-					Answer: seal(models.AnswerAAD(m.Merchant.ID, "POST", "/api/v1/payments", key)), CreatedAt: now, ExpiresAt: now.Add(time.Hour),
+					Answer: seal(models.AnswerAAD(m.Merchant.ID, "POST", "/api/v1/payments", key)), CreatedAt: now,
+					ExpiresAt: now.Add(time.Hour),
 				}}); err != nil {
 					return err
 				}

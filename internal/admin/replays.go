@@ -33,8 +33,9 @@ func (r Replay) Ended() bool { return r.Status != models.ReplayRunning }
 
 func replayOf(j models.Replay) Replay {
 	return Replay{
-		ID: j.ID, MerchantID: j.MerchantID, EndpointID: j.EndpointID, EventType: j.EventType, State: j.State, CreatedAfter: utc(j.CreatedAfter),
-		CreatedBefore: j.CreatedBefore.UTC(), Rate: j.Rate, Status: j.Status, Matched: j.Matched, Replayed: j.Replayed, Skipped: j.Skipped,
+		ID: j.ID, MerchantID: j.MerchantID, EndpointID: j.EndpointID, EventType: j.EventType, State: j.State,
+		CreatedAfter: utc(j.CreatedAfter), CreatedBefore: j.CreatedBefore.UTC(), Rate: j.Rate, Status: j.Status,
+		Matched: j.Matched, Replayed: j.Replayed, Skipped: j.Skipped,
 	}
 }
 

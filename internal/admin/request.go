@@ -15,9 +15,10 @@ import (
 // ErrRequest is returned for text that is not a saved request.
 var ErrRequest = errors.New("not a saved request: want header lines, an empty line, then the body as it was received")
 
-// ParseRequest reads a saved request: header lines, an empty line, and the body to the end, as in a raw HTTP message, with
-// or without its first line and with either kind of line ends. The body's bytes are kept as they are, except that a chunked one is
-// joined and that what stands behind Content-Length, such as the line end that an editor adds, is cut off.
+// ParseRequest reads a saved request: header lines, an empty line, and the body to the end, as in a raw HTTP message,
+// with or without its first line and with either kind of line ends. The body's bytes are kept as they are, except that
+// a chunked one is joined and that what stands behind Content-Length, such as the line end that an editor adds, is cut
+// off.
 func ParseRequest(saved []byte) (http.Header, []byte, error) {
 	headers, body, ok := cutHeaders(saved)
 	if !ok {

@@ -28,8 +28,10 @@ func TestParseRequest(t *testing.T) {
 			}
 		})
 	}
-	for _, bad := range []string{"", "{}", "webhook-id: evt_1", "\n\n{}", "a b: c\n\n", "no colon\nx: y\n\n", "POST / HTTP/1.1\n\n",
-		"content-length: 9\n\n{}", "content-length: 1\n\n{}", "content-length: -1\n\n{}", "content-length: x\n\n{}", "transfer-encoding: chunked\n\n5\n{}"} {
+	for _, bad := range []string{"", "{}", "webhook-id: evt_1", "\n\n{}", "a b: c\n\n", "no colon\nx: y\n\n",
+		"POST / HTTP/1.1\n\n",
+		"content-length: 9\n\n{}", "content-length: 1\n\n{}", "content-length: -1\n\n{}", "content-length: x\n\n{}",
+		"transfer-encoding: chunked\n\n5\n{}"} {
 		if h, body, err := admin.ParseRequest([]byte(bad)); !errors.Is(err, admin.ErrRequest) {
 			t.Errorf("%q: %v, %q, %v", bad, h, body, err)
 		}
@@ -74,7 +76,8 @@ func TestVerifyExplainsWhatIsMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := admin.Verify(http.Header{"X": {"y"}}, []byte("{}"), []webhook.Secret{secret}, time.Now(), 0)
-	if v.Verified || len(v.Schemes) != 2 || !strings.Contains(v.Hint, "saved in full") || !strings.Contains(v.Schemes[1].Problem, webhook.HeaderSignature) {
+	if v.Verified || len(v.Schemes) != 2 || !strings.Contains(v.Hint, "saved in full") ||
+		!strings.Contains(v.Schemes[1].Problem, webhook.HeaderSignature) {
 		t.Errorf("%+v", v)
 	}
 }

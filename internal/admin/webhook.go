@@ -43,9 +43,10 @@ type EventSeen struct {
 	Type string `json:"type"`
 }
 
-// Verify judges a saved request as a receiver with the given secrets would have judged it at the moment at, and with the
-// public keys that an option may give. Tolerance 0 is [webhook.DefaultTolerance].
-func Verify(h http.Header, body []byte, secrets []webhook.Secret, at time.Time, tolerance time.Duration, keys ...webhook.Option) Verdict {
+// Verify judges a saved request as a receiver with the given secrets would have judged it at the moment at, and with
+// the public keys that an option may give. Tolerance 0 is [webhook.DefaultTolerance].
+func Verify(h http.Header, body []byte, secrets []webhook.Secret, at time.Time, tolerance time.Duration,
+	keys ...webhook.Option) Verdict {
 	if tolerance == 0 {
 		tolerance = webhook.DefaultTolerance
 	}
@@ -83,14 +84,17 @@ func hint(h http.Header, body []byte, secrets []webhook.Secret, err error, clock
 	case !errors.Is(err, webhook.ErrBadSignature):
 		return ""
 	}
-	for _, other := range [][]byte{bytes.TrimRight(body, "\r\n"), append(bytes.Clone(body), '\n'), bytes.ReplaceAll(body, []byte("\r\n"), []byte("\n"))} {
-		if fits := webhook.VerifySignature(h, other, secrets, clock...); fits == nil || errors.Is(fits, webhook.ErrTimestamp) {
+	for _, other := range [][]byte{bytes.TrimRight(body, "\r\n"), append(bytes.Clone(body), '\n'),
+		bytes.ReplaceAll(body, []byte("\r\n"), []byte("\n"))} {
+		if fits := webhook.VerifySignature(h, other, secrets, clock...); fits == nil ||
+			errors.Is(fits, webhook.ErrTimestamp) {
 			return "it fits once the line ends of the body are changed: the saved body is not the one that was sent"
 		}
 	}
 	var compact bytes.Buffer
 	if json.Compact(&compact, body) == nil {
-		if fits := webhook.VerifySignature(h, compact.Bytes(), secrets, clock...); fits == nil || errors.Is(fits, webhook.ErrTimestamp) {
+		if fits := webhook.VerifySignature(h, compact.Bytes(), secrets, clock...); fits == nil ||
+			errors.Is(fits, webhook.ErrTimestamp) {
 			return "it fits once the JSON is made compact: verify the raw body, before anything parses and prints it again"
 		}
 	}
@@ -111,8 +115,8 @@ func (s Signed) Lines() []string {
 	return lines
 }
 
-// Sign returns the headers with which the gateway would send a body: as attempt number attempt at the moment at. With id
-// "" it is the "id" of the body.
+// Sign returns the headers with which the gateway would send a body: as attempt number attempt at the moment at. With
+// id "" it is the "id" of the body.
 func Sign(secret webhook.Secret, id string, at time.Time, attempt int, body []byte) (Signed, error) {
 	if id == "" {
 		var event struct {

@@ -34,7 +34,8 @@ const (
 // Classes lists every class, in the order of the table.
 func Classes() []Class {
 	return []Class{
-		Delivered, Redirected, AuthRejected, Rejected, Gone, Throttled, ServerError, Timeout, Connect, DNS, Reset, Protocol, TLS, Blocked,
+		Delivered, Redirected, AuthRejected, Rejected, Gone, Throttled, ServerError, Timeout, Connect, DNS, Reset, Protocol,
+		TLS, Blocked,
 	}
 }
 
@@ -62,8 +63,8 @@ type Verdict struct {
 	RetryAfter time.Duration
 	// DisableEndpoint is set when the receiver said that nothing will ever be there again.
 	DisableEndpoint bool
-	// SplitsBatch is set when the receiver cannot take this body, but perhaps the events of a batch one by one: any 4xx that
-	// is not about who asks, how often, how slowly, or whether anything is there at all.
+	// SplitsBatch is set when the receiver cannot take this body, but perhaps the events of a batch one by one: any 4xx
+	// that is not about who asks, how often, how slowly, or whether anything is there at all.
 	SplitsBatch bool
 }
 

@@ -86,7 +86,8 @@ func TestRetryAfter(t *testing.T) {
 }
 
 func FuzzParseRetryAfter(f *testing.F) {
-	for _, s := range []string{"", "0", "120", "-1", "Sun, 06 Nov 1994 08:49:37 GMT", "9223372036854775808", "Mon, 23 Nov 2026 12:00:30 GMT"} {
+	for _, s := range []string{"", "0", "120", "-1", "Sun, 06 Nov 1994 08:49:37 GMT", "9223372036854775808",
+		"Mon, 23 Nov 2026 12:00:30 GMT"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, header string) {

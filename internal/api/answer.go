@@ -2,8 +2,8 @@ package api
 
 import "net/http"
 
-// savedAnswer is an answer whose bytes are fixed already: a stored event, a payment with its own encoding, or what an earlier
-// request with the same Idempotency-Key was answered.
+// savedAnswer is an answer whose bytes are fixed already: a stored event, a payment with its own encoding, or what an
+// earlier request with the same Idempotency-Key was answered.
 type savedAnswer struct {
 	status int
 	header http.Header // beside Content-Type

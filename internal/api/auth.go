@@ -22,8 +22,8 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// requestContext is what the middleware has learned of a request. The generated handlers are given nothing but a context, so it
-// travels there, from [handlers.authenticate] to [callerOf], and nowhere else.
+// requestContext is what the middleware has learned of a request. The generated handlers are given nothing but a
+// context, so it travels there, from [handlers.authenticate] to [callerOf], and nowhere else.
 type requestContext struct {
 	merchant         models.Merchant
 	key              models.APIKey
@@ -74,7 +74,8 @@ func (h *handlers) authenticate(scopes []string) []echo.MiddlewareFunc {
 					return NewProblem(CodeInsufficientScope, "This request needs the scope "+s+".")
 				}
 			}
-			x := requestContext{merchant: merchant, key: key, ip: c.RealIP(), method: r.Method, path: r.URL.Path, csv: wantsCSV(r.Header.Get("Accept"))}
+			x := requestContext{merchant: merchant, key: key, ip: c.RealIP(), method: r.Method, path: r.URL.Path,
+				csv: wantsCSV(r.Header.Get("Accept"))}
 			c.SetRequest(r.WithContext(context.WithValue(r.Context(), requestContextKey{}, x)))
 			return next(c)
 		}
@@ -87,8 +88,8 @@ func bearer(h http.Header) (string, bool) {
 	return strings.TrimSpace(token), ok && strings.EqualFold(scheme, "Bearer")
 }
 
-// hashBody notes the hash of the body and of what the key may do, which tells two requests with one Idempotency-Key apart:
-// a key is never answered what only another one may ask for.
+// hashBody notes the hash of the body and of what the key may do, which tells two requests with one Idempotency-Key
+// apart: a key is never answered what only another one may ask for.
 func hashBody(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()

@@ -8,8 +8,8 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/testkit/contract"
 )
 
-// ServeHTTP holds every answer of the real server against the OpenAPI file: its status, headers and body. Every request of
-// the tests goes through here.
+// ServeHTTP holds every answer of the real server against the OpenAPI file: its status, headers and body. Every request
+// of the tests goes through here.
 func (c *counter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.contract.Handler(c.Server, func(err error) { c.t.Error(err) }).ServeHTTP(w, r)
 }

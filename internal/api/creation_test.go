@@ -14,20 +14,23 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 )
 
-// TestHundredAtOnce: a hundred requests at the same moment make a hundred payments with the addresses 0 to 99 and nothing left
-// out, also when ten of them are refused in the transaction, and none waits for ever.
+// TestHundredAtOnce: a hundred requests at the same moment make a hundred payments with the addresses 0 to 99 and
+// nothing left out, also when ten of them are refused in the transaction, and none waits for ever.
 func TestHundredAtOnce(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		c := newCounter(t, s)
 		_, key := c.merchant(t, "a", false)
-		decoded[WebhookEndpoint](t, c.ask(key, "POST", "/api/v1/webhook_endpoints", `{"url":"https://shop.example/hooks"}`), http.StatusCreated)
-		decoded[Payment](t, c.ask(key, "POST", "/api/v1/payments", `{"chain":"ethereum","asset":"native","amount":"1","order_id":"taken"}`), http.StatusCreated)
+		decoded[WebhookEndpoint](t, c.ask(key, "POST", "/api/v1/webhook_endpoints", `{"url":"https://shop.example/hooks"}`),
+			http.StatusCreated)
+		decoded[Payment](t, c.ask(key, "POST", "/api/v1/payments",
+			`{"chain":"ethereum","asset":"native","amount":"1","order_id":"taken"}`), http.StatusCreated)
 		const made, refused = 100, 10
 		answers := make([]*httptest.ResponseRecorder, made+refused)
 		start := make(chan struct{})
 		var wg sync.WaitGroup
 		for i := range answers {
-			body := fmt.Sprintf(`{"chain":"ethereum","asset":"%s","amount":"%d","order_id":"o-%d","metadata":{"n":"%d"}}`, []string{"native", "USDC"}[i%2], i+1, i, i)
+			body := fmt.Sprintf(`{"chain":"ethereum","asset":"%s","amount":"%d","order_id":"o-%d","metadata":{"n":"%d"}}`,
+				[]string{"native", "USDC"}[i%2], i+1, i, i)
 			if i >= made {
 				body = `{"chain":"ethereum","asset":"native","amount":"1","order_id":"taken"}`
 			}
@@ -60,7 +63,8 @@ func TestHundredAtOnce(t *testing.T) {
 		}
 		// What a refused request had is given out again, so a hole is at most as wide as what was refused, and closes.
 		for i := range refused {
-			p := decoded[Payment](t, c.ask(key, "POST", "/api/v1/payments", fmt.Sprintf(`{"chain":"ethereum","asset":"native","amount":"1","order_id":"after-%d"}`, i)), http.StatusCreated)
+			p := decoded[Payment](t, c.ask(key, "POST", "/api/v1/payments",
+				fmt.Sprintf(`{"chain":"ethereum","asset":"native","amount":"1","order_id":"after-%d"}`, i)), http.StatusCreated)
 			index, err := strconv.Atoi(p.DerivationPath[strings.LastIndexByte(p.DerivationPath, '/')+1:])
 			if err != nil {
 				t.Fatal(err)
@@ -73,7 +77,8 @@ func TestHundredAtOnce(t *testing.T) {
 				t.Fatalf("the sequence of indexes has a hole at %d: %v", i, indexes)
 			}
 		}
-		list := decoded[DeliveryList](t, c.ask(key, "GET", "/api/v1/deliveries?limit=100&event_type=payment.created", ""), http.StatusOK)
+		list := decoded[DeliveryList](t, c.ask(key, "GET", "/api/v1/deliveries?limit=100&event_type=payment.created", ""),
+			http.StatusOK)
 		if len(list.Data) != 100 || list.NextCursor == nil {
 			t.Errorf("%d deliveries on the first page", len(list.Data))
 		}

@@ -9,11 +9,13 @@ import (
 )
 
 // ListDeliveries shows a page of deliveries, newest first, or exports all of them.
-func (h *handlers) ListDeliveries(ctx context.Context, r ListDeliveriesRequestObject) (ListDeliveriesResponseObject, error) {
+func (h *handlers) ListDeliveries(ctx context.Context,
+	r ListDeliveriesRequestObject) (ListDeliveriesResponseObject, error) {
 	x := callerOf(ctx)
 	filter := store.DeliveryFilter{
-		EndpointID: deref(r.Params.EndpointID), EventID: deref(r.Params.EventID), EventType: string(deref(r.Params.EventType)),
-		State: string(deref(r.Params.State)), Test: x.key.Test, Created: store.Range{After: deref(r.Params.CreatedAfter), Before: deref(r.Params.CreatedBefore)},
+		EndpointID: deref(r.Params.EndpointID), EventID: deref(r.Params.EventID),
+		EventType: string(deref(r.Params.EventType)), State: string(deref(r.Params.State)), Test: x.key.Test,
+		Created: store.Range{After: deref(r.Params.CreatedAfter), Before: deref(r.Params.CreatedBefore)},
 	}
 	if x.csv {
 		return h.exportDeliveries(ctx, r.Params, filter)
@@ -48,7 +50,9 @@ func (h *handlers) GetDelivery(ctx context.Context, r GetDeliveryRequestObject) 
 		return nil, err
 	}
 	if len(attempts) > 0 {
-		if err := h.store.InTx(ctx, func(tx *store.Tx) error { return h.redelivery.AuditRead(ctx, tx, x.actor(), d) }); err != nil {
+		if err := h.store.InTx(ctx, func(tx *store.Tx) error {
+			return h.redelivery.AuditRead(ctx, tx, x.actor(), d)
+		}); err != nil {
 			return nil, err
 		}
 	}

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestRequestsReachDeep: the requests that FuzzRequests makes are not all turned away at the door. On every route some are
-// accepted, and on every route that takes a body some with one.
+// TestRequestsReachDeep: the requests that FuzzRequests makes are not all turned away at the door. On every route some
+// are accepted, and on every route that takes a body some with one.
 func TestRequestsReachDeep(t *testing.T) {
 	f := newFuzzedCounter(t)
 	accepted, bodies, seen := map[string]int{}, map[string]int{}, map[string]int{}

@@ -11,7 +11,8 @@ import (
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
-// endpointView shows an endpoint. Secrets, the key of a client certificate and the values of custom headers are not in it.
+// endpointView shows an endpoint. Secrets, the key of a client certificate and the values of custom headers are not in
+// it.
 func (h *handlers) endpointView(ctx context.Context, q reader, e models.Endpoint) (WebhookEndpoint, error) {
 	secrets, err := q.Secrets(ctx, e.ID, h.now())
 	if err != nil {
@@ -22,12 +23,14 @@ func (h *handlers) endpointView(ctx context.Context, q reader, e models.Endpoint
 		return WebhookEndpoint{}, err
 	}
 	v := WebhookEndpoint{
-		ID: e.ID, URL: e.URL, Description: e.Description, Status: e.Status, DisabledReason: orNull(e.DisabledReason), Default: e.IsDefault,
-		Breaker: Breaker{State: e.BreakerState, OpenUntil: webhook.AtPtr(e.BreakerOpenUntil)}, CAPEM: orNull(e.CAPEM), ClientCertPEM: orNull(e.ClientCertPEM),
-		SPKIPins: append([]string{}, e.SPKIPins...), Events: []EventPattern{}, Headers: map[string]string{}, Secrets: []SecretInfo{},
-		Ed25519: e.Ed25519, MaxAttempts: e.MaxAttempts, MaxInFlight: e.MaxInFlight, Timeout: seconds(e.TimeoutMS),
-		RetryBase: seconds(e.RetryBaseMS), RetryMax: seconds(e.RetryMaxMS), RateLimit: e.RateLimit, BatchMaxEvents: e.BatchMaxEvents,
-		LastSuccessAt: webhook.AtPtr(e.LastSuccessAt), CreatedAt: webhook.At(e.CreatedAt), UpdatedAt: webhook.At(e.UpdatedAt),
+		ID: e.ID, URL: e.URL, Description: e.Description, Status: e.Status, DisabledReason: orNull(e.DisabledReason),
+		Default: e.IsDefault, Breaker: Breaker{State: e.BreakerState, OpenUntil: webhook.AtPtr(e.BreakerOpenUntil)},
+		CAPEM: orNull(e.CAPEM), ClientCertPEM: orNull(e.ClientCertPEM), SPKIPins: append([]string{}, e.SPKIPins...),
+		Events: []EventPattern{}, Headers: map[string]string{}, Secrets: []SecretInfo{}, Ed25519: e.Ed25519,
+		MaxAttempts: e.MaxAttempts, MaxInFlight: e.MaxInFlight, Timeout: seconds(e.TimeoutMS),
+		RetryBase: seconds(e.RetryBaseMS), RetryMax: seconds(e.RetryMaxMS), RateLimit: e.RateLimit,
+		BatchMaxEvents: e.BatchMaxEvents, LastSuccessAt: webhook.AtPtr(e.LastSuccessAt), CreatedAt: webhook.At(e.CreatedAt),
+		UpdatedAt: webhook.At(e.UpdatedAt),
 	}
 	if e.BatchMaxWaitMS != nil {
 		wait := float64(*e.BatchMaxWaitMS) / 1000
@@ -42,7 +45,8 @@ func (h *handlers) endpointView(ctx context.Context, q reader, e models.Endpoint
 	live := endpoints.LiveSecrets(secrets, h.now())
 	show := func(role string, s *models.EndpointSecret) {
 		if s != nil {
-			v.Secrets = append(v.Secrets, SecretInfo{Role: role, ActiveFrom: webhook.At(s.ActiveFrom), CreatedAt: webhook.At(s.CreatedAt), ExpiresAt: webhook.AtPtr(s.ExpiresAt)})
+			v.Secrets = append(v.Secrets, SecretInfo{Role: role, ActiveFrom: webhook.At(s.ActiveFrom),
+				CreatedAt: webhook.At(s.CreatedAt), ExpiresAt: webhook.AtPtr(s.ExpiresAt)})
 		}
 	}
 	show("next", live.Next)
@@ -60,9 +64,10 @@ type reader interface {
 
 func deliveryView(d models.Delivery) Delivery {
 	v := Delivery{
-		ID: d.ID, EventID: d.EventID, EndpointID: d.EndpointID, EventType: EventType(d.EventType), PaymentID: d.PaymentID, State: d.State,
-		Attempts: d.Attempts, MaxAttempts: d.MaxAttempts, LastClass: orNull(d.LastClass), DeadReason: orNull(d.DeadReason), ReplayOf: d.ReplayOf,
-		CreatedAt: webhook.At(d.CreatedAt), DeliveredAt: webhook.AtPtr(d.DeliveredAt),
+		ID: d.ID, EventID: d.EventID, EndpointID: d.EndpointID, EventType: EventType(d.EventType), PaymentID: d.PaymentID,
+		State: d.State, Attempts: d.Attempts, MaxAttempts: d.MaxAttempts, LastClass: orNull(d.LastClass),
+		DeadReason: orNull(d.DeadReason), ReplayOf: d.ReplayOf, CreatedAt: webhook.At(d.CreatedAt),
+		DeliveredAt: webhook.AtPtr(d.DeliveredAt),
 	}
 	if d.LastStatus != 0 {
 		v.LastStatus = &d.LastStatus
@@ -92,8 +97,9 @@ func detailView(d models.Delivery, attempts []models.Attempt) (DeliveryDetail, e
 
 func attemptView(a models.Attempt) Attempt {
 	v := Attempt{
-		ID: a.ID, Number: a.Number, Class: a.Class, Error: orNull(a.Error), RemoteIP: orNull(a.RemoteIP), RequestHeaders: orEmptyMap(a.RequestHeaders),
-		ResponseHeaders: orEmptyMap(a.ResponseHeaders), ResponseBody: string(a.ResponseBody), StartedAt: webhook.At(a.StartedAt),
+		ID: a.ID, Number: a.Number, Class: a.Class, Error: orNull(a.Error), RemoteIP: orNull(a.RemoteIP),
+		RequestHeaders: orEmptyMap(a.RequestHeaders), ResponseHeaders: orEmptyMap(a.ResponseHeaders),
+		ResponseBody: string(a.ResponseBody), StartedAt: webhook.At(a.StartedAt),
 		TimingsMs: Timings{Total: millis(a.TotalMicros)},
 	}
 	if a.StatusCode != 0 {
@@ -102,7 +108,8 @@ func attemptView(a models.Attempt) Attempt {
 	for _, t := range []struct {
 		micros int64
 		into   **float64
-	}{{a.DNSMicros, &v.TimingsMs.DNS}, {a.ConnectMicros, &v.TimingsMs.Connect}, {a.TLSMicros, &v.TimingsMs.TLS}, {a.FirstByteMicros, &v.TimingsMs.FirstByte}} {
+	}{{a.DNSMicros, &v.TimingsMs.DNS}, {a.ConnectMicros, &v.TimingsMs.Connect}, {a.TLSMicros, &v.TimingsMs.TLS},
+		{a.FirstByteMicros, &v.TimingsMs.FirstByte}} {
 		if t.micros > 0 {
 			ms := millis(t.micros)
 			*t.into = &ms
@@ -113,8 +120,9 @@ func attemptView(a models.Attempt) Attempt {
 
 func keyView(k models.APIKey) APIKey {
 	return APIKey{
-		ID: k.ID, Name: k.Name, Prefix: k.Prefix, Scopes: append([]Scope{}, k.Scopes...), Test: k.Test, CreatedAt: webhook.At(k.CreatedAt),
-		ExpiresAt: webhook.AtPtr(k.ExpiresAt), LastUsedAt: webhook.AtPtr(k.LastUsedAt), RevokedAt: webhook.AtPtr(k.RevokedAt),
+		ID: k.ID, Name: k.Name, Prefix: k.Prefix, Scopes: append([]Scope{}, k.Scopes...), Test: k.Test,
+		CreatedAt: webhook.At(k.CreatedAt), ExpiresAt: webhook.AtPtr(k.ExpiresAt), LastUsedAt: webhook.AtPtr(k.LastUsedAt),
+		RevokedAt: webhook.AtPtr(k.RevokedAt),
 	}
 }
 

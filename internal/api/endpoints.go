@@ -15,7 +15,8 @@ import (
 )
 
 // ListWebhookEndpoints shows a page of endpoints, newest first.
-func (h *handlers) ListWebhookEndpoints(ctx context.Context, r ListWebhookEndpointsRequestObject) (ListWebhookEndpointsResponseObject, error) {
+func (h *handlers) ListWebhookEndpoints(ctx context.Context,
+	r ListWebhookEndpointsRequestObject) (ListWebhookEndpointsResponseObject, error) {
 	page, err := pageOf(r.Params.Limit, r.Params.Cursor)
 	if err != nil {
 		return nil, err
@@ -39,13 +40,15 @@ func (h *handlers) ListWebhookEndpoints(ctx context.Context, r ListWebhookEndpoi
 }
 
 // CreateWebhookEndpoint makes an endpoint; its secret is in this answer and in no other.
-func (h *handlers) CreateWebhookEndpoint(ctx context.Context, r CreateWebhookEndpointRequestObject) (CreateWebhookEndpointResponseObject, error) {
+func (h *handlers) CreateWebhookEndpoint(ctx context.Context,
+	r CreateWebhookEndpointRequestObject) (CreateWebhookEndpointResponseObject, error) {
 	x, b := callerOf(ctx), r.Body
 	set := endpoints.Settings{
-		URL: &b.URL, Description: b.Description, Headers: deref(b.Headers), CAPEM: b.CAPEM, SPKIPins: b.SPKIPins, Ed25519: b.Ed25519, Events: patterns(b.Events),
-		TimeoutMS: millisOf(b.Timeout), MaxInFlight: asGiven(b.MaxInFlight), MaxAttempts: asGiven(b.MaxAttempts),
-		RetryBaseMS: millisOf(b.RetryBase), RetryMaxMS: millisOf(b.RetryMax), RateLimit: asGiven(b.RateLimit),
-		BatchMaxEvents: asGiven(b.BatchMaxEvents), BatchMaxWaitMS: millisOfFraction(b.BatchMaxWait),
+		URL: &b.URL, Description: b.Description, Headers: deref(b.Headers), CAPEM: b.CAPEM, SPKIPins: b.SPKIPins,
+		Ed25519: b.Ed25519, Events: patterns(b.Events), TimeoutMS: millisOf(b.Timeout), MaxInFlight: asGiven(b.MaxInFlight),
+		MaxAttempts: asGiven(b.MaxAttempts), RetryBaseMS: millisOf(b.RetryBase), RetryMaxMS: millisOf(b.RetryMax),
+		RateLimit: asGiven(b.RateLimit), BatchMaxEvents: asGiven(b.BatchMaxEvents),
+		BatchMaxWaitMS: millisOfFraction(b.BatchMaxWait),
 	}
 	if b.ClientCert != nil {
 		set.ClientCert = &endpoints.ClientCert{CertPEM: b.ClientCert.CertPEM, KeyPEM: b.ClientCert.KeyPEM}
@@ -60,7 +63,8 @@ func (h *handlers) CreateWebhookEndpoint(ctx context.Context, r CreateWebhookEnd
 }
 
 // GetWebhookEndpoint shows one endpoint, with its version as ETag.
-func (h *handlers) GetWebhookEndpoint(ctx context.Context, r GetWebhookEndpointRequestObject) (GetWebhookEndpointResponseObject, error) {
+func (h *handlers) GetWebhookEndpoint(ctx context.Context,
+	r GetWebhookEndpointRequestObject) (GetWebhookEndpointResponseObject, error) {
 	e, err := h.ownEndpoint(ctx, r.ID)
 	if err != nil {
 		return nil, err
@@ -73,13 +77,14 @@ func (h *handlers) GetWebhookEndpoint(ctx context.Context, r GetWebhookEndpointR
 }
 
 // UpdateWebhookEndpoint changes what the body names, if the caller saw the newest version.
-func (h *handlers) UpdateWebhookEndpoint(ctx context.Context, r UpdateWebhookEndpointRequestObject) (UpdateWebhookEndpointResponseObject, error) {
+func (h *handlers) UpdateWebhookEndpoint(ctx context.Context,
+	r UpdateWebhookEndpointRequestObject) (UpdateWebhookEndpointResponseObject, error) {
 	x, b := callerOf(ctx), r.Body
 	set := endpoints.Settings{
-		URL: b.URL, Description: b.Description, Headers: deref(b.Headers), SPKIPins: b.SPKIPins, Ed25519: b.Ed25519, Events: patterns(b.Events),
-		TimeoutMS: millisOr(b.Timeout), MaxInFlight: intOr(b.MaxInFlight), MaxAttempts: intOr(b.MaxAttempts),
-		RetryBaseMS: millisOr(b.RetryBase), RetryMaxMS: millisOr(b.RetryMax), RateLimit: intOr(b.RateLimit),
-		BatchMaxEvents: intOr(b.BatchMaxEvents),
+		URL: b.URL, Description: b.Description, Headers: deref(b.Headers), SPKIPins: b.SPKIPins, Ed25519: b.Ed25519,
+		Events: patterns(b.Events), TimeoutMS: millisOr(b.Timeout), MaxInFlight: intOr(b.MaxInFlight),
+		MaxAttempts: intOr(b.MaxAttempts), RetryBaseMS: millisOr(b.RetryBase), RetryMaxMS: millisOr(b.RetryMax),
+		RateLimit: intOr(b.RateLimit), BatchMaxEvents: intOr(b.BatchMaxEvents),
 	}
 	if b.BatchMaxWait.Set {
 		if set.BatchMaxWaitMS = millisOfFraction(b.BatchMaxWait.Value); set.BatchMaxWaitMS == nil {
@@ -114,7 +119,8 @@ func (h *handlers) UpdateWebhookEndpoint(ctx context.Context, r UpdateWebhookEnd
 }
 
 // DeleteWebhookEndpoint ends an endpoint; what waits for it is canceled.
-func (h *handlers) DeleteWebhookEndpoint(ctx context.Context, r DeleteWebhookEndpointRequestObject) (DeleteWebhookEndpointResponseObject, error) {
+func (h *handlers) DeleteWebhookEndpoint(ctx context.Context,
+	r DeleteWebhookEndpointRequestObject) (DeleteWebhookEndpointResponseObject, error) {
 	x := callerOf(ctx)
 	if _, err := h.ownEndpoint(ctx, r.ID); err != nil {
 		return nil, err
@@ -129,27 +135,32 @@ func (h *handlers) DeleteWebhookEndpoint(ctx context.Context, r DeleteWebhookEnd
 }
 
 // EnableWebhookEndpoint resumes an endpoint and what was held for it.
-func (h *handlers) EnableWebhookEndpoint(ctx context.Context, r EnableWebhookEndpointRequestObject) (EnableWebhookEndpointResponseObject, error) {
-	return h.change(ctx, r.ID, r.Params.IdempotencyKey, func(tx *store.Tx, x requestContext) (models.Endpoint, *webhook.Secret, error) {
-		e, err := h.endpoints.Enable(ctx, tx, x.actor(), x.merchant.ID, r.ID)
-		return e, nil, err
-	})
+func (h *handlers) EnableWebhookEndpoint(ctx context.Context,
+	r EnableWebhookEndpointRequestObject) (EnableWebhookEndpointResponseObject, error) {
+	return h.change(ctx, r.ID, r.Params.IdempotencyKey,
+		func(tx *store.Tx, x requestContext) (models.Endpoint, *webhook.Secret, error) {
+			e, err := h.endpoints.Enable(ctx, tx, x.actor(), x.merchant.ID, r.ID)
+			return e, nil, err
+		})
 }
 
 // DisableWebhookEndpoint stops an endpoint; deliveries are held from now on.
-func (h *handlers) DisableWebhookEndpoint(ctx context.Context, r DisableWebhookEndpointRequestObject) (DisableWebhookEndpointResponseObject, error) {
+func (h *handlers) DisableWebhookEndpoint(ctx context.Context,
+	r DisableWebhookEndpointRequestObject) (DisableWebhookEndpointResponseObject, error) {
 	reason := "disabled by the merchant"
 	if r.Body != nil && r.Body.Reason != nil {
 		reason = *r.Body.Reason
 	}
-	return h.change(ctx, r.ID, r.Params.IdempotencyKey, func(tx *store.Tx, x requestContext) (models.Endpoint, *webhook.Secret, error) {
-		e, err := h.endpoints.Disable(ctx, tx, x.actor(), x.merchant.ID, r.ID, reason)
-		return e, nil, err
-	})
+	return h.change(ctx, r.ID, r.Params.IdempotencyKey,
+		func(tx *store.Tx, x requestContext) (models.Endpoint, *webhook.Secret, error) {
+			e, err := h.endpoints.Disable(ctx, tx, x.actor(), x.merchant.ID, r.ID, reason)
+			return e, nil, err
+		})
 }
 
 // RotateWebhookSecret gives an endpoint another secret, shown in this answer only.
-func (h *handlers) RotateWebhookSecret(ctx context.Context, r RotateWebhookSecretRequestObject) (RotateWebhookSecretResponseObject, error) {
+func (h *handlers) RotateWebhookSecret(ctx context.Context,
+	r RotateWebhookSecretRequestObject) (RotateWebhookSecretResponseObject, error) {
 	var plan endpoints.Rotation
 	if b := r.Body; b != nil {
 		plan.Secret, plan.ActivateIn = b.Secret, time.Duration(deref(b.ActivateIn))*time.Second
@@ -158,14 +169,16 @@ func (h *handlers) RotateWebhookSecret(ctx context.Context, r RotateWebhookSecre
 			plan.Overlap = &overlap
 		}
 	}
-	return h.change(ctx, r.ID, r.Params.IdempotencyKey, func(tx *store.Tx, x requestContext) (models.Endpoint, *webhook.Secret, error) {
-		e, secret, err := h.endpoints.RotateSecret(ctx, tx, x.actor(), x.merchant.ID, r.ID, plan)
-		return e, &secret, err
-	})
+	return h.change(ctx, r.ID, r.Params.IdempotencyKey,
+		func(tx *store.Tx, x requestContext) (models.Endpoint, *webhook.Secret, error) {
+			e, secret, err := h.endpoints.RotateSecret(ctx, tx, x.actor(), x.merchant.ID, r.ID, plan)
+			return e, &secret, err
+		})
 }
 
 // change is an action on one endpoint that answers with the endpoint.
-func (h *handlers) change(ctx context.Context, id string, key *string, deed func(*store.Tx, requestContext) (models.Endpoint, *webhook.Secret, error)) (savedAnswer, error) {
+func (h *handlers) change(ctx context.Context, id string, key *string,
+	deed func(*store.Tx, requestContext) (models.Endpoint, *webhook.Secret, error)) (savedAnswer, error) {
 	if _, err := h.ownEndpoint(ctx, id); err != nil {
 		return savedAnswer{}, err
 	}
@@ -179,14 +192,16 @@ func (h *handlers) change(ctx context.Context, id string, key *string, deed func
 }
 
 const (
-	// testPoll is how often a test looks for its verdict, testPatience how long after the timeout of the request it gives up.
+	// testPoll is how often a test looks for its verdict, testPatience how long after the timeout of the request it gives
+	// up.
 	testPoll     = 50 * time.Millisecond
 	testPatience = 3 * time.Second
 )
 
 // TestWebhookEndpoint sends a real signed event and waits for the verdict; when the endpoint takes longer than its
 // timeout allows, the delivery is still pending in the answer.
-func (h *handlers) TestWebhookEndpoint(ctx context.Context, r TestWebhookEndpointRequestObject) (TestWebhookEndpointResponseObject, error) {
+func (h *handlers) TestWebhookEndpoint(ctx context.Context,
+	r TestWebhookEndpointRequestObject) (TestWebhookEndpointResponseObject, error) {
 	x := callerOf(ctx)
 	e, err := h.ownEndpoint(ctx, r.ID)
 	if err != nil {
@@ -260,7 +275,8 @@ func (h *handlers) stillAt(ctx context.Context, tx *store.Tx, x requestContext, 
 	return nil
 }
 
-func (h *handlers) endpointAnswer(ctx context.Context, tx *store.Tx, status int, e models.Endpoint, secret *webhook.Secret) (savedAnswer, error) {
+func (h *handlers) endpointAnswer(ctx context.Context, tx *store.Tx, status int, e models.Endpoint,
+	secret *webhook.Secret) (savedAnswer, error) {
 	v, err := h.endpointView(ctx, tx, e)
 	if err != nil {
 		return savedAnswer{}, err

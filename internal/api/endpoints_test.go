@@ -19,9 +19,11 @@ func TestEndpointOverREST(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		c := newCounter(t, s)
 		_, key := c.merchant(t, "a", false)
-		made := c.ask(key, "POST", "/api/v1/webhook_endpoints", `{"url":"https://shop.example/hooks","events":["payment.*"],"headers":{"X-Shop":"hunter2hunter2"},"timeout":5}`)
+		made := c.ask(key, "POST", "/api/v1/webhook_endpoints",
+			`{"url":"https://shop.example/hooks","events":["payment.*"],"headers":{"X-Shop":"hunter2hunter2"},"timeout":5}`)
 		e := decoded[WebhookEndpoint](t, made, http.StatusCreated)
-		if e.Secret == nil || e.Timeout == nil || *e.Timeout != 5 || e.Headers["X-Shop"] != "[redacted]" || e.Status != models.EndpointEnabled {
+		if e.Secret == nil || e.Timeout == nil || *e.Timeout != 5 || e.Headers["X-Shop"] != "[redacted]" ||
+			e.Status != models.EndpointEnabled {
 			t.Fatalf("%s", made.Body)
 		}
 		if _, err := webhook.ParseSecret(*e.Secret); err != nil {
@@ -29,32 +31,41 @@ func TestEndpointOverREST(t *testing.T) {
 		}
 		path := "/api/v1/webhook_endpoints/" + e.ID
 		got := c.ask(key, "GET", path, "")
-		if strings.Contains(got.Body.String(), *e.Secret) || strings.Contains(got.Body.String(), "hunter2") || got.Header().Get("ETag") != made.Header().Get("ETag") {
+		if strings.Contains(got.Body.String(), *e.Secret) || strings.Contains(got.Body.String(), "hunter2") ||
+			got.Header().Get("ETag") != made.Header().Get("ETag") {
 			t.Fatalf("%s %s", got.Header(), got.Body)
 		}
-		if list := decoded[WebhookEndpointList](t, c.ask(key, "GET", "/api/v1/webhook_endpoints", ""), http.StatusOK); len(list.Data) != 1 {
+		if list := decoded[WebhookEndpointList](t, c.ask(key, "GET", "/api/v1/webhook_endpoints", ""),
+			http.StatusOK); len(list.Data) != 1 {
 			t.Fatalf("%d endpoints are listed", len(list.Data))
 		}
 		changed := c.ask(key, "PATCH", path, `{"description":"Main","timeout":null}`, "If-Match", got.Header().Get("ETag"))
-		if v := decoded[WebhookEndpoint](t, changed, http.StatusOK); v.Description != "Main" || v.Timeout != nil || changed.Header().Get("ETag") == got.Header().Get("ETag") {
+		if v := decoded[WebhookEndpoint](t, changed, http.StatusOK); v.Description != "Main" || v.Timeout != nil ||
+			changed.Header().Get("ETag") == got.Header().Get("ETag") {
 			t.Fatalf("%s", changed.Body)
 		}
-		if w := c.ask(key, "PATCH", path, `{"description":"Lost"}`, "If-Match", got.Header().Get("ETag")); w.Code != http.StatusPreconditionFailed {
+		if w := c.ask(key, "PATCH", path, `{"description":"Lost"}`, "If-Match",
+			got.Header().Get("ETag")); w.Code != http.StatusPreconditionFailed {
 			t.Fatalf("an old version was changed: %d", w.Code)
 		}
-		rotated := decoded[WebhookEndpoint](t, c.ask(key, "POST", path+"/rotate_secret", `{"overlap_seconds":60}`), http.StatusOK)
+		rotated := decoded[WebhookEndpoint](t, c.ask(key, "POST", path+"/rotate_secret", `{"overlap_seconds":60}`),
+			http.StatusOK)
 		if rotated.Secret == nil || *rotated.Secret == *e.Secret || len(rotated.Secrets) != 2 {
 			t.Fatalf("%+v", rotated)
 		}
-		if v := decoded[WebhookEndpoint](t, c.ask(key, "POST", path+"/disable", `{"reason":"holidays"}`), http.StatusOK); v.Status != models.EndpointDisabled || *v.DisabledReason != "holidays" {
+		if v := decoded[WebhookEndpoint](t, c.ask(key, "POST", path+"/disable", `{"reason":"holidays"}`),
+			http.StatusOK); v.Status != models.EndpointDisabled || *v.DisabledReason != "holidays" {
 			t.Fatalf("%+v", v)
 		}
-		decoded[Payment](t, c.ask(key, "POST", "/api/v1/payments", `{"chain":"ethereum","asset":"native","amount":"1"}`), http.StatusCreated)
-		held := decoded[DeliveryList](t, c.ask(key, "GET", "/api/v1/deliveries?endpoint_id="+e.ID+"&state=held", ""), http.StatusOK)
+		decoded[Payment](t, c.ask(key, "POST", "/api/v1/payments", `{"chain":"ethereum","asset":"native","amount":"1"}`),
+			http.StatusCreated)
+		held := decoded[DeliveryList](t, c.ask(key, "GET", "/api/v1/deliveries?endpoint_id="+e.ID+"&state=held", ""),
+			http.StatusOK)
 		if len(held.Data) != 1 || held.Data[0].EventType != "payment.created" {
 			t.Fatalf("%+v", held)
 		}
-		if w := c.ask(key, "POST", "/api/v1/deliveries/"+held.Data[0].ID+"/redeliver", ""); w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), "endpoint_disabled") {
+		if w := c.ask(key, "POST", "/api/v1/deliveries/"+held.Data[0].ID+"/redeliver", ""); w.Code != http.StatusConflict ||
+			!strings.Contains(w.Body.String(), "endpoint_disabled") {
 			t.Fatalf("redelivered to a disabled endpoint: %d %s", w.Code, w.Body)
 		}
 		decoded[WebhookEndpoint](t, c.ask(key, "POST", path+"/enable", ""), http.StatusOK)
@@ -62,7 +73,8 @@ func TestEndpointOverREST(t *testing.T) {
 		if detail.State != models.DeliveryPending || detail.AttemptLog == nil {
 			t.Fatalf("%+v", detail)
 		}
-		if d := decoded[Delivery](t, c.ask(key, "POST", "/api/v1/deliveries/"+held.Data[0].ID+"/redeliver", ""), http.StatusAccepted); d.EventID != held.Data[0].EventID {
+		if d := decoded[Delivery](t, c.ask(key, "POST", "/api/v1/deliveries/"+held.Data[0].ID+"/redeliver", ""),
+			http.StatusAccepted); d.EventID != held.Data[0].EventID {
 			t.Fatalf("%+v", d)
 		}
 		if w := c.ask(key, "DELETE", path, ""); w.Code != http.StatusNoContent {
@@ -80,33 +92,40 @@ func TestPublicDocuments(t *testing.T) {
 		c := newCounter(t, s)
 		_, key := c.merchant(t, "a", false)
 		var index struct{ Schemas []string }
-		if err := json.Unmarshal(ask(c, "GET", "/schemas", "").Body.Bytes(), &index); err != nil || len(index.Schemas) != len(webhook.EventTypes()) {
+		if err := json.Unmarshal(ask(c, "GET", "/schemas", "").Body.Bytes(), &index); err != nil ||
+			len(index.Schemas) != len(webhook.EventTypes()) {
 			t.Fatalf("%+v, %v", index, err)
 		}
 		for _, name := range index.Schemas {
 			w := ask(c, "GET", "/schemas/"+name, "")
-			if w.Code != http.StatusOK || !json.Valid(w.Body.Bytes()) || w.Header().Get("Content-Type") != "application/schema+json" {
+			if w.Code != http.StatusOK || !json.Valid(w.Body.Bytes()) ||
+				w.Header().Get("Content-Type") != "application/schema+json" {
 				t.Errorf("%s: %d %s", name, w.Code, w.Header())
 			}
 		}
 		if w := ask(c, "GET", "/schemas/payment.exploded.json", ""); w.Code != http.StatusNotFound {
 			t.Errorf("an unknown schema: %d", w.Code)
 		}
-		if w := ask(c, "GET", "/.well-known/webhook-keys.json", ""); w.Code != http.StatusOK || strings.TrimSpace(w.Body.String()) != `{"keys":[]}` {
+		if w := ask(c, "GET", "/.well-known/webhook-keys.json", ""); w.Code != http.StatusOK ||
+			strings.TrimSpace(w.Body.String()) != `{"keys":[]}` {
 			t.Errorf("no keys: %d %s", w.Code, w.Body)
 		}
-		e := decoded[WebhookEndpoint](t, c.ask(key, "POST", "/api/v1/webhook_endpoints", `{"url":"https://shop.example/hooks"}`), http.StatusCreated)
+		e := decoded[WebhookEndpoint](t, c.ask(key, "POST", "/api/v1/webhook_endpoints",
+			`{"url":"https://shop.example/hooks"}`), http.StatusCreated)
 		if e.Ed25519 {
 			t.Error("nobody asked for Ed25519")
 		}
-		if e = decoded[WebhookEndpoint](t, c.ask(key, "PATCH", "/api/v1/webhook_endpoints/"+e.ID, `{"ed25519":true}`), http.StatusOK); !e.Ed25519 {
+		if e = decoded[WebhookEndpoint](t, c.ask(key, "PATCH", "/api/v1/webhook_endpoints/"+e.ID, `{"ed25519":true}`),
+			http.StatusOK); !e.Ed25519 {
 			t.Error("Ed25519 is not on")
 		}
 		w := ask(c, "GET", "/.well-known/webhook-keys.json", "")
-		if keys, err := webhook.ParseKeySet(w.Body.Bytes()); err != nil || len(keys) != 1 || strings.Contains(w.Body.String(), "whsk_") {
+		if keys, err := webhook.ParseKeySet(w.Body.Bytes()); err != nil || len(keys) != 1 ||
+			strings.Contains(w.Body.String(), "whsk_") {
 			t.Errorf("%s, %v", w.Body, err)
 		}
-		if got := w.Header().Get("Cache-Control"); got != "public, max-age=300" { // a replaced key is gone everywhere after 5 minutes
+		// a replaced key is gone everywhere after 5 minutes
+		if got := w.Header().Get("Cache-Control"); got != "public, max-age=300" {
 			t.Errorf("Cache-Control: %s", got)
 		}
 	})
@@ -131,15 +150,18 @@ func TestKeysOverREST(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		c := newCounter(t, s)
 		_, key := c.merchant(t, "a", false, models.ScopePaymentsRead, models.ScopeKeysWrite)
-		made := decoded[APIKey](t, c.ask(key, "POST", "/api/v1/api_keys", `{"name":"Reader","scopes":["payments:read"]}`), http.StatusCreated)
+		made := decoded[APIKey](t, c.ask(key, "POST", "/api/v1/api_keys", `{"name":"Reader","scopes":["payments:read"]}`),
+			http.StatusCreated)
 		if made.Key == nil || c.ask(*made.Key, "GET", "/api/v1/payments", "").Code != http.StatusOK {
 			t.Fatalf("%+v", made)
 		}
-		if w := c.ask(key, "POST", "/api/v1/api_keys", `{"name":"Writer","scopes":["payments:write"]}`); w.Code != http.StatusUnprocessableEntity {
+		if w := c.ask(key, "POST", "/api/v1/api_keys",
+			`{"name":"Writer","scopes":["payments:write"]}`); w.Code != http.StatusUnprocessableEntity {
 			t.Fatalf("a key granted what it does not have: %d %s", w.Code, w.Body)
 		}
 		list := c.ask(key, "GET", "/api/v1/api_keys", "")
-		if keys := decoded[APIKeyList](t, list, http.StatusOK); len(keys.Data) != 2 || strings.Contains(list.Body.String(), *made.Key) {
+		if keys := decoded[APIKeyList](t, list, http.StatusOK); len(keys.Data) != 2 ||
+			strings.Contains(list.Body.String(), *made.Key) {
 			t.Fatalf("%s", list.Body)
 		}
 		if w := c.ask(key, "DELETE", "/api/v1/api_keys/"+made.ID, ""); w.Code != http.StatusNoContent {
@@ -157,12 +179,16 @@ func TestEveryRouteKeepsItsDoor(t *testing.T) {
 	c := newCounter(t, storetest.SQLite(t))
 	_, mine := c.merchant(t, "a", false)
 	otherID, theirs := c.merchant(t, "b", false)
-	endpoint := decoded[WebhookEndpoint](t, c.ask(theirs, "POST", "/api/v1/webhook_endpoints", `{"url":"https://shop.example/hooks"}`), http.StatusCreated)
-	payment := decoded[Payment](t, c.ask(theirs, "POST", "/api/v1/payments", `{"chain":"ethereum","asset":"native","amount":"1","order_id":"theirs"}`), http.StatusCreated)
+	endpoint := decoded[WebhookEndpoint](t, c.ask(theirs, "POST", "/api/v1/webhook_endpoints",
+		`{"url":"https://shop.example/hooks"}`), http.StatusCreated)
+	payment := decoded[Payment](t, c.ask(theirs, "POST", "/api/v1/payments",
+		`{"chain":"ethereum","asset":"native","amount":"1","order_id":"theirs"}`), http.StatusCreated)
 	delivery := decoded[DeliveryList](t, c.ask(theirs, "GET", "/api/v1/deliveries", ""), http.StatusOK).Data[0]
 	apiKey := decoded[APIKeyList](t, c.ask(theirs, "GET", "/api/v1/api_keys", ""), http.StatusOK).Data[0]
-	replay := decoded[Replay](t, c.ask(theirs, "POST", "/api/v1/webhook_endpoints/"+endpoint.ID+"/replay", ""), http.StatusAccepted)
-	ids := map[string]string{"replays": *replay.ID, "payments": payment.ID, "events": delivery.EventID, "webhook_endpoints": endpoint.ID, "deliveries": delivery.ID, "api_keys": apiKey.ID}
+	replay := decoded[Replay](t, c.ask(theirs, "POST", "/api/v1/webhook_endpoints/"+endpoint.ID+"/replay", ""),
+		http.StatusAccepted)
+	ids := map[string]string{"replays": *replay.ID, "payments": payment.ID, "events": delivery.EventID,
+		"webhook_endpoints": endpoint.ID, "deliveries": delivery.ID, "api_keys": apiKey.ID}
 	lacking := make(map[string]string) // a key that has every scope but one
 	for i, scope := range models.Scopes {
 		rest := append(append([]models.Scope{}, models.Scopes[:i]...), models.Scopes[i+1:]...)
@@ -183,7 +209,8 @@ func TestEveryRouteKeepsItsDoor(t *testing.T) {
 		if method == "PATCH" {
 			body = `{"description":"mine now"}`
 		}
-		if w := c.ask("", method, target, body); w.Code != http.StatusUnauthorized || w.Header().Get("WWW-Authenticate") == "" {
+		if w := c.ask("", method, target, body); w.Code != http.StatusUnauthorized ||
+			w.Header().Get("WWW-Authenticate") == "" {
 			t.Errorf("%s without a key: %d", route, w.Code)
 		}
 		for _, scope := range op.Scopes {
@@ -198,7 +225,8 @@ func TestEveryRouteKeepsItsDoor(t *testing.T) {
 				t.Errorf("%s with another merchant's id: %d %s", route, w.Code, w.Body)
 			}
 			// What is another's is told in the same words as what is nowhere.
-			nowhere := c.ask(mine, method, strings.Replace(path, ":id", ids[resource][:len(ids[resource])-26]+strings.Repeat("0", 26), 1), body)
+			nowhere := c.ask(mine, method, strings.Replace(path, ":id", ids[resource][:len(ids[resource])-26]+
+				strings.Repeat("0", 26), 1), body)
 			if nowhere.Code != w.Code || nowhere.Body.String() != w.Body.String() {
 				t.Errorf("%s: %s is not %s", route, w.Body, nowhere.Body)
 			}
@@ -209,7 +237,8 @@ func TestEveryRouteKeepsItsDoor(t *testing.T) {
 		}
 		// Lists show nothing of him, also where they are asked for what is his, as JSON or as CSV.
 		queries := []string{""}
-		for name, id := range map[string]string{"endpoint_id": endpoint.ID, "event_id": delivery.EventID, "payment_id": payment.ID, "after": delivery.EventID, "order_id": "theirs"} {
+		for name, id := range map[string]string{"endpoint_id": endpoint.ID, "event_id": delivery.EventID,
+			"payment_id": payment.ID, "after": delivery.EventID, "order_id": "theirs"} {
 			if op.Query[name] != nil {
 				queries = append(queries, "?"+name+"="+id)
 			}
@@ -240,7 +269,8 @@ func TestHowLongATestWaits(t *testing.T) {
 		deployment time.Duration
 		endpoint   *int
 		want       time.Duration
-	}{{10 * time.Second, nil, 10*time.Second + testPatience}, {25 * time.Second, nil, 25*time.Second + testPatience}, {25 * time.Second, &own, 2*time.Second + testPatience}} {
+	}{{10 * time.Second, nil, 10*time.Second + testPatience}, {25 * time.Second, nil, 25*time.Second + testPatience},
+		{25 * time.Second, &own, 2*time.Second + testPatience}} {
 		h := &handlers{timeout: c.deployment}
 		if got := h.testWait(models.Endpoint{TimeoutMS: c.endpoint}); got != c.want {
 			t.Errorf("%s with %v: %s, want %s", c.deployment, c.endpoint, got, c.want)

@@ -34,12 +34,18 @@ var translations = []struct {
 	{is: []error{payments.ErrNotCancelable}, code: CodePaymentNotCancelable,
 		detail: "Only a pending payment that has received nothing can be canceled."},
 	{is: []error{payments.ErrNoAccountKey}, code: CodeNoAccountKey, detail: "The operator of this gateway sets it."},
-	{is: []error{payments.ErrMerchantPaused}, code: CodeMerchantPaused, detail: "The operator of this gateway has paused the merchant."},
-	{is: []error{payments.ErrTooManyOpen}, code: CodeLimitReached, detail: "The merchant has as many open payments as it may have."},
-	{is: []error{redelivery.ErrEndpointDisabled}, code: CodeEndpointDisabled, detail: "Enable it first; what is held for it is then sent."},
-	{is: []error{endpoints.ErrPaused}, code: CodeEndpointPaused, detail: "Only the operator of this gateway can resume it."},
-	{is: []error{endpoints.ErrDefault}, code: CodeEndpointReadOnly, detail: "Make an endpoint of your own, and this one goes."},
-	{is: []error{endpoints.ErrSecretTooOld}, code: CodeSecretTooOld, detail: "Rotate it; then the endpoint can be changed again."},
+	{is: []error{payments.ErrMerchantPaused}, code: CodeMerchantPaused,
+		detail: "The operator of this gateway has paused the merchant."},
+	{is: []error{payments.ErrTooManyOpen}, code: CodeLimitReached,
+		detail: "The merchant has as many open payments as it may have."},
+	{is: []error{redelivery.ErrEndpointDisabled}, code: CodeEndpointDisabled,
+		detail: "Enable it first; what is held for it is then sent."},
+	{is: []error{endpoints.ErrPaused}, code: CodeEndpointPaused,
+		detail: "Only the operator of this gateway can resume it."},
+	{is: []error{endpoints.ErrDefault}, code: CodeEndpointReadOnly,
+		detail: "Make an endpoint of your own, and this one goes."},
+	{is: []error{endpoints.ErrSecretTooOld}, code: CodeSecretTooOld,
+		detail: "Rotate it; then the endpoint can be changed again."},
 	{is: []error{endpoints.ErrLimit, access.ErrKeyLimit}, code: CodeLimitReached,
 		detail: "The merchant has as many of these as it may have."},
 	{is: []error{models.ErrConflict}, code: CodeConflict, logged: true,
@@ -70,7 +76,8 @@ func problemOf(err error) *Problem {
 	var routing *echo.HTTPError
 	switch {
 	case store.IsUnavailable(err):
-		return NewProblem(CodeUnavailable, "The gateway cannot reach its database. Repeat the request, with the same Idempotency-Key.").
+		return NewProblem(CodeUnavailable, "The gateway cannot reach its database. Repeat the request, with the same "+
+			"Idempotency-Key.").
 			RetryAfter(time.Second).Because(err)
 	case errors.As(err, &routing):
 		return problemOfRouting(routing, err)
@@ -98,7 +105,8 @@ func carried(err error) *Problem {
 	case errors.As(err, &taken):
 		return NewProblem(CodeOrderIDTaken, fmt.Sprintf("The order_id belongs to payment %s.", taken.PaymentID))
 	case errors.As(err, &running):
-		return NewProblem(CodeReplayRunning, fmt.Sprintf("Replay %s is still running: wait for its end or cancel it.", running.ID))
+		return NewProblem(CodeReplayRunning, fmt.Sprintf("Replay %s is still running: wait for its end or cancel it.",
+			running.ID))
 	}
 	return nil
 }

@@ -34,7 +34,9 @@ func (h *handlers) ListEvents(ctx context.Context, r ListEventsRequestObject) (L
 	filter := store.EventFilter{Type: string(deref(r.Params.Type)), PaymentID: deref(r.Params.PaymentID), Test: x.key.Test}
 	if r.Params.After != nil {
 		if r.Params.Cursor != nil {
-			return nil, Invalid(FieldError{Field: "cursor", Message: "cannot be given together with after: the next_cursor of such a list is the next after", Example: exampleCursor})
+			return nil,
+				Invalid(FieldError{Field: "cursor", Message: "cannot be given together with after: the next_cursor of such a " +
+					"list is the next after", Example: exampleCursor})
 		}
 		return h.eventsAfter(ctx, x, filter, *r.Params.After, limitOf(r.Params.Limit))
 	}
@@ -65,14 +67,17 @@ func (h *handlers) shownTo(ctx context.Context, x requestContext, paymentID *str
 	return err
 }
 
-func (h *handlers) eventsAfter(ctx context.Context, x requestContext, f store.EventFilter, after string, limit int) (ListEventsResponseObject, error) {
+func (h *handlers) eventsAfter(ctx context.Context, x requestContext, f store.EventFilter, after string,
+	limit int) (ListEventsResponseObject, error) {
 	var mark store.Mark
 	switch {
 	case after == "" || after == "0":
 	case models.IsID(models.PrefixEvent, after):
 		m, err := h.store.MarkOf(ctx, x.merchant.ID, after)
 		if errors.Is(err, models.ErrNotFound) {
-			return nil, Invalid(FieldError{Field: "after", Message: "names no event that you have: it is not yours, or its retention ended. 0 begins with the oldest", Example: "0"})
+			return nil,
+				Invalid(FieldError{Field: "after", Message: "names no event that you have: it is not yours, or its retention " +
+					"ended. 0 begins with the oldest", Example: "0"})
 		} else if err != nil {
 			return nil, err
 		}

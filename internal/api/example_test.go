@@ -27,7 +27,8 @@ func ExampleNew() {
 }
 
 func ExampleUnprocessable() {
-	p := api.Unprocessable(api.FieldError{Field: "url", Message: "must not be an address of the gateway's own network", Example: "https://shop.example/webhooks"})
+	p := api.Unprocessable(api.FieldError{Field: "url", Message: "must not be an address of the gateway's own network",
+		Example: "https://shop.example/webhooks"})
 	fmt.Println(p.Status, p)
 	// Output: 422 unprocessable: 1 field is not as it should be: url.
 }

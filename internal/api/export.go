@@ -23,8 +23,8 @@ const (
 	exportPatience = 30 * time.Second
 )
 
-// wantsCSV reports whether a request prefers a CSV export to JSON: the heavier of the two that Accept names decides, and
-// between equals the first.
+// wantsCSV reports whether a request prefers a CSV export to JSON: the heavier of the two that Accept names decides,
+// and between equals the first.
 func wantsCSV(accept string) bool {
 	csv, heaviest := false, 0.0
 	for _, part := range strings.Split(accept, ",") {
@@ -56,18 +56,22 @@ type export struct {
 }
 
 // newExport checks a request for an export and writes it into the audit log.
-func (h *handlers) newExport(ctx context.Context, name string, limit *int, cursor *string, columns []string) (export, error) {
+func (h *handlers) newExport(ctx context.Context, name string, limit *int, cursor *string,
+	columns []string) (export, error) {
 	for _, p := range []struct {
 		name, example string
 		given         bool
 	}{{"cursor", exampleCursor, cursor != nil}, {"limit", "20", limit != nil}} {
 		if p.given {
-			return export{}, Invalid(FieldError{Field: p.name, Message: "goes with Accept: application/json only; a CSV export holds all rows that match", Example: p.example})
+			return export{},
+				Invalid(FieldError{Field: p.name, Message: "goes with Accept: application/json only; a CSV export holds all rows " +
+					"that match", Example: p.example})
 		}
 	}
 	x := callerOf(ctx)
 	err := h.store.InTx(ctx, func(tx *store.Tx) error {
-		return tx.Audit(ctx, models.AuditEntry{At: h.now().UTC(), Actor: x.actor().Name, IP: x.ip, Action: name + ".exported", Subject: x.merchant.ID, Merchant: x.merchant.ID})
+		return tx.Audit(ctx, models.AuditEntry{At: h.now().UTC(), Actor: x.actor().Name, IP: x.ip, Action: name + ".exported",
+			Subject: x.merchant.ID, Merchant: x.merchant.ID})
 	})
 	// Reading it all may take longer than any other request; a reader that went away ends it at the next page.
 	return export{name: name, columns: columns, ctx: context.WithoutCancel(ctx)}, err
@@ -76,8 +80,8 @@ func (h *handlers) newExport(ctx context.Context, name string, limit *int, curso
 func (e export) VisitListPaymentsResponse(w http.ResponseWriter) error   { return e.write(w) }
 func (e export) VisitListDeliveriesResponse(w http.ResponseWriter) error { return e.write(w) }
 
-// write streams the export. What fails after the first row breaks the connection off, so that nobody takes a part for the
-// whole.
+// write streams the export. What fails after the first row breaks the connection off, so that nobody takes a part for
+// the whole.
 func (e export) write(w http.ResponseWriter) error {
 	control := http.NewResponseController(w)
 	page := store.Page{Limit: exportPage}
@@ -114,12 +118,15 @@ func (e export) write(w http.ResponseWriter) error {
 }
 
 var paymentColumns = []string{
-	"id", "order_id", "status", "partial", "overpaid", "late", "chain", "chain_id", "asset_symbol", "asset_contract", "asset_decimals", "address",
-	"amount", "amount_decimal", "amount_received", "amount_confirmed", "created_at", "expires_at", "confirmed_at", "metadata",
+	"id", "order_id", "status", "partial", "overpaid", "late", "chain", "chain_id", "asset_symbol", "asset_contract",
+	"asset_decimals", "address",
+	"amount", "amount_decimal", "amount_received", "amount_confirmed", "created_at", "expires_at", "confirmed_at",
+	"metadata",
 }
 
 // exportPayments is a list of payments as CSV.
-func (h *handlers) exportPayments(ctx context.Context, params ListPaymentsParams, f store.PaymentFilter) (ListPaymentsResponseObject, error) {
+func (h *handlers) exportPayments(ctx context.Context, params ListPaymentsParams,
+	f store.PaymentFilter) (ListPaymentsResponseObject, error) {
 	e, err := h.newExport(ctx, "payments", params.Limit, params.Cursor, paymentColumns)
 	merchantID := callerOf(ctx).merchant.ID
 	e.next = func(ctx context.Context, page store.Page) (out [][]string, last store.Position, err error) {
@@ -131,9 +138,12 @@ func (h *handlers) exportPayments(ctx context.Context, params ListPaymentsParams
 				return nil, last, err
 			}
 			out = append(out, []string{
-				p.ID, harmless(p.OrderID), p.Status, strconv.FormatBool(p.Partial), strconv.FormatBool(p.Overpaid), strconv.FormatBool(p.Late),
-				p.Chain, strconv.FormatUint(p.ChainID, 10), harmless(&p.Asset.Symbol), harmless(p.Asset.Contract), strconv.Itoa(int(p.Asset.Decimals)), p.Address,
-				p.Amount, p.AmountDecimal, p.AmountReceived, p.AmountConfirmed, stamp(&p.CreatedAt), stamp(&p.ExpiresAt), stamp(p.ConfirmedAt), string(metadata),
+				p.ID, harmless(p.OrderID), p.Status, strconv.FormatBool(p.Partial), strconv.FormatBool(p.Overpaid),
+				strconv.FormatBool(p.Late),
+				p.Chain, strconv.FormatUint(p.ChainID, 10), harmless(&p.Asset.Symbol), harmless(p.Asset.Contract),
+				strconv.Itoa(int(p.Asset.Decimals)), p.Address,
+				p.Amount, p.AmountDecimal, p.AmountReceived, p.AmountConfirmed, stamp(&p.CreatedAt), stamp(&p.ExpiresAt),
+				stamp(p.ConfirmedAt), string(metadata),
 			})
 			last = store.Position{CreatedAt: row.CreatedAt, ID: row.ID}
 		}
@@ -143,12 +153,14 @@ func (h *handlers) exportPayments(ctx context.Context, params ListPaymentsParams
 }
 
 var deliveryColumns = []string{
-	"id", "event_id", "event_type", "endpoint_id", "payment_id", "state", "attempts", "max_attempts", "last_class", "last_status", "dead_reason", "replay_of",
+	"id", "event_id", "event_type", "endpoint_id", "payment_id", "state", "attempts", "max_attempts", "last_class",
+	"last_status", "dead_reason", "replay_of",
 	"created_at", "next_attempt_at", "delivered_at",
 }
 
 // exportDeliveries is a list of deliveries as CSV.
-func (h *handlers) exportDeliveries(ctx context.Context, params ListDeliveriesParams, f store.DeliveryFilter) (ListDeliveriesResponseObject, error) {
+func (h *handlers) exportDeliveries(ctx context.Context, params ListDeliveriesParams,
+	f store.DeliveryFilter) (ListDeliveriesResponseObject, error) {
 	e, err := h.newExport(ctx, "deliveries", params.Limit, params.Cursor, deliveryColumns)
 	merchantID := callerOf(ctx).merchant.ID
 	e.next = func(ctx context.Context, page store.Page) (out [][]string, last store.Position, err error) {
@@ -160,8 +172,10 @@ func (h *handlers) exportDeliveries(ctx context.Context, params ListDeliveriesPa
 				status = strconv.Itoa(*d.LastStatus)
 			}
 			out = append(out, []string{
-				d.ID, d.EventID, string(d.EventType), d.EndpointID, deref(d.PaymentID), string(d.State), strconv.Itoa(d.Attempts), strconv.Itoa(d.MaxAttempts),
-				deref(d.LastClass), status, harmless(d.DeadReason), deref(d.ReplayOf), stamp(&d.CreatedAt), stamp(d.NextAttemptAt), stamp(d.DeliveredAt),
+				d.ID, d.EventID, string(d.EventType), d.EndpointID, deref(d.PaymentID), string(d.State), strconv.Itoa(d.Attempts),
+				strconv.Itoa(d.MaxAttempts),
+				deref(d.LastClass), status, harmless(d.DeadReason), deref(d.ReplayOf), stamp(&d.CreatedAt), stamp(d.NextAttemptAt),
+				stamp(d.DeliveredAt),
 			})
 			last = store.Position{CreatedAt: row.CreatedAt, ID: row.ID}
 		}
@@ -170,11 +184,12 @@ func (h *handlers) exportDeliveries(ctx context.Context, params ListDeliveriesPa
 	return e, err
 }
 
-// formulas are the characters that make a spreadsheet take a cell for a formula: also in full width, which some fold, and
-// after white space, which some trim.
+// formulas are the characters that make a spreadsheet take a cell for a formula: also in full width, which some fold,
+// and after white space, which some trim.
 const formulas = "=+-@\t\r\n＝＋－＠"
 
-// harmless is a text of somebody else's in a cell: with an apostrophe before what a spreadsheet would take for a formula.
+// harmless is a text of somebody else's in a cell: with an apostrophe before what a spreadsheet would take for a
+// formula.
 func harmless(s *string) string {
 	if s == nil {
 		return ""

@@ -24,16 +24,22 @@ func TestExports(t *testing.T) {
 		c := newCounter(t, s)
 		merchantID, key := c.merchant(t, "a", false)
 		_, stranger := c.merchant(t, "b", false)
-		decoded[map[string]any](t, c.ask(key, "POST", "/api/v1/webhook_endpoints", `{"url":"https://shop.example/hooks"}`), http.StatusCreated)
-		decoded[Payment](t, c.ask(stranger, "POST", "/api/v1/payments", `{"chain":"ethereum","asset":"native","amount":"7"}`), http.StatusCreated)
+		decoded[map[string]any](t, c.ask(key, "POST", "/api/v1/webhook_endpoints", `{"url":"https://shop.example/hooks"}`),
+			http.StatusCreated)
+		decoded[Payment](t, c.ask(stranger, "POST", "/api/v1/payments", `{"chain":"ethereum","asset":"native","amount":"7"}`),
+			http.StatusCreated)
 		const n = exportPage + 3
 		for i := range n {
-			decoded[Payment](t, c.ask(key, "POST", "/api/v1/payments", fmt.Sprintf(`{"chain":"ethereum","asset":"USDC","amount":"%d","order_id":"=cmd|'%d'","metadata":{"a":"x,\"y\"\u00fc"}}`, i+1, i)), http.StatusCreated)
+			decoded[Payment](t, c.ask(key, "POST", "/api/v1/payments",
+				fmt.Sprintf(
+					`{"chain":"ethereum","asset":"USDC","amount":"%d","order_id":"=cmd|'%d'","metadata":{"a":"x,\"y\"\u00fc"}}`, i+1,
+					i)), http.StatusCreated)
 		}
 		read := func(path string) [][]string {
 			t.Helper()
 			w := c.ask(key, "GET", path, "", "Accept", "text/csv")
-			if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "text/csv; charset=utf-8" || !strings.Contains(w.Header().Get("Content-Disposition"), ".csv") {
+			if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "text/csv; charset=utf-8" ||
+				!strings.Contains(w.Header().Get("Content-Disposition"), ".csv") {
 				t.Fatalf("%s: %d %v", path, w.Code, w.Header())
 			}
 			rows, err := csv.NewReader(w.Body).ReadAll()
@@ -56,18 +62,21 @@ func TestExports(t *testing.T) {
 		if rows := read("/api/v1/payments?status=canceled"); len(rows) != 1 {
 			t.Errorf("%d rows of nothing", len(rows))
 		}
-		if rows := read("/api/v1/deliveries?event_type=payment.created"); len(rows) != n+1 || !slices.Equal(rows[0], deliveryColumns) || rows[1][5] != "pending" {
+		if rows := read("/api/v1/deliveries?event_type=payment.created"); len(rows) != n+1 ||
+			!slices.Equal(rows[0], deliveryColumns) || rows[1][5] != "pending" {
 			t.Errorf("%d rows, %q", len(rows), rows[:2])
 		}
 		w := c.ask(key, "GET", "/api/v1/payments?limit=5&cursor=x", "", "Accept", "text/csv")
 		if p := decoded[Problem](t, w, http.StatusBadRequest); len(p.Errors) == 0 {
 			t.Errorf("%+v", p)
 		}
-		if w := c.ask(key, "GET", "/api/v1/payments?limit=5", "", "Accept", "application/json, text/csv"); !strings.HasPrefix(w.Body.String(), `{"data"`) {
+		if w := c.ask(key, "GET", "/api/v1/payments?limit=5", "", "Accept",
+			"application/json, text/csv"); !strings.HasPrefix(w.Body.String(), `{"data"`) {
 			t.Errorf("JSON was preferred: %.60s", w.Body)
 		}
 		lines, err := s.AuditAbout(t.Context(), []string{merchantID})
-		if err != nil || !slices.ContainsFunc(lines, func(l models.AuditEntry) bool { return l.Action == "payments.exported" }) {
+		if err != nil ||
+			!slices.ContainsFunc(lines, func(l models.AuditEntry) bool { return l.Action == "payments.exported" }) {
 			t.Errorf("an export is not in the audit log: %v, %v", lines, err)
 		}
 	})
@@ -128,24 +137,26 @@ func aborted(t *testing.T, h http.Handler) bool {
 	return err != nil
 }
 
-// TestExportIsFlat: a hundred thousand rows are written as they are read; no more than a few pages are in memory at once.
+// TestExportIsFlat: a hundred thousand rows are written as they are read; no more than a few pages are in memory at
+// once.
 func TestExportIsFlat(t *testing.T) {
 	const pages = 200
 	before, most, written, page := heap(), uint64(0), 0, 0
-	e := export{name: "x", columns: []string{"a", "b"}, ctx: t.Context(), next: func(context.Context, store.Page) ([][]string, store.Position, error) {
-		if page++; page%20 == 0 {
-			most = max(most, heap())
-		}
-		rows := make([][]string, exportPage)
-		for i := range rows {
-			rows[i] = []string{strings.Repeat("x", 200), fmt.Sprint(page, i)}
-		}
-		if page == pages {
-			rows = rows[:exportPage-1]
-		}
-		written += len(rows)
-		return rows, store.Position{}, nil
-	}}
+	e := export{name: "x", columns: []string{"a", "b"}, ctx: t.Context(),
+		next: func(context.Context, store.Page) ([][]string, store.Position, error) {
+			if page++; page%20 == 0 {
+				most = max(most, heap())
+			}
+			rows := make([][]string, exportPage)
+			for i := range rows {
+				rows[i] = []string{strings.Repeat("x", 200), fmt.Sprint(page, i)}
+			}
+			if page == pages {
+				rows = rows[:exportPage-1]
+			}
+			written += len(rows)
+			return rows, store.Position{}, nil
+		}}
 	if err := e.write(nowhere{http.Header{}}); err != nil {
 		t.Fatal(err)
 	}

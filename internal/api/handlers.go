@@ -18,8 +18,8 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// handlers implement StrictServerInterface, one file a resource. They translate; the operations are in internal/payments,
-// internal/endpoints, internal/redelivery and internal/access.
+// handlers implement StrictServerInterface, one file a resource. They translate; the operations are in
+// internal/payments, internal/endpoints, internal/redelivery and internal/access.
 type handlers struct {
 	store      *store.Store
 	payments   *payments.Service

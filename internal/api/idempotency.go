@@ -14,7 +14,8 @@ import (
 const (
 	// answersFor is how long the answer to an idempotency key is saved.
 	answersFor = 24 * time.Hour
-	// keyLockTimeout is how long a request waits for another one with the same key to commit. Then it is told to try again.
+	// keyLockTimeout is how long a request waits for another one with the same key to commit. Then it is told to try
+	// again.
 	keyLockTimeout = 10 * time.Second
 )
 
@@ -42,7 +43,8 @@ func (recordOf recordFunc) write(ctx context.Context, tx *store.Tx, a savedAnswe
 }
 
 // once runs an effect in one transaction, together with the record of its idempotency key, if it has one.
-func (h *handlers) once(ctx context.Context, key *string, effect func(tx *store.Tx) (savedAnswer, error)) (savedAnswer, error) {
+func (h *handlers) once(ctx context.Context, key *string,
+	effect func(tx *store.Tx) (savedAnswer, error)) (savedAnswer, error) {
 	return h.idempotent(ctx, key, func(recordOf recordFunc) (savedAnswer, error) {
 		var a savedAnswer
 		err := h.store.InTx(ctx, func(tx *store.Tx) (err error) {
@@ -55,9 +57,11 @@ func (h *handlers) once(ctx context.Context, key *string, effect func(tx *store.
 	})
 }
 
-// idempotent answers from the record of the key when there is one, and otherwise runs an effect that writes the record in
-// its transaction. Of several requests at once one wins. The others get its answer, whichever constraint stopped them.
-func (h *handlers) idempotent(ctx context.Context, key *string, run func(recordFunc) (savedAnswer, error)) (savedAnswer, error) {
+// idempotent answers from the record of the key when there is one, and otherwise runs an effect that writes the record
+// in its transaction. Of several requests at once one wins. The others get its answer, whichever constraint stopped
+// them.
+func (h *handlers) idempotent(ctx context.Context, key *string,
+	run func(recordFunc) (savedAnswer, error)) (savedAnswer, error) {
 	if key == nil {
 		return run(func(savedAnswer) (*models.IdempotencyRecord, error) { return nil, nil })
 	}
@@ -101,7 +105,8 @@ func (h *handlers) replay(ctx context.Context, key string) (*savedAnswer, error)
 		return nil, err
 	}
 	if r.RequestHash != x.bodyHash {
-		return nil, NewProblem(CodeIdempotencyKeyReused, "The Idempotency-Key was first used with another body, or by an API key that may do other things. Use a new one for a new request.")
+		return nil, NewProblem(CodeIdempotencyKeyReused, "The Idempotency-Key was first used with another body, or by an "+
+			"API key that may do other things. Use a new one for a new request.")
 	}
 	plain, err := h.vault.Open(r.Answer, models.AnswerAAD(x.merchant.ID, x.method, x.path, key))
 	if err != nil {

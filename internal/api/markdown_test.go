@@ -8,7 +8,8 @@ import (
 
 const apiPage = "../../docs/api.md"
 
-// TestAPIPage: docs/api.md is what openapi.yaml says, and names every operation, parameter, field, code, event and schema.
+// TestAPIPage: docs/api.md is what openapi.yaml says, and names every operation, parameter, field, code, event and
+// schema.
 func TestAPIPage(t *testing.T) {
 	s := loadSpec(t)
 	page, err := newReference(s)

@@ -13,8 +13,9 @@ func (h *handlers) GetMerchant(ctx context.Context, _ GetMerchantRequestObject) 
 	view := GetMerchant200JSONResponse{
 		ID: m.ID, Name: m.Name, AcceptLate: m.AcceptLate, Paused: m.SuspendedAt != nil, CreatedAt: webhook.At(m.CreatedAt),
 		Limits: Limits{
-			RequestsPerSecond: orDefault(m.RatePerSecond, int(h.limits.Rate)), WebhookEndpoints: orDefault(m.MaxEndpoints, h.limits.MaxEndpoints),
-			APIKeys: orDefault(m.MaxKeys, h.limits.MaxKeys), OpenPayments: orDefault(m.MaxOpenPayments, h.limits.MaxOpenPayments),
+			RequestsPerSecond: orDefault(m.RatePerSecond, int(h.limits.Rate)),
+			WebhookEndpoints:  orDefault(m.MaxEndpoints, h.limits.MaxEndpoints), APIKeys: orDefault(m.MaxKeys, h.limits.MaxKeys),
+			OpenPayments: orDefault(m.MaxOpenPayments, h.limits.MaxOpenPayments),
 		},
 	}
 	if m.AccountKeyID != nil {
@@ -30,7 +31,8 @@ func (h *handlers) GetMerchant(ctx context.Context, _ GetMerchantRequestObject) 
 		if err != nil {
 			return nil, err
 		}
-		view.AccountKey = &AccountKey{Fingerprint: k.ID, Branch: int64(k.Branch), NextIndex: int64(k.NextIndex), FirstAddress: first}
+		view.AccountKey = &AccountKey{Fingerprint: k.ID, Branch: int64(k.Branch), NextIndex: int64(k.NextIndex),
+			FirstAddress: first}
 	}
 	return view, nil
 }
@@ -43,10 +45,12 @@ func (h *handlers) ListAssets(ctx context.Context, _ ListAssetsRequestObject) (L
 		if x.key.Test && !c.Test {
 			continue
 		}
-		list.Data = append(list.Data, Asset{Chain: c.Name, ChainID: c.ChainID, Symbol: c.Native.Symbol, Decimals: int(c.Native.Decimals), Test: c.Test})
+		list.Data = append(list.Data, Asset{Chain: c.Name, ChainID: c.ChainID, Symbol: c.Native.Symbol,
+			Decimals: int(c.Native.Decimals), Test: c.Test})
 		for _, t := range c.Tokens {
 			contract := wallet.Checksum(t.Contract)
-			list.Data = append(list.Data, Asset{Chain: c.Name, ChainID: c.ChainID, Symbol: t.Symbol, Contract: &contract, Decimals: int(t.Decimals), Test: c.Test})
+			list.Data = append(list.Data, Asset{Chain: c.Name, ChainID: c.ChainID, Symbol: t.Symbol, Contract: &contract,
+				Decimals: int(t.Decimals), Test: c.Test})
 		}
 	}
 	return list, nil

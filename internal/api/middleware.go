@@ -64,7 +64,8 @@ func (s *Server) accessLog(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		r, w := c.Request(), c.Response()
 		attrs := []slog.Attr{
-			slog.Any("request_id", c.Get(requestIDKey)), slog.String("method", models.Clip(r.Method)), slog.String("route", c.Path()),
+			slog.Any("request_id", c.Get(requestIDKey)), slog.String("method", models.Clip(r.Method)),
+			slog.String("route", c.Path()),
 			slog.Int("status", w.Status), slog.Int64("bytes", w.Size),
 			slog.Float64("duration_ms", float64(s.now().Sub(started).Microseconds())/1000),
 			slog.String("remote_ip", c.RealIP()), slog.String("user_agent", models.Clip(r.UserAgent())),
@@ -104,7 +105,8 @@ func (s *Server) recover(next echo.HandlerFunc) echo.HandlerFunc {
 				panic(v)
 			}
 			s.log.LogAttrs(c.Request().Context(), slog.LevelError, "request.panicked",
-				slog.Any("request_id", c.Get(requestIDKey)), slog.String("error", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))
+				slog.Any("request_id", c.Get(requestIDKey)), slog.String("error", fmt.Sprint(v)),
+				slog.String("stack", string(debug.Stack())))
 			err = Internal(fmt.Errorf("panic: %v", v))
 		}()
 		return next(c)
@@ -119,8 +121,8 @@ func (s *Server) secure(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// crossOrigin lets the pages of some origins call the API from a browser; without origins, none. The operator's routes and
-// everything that a session opens stay closed.
+// crossOrigin lets the pages of some origins call the API from a browser; without origins, none. The operator's routes
+// and everything that a session opens stay closed.
 func crossOrigin(origins []string) echo.MiddlewareFunc {
 	if len(origins) == 0 {
 		return func(next echo.HandlerFunc) echo.HandlerFunc { return next }
@@ -128,9 +130,10 @@ func crossOrigin(origins []string) echo.MiddlewareFunc {
 	return middleware.CORSWithConfig(middleware.CORSConfig{
 		Skipper:      func(c echo.Context) bool { return !strings.HasPrefix(c.Request().URL.Path, "/api/v1/") },
 		AllowOrigins: origins, AllowMethods: []string{"GET", "POST", "PATCH", "DELETE"},
-		AllowHeaders:  []string{"Authorization", "Content-Type", "Idempotency-Key", "If-Match", requestIDHeader},
-		ExposeHeaders: []string{requestIDHeader, "ETag", "Idempotency-Replayed", "Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"},
-		MaxAge:        600,
+		AllowHeaders: []string{"Authorization", "Content-Type", "Idempotency-Key", "If-Match", requestIDHeader},
+		ExposeHeaders: []string{requestIDHeader, "ETag", "Idempotency-Replayed", "Retry-After", "RateLimit-Limit",
+			"RateLimit-Remaining", "RateLimit-Reset"},
+		MaxAge: 600,
 	})
 }
 

@@ -75,23 +75,30 @@ func (h *handlers) PauseAll(ctx context.Context, r PauseAllRequestObject) (Pause
 
 // ResumeAll turns it back.
 func (h *handlers) ResumeAll(ctx context.Context, r ResumeAllRequestObject) (ResumeAllResponseObject, error) {
-	return h.turn(ctx, "", r.Params.IdempotencyKey, func(tx *store.Tx) error { return h.endpoints.ResumeDeliveries(ctx, tx, operatorOf(ctx), "") })
+	return h.turn(ctx, "", r.Params.IdempotencyKey, func(tx *store.Tx) error {
+		return h.endpoints.ResumeDeliveries(ctx, tx, operatorOf(ctx), "")
+	})
 }
 
 // PauseMerchant turns the incident switch for one merchant.
-func (h *handlers) PauseMerchant(ctx context.Context, r PauseMerchantRequestObject) (PauseMerchantResponseObject, error) {
+func (h *handlers) PauseMerchant(ctx context.Context,
+	r PauseMerchantRequestObject) (PauseMerchantResponseObject, error) {
 	return h.turn(ctx, "merchant", r.Params.IdempotencyKey, func(tx *store.Tx) error {
 		return h.endpoints.PauseDeliveries(ctx, tx, operatorOf(ctx), r.ID, r.Body.Reason)
 	})
 }
 
 // ResumeMerchant turns it back.
-func (h *handlers) ResumeMerchant(ctx context.Context, r ResumeMerchantRequestObject) (ResumeMerchantResponseObject, error) {
-	return h.turn(ctx, "merchant", r.Params.IdempotencyKey, func(tx *store.Tx) error { return h.endpoints.ResumeDeliveries(ctx, tx, operatorOf(ctx), r.ID) })
+func (h *handlers) ResumeMerchant(ctx context.Context,
+	r ResumeMerchantRequestObject) (ResumeMerchantResponseObject, error) {
+	return h.turn(ctx, "merchant", r.Params.IdempotencyKey, func(tx *store.Tx) error {
+		return h.endpoints.ResumeDeliveries(ctx, tx, operatorOf(ctx), r.ID)
+	})
 }
 
 // PauseEndpoint holds the deliveries of one endpoint until the operator resumes it.
-func (h *handlers) PauseEndpoint(ctx context.Context, r PauseEndpointRequestObject) (PauseEndpointResponseObject, error) {
+func (h *handlers) PauseEndpoint(ctx context.Context,
+	r PauseEndpointRequestObject) (PauseEndpointResponseObject, error) {
 	return h.turn(ctx, "webhook endpoint", r.Params.IdempotencyKey, func(tx *store.Tx) error {
 		merchantID, err := tx.MerchantOfEndpoint(ctx, r.ID)
 		if err == nil {
@@ -102,7 +109,8 @@ func (h *handlers) PauseEndpoint(ctx context.Context, r PauseEndpointRequestObje
 }
 
 // ResumeEndpoint lets it have its deliveries again.
-func (h *handlers) ResumeEndpoint(ctx context.Context, r ResumeEndpointRequestObject) (ResumeEndpointResponseObject, error) {
+func (h *handlers) ResumeEndpoint(ctx context.Context,
+	r ResumeEndpointRequestObject) (ResumeEndpointResponseObject, error) {
 	return h.turn(ctx, "webhook endpoint", r.Params.IdempotencyKey, func(tx *store.Tx) error {
 		merchantID, err := tx.MerchantOfEndpoint(ctx, r.ID)
 		if err == nil {
@@ -113,7 +121,8 @@ func (h *handlers) ResumeEndpoint(ctx context.Context, r ResumeEndpointRequestOb
 }
 
 // turn does something to the incident switch and shows what is paused afterwards.
-func (h *handlers) turn(ctx context.Context, what string, key *string, deed func(*store.Tx) error) (savedAnswer, error) {
+func (h *handlers) turn(ctx context.Context, what string, key *string,
+	deed func(*store.Tx) error) (savedAnswer, error) {
 	return h.once(ctx, key, func(tx *store.Tx) (savedAnswer, error) {
 		if err := deed(tx); err != nil {
 			return savedAnswer{}, noSuch(what, err)
@@ -154,13 +163,15 @@ func (h *handlers) pauses(ctx context.Context, q *store.Queries) (Pauses, error)
 	}
 	endpoints, err := q.PausedEndpoints(ctx)
 	for _, e := range endpoints {
-		v.WebhookEndpoints = append(v.WebhookEndpoints, PausedEndpoint{ID: e.ID, MerchantID: e.MerchantID, Reason: e.DisabledReason})
+		v.WebhookEndpoints = append(v.WebhookEndpoints,
+			PausedEndpoint{ID: e.ID, MerchantID: e.MerchantID, Reason: e.DisabledReason})
 	}
 	return v, err
 }
 
 // ListMerchants shows every merchant, newest first.
-func (h *handlers) ListMerchants(ctx context.Context, _ ListMerchantsRequestObject) (ListMerchantsResponseObject, error) {
+func (h *handlers) ListMerchants(ctx context.Context,
+	_ ListMerchantsRequestObject) (ListMerchantsResponseObject, error) {
 	rows, err := h.store.Merchants(ctx)
 	list := ListMerchants200JSONResponse{Data: []OperatedMerchant{}}
 	for _, m := range rows {
@@ -170,13 +181,15 @@ func (h *handlers) ListMerchants(ctx context.Context, _ ListMerchantsRequestObje
 }
 
 // AdminGetMerchant shows one.
-func (h *handlers) AdminGetMerchant(ctx context.Context, r AdminGetMerchantRequestObject) (AdminGetMerchantResponseObject, error) {
+func (h *handlers) AdminGetMerchant(ctx context.Context,
+	r AdminGetMerchantRequestObject) (AdminGetMerchantResponseObject, error) {
 	m, err := h.store.Merchant(ctx, r.ID)
 	return AdminGetMerchant200JSONResponse(operatedView(m)), noSuch("merchant", err)
 }
 
 // AdminUpdateMerchant changes what the body names.
-func (h *handlers) AdminUpdateMerchant(ctx context.Context, r AdminUpdateMerchantRequestObject) (AdminUpdateMerchantResponseObject, error) {
+func (h *handlers) AdminUpdateMerchant(ctx context.Context,
+	r AdminUpdateMerchantRequestObject) (AdminUpdateMerchantResponseObject, error) {
 	change := access.MerchantChange{Name: r.Body.Name, AcceptLate: r.Body.AcceptLate}
 	if l := r.Body.Limits; l != nil {
 		change.RatePerSecond, change.MaxEndpoints = intOr(l.RequestsPerSecond), intOr(l.WebhookEndpoints)
@@ -192,8 +205,10 @@ func (h *handlers) AdminUpdateMerchant(ctx context.Context, r AdminUpdateMerchan
 
 func operatedView(m models.Merchant) OperatedMerchant {
 	return OperatedMerchant{
-		ID: m.ID, Name: m.Name, AcceptLate: m.AcceptLate, PausedAt: webhook.AtPtr(m.SuspendedAt), DeliveriesPausedAt: webhook.AtPtr(m.DeliveriesPausedAt),
-		Limits:    OwnLimits{RequestsPerSecond: m.RatePerSecond, WebhookEndpoints: m.MaxEndpoints, APIKeys: m.MaxKeys, OpenPayments: m.MaxOpenPayments},
+		ID: m.ID, Name: m.Name, AcceptLate: m.AcceptLate, PausedAt: webhook.AtPtr(m.SuspendedAt),
+		DeliveriesPausedAt: webhook.AtPtr(m.DeliveriesPausedAt),
+		Limits: OwnLimits{RequestsPerSecond: m.RatePerSecond, WebhookEndpoints: m.MaxEndpoints, APIKeys: m.MaxKeys,
+			OpenPayments: m.MaxOpenPayments},
 		CreatedAt: webhook.At(m.CreatedAt),
 	}
 }

@@ -14,12 +14,14 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// TestIncidentSwitch turns it for everybody, a merchant and an endpoint, and back, each twice; every turn is one audit line.
+// TestIncidentSwitch turns it for everybody, a merchant and an endpoint, and back, each twice; every turn is one audit
+// line.
 func TestIncidentSwitch(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		c := newCounter(t, s)
 		merchant, key := c.merchant(t, "a", false)
-		endpoint := decoded[WebhookEndpoint](t, c.ask(key, "POST", "/api/v1/webhook_endpoints", `{"url":"https://shop.example/hooks"}`), http.StatusCreated).ID
+		endpoint := decoded[WebhookEndpoint](t, c.ask(key, "POST", "/api/v1/webhook_endpoints",
+			`{"url":"https://shop.example/hooks"}`), http.StatusCreated).ID
 		before, err := s.VerifyAudit(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -32,10 +34,12 @@ func TestIncidentSwitch(t *testing.T) {
 		}
 		p := decoded[Pauses](t, c.ask(operatorReadToken, "GET", "/admin/v1/pauses", ""), http.StatusOK)
 		if p.All == nil || p.All.Reason != "a secret leaked" || len(p.Merchants) != 1 || p.Merchants[0].ID != merchant ||
-			len(p.WebhookEndpoints) != 1 || p.WebhookEndpoints[0].MerchantID != merchant || p.WebhookEndpoints[0].Reason != "a secret leaked" {
+			len(p.WebhookEndpoints) != 1 || p.WebhookEndpoints[0].MerchantID != merchant ||
+			p.WebhookEndpoints[0].Reason != "a secret leaked" {
 			t.Errorf("%+v", p)
 		}
-		if problem := decoded[Problem](t, c.ask(key, "POST", "/api/v1/webhook_endpoints/"+endpoint+"/enable", ""), http.StatusConflict); problem.Code != CodeEndpointPaused {
+		if problem := decoded[Problem](t, c.ask(key, "POST", "/api/v1/webhook_endpoints/"+endpoint+"/enable", ""),
+			http.StatusConflict); problem.Code != CodeEndpointPaused {
 			t.Errorf("%+v", problem)
 		}
 		m := decoded[OperatedMerchant](t, c.ask(operatorReadToken, "GET", "/admin/v1/merchants/"+merchant, ""), http.StatusOK)
@@ -65,15 +69,19 @@ func TestIncidentSwitch(t *testing.T) {
 func TestOperatorRoles(t *testing.T) {
 	c := newCounter(t, storetest.SQLite(t))
 	_, key := c.merchant(t, "a", false)
-	if got := len(decoded[MerchantList](t, c.ask(operatorToken, "GET", "/admin/v1/merchants", ""), http.StatusOK).Data); got != 1 {
+	if got := len(decoded[MerchantList](t, c.ask(operatorToken, "GET", "/admin/v1/merchants", ""),
+		http.StatusOK).Data); got != 1 {
 		t.Errorf("%d merchants", got)
 	}
-	for _, token := range []string{"", key, operatorToken + " x", operatorToken[:len(operatorToken)-1], strings.ToUpper(operatorToken), " "} {
-		if w := c.ask(token, "GET", "/admin/v1/merchants", ""); w.Code != http.StatusUnauthorized || w.Header().Get("WWW-Authenticate") == "" {
+	for _, token := range []string{"", key, operatorToken + " x", operatorToken[:len(operatorToken)-1],
+		strings.ToUpper(operatorToken), " "} {
+		if w := c.ask(token, "GET", "/admin/v1/merchants", ""); w.Code != http.StatusUnauthorized ||
+			w.Header().Get("WWW-Authenticate") == "" {
 			t.Errorf("%q: %d", token, w.Code)
 		}
 	}
-	if p := decoded[Problem](t, c.ask(operatorReadToken, "POST", "/admin/v1/pause", `{"reason":"x"}`), http.StatusForbidden); p.Code != CodeInsufficientScope {
+	if p := decoded[Problem](t, c.ask(operatorReadToken, "POST", "/admin/v1/pause", `{"reason":"x"}`),
+		http.StatusForbidden); p.Code != CodeInsufficientScope {
 		t.Errorf("%+v", p)
 	}
 	open := newCounter(t, storetest.SQLite(t), func(o *Options) { o.OperatorToken, o.OperatorReadToken = "", "" })
@@ -85,17 +93,20 @@ func TestOperatorRoles(t *testing.T) {
 			t.Errorf("%s: %d", target, w.Code)
 		}
 	}
-	for _, target := range []string{"/admin/v1/merchants/mer_unknown/pause", "/admin/v1/webhook_endpoints/we_unknown/pause"} {
+	for _, target := range []string{"/admin/v1/merchants/mer_unknown/pause",
+		"/admin/v1/webhook_endpoints/we_unknown/pause"} {
 		if w := c.ask(operatorToken, "POST", target, `{"reason":"x"}`); w.Code != http.StatusNotFound {
 			t.Errorf("%s: %d", target, w.Code)
 		}
-		if p := decoded[Problem](t, c.ask(operatorToken, "POST", target, `{}`), http.StatusBadRequest); p.Errors[0].Field != "reason" {
+		if p := decoded[Problem](t, c.ask(operatorToken, "POST", target, `{}`),
+			http.StatusBadRequest); p.Errors[0].Field != "reason" {
 			t.Errorf("%+v", p)
 		}
 	}
 }
 
-// TestOperatorsRepeatRequests: a POST of the operator's is done once for one Idempotency-Key, also ten at once, and says so.
+// TestOperatorsRepeatRequests: a POST of the operator's is done once for one Idempotency-Key, also ten at once, and
+// says so.
 func TestOperatorsRepeatRequests(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		c := newCounter(t, s)
@@ -121,37 +132,46 @@ func TestOperatorsRepeatRequests(t *testing.T) {
 		if replayed != len(answers)-1 {
 			t.Errorf("%d of %d answers are replays", replayed, len(answers))
 		}
-		if p := decoded[Pauses](t, c.ask(operatorToken, "POST", path+"/resume", "", "Idempotency-Key", "k"), http.StatusOK); len(p.Merchants) != 0 {
+		if p := decoded[Pauses](t, c.ask(operatorToken, "POST", path+"/resume", "", "Idempotency-Key", "k"),
+			http.StatusOK); len(p.Merchants) != 0 {
 			t.Errorf("the same key on another path: %+v", p)
 		}
 		c.ask(operatorToken, "POST", path+"/pause", `{"reason":"x"}`, "Idempotency-Key", "k")
-		if p := decoded[Pauses](t, c.ask(operatorReadToken, "GET", "/admin/v1/pauses", ""), http.StatusOK); len(p.Merchants) != 0 {
+		if p := decoded[Pauses](t, c.ask(operatorReadToken, "GET", "/admin/v1/pauses", ""),
+			http.StatusOK); len(p.Merchants) != 0 {
 			t.Errorf("a repeated request paused again: %+v", p)
 		}
-		if p := decoded[Problem](t, c.ask(operatorToken, "POST", path+"/pause", `{"reason":"y"}`, "Idempotency-Key", "k"), http.StatusConflict); p.Code != CodeIdempotencyKeyReused {
+		if p := decoded[Problem](t, c.ask(operatorToken, "POST", path+"/pause", `{"reason":"y"}`, "Idempotency-Key", "k"),
+			http.StatusConflict); p.Code != CodeIdempotencyKeyReused {
 			t.Errorf("%+v", p)
 		}
-		if w := c.ask(key, "POST", path+"/pause", `{"reason":"x"}`, "Idempotency-Key", "k"); w.Code != http.StatusUnauthorized {
+		if w := c.ask(key, "POST", path+"/pause", `{"reason":"x"}`, "Idempotency-Key",
+			"k"); w.Code != http.StatusUnauthorized {
 			t.Errorf("a merchant is answered what the operator was: %d", w.Code)
 		}
 	})
 }
 
-// TestLimitsOfAMerchant: what the operator sets holds at once for requests, endpoints, keys and open payments, and null takes
-// it back.
+// TestLimitsOfAMerchant: what the operator sets holds at once for requests, endpoints, keys and open payments, and null
+// takes it back.
 func TestLimitsOfAMerchant(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		c := newCounter(t, s)
 		merchant, key := c.merchant(t, "a", false)
 		_, other := c.merchant(t, "b", false)
 		path := "/admin/v1/merchants/" + merchant
-		limited := c.ask(operatorToken, "PATCH", path, `{"name":"Tea","accept_late":true,"limits":{"requests_per_second":2,"webhook_endpoints":1,"api_keys":2,"open_payments":2}}`)
+		limited := c.ask(operatorToken, "PATCH", path,
+			`{"name":"Tea","accept_late":true,"limits":{"requests_per_second":2,"webhook_endpoints":1,"api_keys":2,"open_payments":2}}`)
 		m := decoded[OperatedMerchant](t, limited, http.StatusOK)
-		if m.Name != "Tea" || !m.AcceptLate || *m.Limits.RequestsPerSecond != 2 || *m.Limits.WebhookEndpoints != 1 || *m.Limits.APIKeys != 2 || *m.Limits.OpenPayments != 2 {
+		if m.Name != "Tea" || !m.AcceptLate || *m.Limits.RequestsPerSecond != 2 || *m.Limits.WebhookEndpoints != 1 ||
+			*m.Limits.APIKeys != 2 || *m.Limits.OpenPayments != 2 {
 			t.Fatalf("%s", limited.Body)
 		}
-		decoded[OperatedMerchant](t, c.ask(operatorToken, "PATCH", path, `{"limits":{"requests_per_second":null}}`), http.StatusOK)
-		if v := decoded[Merchant](t, c.ask(key, "GET", "/api/v1/merchant", ""), http.StatusOK); v.Limits != (Limits{RequestsPerSecond: 1000, WebhookEndpoints: 1, APIKeys: 2, OpenPayments: 2}) || !v.AcceptLate {
+		decoded[OperatedMerchant](t, c.ask(operatorToken, "PATCH", path, `{"limits":{"requests_per_second":null}}`),
+			http.StatusOK)
+		if v := decoded[Merchant](t, c.ask(key, "GET", "/api/v1/merchant", ""),
+			http.StatusOK); v.Limits != (Limits{RequestsPerSecond: 1000, WebhookEndpoints: 1, APIKeys: 2, OpenPayments: 2}) ||
+			!v.AcceptLate {
 			t.Errorf("%+v", v)
 		}
 		for _, q := range []struct{ path, body string }{
@@ -166,22 +186,26 @@ func TestLimitsOfAMerchant(t *testing.T) {
 					t.Errorf("%s: %+v", q.path, p)
 				}
 			}
-			if want := map[string]int{"webhook_endpoints": 1, "api_keys": 1, "payments": 2}[q.path]; made != want { // it had a key before
+			// it had a key before
+			if want := map[string]int{"webhook_endpoints": 1, "api_keys": 1, "payments": 2}[q.path]; made != want {
 				t.Errorf("%d %s were made, want %d", made, q.path, want)
 			}
 			if w := c.ask(other, "POST", "/api/v1/"+q.path, fmt.Sprintf(q.body, 1)); w.Code != http.StatusCreated {
 				t.Errorf("another merchant: %d", w.Code)
 			}
 		}
-		decoded[OperatedMerchant](t, c.ask(operatorToken, "PATCH", path, `{"limits":{"requests_per_second":1}}`), http.StatusOK)
+		decoded[OperatedMerchant](t, c.ask(operatorToken, "PATCH", path, `{"limits":{"requests_per_second":1}}`),
+			http.StatusOK)
 		for i, want := range []int{200, 429} {
-			if w := c.ask(key, "GET", "/api/v1/merchant", ""); w.Code != want || w.Header().Get("RateLimit-Limit") != "1" || (w.Header().Get("Retry-After") != "") != (want == 429) {
+			if w := c.ask(key, "GET", "/api/v1/merchant", ""); w.Code != want || w.Header().Get("RateLimit-Limit") != "1" ||
+				(w.Header().Get("Retry-After") != "") != (want == 429) {
 				t.Errorf("request %d of one a second: %d %v", i+1, w.Code, w.Header())
 			}
 		}
 		lines, err := s.AuditAbout(t.Context(), []string{merchant})
 		changed := slices.DeleteFunc(lines, func(l models.AuditEntry) bool { return l.Action != "merchant.changed" })
-		if err != nil || len(changed) != 3 || changed[0].Detail["open_payments"] != "2" || changed[1].Detail["requests_per_second"] != "default" || len(changed[1].Detail) != 1 {
+		if err != nil || len(changed) != 3 || changed[0].Detail["open_payments"] != "2" ||
+			changed[1].Detail["requests_per_second"] != "default" || len(changed[1].Detail) != 1 {
 			t.Errorf("%+v, %v", changed, err)
 		}
 		for _, q := range []struct {

@@ -68,5 +68,6 @@ func openCursor(c string, fields int) ([]string, bool) {
 }
 
 func badCursor(name string) *Problem {
-	return Invalid(FieldError{Field: name, Message: "is not a next_cursor that this gateway gave out", Example: exampleCursor})
+	return Invalid(FieldError{Field: name, Message: "is not a next_cursor that this gateway gave out",
+		Example: exampleCursor})
 }

@@ -12,7 +12,8 @@ import (
 )
 
 // CreatePayment makes a payment.
-func (h *handlers) CreatePayment(ctx context.Context, r CreatePaymentRequestObject) (CreatePaymentResponseObject, error) {
+func (h *handlers) CreatePayment(ctx context.Context,
+	r CreatePaymentRequestObject) (CreatePaymentResponseObject, error) {
 	x := callerOf(ctx)
 	ask := payments.Request{
 		MerchantID: x.merchant.ID, Test: x.key.Test, Chain: r.Body.Chain, Asset: r.Body.Asset, OrderID: r.Body.OrderID,
@@ -36,7 +37,8 @@ func (h *handlers) CreatePayment(ctx context.Context, r CreatePaymentRequestObje
 }
 
 // createdAnswer is the answer about a new payment, and the record of the request's idempotency key that holds it.
-func (h *handlers) createdAnswer(p models.Payment, recordOf recordFunc) (savedAnswer, *models.IdempotencyRecord, error) {
+func (h *handlers) createdAnswer(p models.Payment,
+	recordOf recordFunc) (savedAnswer, *models.IdempotencyRecord, error) {
 	a, err := answer(http.StatusCreated, h.payments.View(p, nil, nil))
 	if err != nil {
 		return savedAnswer{}, nil, err
@@ -46,7 +48,8 @@ func (h *handlers) createdAnswer(p models.Payment, recordOf recordFunc) (savedAn
 }
 
 // CancelPayment closes a payment before anything arrived.
-func (h *handlers) CancelPayment(ctx context.Context, r CancelPaymentRequestObject) (CancelPaymentResponseObject, error) {
+func (h *handlers) CancelPayment(ctx context.Context,
+	r CancelPaymentRequestObject) (CancelPaymentResponseObject, error) {
 	x := callerOf(ctx)
 	if _, err := h.ownPayment(ctx, x, r.ID); err != nil {
 		return nil, err
@@ -77,8 +80,8 @@ func (h *handlers) GetPayment(ctx context.Context, r GetPaymentRequestObject) (G
 func (h *handlers) ListPayments(ctx context.Context, r ListPaymentsRequestObject) (ListPaymentsResponseObject, error) {
 	x := callerOf(ctx)
 	filter := store.PaymentFilter{
-		Status: string(deref(r.Params.Status)), Chain: deref(r.Params.Chain), OrderID: deref(r.Params.OrderID), Test: x.key.Test,
-		Created: store.Range{After: deref(r.Params.CreatedAfter), Before: deref(r.Params.CreatedBefore)},
+		Status: string(deref(r.Params.Status)), Chain: deref(r.Params.Chain), OrderID: deref(r.Params.OrderID),
+		Test: x.key.Test, Created: store.Range{After: deref(r.Params.CreatedAfter), Before: deref(r.Params.CreatedBefore)},
 	}
 	if x.csv {
 		return h.exportPayments(ctx, r.Params, filter)

@@ -68,7 +68,8 @@ func newCounter(t testing.TB, s *store.Store, change ...func(*Options)) *counter
 	if err != nil {
 		t.Fatal(err)
 	}
-	pays, err := payments.New(payments.Options{Store: s, Chains: chains, PublicURL: "https://pay.example", Window: time.Hour, MaxAttempts: 15, MaxOpen: 1000, Now: testNow, Logger: log})
+	pays, err := payments.New(payments.Options{Store: s, Chains: chains, PublicURL: "https://pay.example",
+		Window: time.Hour, MaxAttempts: 15, MaxOpen: 1000, Now: testNow, Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,8 +78,8 @@ func newCounter(t testing.TB, s *store.Store, change ...func(*Options)) *counter
 		t.Fatal(err)
 	}
 	o := Options{
-		Logger: log, Now: testNow, Store: s, Payments: pays, Endpoints: hooks, Redelivery: again, Access: keys, Vault: v, Chains: chains,
-		OperatorToken: operatorToken, OperatorReadToken: operatorReadToken,
+		Logger: log, Now: testNow, Store: s, Payments: pays, Endpoints: hooks, Redelivery: again, Access: keys, Vault: v,
+		Chains: chains, OperatorToken: operatorToken, OperatorReadToken: operatorReadToken,
 		Limits: config.API{Rate: 1000, Burst: 1000, MaxEndpoints: 20, MaxKeys: 20, MaxOpenPayments: 1000},
 	}
 	for _, f := range change {
@@ -90,7 +91,8 @@ func newCounter(t testing.TB, s *store.Store, change ...func(*Options)) *counter
 	}
 	err = s.InTx(t.Context(), func(tx *store.Tx) error {
 		for _, c := range chains {
-			if err := tx.SaveCursor(t.Context(), models.ChainCursor{ChainID: c.ChainID, Chain: c.Name, Number: 1, Hash: "0x", BlockTime: testNow(), UpdatedAt: testNow()}); err != nil {
+			if err := tx.SaveCursor(t.Context(), models.ChainCursor{ChainID: c.ChainID, Chain: c.Name, Number: 1, Hash: "0x",
+				BlockTime: testNow(), UpdatedAt: testNow()}); err != nil {
 				return err
 			}
 		}
@@ -102,7 +104,8 @@ func newCounter(t testing.TB, s *store.Store, change ...func(*Options)) *counter
 	return &counter{Server: server, t: t, contract: newContract(t), store: s, access: keys, payments: pays}
 }
 
-// merchant makes a merchant with an account key and returns its id and a key with the given scopes, all when there are none.
+// merchant makes a merchant with an account key and returns its id and a key with the given scopes, all when there are
+// none.
 func (c *counter) merchant(t testing.TB, seed string, test bool, scopes ...models.Scope) (id, key string) {
 	t.Helper()
 	account, err := hdkeychain.NewMaster([]byte(strings.Repeat(seed, 16)), &chaincfg.MainNetParams)
@@ -170,7 +173,8 @@ func TestBadPayments(t *testing.T) {
 	_, key := c.merchant(t, "a", false)
 	otherID, other := c.merchant(t, "b", false)
 	testKey := c.key(t, otherID, true)
-	theirs := decoded[Payment](t, c.ask(other, "POST", "/api/v1/payments", `{"chain":"ethereum","asset":"native","amount":"1"}`), http.StatusCreated)
+	theirs := decoded[Payment](t, c.ask(other, "POST", "/api/v1/payments",
+		`{"chain":"ethereum","asset":"native","amount":"1"}`), http.StatusCreated)
 	for _, q := range []struct {
 		name, key, method, target, body string
 		status                          int
@@ -210,20 +214,26 @@ func TestPaymentOverREST(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		c := newCounter(t, s)
 		merchantID, key := c.merchant(t, "a", false)
-		made := decoded[Payment](t, c.ask(key, "POST", "/api/v1/payments", `{"chain":"ethereum","asset":"USDC","amount_decimal":"1.5","order_id":"A-17","metadata":{"cart":"<9>"}}`), http.StatusCreated)
-		if made.Amount != "1500000" || made.AmountDecimal != "1.5" || made.Status != "pending" || made.Sequence != 1 || made.Asset.Contract == nil {
+		made := decoded[Payment](t, c.ask(key, "POST", "/api/v1/payments",
+			`{"chain":"ethereum","asset":"USDC","amount_decimal":"1.5","order_id":"A-17","metadata":{"cart":"<9>"}}`),
+			http.StatusCreated)
+		if made.Amount != "1500000" || made.AmountDecimal != "1.5" || made.Status != "pending" || made.Sequence != 1 ||
+			made.Asset.Contract == nil {
 			t.Fatalf("%+v", made)
 		}
 		got := c.ask(key, "GET", "/api/v1/payments/"+made.ID, "")
-		if read := decoded[Payment](t, got, http.StatusOK); read.ID != made.ID || !strings.Contains(got.Body.String(), `"cart":"<9>"`) {
+		if read := decoded[Payment](t, got, http.StatusOK); read.ID != made.ID ||
+			!strings.Contains(got.Body.String(), `"cart":"<9>"`) {
 			t.Fatalf("%s", got.Body)
 		}
 		again := c.ask(key, "POST", "/api/v1/payments", `{"chain":"ethereum","asset":"USDC","amount":"1","order_id":"A-17"}`)
-		if again.Code != http.StatusConflict || !strings.Contains(again.Body.String(), made.ID) || !strings.Contains(again.Body.String(), "order_id_taken") {
+		if again.Code != http.StatusConflict || !strings.Contains(again.Body.String(), made.ID) ||
+			!strings.Contains(again.Body.String(), "order_id_taken") {
 			t.Fatalf("%d %s", again.Code, again.Body)
 		}
 		for range 4 {
-			decoded[Payment](t, c.ask(key, "POST", "/api/v1/payments", `{"chain":"sepolia","asset":"native","amount":"7"}`), http.StatusCreated)
+			decoded[Payment](t, c.ask(key, "POST", "/api/v1/payments", `{"chain":"sepolia","asset":"native","amount":"7"}`),
+				http.StatusCreated)
 		}
 		seen, cursor := 0, ""
 		for {
@@ -237,10 +247,12 @@ func TestPaymentOverREST(t *testing.T) {
 		if seen != 5 {
 			t.Fatalf("%d of 5 payments were listed", seen)
 		}
-		if page := decoded[PaymentList](t, c.ask(key, "GET", "/api/v1/payments?chain=ethereum&order_id=A-17&status=pending", ""), http.StatusOK); len(page.Data) != 1 {
+		if page := decoded[PaymentList](t, c.ask(key, "GET", "/api/v1/payments?chain=ethereum&order_id=A-17&status=pending",
+			""), http.StatusOK); len(page.Data) != 1 {
 			t.Fatalf("filtered: %d", len(page.Data))
 		}
-		if p := decoded[Payment](t, c.ask(key, "POST", "/api/v1/payments/"+made.ID+"/cancel", ""), http.StatusOK); p.Status != "canceled" {
+		if p := decoded[Payment](t, c.ask(key, "POST", "/api/v1/payments/"+made.ID+"/cancel", ""),
+			http.StatusOK); p.Status != "canceled" {
 			t.Fatalf("canceled is %s", p.Status)
 		}
 		if w := c.ask(key, "POST", "/api/v1/payments/"+made.ID+"/cancel", ""); w.Code != http.StatusConflict {
@@ -260,7 +272,8 @@ func TestPaymentOverREST(t *testing.T) {
 		if one.Code != http.StatusOK || !strings.Contains(list.Body.String(), one.Body.String()) {
 			t.Fatalf("an event's bytes differ between the list and its page: %s", one.Body)
 		}
-		if rest := c.ask(key, "GET", "/api/v1/events?after="+*events.NextCursor, ""); !strings.HasPrefix(rest.Body.String(), `{"data":[]`) {
+		if rest := c.ask(key, "GET", "/api/v1/events?after="+*events.NextCursor, ""); !strings.HasPrefix(rest.Body.String(),
+			`{"data":[]`) {
 			t.Fatalf("%s", rest.Body)
 		}
 	})
@@ -290,17 +303,21 @@ func TestIdempotentCreation(t *testing.T) {
 		if replayed != len(answers)-1 {
 			t.Errorf("%d of %d answers say that they are replays", replayed, len(answers))
 		}
-		if rows, err := s.ListPayments(t.Context(), merchant, store.PaymentFilter{}, store.Page{Limit: 10}); err != nil || len(rows) != 1 {
+		if rows, err := s.ListPayments(t.Context(), merchant, store.PaymentFilter{}, store.Page{Limit: 10}); err != nil ||
+			len(rows) != 1 {
 			t.Fatalf("%d payments were made, %v", len(rows), err)
 		}
-		if w := c.ask(key, "POST", "/api/v1/payments", strings.Replace(body, `"1"`, `"2"`, 1), "Idempotency-Key", "k-1"); w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), "idempotency_key_reused") {
+		if w := c.ask(key, "POST", "/api/v1/payments", strings.Replace(body, `"1"`, `"2"`, 1), "Idempotency-Key",
+			"k-1"); w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), "idempotency_key_reused") {
 			t.Fatalf("another body: %d %s", w.Code, w.Body)
 		}
-		if w := c.ask(c.key(t, merchant, false), "POST", "/api/v1/payments", body, "Idempotency-Key", "k-1"); w.Code != http.StatusCreated || w.Body.String() != answers[0].Body.String() {
+		if w := c.ask(c.key(t, merchant, false), "POST", "/api/v1/payments", body, "Idempotency-Key",
+			"k-1"); w.Code != http.StatusCreated || w.Body.String() != answers[0].Body.String() {
 			t.Errorf("an equal key: %d %s", w.Code, w.Body)
 		}
 		for _, weaker := range []string{c.key(t, merchant, true), c.key(t, merchant, false, models.ScopePaymentsWrite)} {
-			if w := c.ask(weaker, "POST", "/api/v1/payments", body, "Idempotency-Key", "k-1"); w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), "idempotency_key_reused") {
+			if w := c.ask(weaker, "POST", "/api/v1/payments", body, "Idempotency-Key", "k-1"); w.Code != http.StatusConflict ||
+				!strings.Contains(w.Body.String(), "idempotency_key_reused") {
 				t.Errorf("a key that may do other things: %d %s", w.Code, w.Body)
 			}
 		}
@@ -313,12 +330,15 @@ func TestScopesAndRates(t *testing.T) {
 	if w := c.ask(reader, "GET", "/api/v1/payments", ""); w.Code != http.StatusOK {
 		t.Fatalf("reading: %d", w.Code)
 	}
-	if w := c.ask(reader, "POST", "/api/v1/payments", `{"chain":"ethereum","asset":"native","amount":"1"}`); w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "payments:write") {
+	if w := c.ask(reader, "POST", "/api/v1/payments",
+		`{"chain":"ethereum","asset":"native","amount":"1"}`); w.Code != http.StatusForbidden ||
+		!strings.Contains(w.Body.String(), "payments:write") {
 		t.Fatalf("writing: %d %s", w.Code, w.Body)
 	}
 	l := newLimiter(10, 2, testNow)
 	for i, want := range []time.Duration{0, 0, 100 * time.Millisecond} {
-		if got := l.take("k", nil); got.wait != want || got.limit != 2 || got.remaining != max(1-i, 0) || got.full != time.Duration(min(i+1, 2))*100*time.Millisecond {
+		if got := l.take("k", nil); got.wait != want || got.limit != 2 || got.remaining != max(1-i, 0) ||
+			got.full != time.Duration(min(i+1, 2))*100*time.Millisecond {
 			t.Errorf("request %d of a bucket of two at ten a second: %+v", i+1, got)
 		}
 	}
@@ -326,7 +346,8 @@ func TestScopesAndRates(t *testing.T) {
 		t.Errorf("another key's first request: %+v", got)
 	}
 	w := c.ask(reader, "GET", "/api/v1/payments", "")
-	if h := w.Header(); h.Get("RateLimit-Limit") != "1000" || h.Get("RateLimit-Remaining") != "997" || h.Get("RateLimit-Reset") != "1" {
+	if h := w.Header(); h.Get("RateLimit-Limit") != "1000" || h.Get("RateLimit-Remaining") != "997" ||
+		h.Get("RateLimit-Reset") != "1" {
 		t.Errorf("%v", h)
 	}
 }
@@ -337,9 +358,12 @@ func TestTestKeysSeeOnlyTestMoney(t *testing.T) {
 		c := newCounter(t, s)
 		id, live := c.merchant(t, "a", false)
 		test := c.key(t, id, true)
-		decoded[map[string]any](t, c.ask(live, "POST", "/api/v1/webhook_endpoints", `{"url":"https://shop.example/hooks"}`), http.StatusCreated)
-		hidden := decoded[Payment](t, c.ask(live, "POST", "/api/v1/payments", `{"chain":"ethereum","asset":"native","amount":"1"}`), http.StatusCreated)
-		shown := decoded[Payment](t, c.ask(test, "POST", "/api/v1/payments", `{"chain":"sepolia","asset":"native","amount":"1"}`), http.StatusCreated)
+		decoded[map[string]any](t, c.ask(live, "POST", "/api/v1/webhook_endpoints", `{"url":"https://shop.example/hooks"}`),
+			http.StatusCreated)
+		hidden := decoded[Payment](t, c.ask(live, "POST", "/api/v1/payments",
+			`{"chain":"ethereum","asset":"native","amount":"1"}`), http.StatusCreated)
+		shown := decoded[Payment](t, c.ask(test, "POST", "/api/v1/payments",
+			`{"chain":"sepolia","asset":"native","amount":"1"}`), http.StatusCreated)
 		storetest.Shown(t, s, id, 2)
 		for _, list := range []string{"payments", "events", "events?after=", "deliveries"} {
 			body := c.ask(test, "GET", "/api/v1/"+list, "").Body.String()
@@ -351,7 +375,8 @@ func TestTestKeysSeeOnlyTestMoney(t *testing.T) {
 					ID string `json:"id"`
 				} `json:"data"`
 			}
-			if err := json.Unmarshal(c.ask(live, "GET", "/api/v1/"+list, "").Body.Bytes(), &all); err != nil || len(all.Data) != 2 {
+			if err := json.Unmarshal(c.ask(live, "GET", "/api/v1/"+list, "").Body.Bytes(), &all); err != nil ||
+				len(all.Data) != 2 {
 				t.Fatalf("%s: %d rows, %v", list, len(all.Data), err)
 			}
 			found := 0

@@ -133,7 +133,8 @@ func Internal(cause error) *Problem {
 	return NewProblem(CodeInternal, "The request id finds what happened in the gateway's log.").Because(cause)
 }
 
-// withFields is a problem about count fields, the first of which are given; it lists [openapi.MaxListed] of them at most.
+// withFields is a problem about count fields, the first of which are given; it lists [openapi.MaxListed] of them at
+// most.
 func withFields(code Code, fields []FieldError, count int) *Problem {
 	names := make([]string, 0, 5)
 	for _, f := range fields[:min(len(fields), cap(names))] {

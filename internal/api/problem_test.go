@@ -23,7 +23,8 @@ import (
 func TestEveryKind(t *testing.T) {
 	s := testServer(t, io.Discard)
 	s.echo.GET("/kind/:code", func(c echo.Context) error {
-		return fmt.Errorf("handler: %w", NewProblem(Code(c.Param("code")), "").RetryAfter(1500*time.Millisecond).Because(errors.New("the insides")))
+		return fmt.Errorf("handler: %w", NewProblem(Code(c.Param("code")),
+			"").RetryAfter(1500*time.Millisecond).Because(errors.New("the insides")))
 	})
 	for _, k := range kinds {
 		t.Run(string(k.code), func(t *testing.T) {
@@ -76,7 +77,8 @@ func TestManyFields(t *testing.T) {
 		fields[i].Field = fmt.Sprint("f", i)
 	}
 	p := Invalid(fields...)
-	if len(p.Errors) != openapi.MaxListed || p.Detail != "250 fields are not as they should be: f0, f1, f2, f3, f4, and 245 more." {
+	if len(p.Errors) != openapi.MaxListed ||
+		p.Detail != "250 fields are not as they should be: f0, f1, f2, f3, f4, and 245 more." {
 		t.Errorf("%d errors, %s", len(p.Errors), p.Detail)
 	}
 }
@@ -84,10 +86,12 @@ func TestManyFields(t *testing.T) {
 func TestKeptAnswer(t *testing.T) {
 	w := httptest.NewRecorder()
 	body := []byte(`{"a":"<&>"}`)
-	if err := (savedAnswer{status: 201, header: http.Header{"Idempotency-Replayed": {"true"}}, body: body}).VisitCreatePaymentResponse(w); err != nil {
+	if err := (savedAnswer{status: 201, header: http.Header{"Idempotency-Replayed": {"true"}},
+		body: body}).VisitCreatePaymentResponse(w); err != nil {
 		t.Fatal(err)
 	}
-	if w.Code != 201 || w.Body.String() != string(body) || w.Header().Get("Idempotency-Replayed") != "true" || w.Header().Get("Content-Type") != "application/json" {
+	if w.Code != 201 || w.Body.String() != string(body) || w.Header().Get("Idempotency-Replayed") != "true" ||
+		w.Header().Get("Content-Type") != "application/json" {
 		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
 	}
 }

@@ -38,7 +38,8 @@ func (l *ledger) catchUp(t *testing.T, c *counter, key string, want int) {
 		for _, e := range page.Data {
 			p := e.Data.Payment
 			if known := l.payments[p.ID]; l.seen[e.ID] || p.Sequence != known.Sequence+1 {
-				t.Fatalf("%s of %s comes as number %d after %d, seen before: %v", e.Type, p.ID, p.Sequence, known.Sequence, l.seen[e.ID])
+				t.Fatalf("%s of %s comes as number %d after %d, seen before: %v", e.Type, p.ID, p.Sequence, known.Sequence,
+					l.seen[e.ID])
 			}
 			l.seen[e.ID], l.payments[p.ID] = true, *p
 		}
@@ -47,14 +48,15 @@ func (l *ledger) catchUp(t *testing.T, c *counter, key string, want int) {
 	})
 }
 
-// TestRebuildFromEvents: who lost his receiver for a week polls GET /events with after, and knows of every payment what GET
-// /payments says, whatever happened meanwhile; then he goes on from where he stopped.
+// TestRebuildFromEvents: who lost his receiver for a week polls GET /events with after, and knows of every payment what
+// GET /payments says, whatever happened meanwhile; then he goes on from where he stopped.
 func TestRebuildFromEvents(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		c := newCounter(t, s)
 		id, key := c.merchant(t, "a", false)
 		_, stranger := c.merchant(t, "b", false)
-		decoded[Payment](t, c.ask(stranger, "POST", "/api/v1/payments", `{"chain":"ethereum","asset":"native","amount":"7"}`), http.StatusCreated)
+		decoded[Payment](t, c.ask(stranger, "POST", "/api/v1/payments", `{"chain":"ethereum","asset":"native","amount":"7"}`),
+			http.StatusCreated)
 		mine := &ledger{payments: make(map[string]webhook.Payment), seen: make(map[string]bool)}
 		w := &week{t: t, c: c, key: key, dice: rand.New(rand.NewPCG(7, 7)), block: 1}
 		for range 3 {
@@ -65,8 +67,10 @@ func TestRebuildFromEvents(t *testing.T) {
 			events := w.events(id)
 			mine.catchUp(t, c, key, events)
 			listed := w.listed()
-			if len(listed) != len(w.made) || !slices.Equal(slices.Sorted(maps.Keys(mine.payments)), slices.Sorted(maps.Keys(listed))) {
-				t.Fatalf("%d payments were made, %d are listed, %d are known from events", len(w.made), len(listed), len(mine.payments))
+			if len(listed) != len(w.made) ||
+				!slices.Equal(slices.Sorted(maps.Keys(mine.payments)), slices.Sorted(maps.Keys(listed))) {
+				t.Fatalf("%d payments were made, %d are listed, %d are known from events", len(w.made), len(listed),
+					len(mine.payments))
 			}
 			statuses := make(map[string]int)
 			for id, now := range listed {
@@ -181,7 +185,8 @@ func (w *week) events(merchantID string) int {
 	n := 0
 	var before *store.Position
 	for {
-		rows, err := w.c.store.ListEvents(w.t.Context(), merchantID, store.EventFilter{}, store.Page{Limit: 100, Before: before})
+		rows, err := w.c.store.ListEvents(w.t.Context(), merchantID, store.EventFilter{},
+			store.Page{Limit: 100, Before: before})
 		if err != nil {
 			w.t.Fatal(err)
 		}

@@ -14,7 +14,8 @@ import (
 const statusDryRun = "dry_run"
 
 // ReplayWebhookEndpoint makes a job that sends again what matches, or tells how much that would be.
-func (h *handlers) ReplayWebhookEndpoint(ctx context.Context, r ReplayWebhookEndpointRequestObject) (ReplayWebhookEndpointResponseObject, error) {
+func (h *handlers) ReplayWebhookEndpoint(ctx context.Context,
+	r ReplayWebhookEndpointRequestObject) (ReplayWebhookEndpointResponseObject, error) {
 	x := callerOf(ctx)
 	e, err := h.ownEndpoint(ctx, r.ID)
 	if err != nil {
@@ -25,8 +26,8 @@ func (h *handlers) ReplayWebhookEndpoint(ctx context.Context, r ReplayWebhookEnd
 		b = &ReplayCreate{}
 	}
 	ask := redelivery.ReplayRequest{
-		EventType: string(deref(b.EventType)), State: deref(b.State), CreatedAfter: b.CreatedAfter, CreatedBefore: b.CreatedBefore,
-		Rate: deref(b.Rate), Test: x.key.Test,
+		EventType: string(deref(b.EventType)), State: deref(b.State), CreatedAfter: b.CreatedAfter,
+		CreatedBefore: b.CreatedBefore, Rate: deref(b.Rate), Test: x.key.Test,
 	}
 	return h.once(ctx, r.Params.IdempotencyKey, func(tx *store.Tx) (savedAnswer, error) {
 		if deref(b.DryRun) {
@@ -85,8 +86,9 @@ func (h *handlers) ownReplay(ctx context.Context, id string) (models.Replay, err
 
 func replayView(j models.Replay) Replay {
 	return Replay{
-		ID: &j.ID, EndpointID: j.EndpointID, EventType: orNull(j.EventType), State: orNull(j.State), CreatedAfter: webhook.AtPtr(j.CreatedAfter),
-		CreatedBefore: webhook.At(j.CreatedBefore), Rate: j.Rate, Status: j.Status, Matched: j.Matched, Replayed: j.Replayed, Skipped: j.Skipped,
-		CreatedAt: webhook.At(j.CreatedAt), UpdatedAt: webhook.At(j.UpdatedAt),
+		ID: &j.ID, EndpointID: j.EndpointID, EventType: orNull(j.EventType), State: orNull(j.State),
+		CreatedAfter: webhook.AtPtr(j.CreatedAfter), CreatedBefore: webhook.At(j.CreatedBefore), Rate: j.Rate,
+		Status: j.Status, Matched: j.Matched, Replayed: j.Replayed, Skipped: j.Skipped, CreatedAt: webhook.At(j.CreatedAt),
+		UpdatedAt: webhook.At(j.UpdatedAt),
 	}
 }

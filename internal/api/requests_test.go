@@ -64,10 +64,12 @@ func newFuzzedCounter(t testing.TB) *fuzzedCounter {
 // work is a worker that answers for the receivers: delivered, failed and dead in turn.
 func (f *fuzzedCounter) work(ds []models.Delivery) {
 	for _, d := range ds {
-		v := store.Verdict{RequestJSON: "{}", ResponseJSON: "{}", Before: d.Attempts, At: testNow(), NextAttemptAt: testNow().Add(time.Hour)}
+		v := store.Verdict{RequestJSON: "{}", ResponseJSON: "{}", Before: d.Attempts, At: testNow(),
+			NextAttemptAt: testNow().Add(time.Hour)}
 		v.Attempt = models.Attempt{
-			ID: models.NewID(models.PrefixAttempt, testNow()), DeliveryID: d.ID, EventID: d.EventID, EndpointID: d.EndpointID, MerchantID: d.MerchantID,
-			Number: d.Attempts + 1, Generation: d.Generation, Class: "server_error", StatusCode: 500, StartedAt: testNow(),
+			ID: models.NewID(models.PrefixAttempt, testNow()), DeliveryID: d.ID, EventID: d.EventID, EndpointID: d.EndpointID,
+			MerchantID: d.MerchantID, Number: d.Attempts + 1, Generation: d.Generation, Class: "server_error", StatusCode: 500,
+			StartedAt: testNow(),
 		}
 		switch f.worked++; f.worked % 3 {
 		case 0:
@@ -103,12 +105,15 @@ func (f *fuzzedCounter) strangersRows() string {
 // things makes one of everything that a merchant can have.
 func (f *fuzzedCounter) things(t testing.TB, key, mark string) map[string]string {
 	t.Helper()
-	e := decoded[WebhookEndpoint](t, f.ask(key, "POST", "/api/v1/webhook_endpoints", `{"url":"https://shop.example/`+mark+`","description":"`+mark+`"}`), http.StatusCreated)
-	p := decoded[Payment](t, f.ask(key, "POST", "/api/v1/payments", `{"chain":"ethereum","asset":"native","amount":"1","order_id":"`+mark+`"}`), http.StatusCreated)
+	e := decoded[WebhookEndpoint](t, f.ask(key, "POST", "/api/v1/webhook_endpoints", `{"url":"https://shop.example/`+mark+
+		`","description":"`+mark+`"}`), http.StatusCreated)
+	p := decoded[Payment](t, f.ask(key, "POST", "/api/v1/payments",
+		`{"chain":"ethereum","asset":"native","amount":"1","order_id":"`+mark+`"}`), http.StatusCreated)
 	d := decoded[DeliveryList](t, f.ask(key, "GET", "/api/v1/deliveries", ""), http.StatusOK).Data[0]
 	k := decoded[APIKeyList](t, f.ask(key, "GET", "/api/v1/api_keys", ""), http.StatusOK).Data[0]
 	r := decoded[Replay](t, f.ask(key, "POST", "/api/v1/webhook_endpoints/"+e.ID+"/replay", ""), http.StatusAccepted)
-	return map[string]string{"merchants": f.merchantID, "replays": *r.ID, "payments": p.ID, "events": d.EventID, "webhook_endpoints": e.ID, "deliveries": d.ID, "api_keys": k.ID}
+	return map[string]string{"merchants": f.merchantID, "replays": *r.ID, "payments": p.ID, "events": d.EventID,
+		"webhook_endpoints": e.ID, "deliveries": d.ID, "api_keys": k.ID}
 }
 
 // dice make choices: as the fuzzer's bytes say, and at random, but always alike, when these are used up.
@@ -139,9 +144,12 @@ func pick[T any](d *dice, from ...T) T { return from[d.n(len(from))] }
 
 // odd are values that no schema asks for, or that lie on its edge.
 func (d *dice) odd() any {
-	return pick[any](d, nil, true, 0, -1, 1.5, 1e300, "", " ", "null", "\x00", "a\nb", "\u202egnp.exe", "𝕏", "'; DROP TABLE payments; --", "../../etc/passwd",
-		strings.Repeat("x", 70_000), strings.Repeat("9", 80), "0x"+strings.Repeat("f", 40), "-0", "1e3", "2026-11-23T10:00:00Z", "http://169.254.169.254/",
-		"https://[::ffff:127.0.0.1]/", []any{}, []any{nil}, map[string]any{}, map[string]any{"": nil}, json.Number("18446744073709551616"))
+	return pick[any](d, nil, true, 0, -1, 1.5, 1e300, "", " ", "null", "\x00", "a\nb", "\u202egnp.exe", "𝕏",
+		"'; DROP TABLE payments; --", "../../etc/passwd",
+		strings.Repeat("x", 70_000), strings.Repeat("9", 80), "0x"+strings.Repeat("f", 40), "-0", "1e3",
+		"2026-11-23T10:00:00Z", "http://169.254.169.254/",
+		"https://[::ffff:127.0.0.1]/", []any{}, []any{nil}, map[string]any{}, map[string]any{"": nil},
+		json.Number("18446744073709551616"))
 }
 
 // value is one that the schema allows, most of the time.
@@ -181,7 +189,8 @@ func (d *dice) value(s *openapi3.Schema, depth int) any {
 		}
 		return pick(d, from, to, from-1, to+1, from+float64(d.n(256)))
 	}
-	return pick(d, "ethereum", "native", "1", "0.5", "payment.confirmed", "*", "https://shop.example/hooks", strings.Repeat("a", d.n(300)), "mine", "10.0.0.0/8")
+	return pick(d, "ethereum", "native", "1", "0.5", "payment.confirmed", "*", "https://shop.example/hooks",
+		strings.Repeat("a", d.n(300)), "mine", "10.0.0.0/8")
 }
 
 // good are values that a field of that name is accepted with.
@@ -231,13 +240,15 @@ type request struct {
 }
 
 // filters are the query parameters that hold an id, by resource.
-var filters = map[string]string{"payment_id": "payments", "event_id": "events", "after": "events", "endpoint_id": "webhook_endpoints"}
+var filters = map[string]string{"payment_id": "payments", "event_id": "events", "after": "events",
+	"endpoint_id": "webhook_endpoints"}
 
 func (f *fuzzedCounter) request(d *dice) request {
 	method, path, _ := strings.Cut(pick(d, f.routes...), " ")
 	op := f.operations[method+" "+path]
 	resource := strings.Split(path, "/")[3]
-	id := pick(d, f.mine[resource], f.mine[resource], f.other.ids[resource], pick(d, slices.Sorted(maps.Values(f.other.ids))...), fmt.Sprint(d.odd()), "x")
+	id := pick(d, f.mine[resource], f.mine[resource], f.other.ids[resource],
+		pick(d, slices.Sorted(maps.Values(f.other.ids))...), fmt.Sprint(d.odd()), "x")
 	if strings.Trim(id, "./ ") == "" {
 		id = "x"
 	}
@@ -257,7 +268,8 @@ func (f *fuzzedCounter) request(d *dice) request {
 	if d.one(20) {
 		query.Set("unknown", fmt.Sprint(d.odd()))
 	}
-	r := request{route: method + " " + path, method: method, target: strings.Replace(path, ":id", url.PathEscape(id), 1), operator: forOperator(op.Scopes) && !d.one(10)}
+	r := request{route: method + " " + path, method: method, target: strings.Replace(path, ":id", url.PathEscape(id), 1),
+		operator: forOperator(op.Scopes) && !d.one(10)}
 	if len(query) > 0 {
 		r.target += "?" + query.Encode()
 	}
@@ -278,8 +290,8 @@ func (f *fuzzedCounter) request(d *dice) request {
 	return r
 }
 
-// FuzzRequests sends requests that are made of the OpenAPI file, and spoilt here and there, to the real server. There is
-// never a 5xx, every answer is one that the file allows, and none shows a thing of another merchant.
+// FuzzRequests sends requests that are made of the OpenAPI file, and spoilt here and there, to the real server. There
+// is never a 5xx, every answer is one that the file allows, and none shows a thing of another merchant.
 func FuzzRequests(f *testing.F) {
 	for i := range 40 {
 		f.Add([]byte{byte(i), byte(7 * i), byte(31 * i)})
@@ -314,7 +326,8 @@ func (f *fuzzedCounter) send(t testing.TB, r request) *httptest.ResponseRecorder
 			t.Errorf("%s %s %.300s shows %s of another merchant: %s", r.method, r.target, r.body, mark, w.Body)
 		}
 	}
-	if r.route == "PATCH /admin/v1/merchants/:id" && w.Code < 300 { // under a small limit, on a clock that stands, everything after it would be refused
+	// under a small limit, on a clock that stands, everything after it would be refused
+	if r.route == "PATCH /admin/v1/merchants/:id" && w.Code < 300 {
 		for _, id := range []string{f.merchantID, f.other.ids["merchants"]} {
 			body := `{"limits":{"requests_per_second":null,"webhook_endpoints":null,"api_keys":null,"open_payments":null}}`
 			if w := f.ask(operatorToken, "PATCH", "/admin/v1/merchants/"+id, body); w.Code != http.StatusOK {
@@ -325,7 +338,8 @@ func (f *fuzzedCounter) send(t testing.TB, r request) *httptest.ResponseRecorder
 	if r.method != http.MethodGet && w.Code < 300 {
 		now := f.strangersRows()
 		if !r.operator && now != f.other.rows && now != "" && f.other.rows != "" {
-			t.Errorf("%s %s %.300s: %d, and the rows of another merchant were\n%s\nand are\n%s", r.method, r.target, r.body, w.Code, f.other.rows, now)
+			t.Errorf("%s %s %.300s: %d, and the rows of another merchant were\n%s\nand are\n%s", r.method, r.target, r.body,
+				w.Code, f.other.rows, now)
 		}
 		f.other.rows = now
 		if f.changed++; f.changed%300 == 0 {
@@ -339,10 +353,12 @@ func (f *fuzzedCounter) send(t testing.TB, r request) *httptest.ResponseRecorder
 // tidy takes most of the first merchant's things away, so that a long run does not end at his limits.
 func (f *fuzzedCounter) tidy(t testing.TB) {
 	t.Helper()
-	for _, e := range decoded[WebhookEndpointList](t, f.ask(f.key, "GET", "/api/v1/webhook_endpoints?limit=100", ""), http.StatusOK).Data {
+	for _, e := range decoded[WebhookEndpointList](t, f.ask(f.key, "GET", "/api/v1/webhook_endpoints?limit=100", ""),
+		http.StatusOK).Data {
 		f.ask(f.key, "DELETE", "/api/v1/webhook_endpoints/"+e.ID, "")
 	}
-	for _, p := range decoded[PaymentList](t, f.ask(f.key, "GET", "/api/v1/payments?status=pending&limit=100", ""), http.StatusOK).Data {
+	for _, p := range decoded[PaymentList](t, f.ask(f.key, "GET", "/api/v1/payments?status=pending&limit=100", ""),
+		http.StatusOK).Data {
 		f.ask(f.key, "POST", "/api/v1/payments/"+p.ID+"/cancel", "")
 	}
 	for _, k := range decoded[APIKeyList](t, f.ask(f.key, "GET", "/api/v1/api_keys?limit=100", ""), http.StatusOK).Data {
@@ -357,7 +373,8 @@ func (f *fuzzedCounter) renew(t testing.TB) {
 		f.key = f.counter.key(t, f.merchantID, false)
 		f.mine["api_keys"] = decoded[APIKeyList](t, f.ask(f.key, "GET", "/api/v1/api_keys", ""), http.StatusOK).Data[0].ID
 	}
-	if w := f.ask(f.key, "GET", "/api/v1/webhook_endpoints/"+f.mine["webhook_endpoints"], ""); w.Code == http.StatusNotFound {
+	if w := f.ask(f.key, "GET", "/api/v1/webhook_endpoints/"+f.mine["webhook_endpoints"],
+		""); w.Code == http.StatusNotFound {
 		w = f.ask(f.key, "POST", "/api/v1/webhook_endpoints", `{"url":"https://shop.example/mine"}`)
 		if w.Code == http.StatusCreated { // he may have as many as he can
 			f.mine["webhook_endpoints"] = decoded[WebhookEndpoint](t, w, http.StatusCreated).ID
@@ -366,13 +383,15 @@ func (f *fuzzedCounter) renew(t testing.TB) {
 	if f.changed%5 == 0 { // most things of an endpoint that is off are refused, and so is sending a pending delivery again
 		f.ask(f.key, "POST", "/api/v1/webhook_endpoints/"+f.mine["webhook_endpoints"]+"/enable", "")
 		state := []string{"dead", "delivered", "pending"}[f.changed/5%3]
-		if all := decoded[DeliveryList](t, f.ask(f.key, "GET", "/api/v1/deliveries?limit=1&state="+state, ""), http.StatusOK).Data; len(all) > 0 {
+		if all := decoded[DeliveryList](t, f.ask(f.key, "GET", "/api/v1/deliveries?limit=1&state="+state, ""),
+			http.StatusOK).Data; len(all) > 0 {
 			f.mine["deliveries"] = all[0].ID
 		}
 	}
 	p := f.ask(f.key, "GET", "/api/v1/payments/"+f.mine["payments"], "")
 	if p.Code == http.StatusOK && decoded[Payment](t, p, http.StatusOK).Status != "pending" {
-		if p = f.ask(f.key, "POST", "/api/v1/payments", `{"chain":"ethereum","asset":"native","amount":"1"}`); p.Code == http.StatusCreated {
+		if p = f.ask(f.key, "POST", "/api/v1/payments",
+			`{"chain":"ethereum","asset":"native","amount":"1"}`); p.Code == http.StatusCreated {
 			f.mine["payments"] = decoded[Payment](t, p, http.StatusCreated).ID
 		}
 	}

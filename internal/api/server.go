@@ -48,7 +48,8 @@ type Options struct {
 	Chains     []config.Chain
 	Limits     config.API
 	Metrics    *telemetry.Metrics
-	// WebhookTimeout is WEBHOOK_TIMEOUT. The test of an endpoint without a timeout of its own waits a little longer than this.
+	// WebhookTimeout is WEBHOOK_TIMEOUT. The test of an endpoint without a timeout of its own waits a little longer than
+	// this.
 	WebhookTimeout time.Duration
 	// OperatorToken opens the operator's routes, OperatorReadToken those of them that change nothing. An empty one opens
 	// nothing.
@@ -86,7 +87,8 @@ func New(o Options) (*Server, error) {
 	s.echo.HideBanner, s.echo.HidePort = true, true
 	s.echo.HTTPErrorHandler = s.answerError
 	s.echo.IPExtractor = echo.ExtractIPDirect()
-	s.echo.Pre(s.requestID, s.count, s.accessLog, s.recover, deadline(o.Limits.Timeout), s.secure, crossOrigin(o.Limits.Origins))
+	s.echo.Pre(s.requestID, s.count, s.accessLog, s.recover, deadline(o.Limits.Timeout), s.secure,
+		crossOrigin(o.Limits.Origins))
 	s.page("/openapi.yaml", static("application/yaml", "", openAPI))
 	s.page("/docs", static("text/html; charset=utf-8", reference.Policy, page))
 	s.page("/docs/reference.css", static("text/css; charset=utf-8", "", reference.CSS()))
@@ -95,11 +97,14 @@ func New(o Options) (*Server, error) {
 	}
 	s.page("/.well-known/webhook-keys.json", keySet(o.Endpoints))
 	h := &handlers{
-		store: o.Store, payments: o.Payments, endpoints: o.Endpoints, redelivery: o.Redelivery, access: o.Access, vault: o.Vault, chains: o.Chains,
-		limits: o.Limits, limiter: newLimiter(o.Limits.Rate, o.Limits.Burst, o.Now), metrics: o.Metrics, now: o.Now, log: o.Logger,
+		store: o.Store, payments: o.Payments, endpoints: o.Endpoints, redelivery: o.Redelivery, access: o.Access,
+		vault: o.Vault, chains: o.Chains,
+		limits: o.Limits, limiter: newLimiter(o.Limits.Rate, o.Limits.Burst, o.Now), metrics: o.Metrics, now: o.Now,
+		log:       o.Logger,
 		operators: access.NewOperatorTokens(o.OperatorToken, o.OperatorReadToken), timeout: o.WebhookTimeout,
 	}
-	RegisterHandlersWithOptions(s.echo, NewStrictHandler(h, nil), RegisterHandlersOptions{OperationMiddlewares: s.middleware(h.authenticate)})
+	RegisterHandlersWithOptions(s.echo, NewStrictHandler(h, nil),
+		RegisterHandlersOptions{OperationMiddlewares: s.middleware(h.authenticate)})
 	return s, nil
 }
 
@@ -135,7 +140,8 @@ func static(contentType, policy string, body []byte) echo.HandlerFunc {
 	}
 }
 
-// serveSchemas publishes the JSON Schema of each event type, self-contained, under the name that it has in webhook.SchemaFS.
+// serveSchemas publishes the JSON Schema of each event type, self-contained, under the name that it has in
+// webhook.SchemaFS.
 func (s *Server) serveSchemas() error {
 	var names []string
 	for _, t := range webhook.EventTypes() {
@@ -160,8 +166,8 @@ func keySet(endpoints *endpoints.Service) echo.HandlerFunc {
 	}
 }
 
-// middleware is what runs before each operation's handler, by operation id: what authenticate returns for the scopes that
-// the operation needs (authentication, rate limits), then the size of the body, then the OpenAPI file.
+// middleware is what runs before each operation's handler, by operation id: what authenticate returns for the scopes
+// that the operation needs (authentication, rate limits), then the size of the body, then the OpenAPI file.
 func (s *Server) middleware(authenticate func(scopes []string) []echo.MiddlewareFunc) map[string][]echo.MiddlewareFunc {
 	all := make(map[string][]echo.MiddlewareFunc)
 	for _, op := range s.spec.Operations() {

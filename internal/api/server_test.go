@@ -27,7 +27,8 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 func testNow() time.Time { return time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC) }
 
-// testServer has every operation of the file, with the middleware of production, with handlers that answer the body they got.
+// testServer has every operation of the file, with the middleware of production, with handlers that answer the body
+// they got.
 func testServer(t testing.TB, log io.Writer) *held {
 	t.Helper()
 	s, err := New(Options{Logger: slog.New(slog.NewJSONHandler(log, nil)), Now: testNow})
@@ -98,7 +99,8 @@ func golden(t *testing.T, name string, w *httptest.ResponseRecorder) {
 		t.Fatal(err)
 	}
 	if p.Status != w.Code || p.RequestID != w.Header().Get("X-Request-Id") {
-		t.Errorf("the document says %d for %q, the answer %d for %q", p.Status, p.RequestID, w.Code, w.Header().Get("X-Request-Id"))
+		t.Errorf("the document says %d for %q, the answer %d for %q", p.Status, p.RequestID, w.Code,
+			w.Header().Get("X-Request-Id"))
 	}
 	checkProblemSchema(t, w.Body.Bytes())
 	var got bytes.Buffer
@@ -161,7 +163,8 @@ func TestHeadersAndRoutes(t *testing.T) {
 		}
 	}
 	w = ask(s, http.MethodPut, "/api/v1/payments", "{}")
-	if allow := w.Header().Get("Allow"); w.Code != http.StatusMethodNotAllowed || !strings.Contains(allow, "POST") || !strings.Contains(allow, "GET") {
+	if allow := w.Header().Get("Allow"); w.Code != http.StatusMethodNotAllowed || !strings.Contains(allow, "POST") ||
+		!strings.Contains(allow, "GET") {
 		t.Errorf("PUT: %d, Allow %q", w.Code, allow)
 	}
 	golden(t, "method_not_allowed", w)
@@ -171,10 +174,12 @@ func TestHeadersAndRoutes(t *testing.T) {
 	}
 }
 
-// TestCrossOrigin: browsers are told nothing unless an origin is set, and then only that one, for merchants' routes alone.
+// TestCrossOrigin: browsers are told nothing unless an origin is set, and then only that one, for merchants' routes
+// alone.
 func TestCrossOrigin(t *testing.T) {
 	preflight := func(c *counter, origin, path string) http.Header {
-		return ask(c, "OPTIONS", path, "", "Origin", origin, "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "authorization").Header()
+		return ask(c, "OPTIONS", path, "", "Origin", origin, "Access-Control-Request-Method", "POST",
+			"Access-Control-Request-Headers", "authorization").Header()
 	}
 	closed := newCounter(t, storetest.SQLite(t))
 	if h := preflight(closed, "https://shop.example", "/api/v1/payments"); h.Get("Access-Control-Allow-Origin") != "" {
@@ -182,15 +187,22 @@ func TestCrossOrigin(t *testing.T) {
 	}
 	open := newCounter(t, storetest.SQLite(t), func(o *Options) { o.Limits.Origins = []string{"https://shop.example"} })
 	_, key := open.merchant(t, "a", false)
-	if h := preflight(open, "https://shop.example", "/api/v1/payments"); h.Get("Access-Control-Allow-Origin") != "https://shop.example" || !strings.Contains(h.Get("Access-Control-Allow-Headers"), "Authorization") || h.Get("Access-Control-Allow-Credentials") != "" {
+	if h := preflight(open, "https://shop.example",
+		"/api/v1/payments"); h.Get("Access-Control-Allow-Origin") != "https://shop.example" ||
+		!strings.Contains(h.Get("Access-Control-Allow-Headers"), "Authorization") ||
+		h.Get("Access-Control-Allow-Credentials") != "" {
 		t.Errorf("its own: %v", h)
 	}
-	for _, c := range [][2]string{{"https://evil.example", "/api/v1/payments"}, {"https://shop.example.evil.example", "/api/v1/payments"}, {"null", "/api/v1/payments"}, {"https://shop.example", "/admin/v1/pauses"}, {"https://shop.example", "/docs"}} {
+	for _, c := range [][2]string{{"https://evil.example", "/api/v1/payments"},
+		{"https://shop.example.evil.example", "/api/v1/payments"}, {"null", "/api/v1/payments"},
+		{"https://shop.example", "/admin/v1/pauses"}, {"https://shop.example", "/docs"}} {
 		if h := preflight(open, c[0], c[1]); h.Get("Access-Control-Allow-Origin") != "" {
 			t.Errorf("%s at %s: %v", c[0], c[1], h)
 		}
 	}
-	if h := open.ask(key, "GET", "/api/v1/payments", "", "Origin", "https://shop.example").Header(); h.Get("Access-Control-Allow-Origin") != "https://shop.example" || !strings.Contains(h.Get("Access-Control-Expose-Headers"), "RateLimit-Remaining") {
+	if h := open.ask(key, "GET", "/api/v1/payments", "", "Origin",
+		"https://shop.example").Header(); h.Get("Access-Control-Allow-Origin") != "https://shop.example" ||
+		!strings.Contains(h.Get("Access-Control-Expose-Headers"), "RateLimit-Remaining") {
 		t.Errorf("an answer: %v", h)
 	}
 }
@@ -203,7 +215,8 @@ func TestPanicsShowNothing(t *testing.T) {
 	w := ask(s, http.MethodGet, "/panic", "")
 	golden(t, "internal", w)
 	golden(t, "internal", ask(s, http.MethodGet, "/fail", ""))
-	if !strings.Contains(log.String(), "the insides") || !strings.Contains(log.String(), `"error":"multiple Read calls`) || strings.Count(log.String(), `"level":"ERROR","msg":"request.served"`) != 2 {
+	if !strings.Contains(log.String(), "the insides") || !strings.Contains(log.String(), `"error":"multiple Read calls`) ||
+		strings.Count(log.String(), `"level":"ERROR","msg":"request.served"`) != 2 {
 		t.Errorf("the log is %s", &log)
 	}
 }
@@ -215,7 +228,8 @@ func TestAccessLog(t *testing.T) {
 	if w := ask(s, http.MethodGet, "/pay/co_secrettoken", ""); w.Body.String() != "/pay/co_secrettoken" {
 		t.Errorf("mounted handler: %d %s", w.Code, w.Body)
 	}
-	ask(s, http.MethodPost, "/api/v1/payments?token=querysecret", `{"chain":"bodysecret"}`, "Authorization", "Bearer ck_live_headersecret")
+	ask(s, http.MethodPost, "/api/v1/payments?token=querysecret", `{"chain":"bodysecret"}`, "Authorization",
+		"Bearer ck_live_headersecret")
 	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
 	if len(lines) != 2 || strings.Contains(log.String(), "secret") {
 		t.Fatalf("the log is %s", &log)
@@ -274,7 +288,8 @@ func TestBodyLimit(t *testing.T) {
 	s := testServer(t, io.Discard)
 	big := `{"chain":"` + strings.Repeat("x", maxBody) + `"}`
 	golden(t, "body_too_large", ask(s, http.MethodPost, "/api/v1/payments", big))
-	r := httptest.NewRequest(http.MethodPost, "/api/v1/payments", io.MultiReader(strings.NewReader(big))) // no Content-Length
+	// no Content-Length
+	r := httptest.NewRequest(http.MethodPost, "/api/v1/payments", io.MultiReader(strings.NewReader(big)))
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("X-Request-Id", "req_test")
 	w := httptest.NewRecorder()
@@ -314,11 +329,13 @@ func TestReference(t *testing.T) {
 		}
 	}
 	for part := range strings.SplitSeq(page, `href="#`) {
-		if anchor, _, ok := strings.Cut(part, `"`); ok && !strings.HasPrefix(part, "<!doctype") && !strings.Contains(page, `id="`+anchor+`"`) {
+		if anchor, _, ok := strings.Cut(part, `"`); ok && !strings.HasPrefix(part, "<!doctype") &&
+			!strings.Contains(page, `id="`+anchor+`"`) {
 			t.Errorf("/docs links to #%s, which is not there", anchor)
 		}
 	}
-	if w := ask(s, http.MethodGet, "/docs/reference.css", ""); w.Code != 200 || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/css") {
+	if w := ask(s, http.MethodGet, "/docs/reference.css", ""); w.Code != 200 ||
+		!strings.HasPrefix(w.Header().Get("Content-Type"), "text/css") {
 		t.Errorf("style sheet: %d %s", w.Code, w.Header())
 	}
 }

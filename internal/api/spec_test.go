@@ -27,7 +27,8 @@ import (
 func TestGenerated(t *testing.T) {
 	for config, file := range map[string]string{"oapi-types.yaml": "types.gen.go", "oapi-codegen.yaml": "server.gen.go"} {
 		out := filepath.Join(t.TempDir(), file)
-		cmd := testkit.Go(t.Context(), "run", "github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen", "-config", config, "-o", out, "openapi.yaml")
+		cmd := testkit.Go(t.Context(), "run", "github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen", "-config", config,
+			"-o", out, "openapi.yaml")
 		if said, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, said)
 		}
@@ -126,8 +127,9 @@ func bounded(t *testing.T, at string, s *openapi3.Schema) {
 	}
 }
 
-// TestExamples: every schema, parameter, header and answer shows a good value, and each fits: what the library holds against
-// its schema when the file is loaded, and the problem of each answer has the answer's status and one of its codes.
+// TestExamples: every schema, parameter, header and answer shows a good value, and each fits: what the library holds
+// against its schema when the file is loaded, and the problem of each answer has the answer's status and one of its
+// codes.
 func TestExamples(t *testing.T) {
 	s := loadSpec(t)
 	for name, ref := range s.Document().Components.Schemas {
@@ -154,11 +156,13 @@ func TestExamples(t *testing.T) {
 					continue
 				}
 				example, ok := media.Example.(map[string]any)
-				if !ok || fmt.Sprint(example["status"]) != status || !strings.Contains(*answer.Value.Description, "`"+fmt.Sprint(example["code"])+"`") {
+				if !ok || fmt.Sprint(example["status"]) != status ||
+					!strings.Contains(*answer.Value.Description, "`"+fmt.Sprint(example["code"])+"`") {
 					t.Errorf("%s: the example is %v", at, media.Example)
 					continue
 				}
-				if p := NewProblem(Code(fmt.Sprint(example["code"])), ""); p.Title != example["title"] || p.Type != example["type"] {
+				if p := NewProblem(Code(fmt.Sprint(example["code"])), ""); p.Title != example["title"] ||
+					p.Type != example["type"] {
 					t.Errorf("%s: the example is %v, the code has %+v", at, example, p)
 				}
 			}
@@ -168,7 +172,8 @@ func TestExamples(t *testing.T) {
 		path    string
 		columns []string
 	}{{"/api/v1/payments", paymentColumns}, {"/api/v1/deliveries", deliveryColumns}} {
-		example := s.Document().Paths.Value(row.path).Get.Responses.Value("200").Value.Content.Get("text/csv").Schema.Value.Example
+		answer := s.Document().Paths.Value(row.path).Get.Responses.Value("200").Value
+		example := answer.Content.Get("text/csv").Schema.Value.Example
 		rows, err := csv.NewReader(strings.NewReader(fmt.Sprint(example))).ReadAll()
 		if err != nil || len(rows) != 2 || !slices.Equal(rows[0], row.columns) {
 			t.Errorf("%s: the example is %q, %v", row.path, rows, err)
@@ -202,8 +207,8 @@ func shown(t *testing.T, at string, ref *openapi3.SchemaRef) {
 	}
 }
 
-// TestWebhooks: each event's body is described by the schema that is published, and its example is the golden body of the
-// package webhook, which fits.
+// TestWebhooks: each event's body is described by the schema that is published, and its example is the golden body of
+// the package webhook, which fits.
 func TestWebhooks(t *testing.T) {
 	server := testServer(t, io.Discard)
 	sent, err := server.spec.Webhooks()
@@ -249,7 +254,8 @@ func TestWebhooks(t *testing.T) {
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: the example %s does not fit or is not the golden body: %v", kind, body.Example, err)
 		}
-		if len(event.Parameters) < 9 || event.Responses["2XX"].Description == "" || event.Responses["default"].Description == "" || event.OperationID == "" {
+		if len(event.Parameters) < 9 || event.Responses["2XX"].Description == "" ||
+			event.Responses["default"].Description == "" || event.OperationID == "" {
 			t.Errorf("%s: %+v", kind, event)
 		}
 		for _, p := range event.Parameters {

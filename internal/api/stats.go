@@ -11,7 +11,8 @@ import (
 const statsWindow = 24 * time.Hour
 
 // GetWebhookEndpointStats tells how an endpoint does.
-func (h *handlers) GetWebhookEndpointStats(ctx context.Context, r GetWebhookEndpointStatsRequestObject) (GetWebhookEndpointStatsResponseObject, error) {
+func (h *handlers) GetWebhookEndpointStats(ctx context.Context,
+	r GetWebhookEndpointStatsRequestObject) (GetWebhookEndpointStatsResponseObject, error) {
 	e, err := h.ownEndpoint(ctx, r.ID)
 	if err != nil {
 		return nil, err
@@ -22,8 +23,10 @@ func (h *handlers) GetWebhookEndpointStats(ctx context.Context, r GetWebhookEndp
 		return nil, err
 	}
 	v := GetWebhookEndpointStats200JSONResponse{
-		EndpointID: e.ID, Since: webhook.At(since), Attempts: s.Attempts, Succeeded: s.Succeeded, AuthRejected: s.AuthRejected, Pending: s.Pending, Held: s.Held, Dead: s.Dead,
-		Breaker: Breaker{State: e.BreakerState, OpenUntil: webhook.AtPtr(e.BreakerOpenUntil)}, OldestPendingAt: webhook.AtPtr(s.OldestPending),
+		EndpointID: e.ID, Since: webhook.At(since), Attempts: s.Attempts, Succeeded: s.Succeeded,
+		AuthRejected: s.AuthRejected, Pending: s.Pending, Held: s.Held, Dead: s.Dead,
+		Breaker:         Breaker{State: e.BreakerState, OpenUntil: webhook.AtPtr(e.BreakerOpenUntil)},
+		OldestPendingAt: webhook.AtPtr(s.OldestPending),
 	}
 	if s.Attempts > 0 {
 		rate, p50, p95 := float64(s.Succeeded)/float64(s.Attempts), millis(s.P50Micros), millis(s.P95Micros)

@@ -63,7 +63,8 @@ func TestBadRequests(t *testing.T) {
 	payment("metadata_long_key", with(`"metadata":{"`+strings.Repeat("k", 41)+`":"v"}`), 400)
 	payment("control_characters", with(`"order_id":"A\u0000","metadata":{"a\nb":"x","c":"\u0007"}`), 400)
 	payment("redirect_script", with(`"redirect_url":"javascript:alert(1)"`), 400)
-	payment("everything_wrong", `{"chain":7,"asset":"","amount":"0x10","order_id":"","expires_in":"soon","tolerance_bps":1001,"metadata":{"cart":9},"color":"red"}`, 400)
+	payment("everything_wrong",
+		`{"chain":7,"asset":"","amount":"0x10","order_id":"","expires_in":"soon","tolerance_bps":1001,"metadata":{"cart":9},"color":"red"}`, 400)
 	payment("idempotency_key_empty", goodPayment, 400, "Idempotency-Key", " ")
 	payment("idempotency_key_long", goodPayment, 400, "Idempotency-Key", strings.Repeat("k", 256))
 	payment("idempotency_key_twice", goodPayment, 400, "Idempotency-Key", "a", "Idempotency-Key", "b")
@@ -121,7 +122,8 @@ func TestGoodRequests(t *testing.T) {
 		{"POST", "/api/v1/payments", with(`"metadata":{"Käse":"🧀 \ud83e\uddc0 \\ud83d"},"order_id":"<&>"`)},
 		{"POST", "/api/v1/payments/pay_1/cancel", ""},
 		{"POST", "/api/v1/payments/pay_1/cancel", "{}"},
-		{"POST", "/api/v1/webhook_endpoints", `{"url":"http://10.0.0.1\u0000","ca_pem":"-----BEGIN\r\n\tx"}`}, // rules, and so 422, not 400
+		// rules, and so 422, not 400
+		{"POST", "/api/v1/webhook_endpoints", `{"url":"http://10.0.0.1\u0000","ca_pem":"-----BEGIN\r\n\tx"}`},
 		{"PATCH", "/api/v1/webhook_endpoints/we_1", `{"max_in_flight":null,"ca_pem":null,"client_cert":null}`},
 		{"POST", "/api/v1/webhook_endpoints/we_1/test", `{}`},
 		{"GET", "/api/v1/payments?limit=100&status=pending&chain=base&order_id=A%26B&created_after=2026-11-23T10:00:00%2B02:00", ""},
@@ -140,7 +142,8 @@ func TestGoodRequests(t *testing.T) {
 // FuzzPaymentBody: any body is either let through or answered by a 4xx.
 func FuzzPaymentBody(f *testing.F) {
 	s := testServer(f, io.Discard)
-	for _, seed := range []string{goodPayment, "", "{}", "null", `{"metadata":{"a.b":7}}`, with(`"expires_in":1e400`), with(`"x":[{"y":1}]`)} {
+	for _, seed := range []string{goodPayment, "", "{}", "null", `{"metadata":{"a.b":7}}`, with(`"expires_in":1e400`),
+		with(`"x":[{"y":1}]`)} {
 		f.Add(seed, "limit=5")
 	}
 	f.Fuzz(func(t *testing.T, body, query string) {
@@ -148,10 +151,12 @@ func FuzzPaymentBody(f *testing.F) {
 		if r.Code != http.StatusOK && (r.Code < 400 || r.Code > 499) {
 			t.Errorf("%q: %d %s", body, r.Code, r.Body)
 		}
-		if strings.ContainsAny(query, " \t\r\n#") || strings.ContainsFunc(query, func(c rune) bool { return c < ' ' || c > '~' }) {
+		if strings.ContainsAny(query, " \t\r\n#") ||
+			strings.ContainsFunc(query, func(c rune) bool { return c < ' ' || c > '~' }) {
 			return
 		}
-		if r := ask(s, http.MethodGet, "/api/v1/payments?"+query, ""); r.Code != http.StatusOK && r.Code != http.StatusBadRequest {
+		if r := ask(s, http.MethodGet, "/api/v1/payments?"+query, ""); r.Code != http.StatusOK &&
+			r.Code != http.StatusBadRequest {
 			t.Errorf("%q: %d %s", query, r.Code, r.Body)
 		}
 	})

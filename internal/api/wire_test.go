@@ -36,7 +36,8 @@ func TestSpellings(t *testing.T) {
 		if w.Code != q.status {
 			t.Errorf("%s %s %s %v: %d %s", q.method, q.target, q.body, q.headers, w.Code, w.Body)
 		}
-		if strings.Contains(strings.ToLower(q.body), "0xa0b8") && !strings.Contains(w.Body.String(), `"contract":"0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"`) {
+		if strings.Contains(strings.ToLower(q.body), "0xa0b8") &&
+			!strings.Contains(w.Body.String(), `"contract":"0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"`) {
 			t.Errorf("the contract is not in EIP-55 spelling: %s", w.Body)
 		}
 	}
@@ -52,7 +53,8 @@ func TestHeadIsGet(t *testing.T) {
 	_, key := c.merchant(t, "a", false)
 	server := httptest.NewServer(c.Server)
 	defer server.Close()
-	for path, want := range map[string]int{"/api/v1/payments": 200, "/api/v1/payments/pay_1": 404, "/api/v1/nothing": 404, "/api/v1/payments/pay_1/cancel": 405} {
+	for path, want := range map[string]int{"/api/v1/payments": 200, "/api/v1/payments/pay_1": 404, "/api/v1/nothing": 404,
+		"/api/v1/payments/pay_1/cancel": 405} {
 		r, err := http.NewRequest(http.MethodHead, server.URL+path, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -103,18 +105,21 @@ func TestHarmless(t *testing.T) {
 func TestIfMatch(t *testing.T) {
 	c := newCounter(t, storetest.SQLite(t))
 	_, key := c.merchant(t, "a", false)
-	e := decoded[WebhookEndpoint](t, c.ask(key, "POST", "/api/v1/webhook_endpoints", `{"url":"https://shop.example/hooks"}`), http.StatusCreated)
+	e := decoded[WebhookEndpoint](t, c.ask(key, "POST", "/api/v1/webhook_endpoints",
+		`{"url":"https://shop.example/hooks"}`), http.StatusCreated)
 	path := "/api/v1/webhook_endpoints/" + e.ID
 	for i, q := range []struct {
 		ifMatch string
 		status  int
-	}{{`"7", "1"`, 200}, {`*`, 200}, {`"1"`, 412}, {`W/"3"`, 412}, {`"3"`, 200}, {`4`, 400}, {`"4`, 400}, {`"4" "5"`, 400}, {`*,"4"`, 400}, {`""`, 412}} {
+	}{{`"7", "1"`, 200}, {`*`, 200}, {`"1"`, 412}, {`W/"3"`, 412}, {`"3"`, 200}, {`4`, 400}, {`"4`, 400}, {`"4" "5"`, 400},
+		{`*,"4"`, 400}, {`""`, 412}} {
 		w := c.ask(key, "PATCH", path, fmt.Sprintf(`{"description":"%d"}`, i), "If-Match", q.ifMatch)
 		if w.Code != q.status {
 			t.Errorf("If-Match %s: %d %s", q.ifMatch, w.Code, w.Body)
 		}
 		if q.status == http.StatusBadRequest {
-			if p := decoded[Problem](t, w, q.status); len(p.Errors) != 1 || p.Errors[0].Field != "If-Match" || p.Errors[0].Example != `"3"` {
+			if p := decoded[Problem](t, w, q.status); len(p.Errors) != 1 || p.Errors[0].Field != "If-Match" ||
+				p.Errors[0].Example != `"3"` {
 				t.Errorf("%+v", p)
 			}
 		}

@@ -21,17 +21,17 @@ func (a *App) buildAPI(context.Context) error {
 	}
 	a.part("key use", keys.Run)
 	server, err := api.New(api.Options{
-		Logger: a.log, Now: time.Now, HTTPS: strings.HasPrefix(a.cfg.PublicURL, "https://"), Store: a.store, Payments: a.payments,
-		Endpoints: a.endpoints, Redelivery: a.redelivery, Access: keys, Vault: a.vault, Chains: a.cfg.Chains, Limits: a.cfg.API,
-		Metrics: a.metrics, WebhookTimeout: a.cfg.Webhook.Timeout,
+		Logger: a.log, Now: time.Now, HTTPS: strings.HasPrefix(a.cfg.PublicURL, "https://"), Store: a.store,
+		Payments: a.payments, Endpoints: a.endpoints, Redelivery: a.redelivery, Access: keys, Vault: a.vault,
+		Chains: a.cfg.Chains, Limits: a.cfg.API, Metrics: a.metrics, WebhookTimeout: a.cfg.Webhook.Timeout,
 		OperatorToken: a.cfg.OperatorToken.Reveal(), OperatorReadToken: a.cfg.OperatorReadToken.Reveal(),
 	})
 	if err != nil {
 		return err
 	}
 	site, err := web.New(web.Options{
-		Store: a.store, Payments: a.payments, Redelivery: a.redelivery, Chains: a.cfg.Chains, Access: keys, Sealer: a.vault, PublicURL: a.cfg.PublicURL,
-		Now: time.Now, Logger: a.log, EgressIPs: a.cfg.Egress.IPs,
+		Store: a.store, Payments: a.payments, Redelivery: a.redelivery, Chains: a.cfg.Chains, Access: keys, Sealer: a.vault,
+		PublicURL: a.cfg.PublicURL, Now: time.Now, Logger: a.log, EgressIPs: a.cfg.Egress.IPs,
 	})
 	if err != nil {
 		return err

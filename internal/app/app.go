@@ -78,19 +78,21 @@ type part struct {
 	run  func(context.Context) error
 }
 
-// New opens what the roles need and refuses a database whose schema does not fit. When it fails, it has closed everything
-// again.
+// New opens what the roles need and refuses a database whose schema does not fit. When it fails, it has closed
+// everything again.
 func New(ctx context.Context, cfg config.Config, o Options) (_ *App, err error) {
 	if o.Logger == nil || o.Roles == 0 {
 		return nil, errors.New("app: Logger and Roles are needed")
 	}
-	a := &App{cfg: cfg, o: o, log: o.Logger, name: instance(), built: stack{log: o.Logger}, metrics: telemetry.NewMetrics()}
+	a := &App{cfg: cfg, o: o, log: o.Logger, name: instance(), built: stack{log: o.Logger},
+		metrics: telemetry.NewMetrics()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.built.unwind(context.WithoutCancel(ctx)))
 		}
 	}()
-	for _, build := range []func(context.Context) error{a.openRecord, a.openServices, a.openQueue, a.buildOps, a.buildWorker, a.buildScanner, a.buildAPI} {
+	for _, build := range []func(context.Context) error{a.openRecord, a.openServices, a.openQueue, a.buildOps,
+		a.buildWorker, a.buildScanner, a.buildAPI} {
 		if err := build(ctx); err != nil {
 			return nil, err
 		}
@@ -109,8 +111,8 @@ func instance() string {
 	return fmt.Sprintf("%s-%d-%s", host, os.Getpid(), hex.EncodeToString(end[:]))
 }
 
-// Run starts every part in turn. When ctx ends, or a part fails, they are stopped in the opposite order, each when those
-// that depend on it have returned. It returns nil after an orderly stop.
+// Run starts every part in turn. When ctx ends, or a part fails, they are stopped in the opposite order, each when
+// those that depend on it have returned. It returns nil after an orderly stop.
 func (a *App) Run(ctx context.Context) error {
 	grace, endGrace := context.WithCancel(context.WithoutCancel(ctx))
 	defer endGrace()
@@ -281,8 +283,8 @@ func (a *App) serve(name string, l net.Listener, addr string, h http.Handler) er
 		})
 	}
 	srv := &http.Server{
-		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}
 	a.log.Info("process.listening", "listener", name, "addr", l.Addr().String())
 	a.part(name, func(ctx context.Context) error {

@@ -33,7 +33,8 @@ func (a *App) auditQueues(ctx context.Context, r *http.Request, action, queue, t
 	}
 	return a.store.InTx(ctx, func(tx *store.Tx) error {
 		return tx.Audit(ctx, models.AuditEntry{
-			At: time.Now(), Actor: "operator", Action: "queue." + action, Subject: queue, Detail: map[string]string{"task": task}, IP: ip,
+			At: time.Now(), Actor: "operator", Action: "queue." + action, Subject: queue,
+			Detail: map[string]string{"task": task}, IP: ip,
 		})
 	})
 }

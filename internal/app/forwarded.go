@@ -10,8 +10,8 @@ import (
 	"github.com/ctrip-gateway/ctrip/config"
 )
 
-// behindProxies gives a request that came through proxies of ours the address of whoever asked the outermost one, so that
-// the log, the audit log and the portal's sessions are about callers. Nobody else's X-Forwarded-For is believed.
+// behindProxies gives a request that came through proxies of ours the address of whoever asked the outermost one, so
+// that the log, the audit log and the portal's sessions are about callers. Nobody else's X-Forwarded-For is believed.
 func behindProxies(proxies []string, next http.Handler) (http.Handler, error) {
 	var trusted []netip.Prefix
 	for _, p := range proxies {
@@ -36,8 +36,8 @@ func behindProxies(proxies []string, next http.Handler) (http.Handler, error) {
 	}), nil
 }
 
-// callerBehind reads X-Forwarded-For from its end, where each proxy adds whom it was asked by, as far as those who wrote it
-// are trusted. What a caller wrote before them counts for nothing.
+// callerBehind reads X-Forwarded-For from its end, where each proxy adds whom it was asked by, as far as those who
+// wrote it are trusted. What a caller wrote before them counts for nothing.
 func callerBehind(peer netip.Addr, forwardedFor []string, trusted []netip.Prefix) netip.Addr {
 	hops := strings.Split(strings.Join(forwardedFor, ","), ",")
 	for _, hop := range slices.Backward(hops) {

@@ -8,7 +8,8 @@ import (
 
 func TestBehindProxies(t *testing.T) {
 	var seen string
-	h, err := behindProxies([]string{"10.0.0.0/8", "2001:db8::7"}, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = r.RemoteAddr }))
+	h, err := behindProxies([]string{"10.0.0.0/8", "2001:db8::7"},
+		http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = r.RemoteAddr }))
 	if err != nil {
 		t.Fatal(err)
 	}

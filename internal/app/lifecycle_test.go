@@ -43,7 +43,8 @@ func watchGoroutines(t *testing.T) {
 	known := goleak.IgnoreCurrent()
 	t.Cleanup(func() {
 		goleak.VerifyNone(t, known,
-			goleak.IgnoreAnyFunction("github.com/ethereum/go-ethereum/core.(*txSenderCacher).cache"), // global, of the test chain
+			// global, of the test chain
+			goleak.IgnoreAnyFunction("github.com/ethereum/go-ethereum/core.(*txSenderCacher).cache"),
 			goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"),
 		)
 	})
@@ -210,9 +211,9 @@ func count(t *testing.T, db *sql.DB, query string) (n int64) {
 	return n
 }
 
-// TestStopsUnderLoad: a process with every role starts, becomes ready, and stops within its grace period while payments are
-// created and webhooks are sent. Every request that it took is answered and recorded, nothing that it opened stays open, and
-// the next process delivers the rest.
+// TestStopsUnderLoad: a process with every role starts, becomes ready, and stops within its grace period while payments
+// are created and webhooks are sent. Every request that it took is answered and recorded, nothing that it opened stays
+// open, and the next process delivers the rest.
 func TestStopsUnderLoad(t *testing.T) {
 	redis := testkit.Redis(t)
 	url, db := database(t, true)
@@ -247,7 +248,8 @@ func TestStopsUnderLoad(t *testing.T) {
 		t.Errorf("%d payments are recorded, and %d were answered", recorded, payments.created.Load())
 	}
 	undelivered := "SELECT count(*) FROM payments p WHERE NOT EXISTS (SELECT 1 FROM events e JOIN deliveries d ON d.event_id = e.id" +
-		" WHERE e.type = 'payment.created' AND e.merchant_id = p.merchant_id AND convert_from(e.body, 'UTF8') LIKE '%' || p.id || '%')"
+		" WHERE e.type = 'payment.created' AND e.merchant_id = p.merchant_id AND convert_from(e.body, 'UTF8') LIKE '%' || " +
+		"p.id || '%')"
 	if n := count(t, db, undelivered); n != 0 {
 		t.Errorf("%d payments have no delivery of payment.created", n)
 	}
@@ -289,7 +291,8 @@ func TestFailedStartClosesEverything(t *testing.T) {
 			}
 			goleak.VerifyNone(t, before)
 			testkit.Eventually(t, 10*time.Second, "the connections to the database are closed", func() bool {
-				return count(t, db, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()") == 0
+				return count(t, db,
+					"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()") == 0
 			})
 			l, err := net.Listen("tcp", cfg.OpsAddr)
 			noError(t, err)

@@ -40,9 +40,10 @@ type checkResult struct {
 }
 
 // opsHandler serves what operators look at: /healthz, /readyz and /metrics for everybody who reaches the listener, and
-// behind a token pprof and, where queues is given, asynqmon. A profile may hold what is in memory, so pprof is not for the
-// one who may only look. refused is told of every request that came to them without a token that fits.
-func opsHandler(tokens access.OperatorTokens, refused func(*http.Request), checks []check, metrics, queues http.Handler) http.Handler {
+// behind a token pprof and, where queues is given, asynqmon. A profile may hold what is in memory, so pprof is not for
+// the one who may only look. refused is told of every request that came to them without a token that fits.
+func opsHandler(tokens access.OperatorTokens, refused func(*http.Request), checks []check, metrics,
+	queues http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
@@ -103,10 +104,11 @@ func ready(ctx context.Context, checks []check) readiness {
 	return res
 }
 
-// operatorOnly asks for a token: as a bearer token, or as the password of HTTP Basic with any user name, so that a browser
-// can ask a person for it. Whoever has less than the role needed is refused as if the token were wrong. A token that may
-// only look changes nothing.
-func operatorOnly(tokens access.OperatorTokens, needed access.OperatorRole, refused func(*http.Request), next http.Handler) http.Handler {
+// operatorOnly asks for a token: as a bearer token, or as the password of HTTP Basic with any user name, so that a
+// browser can ask a person for it. Whoever has less than the role needed is refused as if the token were wrong. A token
+// that may only look changes nothing.
+func operatorOnly(tokens access.OperatorTokens, needed access.OperatorRole, refused func(*http.Request),
+	next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		given, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		if _, password, basic := r.BasicAuth(); basic {
@@ -119,7 +121,8 @@ func operatorOnly(tokens access.OperatorTokens, needed access.OperatorRole, refu
 				refused(r)
 			}
 			w.Header().Set("WWW-Authenticate", `Basic realm="cTrip operator", charset="UTF-8"`)
-			http.Error(w, "the operator token is needed: as a bearer token, or as the password of HTTP Basic", http.StatusUnauthorized)
+			http.Error(w, "the operator token is needed: as a bearer token, or as the password of HTTP Basic",
+				http.StatusUnauthorized)
 		case role < access.OperatorOperates && r.Method != http.MethodGet && r.Method != http.MethodHead:
 			http.Error(w, "this token may look, and change nothing", http.StatusForbidden)
 		default:

@@ -22,7 +22,8 @@ func TestOpsListener(t *testing.T) {
 	}
 	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 	refusals := 0
-	h := opsHandler(access.NewOperatorTokens("operator-token", "reader-token"), func(*http.Request) { refusals++ }, checks, page, page)
+	h := opsHandler(access.NewOperatorTokens("operator-token", "reader-token"), func(*http.Request) { refusals++ }, checks,
+		page, page)
 	get := func(path string, auth func(*http.Request)) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(http.MethodGet, path, nil)
 		if auth != nil {
@@ -34,7 +35,8 @@ func TestOpsListener(t *testing.T) {
 	}
 	var res readiness
 	w := get("/readyz", nil)
-	if err := json.Unmarshal(w.Body.Bytes(), &res); err != nil || w.Code != http.StatusOK || !res.Ready || res.Checks["redis"].OK || res.Checks["redis"].Error != "no answer" {
+	if err := json.Unmarshal(w.Body.Bytes(), &res); err != nil || w.Code != http.StatusOK || !res.Ready ||
+		res.Checks["redis"].OK || res.Checks["redis"].Error != "no answer" {
 		t.Errorf("a check that is not critical fails: %d %s", w.Code, w.Body)
 	}
 	criticalErr = sick
@@ -70,7 +72,8 @@ func TestOpsListener(t *testing.T) {
 	for _, c := range []struct {
 		method, path string
 		want         int
-	}{{"GET", "/queues", 200}, {"GET", "/queues/api/queues", 200}, {"POST", "/queues/api/queues/wh:0:pause", 403}, {"DELETE", "/queues/api/queues/wh:0", 403}, {"GET", "/debug/pprof/heap", 401}} {
+	}{{"GET", "/queues", 200}, {"GET", "/queues/api/queues", 200}, {"POST", "/queues/api/queues/wh:0:pause", 403},
+		{"DELETE", "/queues/api/queues/wh:0", 403}, {"GET", "/debug/pprof/heap", 401}} {
 		r, w := httptest.NewRequest(c.method, c.path, nil), httptest.NewRecorder()
 		bearer("reader-token")(r)
 		if h.ServeHTTP(w, r); w.Code != c.want {
@@ -78,7 +81,8 @@ func TestOpsListener(t *testing.T) {
 		}
 	}
 	if w := httptest.NewRecorder(); true {
-		opsHandler(access.OperatorTokens{}, func(*http.Request) {}, nil, page, page).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/queues", nil))
+		opsHandler(access.OperatorTokens{}, func(*http.Request) {}, nil, page, page).ServeHTTP(w,
+			httptest.NewRequest(http.MethodGet, "/queues", nil))
 		if w.Code != http.StatusUnauthorized {
 			t.Errorf("without a token set, the queues are open: %d", w.Code)
 		}

@@ -25,7 +25,8 @@ func (a *App) buildScanner(context.Context) error {
 	var scanners []*scanner.Scanner
 	for _, c := range a.cfg.Chains {
 		s, err := scanner.New(scanner.Options{
-			Chain: c, Source: a.pools[c.ChainID], Store: a.store, Payments: a.payments, Holder: a.name, Now: time.Now, Logger: a.log, Metrics: a.metrics,
+			Chain: c, Source: a.pools[c.ChainID], Store: a.store, Payments: a.payments, Holder: a.name, Now: time.Now,
+			Logger: a.log, Metrics: a.metrics,
 		})
 		if err != nil {
 			return err
@@ -73,7 +74,8 @@ func (a *App) tokensFit(ctx context.Context, c config.Chain) bool {
 				break
 			}
 			if err == nil {
-				a.log.ErrorContext(ctx, "chain.token_mismatch", "chain", c.Name, "token", t.Symbol, "configured", t.Decimals, "contract", decimals)
+				a.log.ErrorContext(ctx, "chain.token_mismatch", "chain", c.Name, "token", t.Symbol, "configured", t.Decimals,
+					"contract", decimals)
 				a.metrics.ChainHalted(c.Name, true)
 				return false
 			}

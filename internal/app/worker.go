@@ -32,22 +32,23 @@ func (a *App) buildWorker(context.Context) error {
 			Window: w.BreakerWindow, MinAttempts: w.BreakerAttempts, FailureRatio: w.BreakerRatio, Timeouts: w.BreakerTimeouts,
 			Open: w.BreakerOpen, MaxOpen: w.BreakerOpenMax, DisableAfter: w.DisableAfter, SlowAbove: w.SlowAbove,
 		},
-		Timeout: w.Timeout, MaxInFlight: w.MaxInFlight, HostInFlight: w.HostInFlight, CommitBatch: w.CommitBatch, CommitWait: w.CommitWait,
-		Metrics: a.metrics, Tracing: a.tracing, Logger: a.log, Now: time.Now,
+		Timeout: w.Timeout, MaxInFlight: w.MaxInFlight, HostInFlight: w.HostInFlight, CommitBatch: w.CommitBatch,
+		CommitWait: w.CommitWait, Metrics: a.metrics, Tracing: a.tracing, Logger: a.log, Now: time.Now,
 	})
 	if err != nil {
 		return err
 	}
 	a.part("sender", sender.Run)
 	sweeper, err := outbox.NewSweeper(outbox.SweeperOptions{
-		Store: a.store, Tasks: a.jobs, Interval: w.SweepInterval, Batch: w.SweepBatch, SlowStart: breaker.SlowStart, Timeout: w.Timeout,
-		Metrics: a.metrics, Logger: a.log, Now: time.Now,
+		Store: a.store, Tasks: a.jobs, Interval: w.SweepInterval, Batch: w.SweepBatch, SlowStart: breaker.SlowStart,
+		Timeout: w.Timeout, Metrics: a.metrics, Logger: a.log, Now: time.Now,
 	})
 	if err != nil {
 		return err
 	}
 	a.part("sweeper", sweeper.Run)
-	batcher, err := maintenance.NewBatcher(maintenance.BatcherOptions{Store: a.store, MaxAttempts: w.MaxAttempts, Logger: a.log, Now: time.Now})
+	batcher, err := maintenance.NewBatcher(maintenance.BatcherOptions{Store: a.store, MaxAttempts: w.MaxAttempts,
+		Logger: a.log, Now: time.Now})
 	if err != nil {
 		return err
 	}
@@ -59,7 +60,8 @@ func (a *App) buildWorker(context.Context) error {
 	a.part("replayer", replayer.Run)
 	server, err := jobs.NewServer(jobs.ServerOptions{
 		Redis: a.redis, Client: a.jobs, Sender: sender, Concurrency: w.Concurrency, PollInterval: w.PollInterval,
-		RetryPollInterval: w.RetryPollInterval, ShutdownGrace: max(a.cfg.ShutdownGrace-stopMargin, time.Second), Logger: a.log,
+		RetryPollInterval: w.RetryPollInterval, ShutdownGrace: max(a.cfg.ShutdownGrace-stopMargin, time.Second),
+		Logger: a.log,
 	})
 	if err != nil {
 		return err
@@ -73,7 +75,8 @@ func (a *App) buildWorker(context.Context) error {
 	}
 	a.part("retention", retention.Run)
 	watch, err := maintenance.NewWatch(maintenance.WatchOptions{
-		Store: a.store, Endpoints: a.endpoints, SecretMaxAge: w.SecretMaxAge, Metrics: a.metrics, Logger: a.log, Now: time.Now,
+		Store: a.store, Endpoints: a.endpoints, SecretMaxAge: w.SecretMaxAge, Metrics: a.metrics, Logger: a.log,
+		Now: time.Now,
 	})
 	if err != nil {
 		return err

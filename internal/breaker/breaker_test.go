@@ -13,8 +13,8 @@ import (
 
 func rules() breaker.Rules {
 	return breaker.Rules{
-		Window: 5 * time.Minute, MinAttempts: 10, FailureRatio: 0.7, Timeouts: 5, Open: 30 * time.Second, MaxOpen: 15 * time.Minute,
-		DisableAfter: 120 * time.Hour, SlowAbove: 2 * time.Second,
+		Window: 5 * time.Minute, MinAttempts: 10, FailureRatio: 0.7, Timeouts: 5, Open: 30 * time.Second,
+		MaxOpen: 15 * time.Minute, DisableAfter: 120 * time.Hour, SlowAbove: 2 * time.Second,
 	}
 }
 
@@ -70,8 +70,8 @@ func TestShouldDisable(t *testing.T) {
 	}
 }
 
-// TestSlowStartIsSteady checks the law of the slow start: the order is kept, and no second lets more go than 20 n + 10 after n
-// seconds.
+// TestSlowStartIsSteady checks the law of the slow start: the order is kept, and no second lets more go than 20 n + 10
+// after n seconds.
 func TestSlowStartIsSteady(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(0, 100_000).Draw(t, "n")
@@ -109,7 +109,8 @@ func TestIsSlow(t *testing.T) {
 		mean    time.Duration
 		already bool
 		want    bool
-	}{{2 * time.Second, false, false}, {2001 * time.Millisecond, false, true}, {1500 * time.Millisecond, true, true}, {time.Second, true, false}} {
+	}{{2 * time.Second, false, false}, {2001 * time.Millisecond, false, true}, {1500 * time.Millisecond, true, true},
+		{time.Second, true, false}} {
 		if got := rules().IsSlow(c.mean, c.already); got != c.want {
 			t.Errorf("%v, slow before: %v: %v", c.mean, c.already, got)
 		}

@@ -24,7 +24,8 @@ holds an API key. No other setting is read, and no database is needed.`
 
 func (sh *shell) api() *cobra.Command {
 	g := sh.group("api", "Do what a merchant does, over the REST API",
-		sh.apiPayment(), sh.apiEvent(), sh.apiDelivery(), sh.apiEndpoint(), sh.apiReplay(), sh.apiAsset(), sh.apiKey(), sh.apiMerchant())
+		sh.apiPayment(), sh.apiEvent(), sh.apiDelivery(), sh.apiEndpoint(), sh.apiReplay(), sh.apiAsset(), sh.apiKey(),
+		sh.apiMerchant())
 	g.Long = "Do what a merchant does, over the REST API.\n\n" + apiSettings + `
 
 With --json the API's own answer is printed as it came, and a problem as its document on standard error.`
@@ -55,7 +56,8 @@ type apiClient struct {
 }
 
 // atAPI is do for commands that call the API.
-func (sh *shell) atAPI(f func(ctx context.Context, api *apiClient, args []string) error) func(*cobra.Command, []string) error {
+func (sh *shell) atAPI(f func(ctx context.Context, api *apiClient,
+	args []string) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
 		return sh.do(func(ctx context.Context, args []string) error {
 			caller, err := sh.caller()
@@ -64,7 +66,8 @@ func (sh *shell) atAPI(f func(ctx context.Context, api *apiClient, args []string
 			}
 			api := &apiClient{Client: caller, sh: sh}
 			api.options = append(api.options, client.Into(&api.answer))
-			for name, option := range map[string]func(string) client.Option{"idempotency-key": client.IdempotencyKey, "if-match": client.IfMatch} {
+			for name, option := range map[string]func(string) client.Option{"idempotency-key": client.IdempotencyKey,
+				"if-match": client.IfMatch} {
 				if flag := c.Flags().Lookup(name); flag != nil && flag.Changed {
 					api.options = append(api.options, option(flag.Value.String()))
 				}
@@ -102,7 +105,8 @@ func (api *apiClient) page(err error, headings, none string, next *string, rows 
 }
 
 // export writes CSV to a file, or to standard output. With JSON it is every page of the list joined into one.
-func (api *apiClient) export(file string, csv func() (io.ReadCloser, error), walk func(yield func(any) error) error) (err error) {
+func (api *apiClient) export(file string, csv func() (io.ReadCloser, error),
+	walk func(yield func(any) error) error) (err error) {
 	out := api.sh.out
 	if file != "" {
 		f, err := os.OpenFile(file, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
@@ -176,7 +180,8 @@ func (sh *shell) sayProblem(p *client.Problem) {
 
 // once gives a command that makes a POST the flag that names it.
 func once(c *cobra.Command) *cobra.Command {
-	c.Flags().String("idempotency-key", "", "name of this request: with the same one it is done once in 24 hours, however often you call")
+	c.Flags().String("idempotency-key", "", "name of this request: with the same one it is done once in 24 hours, "+
+		"however often you call")
 	return c
 }
 

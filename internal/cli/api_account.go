@@ -18,12 +18,16 @@ func (sh *shell) apiMerchant() *cobra.Command {
 		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, _ []string) error {
 			m, err := api.GetMerchant(ctx, api.options...)
 			return api.say(err, func() error {
-				pairs := []string{"merchant", m.ID, "name", m.Name, "paused", fmt.Sprint(m.Paused), "accepts late", fmt.Sprint(m.AcceptLate)}
+				pairs := []string{"merchant", m.ID, "name", m.Name, "paused", fmt.Sprint(m.Paused), "accepts late",
+					fmt.Sprint(m.AcceptLate)}
 				if k := m.AccountKey; k != nil {
-					pairs = append(pairs, "account key", k.Fingerprint, "branch", fmt.Sprint(k.Branch), "first address", k.FirstAddress, "next index", fmt.Sprint(k.NextIndex))
+					pairs = append(pairs, "account key", k.Fingerprint, "branch", fmt.Sprint(k.Branch), "first address",
+						k.FirstAddress, "next index", fmt.Sprint(k.NextIndex))
 				}
-				pairs = append(pairs, "requests", fmt.Sprint(m.Limits.RequestsPerSecond, "/s"), "open payments", fmt.Sprint(m.Limits.OpenPayments, " at most"),
-					"endpoints", fmt.Sprint(m.Limits.WebhookEndpoints, " at most"), "API keys", fmt.Sprint(m.Limits.APIKeys, " at most"))
+				pairs = append(pairs, "requests", fmt.Sprint(m.Limits.RequestsPerSecond, "/s"), "open payments",
+					fmt.Sprint(m.Limits.OpenPayments, " at most"),
+					"endpoints", fmt.Sprint(m.Limits.WebhookEndpoints, " at most"), "API keys",
+					fmt.Sprint(m.Limits.APIKeys, " at most"))
 				return sh.facts("", pairs...)
 			})
 		}),
@@ -35,12 +39,15 @@ func (sh *shell) apiAsset() *cobra.Command {
 		Use: "list", Short: "List the assets of every chain that the key may use", Args: cobra.NoArgs,
 		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, _ []string) error {
 			list, err := api.ListAssets(ctx, api.options...)
-			return api.page(err, "CHAIN CHAIN_ID SYMBOL CONTRACT DECIMALS TEST", "There are no assets.", nil, func() (rows [][]string) {
-				for _, a := range list.Data {
-					rows = append(rows, []string{a.Chain, fmt.Sprint(a.ChainID), a.Symbol, orEmpty(a.Contract), fmt.Sprint(a.Decimals), fmt.Sprint(a.Test)})
-				}
-				return rows
-			})
+			return api.page(err, "CHAIN CHAIN_ID SYMBOL CONTRACT DECIMALS TEST", "There are no assets.", nil,
+				func() (rows [][]string) {
+					for _, a := range list.Data {
+						rows = append(rows, []string{a.Chain, fmt.Sprint(a.ChainID), a.Symbol, orEmpty(a.Contract),
+							fmt.Sprint(a.Decimals),
+							fmt.Sprint(a.Test)})
+					}
+					return rows
+				})
 		}),
 	})
 }
@@ -68,7 +75,8 @@ func (sh *shell) apiKeyCreate() *cobra.Command {
 			}
 			k, err := api.CreateAPIKey(ctx, in, api.options...)
 			return api.say(err, func() error {
-				return sh.facts("The key is shown this once. Store it now.", "id", k.ID, "name", k.Name, "scopes", scopesOf(k), "expires", stamped(k.ExpiresAt), "key", orEmpty(k.Key))
+				return sh.facts("The key is shown this once. Store it now.", "id", k.ID, "name", k.Name, "scopes", scopesOf(k),
+					"expires", stamped(k.ExpiresAt), "key", orEmpty(k.Key))
 			})
 		}),
 	}
@@ -94,12 +102,14 @@ func (sh *shell) apiKeyList() *cobra.Command {
 		Use: "list", Short: "List API keys, newest first, revoked ones included", Args: cobra.NoArgs,
 		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, _ []string) error {
 			list, err := api.ListAPIKeys(ctx, client.ListAPIKeysParams{Limit: &p.limit, Cursor: given(p.cursor)}, api.options...)
-			return api.page(err, "ID NAME PREFIX SCOPES EXPIRES REVOKED LAST_USED", "There are no API keys.", list.NextCursor, func() (rows [][]string) {
-				for _, k := range list.Data {
-					rows = append(rows, []string{k.ID, k.Name, k.Prefix, scopesOf(k), stamped(k.ExpiresAt), stamped(k.RevokedAt), stamped(k.LastUsedAt)})
-				}
-				return rows
-			})
+			return api.page(err, "ID NAME PREFIX SCOPES EXPIRES REVOKED LAST_USED", "There are no API keys.", list.NextCursor,
+				func() (rows [][]string) {
+					for _, k := range list.Data {
+						rows = append(rows, []string{k.ID, k.Name, k.Prefix, scopesOf(k), stamped(k.ExpiresAt), stamped(k.RevokedAt),
+							stamped(k.LastUsedAt)})
+					}
+					return rows
+				})
 		}),
 	}
 	p.add(c)
@@ -110,7 +120,9 @@ func (sh *shell) apiKeyRevoke() *cobra.Command {
 	return &cobra.Command{
 		Use: "revoke KEY", Short: "End an API key by its id", Args: cobra.ExactArgs(1),
 		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
-			return api.say(api.RevokeAPIKey(ctx, args[0], api.options...), func() error { return sh.facts("", "revoked", args[0]) })
+			return api.say(api.RevokeAPIKey(ctx, args[0], api.options...), func() error {
+				return sh.facts("", "revoked", args[0])
+			})
 		}),
 	}
 }

@@ -14,15 +14,18 @@ import (
 
 func (sh *shell) apiEndpoint() *cobra.Command {
 	return sh.group("endpoint", "Look after webhook endpoints",
-		sh.apiEndpointCreate(), sh.apiEndpointList(), sh.apiEndpointGet(), sh.apiEndpointUpdate(), sh.apiEndpointEnable(), sh.apiEndpointDisable(),
+		sh.apiEndpointCreate(), sh.apiEndpointList(), sh.apiEndpointGet(), sh.apiEndpointUpdate(), sh.apiEndpointEnable(),
+		sh.apiEndpointDisable(),
 		sh.apiEndpointDelete(), sh.apiEndpointRotate(), sh.apiEndpointTest(), sh.apiEndpointStats(), sh.apiEndpointReplay())
 }
 
 func (api *apiClient) sayEndpoint(note string) func(client.WebhookEndpoint, error) error {
 	return func(e client.WebhookEndpoint, err error) error {
 		return api.say(err, func() error {
-			pairs := []string{"endpoint", e.ID, "url", e.URL, "description", e.Description, "events", strings.Join(e.Events, ","),
-				"status", string(e.Status), "reason", orEmpty(e.DisabledReason), "breaker", e.Breaker.State, "last success", stamped(e.LastSuccessAt), "secret", orEmpty(e.Secret)}
+			pairs := []string{"endpoint", e.ID, "url", e.URL, "description", e.Description, "events",
+				strings.Join(e.Events, ","),
+				"status", string(e.Status), "reason", orEmpty(e.DisabledReason), "breaker", e.Breaker.State, "last success",
+				stamped(e.LastSuccessAt), "secret", orEmpty(e.Secret)}
 			for _, s := range e.Secrets {
 				pairs = append(pairs, s.Role+" secret", "made "+stamped(&s.CreatedAt)+until(s.ExpiresAt))
 			}
@@ -34,7 +37,8 @@ func (api *apiClient) sayEndpoint(note string) func(client.WebhookEndpoint, erro
 				value *int
 				unit  string
 			}{
-				{"timeout", e.Timeout, "s"}, {"max attempts", e.MaxAttempts, ""}, {"retry base", e.RetryBase, "s"}, {"retry max", e.RetryMax, "s"},
+				{"timeout", e.Timeout, "s"}, {"max attempts", e.MaxAttempts, ""}, {"retry base", e.RetryBase, "s"},
+				{"retry max", e.RetryMax, "s"},
 				{"max in flight", e.MaxInFlight, ""}, {"rate limit", e.RateLimit, "/s"}, {"batch", e.BatchMaxEvents, " events"},
 			} {
 				if s.value != nil {
@@ -69,7 +73,8 @@ func (sh *shell) apiEndpointCreate() *cobra.Command {
 		if in.Secret, err = sh.brought(file); err != nil {
 			return err
 		}
-		return api.sayEndpoint("The secret is shown this once. Give it to the receiver now.")(api.CreateWebhookEndpoint(ctx, in, api.options...))
+		return api.sayEndpoint("The secret is shown this once. Give it to the receiver now.")(api.CreateWebhookEndpoint(ctx,
+			in, api.options...))
 	})
 	settings.add(c)
 	c.Flags().StringVar(&file, "secret-file", "", secretFileUsage)
@@ -81,13 +86,16 @@ func (sh *shell) apiEndpointList() *cobra.Command {
 	c := &cobra.Command{
 		Use: "list", Short: "List webhook endpoints, newest first", Args: cobra.NoArgs,
 		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, _ []string) error {
-			list, err := api.ListWebhookEndpoints(ctx, client.ListWebhookEndpointsParams{Limit: &p.limit, Cursor: given(p.cursor)}, api.options...)
-			return api.page(err, "ID URL EVENTS STATUS BREAKER LAST_SUCCESS", "There are no webhook endpoints.", list.NextCursor, func() (rows [][]string) {
-				for _, e := range list.Data {
-					rows = append(rows, []string{e.ID, e.URL, strings.Join(e.Events, ","), string(e.Status), e.Breaker.State, stamped(e.LastSuccessAt)})
-				}
-				return rows
-			})
+			list, err := api.ListWebhookEndpoints(ctx,
+				client.ListWebhookEndpointsParams{Limit: &p.limit, Cursor: given(p.cursor)}, api.options...)
+			return api.page(err, "ID URL EVENTS STATUS BREAKER LAST_SUCCESS", "There are no webhook endpoints.", list.NextCursor,
+				func() (rows [][]string) {
+					for _, e := range list.Data {
+						rows = append(rows, []string{e.ID, e.URL, strings.Join(e.Events, ","), string(e.Status), e.Breaker.State,
+							stamped(e.LastSuccessAt)})
+					}
+					return rows
+				})
 		}),
 	}
 	p.add(c)
@@ -106,8 +114,8 @@ func (sh *shell) apiEndpointGet() *cobra.Command {
 func (sh *shell) apiEndpointUpdate() *cobra.Command {
 	var settings endpointSettings
 	c := &cobra.Command{
-		Use: "update ENDPOINT", Short: "Change a webhook endpoint; what no flag names stays as it is", Args: cobra.ExactArgs(1),
-		Example: "  ctripctl api endpoint update we_… --timeout 5s --max-attempts default",
+		Use: "update ENDPOINT", Short: "Change a webhook endpoint; what no flag names stays as it is",
+		Args: cobra.ExactArgs(1), Example: "  ctripctl api endpoint update we_… --timeout 5s --max-attempts default",
 	}
 	c.RunE = sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
 		in, err := settings.change(sh, c)
@@ -134,7 +142,8 @@ func (sh *shell) apiEndpointDisable() *cobra.Command {
 	c := &cobra.Command{
 		Use: "disable ENDPOINT", Short: "Disable a webhook endpoint; its deliveries are held", Args: cobra.ExactArgs(1),
 		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
-			return api.sayEndpoint("")(api.DisableWebhookEndpoint(ctx, args[0], client.WebhookEndpointDisable{Reason: given(reason)}, api.options...))
+			return api.sayEndpoint("")(api.DisableWebhookEndpoint(ctx, args[0],
+				client.WebhookEndpointDisable{Reason: given(reason)}, api.options...))
 		}),
 	}
 	c.Flags().StringVar(&reason, "reason", "", "shown with the endpoint")
@@ -145,7 +154,9 @@ func (sh *shell) apiEndpointDelete() *cobra.Command {
 	return ifMatch(&cobra.Command{
 		Use: "delete ENDPOINT", Short: "Delete a webhook endpoint; what waits for it is canceled", Args: cobra.ExactArgs(1),
 		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
-			return api.say(api.DeleteWebhookEndpoint(ctx, args[0], api.options...), func() error { return sh.facts("", "deleted", args[0]) })
+			return api.say(api.DeleteWebhookEndpoint(ctx, args[0], api.options...), func() error {
+				return sh.facts("", "deleted", args[0])
+			})
 		}),
 	})
 }
@@ -154,7 +165,8 @@ func (sh *shell) apiEndpointRotate() *cobra.Command {
 	var overlap, activateIn duration
 	var file string
 	c := &cobra.Command{
-		Use: "rotate-secret ENDPOINT", Short: "Give a webhook endpoint another secret, which is shown once", Args: cobra.ExactArgs(1),
+		Use: "rotate-secret ENDPOINT", Short: "Give a webhook endpoint another secret, which is shown once",
+		Args: cobra.ExactArgs(1),
 		Long: `Give a webhook endpoint another secret, from the next attempt on. The old one signs beside it until the overlap ends, so
 that the receiver can be changed meanwhile. With --activate-in the old one stays current that long and the new one signs second.`,
 	}
@@ -166,7 +178,9 @@ that the receiver can be changed meanwhile. With --activate-in the old one stays
 		if in.Secret, err = sh.brought(file); err != nil {
 			return err
 		}
-		return api.sayEndpoint("The secret is shown this once. Give it to the receiver before the overlap ends.")(api.RotateWebhookSecret(ctx, args[0], in, api.options...))
+		return api.sayEndpoint(
+			"The secret is shown this once. Give it to the receiver before the overlap ends.")(api.RotateWebhookSecret(ctx,
+			args[0], in, api.options...))
 	})
 	c.Flags().Var(&overlap, "overlap", "how long the old secret signs on, 0s to 7d (default the gateway's)")
 	c.Flags().Var(&activateIn, "activate-in", "when the new secret becomes current, up to 7d (default at once)")
@@ -177,10 +191,12 @@ that the receiver can be changed meanwhile. With --activate-in the old one stays
 func (sh *shell) apiEndpointTest() *cobra.Command {
 	var kind, signWith string
 	c := &cobra.Command{
-		Use: "test ENDPOINT", Short: "Send a signed event with sample data, and show what the endpoint said", Args: cobra.ExactArgs(1),
+		Use: "test ENDPOINT", Short: "Send a signed event with sample data, and show what the endpoint said",
+		Args: cobra.ExactArgs(1),
 		Long: "Send a signed event with sample data, and show what the endpoint said. Exits with 1 when it was not delivered.",
 		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
-			d, err := api.TestWebhookEndpoint(ctx, args[0], client.WebhookEndpointTest{EventType: given(webhook.EventType(kind)), SignWith: given(signWith)}, api.options...)
+			d, err := api.TestWebhookEndpoint(ctx, args[0],
+				client.WebhookEndpointTest{EventType: given(webhook.EventType(kind)), SignWith: given(signWith)}, api.options...)
 			if err := api.sayAttempts(d, err); err != nil {
 				return err
 			}
@@ -191,7 +207,8 @@ func (sh *shell) apiEndpointTest() *cobra.Command {
 		}),
 	}
 	c.Flags().StringVar(&kind, "type", "", "event type (default webhook.test)")
-	c.Flags().StringVar(&signWith, "sign-with", "", "sign with this secret alone: current, next or previous (default all that live)")
+	c.Flags().StringVar(&signWith, "sign-with", "",
+		"sign with this secret alone: current, next or previous (default all that live)")
 	suggest(c, "type", webhook.EventTypes())
 	suggest(c, "sign-with", []string{"current", "next", "previous"})
 	return once(c)
@@ -213,9 +230,12 @@ func (sh *shell) apiEndpointStats() *cobra.Command {
 				if s.SuccessRate != nil {
 					rate = fmt.Sprintf("%.2f %%", *s.SuccessRate*100)
 				}
-				return sh.facts("", "endpoint", s.EndpointID, "since", stamped(&s.Since), "attempts", fmt.Sprint(s.Attempts), "succeeded", fmt.Sprint(s.Succeeded),
-					"success rate", rate, "auth rejected", fmt.Sprint(s.AuthRejected), "p50", ms(s.P50Ms), "p95", ms(s.P95Ms), "breaker", s.Breaker.State+until(s.Breaker.OpenUntil),
-					"pending", fmt.Sprint(s.Pending), "held", fmt.Sprint(s.Held), "dead", fmt.Sprint(s.Dead), "oldest pending", stamped(s.OldestPendingAt))
+				return sh.facts("", "endpoint", s.EndpointID, "since", stamped(&s.Since), "attempts", fmt.Sprint(s.Attempts),
+					"succeeded", fmt.Sprint(s.Succeeded),
+					"success rate", rate, "auth rejected", fmt.Sprint(s.AuthRejected), "p50", ms(s.P50Ms), "p95", ms(s.P95Ms),
+					"breaker", s.Breaker.State+until(s.Breaker.OpenUntil),
+					"pending", fmt.Sprint(s.Pending), "held", fmt.Sprint(s.Held), "dead", fmt.Sprint(s.Dead), "oldest pending",
+					stamped(s.OldestPendingAt))
 			})
 		}),
 	}

@@ -43,7 +43,8 @@ func (sh *shell) apiEventList() *cobra.Command {
 0 for the beginning, they are listed oldest first in the order of commit: this is how to catch up.`,
 	}
 	c.RunE = sh.atAPI(func(ctx context.Context, api *apiClient, _ []string) error {
-		params := client.ListEventsParams{Type: given(webhook.EventType(kind)), PaymentID: given(payment), Limit: &p.limit, Cursor: given(p.cursor)}
+		params := client.ListEventsParams{Type: given(webhook.EventType(kind)), PaymentID: given(payment), Limit: &p.limit,
+			Cursor: given(p.cursor)}
 		if c.Flags().Changed("after") {
 			params.After = &after
 		}
@@ -61,7 +62,8 @@ func (sh *shell) apiEventList() *cobra.Command {
 				}
 				rows = append(rows, []string{e.ID, string(e.Type), payment, stamped(&e.CreatedAt)})
 			}
-			if err := sh.table("ID TYPE PAYMENT CREATED", "There are no such events.", rows); err != nil || list.NextCursor == nil {
+			if err := sh.table("ID TYPE PAYMENT CREATED", "There are no such events.", rows); err != nil ||
+				list.NextCursor == nil {
 				return err
 			}
 			flag := "There is more: --cursor"
@@ -84,7 +86,8 @@ func (sh *shell) apiEventList() *cobra.Command {
 func (sh *shell) apiEventGet() *cobra.Command {
 	return &cobra.Command{
 		Use: "get EVENT", Short: "Show an event, with --json as the bytes that were sent", Args: cobra.ExactArgs(1),
-		Long:    "Show an event. With --json it is printed byte for byte as it was sent to endpoints, without a line end behind it, so that it can be signed.",
+		Long: "Show an event. With --json it is printed byte for byte as it was sent to endpoints, without a line end " +
+			"behind it, so that it can be signed.",
 		Example: "  ctripctl api event get evt_… --json | ctripctl webhook sign --secret-file secret.txt --body -",
 		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
 			body, err := api.GetEvent(ctx, args[0], api.options...)
@@ -128,8 +131,8 @@ func (f *deliveryFilter) add(c *cobra.Command) {
 
 func (f *deliveryFilter) params() client.ListDeliveriesParams {
 	return client.ListDeliveriesParams{
-		EndpointID: given(f.endpoint), EventID: given(f.event), EventType: given(webhook.EventType(f.kind)), State: given(client.DeliveryState(f.state)),
-		CreatedAfter: f.after.orNil(), CreatedBefore: f.before.orNil(),
+		EndpointID: given(f.endpoint), EventID: given(f.event), EventType: given(webhook.EventType(f.kind)),
+		State: given(client.DeliveryState(f.state)), CreatedAfter: f.after.orNil(), CreatedBefore: f.before.orNil(),
 	}
 }
 
@@ -142,16 +145,18 @@ func (sh *shell) apiDeliveryList() *cobra.Command {
 			params := f.params()
 			params.Limit, params.Cursor = &p.limit, given(p.cursor)
 			list, err := api.ListDeliveries(ctx, params, api.options...)
-			return api.page(err, "ID EVENT TYPE ENDPOINT STATE ATTEMPTS LAST CREATED", "There are no such deliveries.", list.NextCursor, func() (rows [][]string) {
-				for _, d := range list.Data {
-					last := orEmpty(d.LastClass)
-					if d.LastStatus != nil {
-						last += fmt.Sprintf(" (%d)", *d.LastStatus)
+			return api.page(err, "ID EVENT TYPE ENDPOINT STATE ATTEMPTS LAST CREATED", "There are no such deliveries.",
+				list.NextCursor, func() (rows [][]string) {
+					for _, d := range list.Data {
+						last := orEmpty(d.LastClass)
+						if d.LastStatus != nil {
+							last += fmt.Sprintf(" (%d)", *d.LastStatus)
+						}
+						rows = append(rows, []string{d.ID, d.EventID, string(d.EventType), d.EndpointID, string(d.State),
+							fmt.Sprint(d.Attempts), last, stamped(&d.CreatedAt)})
 					}
-					rows = append(rows, []string{d.ID, d.EventID, string(d.EventType), d.EndpointID, string(d.State), fmt.Sprint(d.Attempts), last, stamped(&d.CreatedAt)})
-				}
-				return rows
-			})
+					return rows
+				})
 		}),
 	}
 	f.add(c)
@@ -170,15 +175,19 @@ func (sh *shell) apiDeliveryGet() *cobra.Command {
 
 func (api *apiClient) sayAttempts(d client.DeliveryDetail, err error) error {
 	return api.say(err, func() error {
-		err := api.sh.facts("", "delivery", d.ID, "event", d.EventID, "type", string(d.EventType), "endpoint", d.EndpointID, "payment", orEmpty(d.PaymentID),
-			"state", string(d.State), "attempts", fmt.Sprintf("%d of %d", d.Attempts, d.MaxAttempts), "next attempt", stamped(d.NextAttemptAt),
-			"dead because", orEmpty(d.DeadReason), "replay of", orEmpty(d.ReplayOf), "created", stamped(&d.CreatedAt), "delivered", stamped(d.DeliveredAt))
+		err := api.sh.facts("", "delivery", d.ID, "event", d.EventID, "type", string(d.EventType), "endpoint", d.EndpointID,
+			"payment", orEmpty(d.PaymentID),
+			"state", string(d.State), "attempts", fmt.Sprintf("%d of %d", d.Attempts, d.MaxAttempts), "next attempt",
+			stamped(d.NextAttemptAt),
+			"dead because", orEmpty(d.DeadReason), "replay of", orEmpty(d.ReplayOf), "created", stamped(&d.CreatedAt),
+			"delivered", stamped(d.DeliveredAt))
 		if err != nil || len(d.AttemptLog) == 0 {
 			return err
 		}
 		var rows [][]string
 		for _, a := range d.AttemptLog {
-			rows = append(rows, []string{fmt.Sprint(a.Number), stamped(&a.StartedAt), a.Class, number(a.Status), fmt.Sprintf("%.0fms", a.TimingsMs.Total), orEmpty(a.RemoteIP), orEmpty(a.Error)})
+			rows = append(rows, []string{fmt.Sprint(a.Number), stamped(&a.StartedAt), a.Class, number(a.Status),
+				fmt.Sprintf("%.0fms", a.TimingsMs.Total), orEmpty(a.RemoteIP), orEmpty(a.Error)})
 		}
 		if _, err := fmt.Fprintln(api.sh.out); err != nil {
 			return err
@@ -193,7 +202,8 @@ func (sh *shell) apiDeliveryRedeliver() *cobra.Command {
 		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
 			d, err := api.Redeliver(ctx, args[0], api.options...)
 			return api.say(err, func() error {
-				return sh.facts("", "delivery", d.ID, "event", d.EventID, "endpoint", d.EndpointID, "state", string(d.State), "replay of", orEmpty(d.ReplayOf))
+				return sh.facts("", "delivery", d.ID, "event", d.EventID, "endpoint", d.EndpointID, "state", string(d.State),
+					"replay of", orEmpty(d.ReplayOf))
 			})
 		}),
 	})

@@ -31,17 +31,21 @@ func (api *apiClient) sayPayment(p client.Payment, err error) error {
 		for _, k := range slices.Sorted(maps.Keys(p.Metadata)) {
 			metadata = append(metadata, k+"="+p.Metadata[k])
 		}
-		err := api.sh.facts("", "payment", p.ID, "order", orEmpty(p.OrderID), "status", strings.Join(append([]string{p.Status}, flags...), ", "),
-			"amount", p.AmountDecimal+" "+p.Asset.Symbol+" ("+p.Amount+")", "received", p.AmountReceived, "confirmed", p.AmountConfirmed,
+		err := api.sh.facts("", "payment", p.ID, "order", orEmpty(p.OrderID), "status",
+			strings.Join(append([]string{p.Status}, flags...), ", "),
+			"amount", p.AmountDecimal+" "+p.Asset.Symbol+" ("+p.Amount+")", "received", p.AmountReceived, "confirmed",
+			p.AmountConfirmed,
 			"chain", fmt.Sprintf("%s (%d)", p.Chain, p.ChainID), "address", p.Address, "path", p.DerivationPath,
-			"confirmations", fmt.Sprintf("%d of %d", p.Confirmations, p.RequiredConfirmations), "created", stamped(&p.CreatedAt), "expires", stamped(&p.ExpiresAt),
+			"confirmations", fmt.Sprintf("%d of %d", p.Confirmations, p.RequiredConfirmations), "created", stamped(&p.CreatedAt),
+			"expires", stamped(&p.ExpiresAt),
 			"confirmed at", stamped(p.ConfirmedAt), "checkout", orEmpty(p.CheckoutURL), "metadata", strings.Join(metadata, " "))
 		if err != nil || len(p.Transfers) == 0 {
 			return err
 		}
 		var rows [][]string
 		for _, t := range p.Transfers {
-			rows = append(rows, []string{orEmpty(t.TxHash), t.Amount, fmt.Sprint(t.BlockNumber), t.Status, fmt.Sprint(t.Confirmations)})
+			rows = append(rows, []string{orEmpty(t.TxHash), t.Amount, fmt.Sprint(t.BlockNumber), t.Status,
+				fmt.Sprint(t.Confirmations)})
 		}
 		if _, err := fmt.Fprintln(api.sh.out); err != nil {
 			return err
@@ -60,7 +64,8 @@ func (sh *shell) apiPaymentCreate() *cobra.Command {
 		Use: "create", Short: "Create a payment and get its address", Args: cobra.NoArgs,
 		Example: "  ctripctl api payment create --chain ethereum --asset USDC --amount-decimal 12.50 --order-id A-17",
 		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, _ []string) error {
-			in.Amount, in.AmountDecimal, in.OrderID, in.RedirectURL = given(amount), given(decimal), given(order), given(redirect)
+			in.Amount, in.AmountDecimal, in.OrderID, in.RedirectURL = given(amount), given(decimal), given(order),
+				given(redirect)
 			in.ExpiresIn, in.ToleranceBPS = expires.seconds(), given(tolerance)
 			if len(metadata) > 0 {
 				in.Metadata = &metadata
@@ -116,7 +121,8 @@ func (f *paymentFilter) add(c *cobra.Command) {
 
 func (f *paymentFilter) params() client.ListPaymentsParams {
 	return client.ListPaymentsParams{
-		Status: given(client.PaymentStatus(f.status)), Chain: given(f.chain), OrderID: given(f.order), CreatedAfter: f.after.orNil(), CreatedBefore: f.before.orNil(),
+		Status: given(client.PaymentStatus(f.status)), Chain: given(f.chain), OrderID: given(f.order),
+		CreatedAfter: f.after.orNil(), CreatedBefore: f.before.orNil(),
 	}
 }
 
@@ -129,12 +135,14 @@ func (sh *shell) apiPaymentList() *cobra.Command {
 			params := f.params()
 			params.Limit, params.Cursor = &p.limit, given(p.cursor)
 			list, err := api.ListPayments(ctx, params, api.options...)
-			return api.page(err, "ID ORDER STATUS AMOUNT ASSET CHAIN CREATED", "There are no such payments.", list.NextCursor, func() (rows [][]string) {
-				for _, p := range list.Data {
-					rows = append(rows, []string{p.ID, orEmpty(p.OrderID), p.Status, p.AmountDecimal, p.Asset.Symbol, p.Chain, stamped(&p.CreatedAt)})
-				}
-				return rows
-			})
+			return api.page(err, "ID ORDER STATUS AMOUNT ASSET CHAIN CREATED", "There are no such payments.", list.NextCursor,
+				func() (rows [][]string) {
+					for _, p := range list.Data {
+						rows = append(rows, []string{p.ID, orEmpty(p.OrderID), p.Status, p.AmountDecimal, p.Asset.Symbol, p.Chain,
+							stamped(&p.CreatedAt)})
+					}
+					return rows
+				})
 		}),
 	}
 	f.add(c)

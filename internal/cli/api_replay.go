@@ -22,11 +22,12 @@ func (sh *shell) apiEndpointReplay() *cobra.Command {
 		Use: "replay ENDPOINT", Short: "Send again to an endpoint what matches", Args: cobra.ExactArgs(1),
 		Long: `Make a job that sends events to an endpoint again, the same bytes under the same webhook-id. It looks at the newest delivery
 of each event, and leaves out what is going to be sent anyway.`,
-		Example: "  ctripctl api endpoint replay we_… --state dead --dry-run\n  ctripctl api endpoint replay we_… --state dead --rate 20 --wait",
+		Example: "  ctripctl api endpoint replay we_… --state dead --dry-run\n  ctripctl api endpoint replay we_… --state " +
+			"dead --rate 20 --wait",
 		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
 			job, err := api.ReplayWebhookEndpoint(ctx, args[0], client.ReplayCreate{
-				EventType: given(webhook.EventType(kind)), State: given(state), CreatedAfter: when.after.orNil(), CreatedBefore: when.before.orNil(),
-				Rate: &rate, DryRun: given(dry),
+				EventType: given(webhook.EventType(kind)), State: given(state), CreatedAfter: when.after.orNil(),
+				CreatedBefore: when.before.orNil(), Rate: &rate, DryRun: given(dry),
 			}, api.options...)
 			if err == nil && wait && job.ID != nil {
 				job, err = api.follow(ctx, job)
@@ -62,14 +63,17 @@ func (api *apiClient) follow(ctx context.Context, job client.Replay) (client.Rep
 
 func (api *apiClient) sayReplay(j client.Replay, err error) error {
 	return api.say(err, func() error {
-		return api.sh.facts("", "replay", orEmpty(j.ID), "endpoint", j.EndpointID, "type", orEmpty(j.EventType), "state", orEmpty(j.State),
-			"after", stamped(j.CreatedAfter), "before", stamped(&j.CreatedBefore), "rate", fmt.Sprint(j.Rate, "/s"), "status", j.Status,
+		return api.sh.facts("", "replay", orEmpty(j.ID), "endpoint", j.EndpointID, "type", orEmpty(j.EventType), "state",
+			orEmpty(j.State),
+			"after", stamped(j.CreatedAfter), "before", stamped(&j.CreatedBefore), "rate", fmt.Sprint(j.Rate, "/s"), "status",
+			j.Status,
 			"matched", fmt.Sprint(j.Matched), "replayed", fmt.Sprint(j.Replayed), "skipped", fmt.Sprint(j.Skipped))
 	})
 }
 
 func (sh *shell) apiReplay() *cobra.Command {
-	return sh.group("replay", "Look at and cancel replays; `endpoint replay` begins one", sh.apiReplayGet(), sh.apiReplayCancel())
+	return sh.group("replay", "Look at and cancel replays; `endpoint replay` begins one", sh.apiReplayGet(),
+		sh.apiReplayCancel())
 }
 
 func (sh *shell) apiReplayGet() *cobra.Command {

@@ -33,9 +33,11 @@ func (sh *shell) auditList() *cobra.Command {
 					for _, k := range slices.Sorted(maps.Keys(l.Detail)) {
 						detail = append(detail, k+"="+l.Detail[k])
 					}
-					rows = append(rows, []string{fmt.Sprint(l.Seq), when(&l.At), l.Actor, l.Action, l.Subject, strings.Join(detail, " ")})
+					rows = append(rows, []string{fmt.Sprint(l.Seq), when(&l.At), l.Actor, l.Action, l.Subject,
+						strings.Join(detail, " ")})
 				}
-				if err := sh.table("LINE AT ACTOR ACTION SUBJECT DETAIL", "The audit log has no such lines.", rows); err != nil || page.NextFrom == nil {
+				if err := sh.table("LINE AT ACTOR ACTION SUBJECT DETAIL", "The audit log has no such lines.", rows); err != nil ||
+					page.NextFrom == nil {
 					return err
 				}
 				_, err := fmt.Fprintf(sh.out, "\nThere is more: --from %d\n", *page.NextFrom)
@@ -52,9 +54,12 @@ func (sh *shell) auditVerify() *cobra.Command {
 	var head string
 	c := &cobra.Command{
 		Use: "verify", Short: "Check that no line of the audit log was changed or removed", Args: cobra.NoArgs,
-		Long: "Check the chain of hashes from the first line of the audit log to the last. Exits with 1 when it is broken.\n\n" +
-			"Lines cut off its end, and a log that was written anew as a whole, can be told only by somebody who knows a line of\n" +
-			"before: keep the head that this prints where the database's owner cannot reach it, and give it with --head next time.\n" +
+		Long: "Check the chain of hashes from the first line of the audit log to the last. Exits with 1 when it is " +
+			"broken.\n\n" +
+			"Lines cut off its end, and a log that was written anew as a whole, can be told only by somebody who knows a line " +
+			"of\n" +
+			"before: keep the head that this prints where the database's owner cannot reach it, and give it with --head next " +
+			"time.\n" +
 			"Workers log it too (audit.followed), and exported evidence holds it.",
 		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, _ []string) error {
 			v, err := a.VerifyAudit(ctx, head)

@@ -24,7 +24,8 @@ func (sh *shell) chainList() *cobra.Command {
 			return sh.answer(list[admin.Chain]{chains}, func() error {
 				var rows [][]string
 				for _, c := range chains {
-					rows = append(rows, []string{c.Chain, fmt.Sprint(c.ChainID), fmt.Sprint(c.Number), fmt.Sprint(c.HeadNumber), fmt.Sprint(c.FinalNumber), when(c.HaltedAt), c.HaltReason})
+					rows = append(rows, []string{c.Chain, fmt.Sprint(c.ChainID), fmt.Sprint(c.Number), fmt.Sprint(c.HeadNumber),
+						fmt.Sprint(c.FinalNumber), when(c.HaltedAt), c.HaltReason})
 				}
 				return sh.table("CHAIN ID BLOCK HEAD FINAL HALTED REASON", "No chain has been scanned yet.", rows)
 			})
@@ -35,7 +36,8 @@ func (sh *shell) chainList() *cobra.Command {
 func (sh *shell) chainAccept() *cobra.Command {
 	return &cobra.Command{
 		Use: "accept NAME", Short: "Let a chain go on that broke its own finality", Args: cobra.ExactArgs(1),
-		Long: "Let a halted chain go on. Its scanner then walks back below what was final: payments that were confirmed can go back, and\n" +
+		Long: "Let a halted chain go on. Its scanner then walks back below what was final: payments that were confirmed " +
+			"can go back, and\n" +
 			"their merchants are sent payment.reorged. Look at the chain first (`ctripctl chain list` shows why it halted).",
 		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, args []string) error {
 			if err := a.AcceptReorg(ctx, args[0]); err != nil {

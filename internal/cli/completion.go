@@ -48,7 +48,8 @@ func suggest[T ~string](c *cobra.Command, flag string, values []T) {
 	for _, v := range values {
 		words = append(words, string(v))
 	}
-	if err := c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+	if err := c.RegisterFlagCompletionFunc(flag,
+		cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)); err != nil {
 		panic(err) // the flag is not defined: a mistake in this package that every test would meet
 	}
 }

@@ -48,7 +48,8 @@ func TestScripts(t *testing.T) {
 					}
 					env.Setenv("DATABASE_URL", dsn)
 					env.Setenv("MASTER_KEYS", "k1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
-					env.Setenv("XPUB", "xpub6Ce9NcJvTk36xtLSrJLZqE7wtgA5deCeYs7rSQtreh4cj6ByPtrg9sD7V2FNFLPnf8heNP3FGkeV9qwfzvZNSd54JoNXVsXFYSYwHsnJxqP")
+					env.Setenv("XPUB",
+						"xpub6Ce9NcJvTk36xtLSrJLZqE7wtgA5deCeYs7rSQtreh4cj6ByPtrg9sD7V2FNFLPnf8heNP3FGkeV9qwfzvZNSd54JoNXVsXFYSYwHsnJxqP")
 					body, err := os.ReadFile("../../webhook/testdata/payment.created.json")
 					if err != nil {
 						return err

@@ -29,7 +29,8 @@ audit log about the delivery and its endpoint with their hashes, all sealed with
 signatures and the values of custom headers are not in it.
 
 Needs MASTER_KEYS, the same as the gateway's. The export is a line of the audit log itself.`,
-		Example: "  ctripctl delivery evidence dlv_… --out evidence.json\n  ctripctl delivery check evidence.json --keys-file keys.json",
+		Example: "  ctripctl delivery evidence dlv_… --out evidence.json\n  ctripctl delivery check evidence.json " +
+			"--keys-file keys.json",
 		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, args []string) error {
 			sealed, err := a.Evidence(ctx, args[0])
 			if err != nil {
@@ -77,7 +78,8 @@ All of it rests on the gateway's public key, which you have to have from the gat
 /.well-known/webhook-keys.json that you kept, or a key (whpk_…) that you wrote down. A key that signs no more is not published
 any more; the gateway's audit log names each since it was made (signing_key.created, signing_key.rotated). The audit head can be
 held against that log later, with "ctripctl audit list --from SEQ".`,
-		Example: "  ctripctl delivery check evidence.json --keys-file keys.json\n  ctripctl delivery check evidence.json --public-key whpk_…",
+		Example: "  ctripctl delivery check evidence.json --keys-file keys.json\n  ctripctl delivery check evidence.json " +
+			"--public-key whpk_…",
 		RunE: sh.do(func(_ context.Context, args []string) error {
 			if err := onlyOneStdin(args[0], keySet); err != nil {
 				return err
@@ -102,7 +104,8 @@ held against that log later, with "ctripctl audit list --from SEQ".`,
 			if err != nil {
 				v.Problem = err.Error()
 			} else {
-				v.MessageID, v.Endpoint, v.Deliveries, v.Attempts, v.AuditLines = e.Message.ID, e.Endpoint.ID, len(e.Deliveries), len(e.Attempts), len(e.Audit)
+				v.MessageID, v.Endpoint, v.Deliveries, v.Attempts, v.AuditLines = e.Message.ID, e.Endpoint.ID, len(e.Deliveries),
+					len(e.Attempts), len(e.Audit)
 				v.AuditHead = fmt.Sprintf("%d %s", e.AuditHead.Seq, e.AuditHead.Hash)
 			}
 			return sh.sayEvidence(v)
@@ -119,8 +122,10 @@ func (sh *shell) sayEvidence(v evidenceVerdict) error {
 		if !v.OK {
 			return sh.facts("", "unchanged", "no", "problem", v.Problem)
 		}
-		return sh.facts("", "unchanged", "yes", "sealed by", v.KeyID+" "+v.PublicKey, "message", v.MessageID, "endpoint", v.Endpoint,
-			"deliveries", fmt.Sprint(v.Deliveries), "attempts", fmt.Sprint(v.Attempts), "audit lines", fmt.Sprint(v.AuditLines), "audit head", v.AuditHead)
+		return sh.facts("", "unchanged", "yes", "sealed by", v.KeyID+" "+v.PublicKey, "message", v.MessageID, "endpoint",
+			v.Endpoint,
+			"deliveries", fmt.Sprint(v.Deliveries), "attempts", fmt.Sprint(v.Attempts), "audit lines", fmt.Sprint(v.AuditLines),
+			"audit head", v.AuditHead)
 	})
 	if err == nil && !v.OK {
 		err = errSaid

@@ -44,8 +44,8 @@ func TestDocsNameRealCommands(t *testing.T) {
 	}
 }
 
-// checkCall follows the words of a call down the tree of commands and looks at its flags. Where the words end at a group, a page
-// speaks of all of its commands.
+// checkCall follows the words of a call down the tree of commands and looks at its flags. Where the words end at a
+// group, a page speaks of all of its commands.
 func checkCall(t *testing.T, page string, words []string) {
 	t.Helper()
 	c := (&shell{}).root()

@@ -11,7 +11,8 @@ import (
 )
 
 func (sh *shell) endpoint() *cobra.Command {
-	g := sh.group("endpoint", "Create and check webhook endpoints, rotate their secrets", sh.endpointCreate(), sh.endpointList(), sh.endpointRotate(), sh.endpointCheck())
+	g := sh.group("endpoint", "Create and check webhook endpoints, rotate their secrets", sh.endpointCreate(),
+		sh.endpointList(), sh.endpointRotate(), sh.endpointCheck())
 	g.Aliases = []string{"endpoints"}
 	return g
 }
@@ -75,7 +76,8 @@ func (sh *shell) endpointList() *cobra.Command {
 			return sh.answer(list[admin.Endpoint]{all}, func() error {
 				var rows [][]string
 				for _, e := range all {
-					rows = append(rows, []string{e.ID, e.URL, strings.Join(e.Events, ","), string(e.Status), e.DisabledReason, when(e.LastSuccessAt)})
+					rows = append(rows, []string{e.ID, e.URL, strings.Join(e.Events, ","), string(e.Status), e.DisabledReason,
+						when(e.LastSuccessAt)})
 				}
 				return sh.table("ID URL EVENTS STATUS REASON LAST_SUCCESS", "The merchant has no webhook endpoints.", rows)
 			})
@@ -118,7 +120,8 @@ Needs MASTER_KEYS, the same as the gateway's.`,
 func (sh *shell) endpointCheck() *cobra.Command {
 	var merchant string
 	c := &cobra.Command{
-		Use: "check [ENDPOINT]", Short: "Connect to endpoints as a worker would, and check TLS and port 80", Args: cobra.MaximumNArgs(1),
+		Use: "check [ENDPOINT]", Short: "Connect to endpoints as a worker would, and check TLS and port 80",
+		Args: cobra.MaximumNArgs(1),
 		Long: `Connect to the host of an endpoint, of all of a merchant's, or of everybody's, as a worker would: with its authorities, pins and
 client certificate, and never to an address that is denied. No event is sent. Found at fault are TLS that does not work, a
 certificate that ends within 14 days, and a port 80 that answers without TLS other than by pointing to https. Exits with 1

@@ -14,7 +14,8 @@ import (
 )
 
 func (sh *shell) key() *cobra.Command {
-	g := sh.group("key", "Create, list and revoke API keys; re-encrypt what the master keys sealed", sh.keyCreate(), sh.keyList(), sh.keyRevoke(), sh.keyReencrypt())
+	g := sh.group("key", "Create, list and revoke API keys; re-encrypt what the master keys sealed", sh.keyCreate(),
+		sh.keyList(), sh.keyRevoke(), sh.keyReencrypt())
 	g.Aliases = []string{"keys"}
 	return g
 }
@@ -33,8 +34,10 @@ func (sh *shell) keyCreate() *cobra.Command {
 	var expires duration
 	c := &cobra.Command{
 		Use: "create", Short: "Create an API key for a merchant", Args: cobra.NoArgs,
-		Long:    "Create an API key for a merchant. The key is printed once and kept only as a hash.\n\nScopes: " + strings.ReplaceAll(scopeNames(models.Scopes), ",", ", ") + ".",
-		Example: "  ctripctl key create --merchant mer_… --name checkout --scopes payments:read,payments:write --expires-in 365d",
+		Long: "Create an API key for a merchant. The key is printed once and kept only as a hash.\n\nScopes: " +
+			strings.ReplaceAll(scopeNames(models.Scopes), ",", ", ") + ".",
+		Example: "  ctripctl key create --merchant mer_… --name checkout --scopes payments:read,payments:write " +
+			"--expires-in 365d",
 	}
 	c.RunE = sh.do(func(ctx context.Context, _ []string) error {
 		if expires == 0 && c.Flags().Changed("expires-in") {
@@ -50,7 +53,8 @@ func (sh *shell) keyCreate() *cobra.Command {
 				return err
 			}
 			return sh.answer(made, func() error {
-				return sh.facts("The key is shown this once. Store it now.", "id", made.Key.ID, "merchant", made.Key.MerchantID, "name", made.Key.Name,
+				return sh.facts("The key is shown this once. Store it now.", "id", made.Key.ID, "merchant", made.Key.MerchantID,
+					"name", made.Key.Name,
 					"scopes", scopeNames(made.Key.Scopes), "expires", when(made.Key.ExpiresAt), "key", made.Secret)
 			})
 		})
@@ -68,7 +72,8 @@ func (sh *shell) keyList() *cobra.Command {
 	var merchant string
 	c := &cobra.Command{
 		Use: "list", Short: "List a merchant's API keys, newest first", Args: cobra.NoArgs,
-		Long: "List a merchant's API keys, newest first, revoked and expired ones included. The keys themselves are not shown again.",
+		Long: "List a merchant's API keys, newest first, revoked and expired ones included. The keys themselves are not " +
+			"shown again.",
 		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, _ []string) error {
 			all, err := a.Keys(ctx, merchant)
 			if err != nil {
@@ -77,7 +82,8 @@ func (sh *shell) keyList() *cobra.Command {
 			return sh.answer(list[admin.Key]{all}, func() error {
 				var rows [][]string
 				for _, k := range all {
-					rows = append(rows, []string{k.ID, k.Name, k.Prefix, scopeNames(k.Scopes), when(k.ExpiresAt), when(k.RevokedAt), when(k.LastUsedAt)})
+					rows = append(rows, []string{k.ID, k.Name, k.Prefix, scopeNames(k.Scopes), when(k.ExpiresAt), when(k.RevokedAt),
+						when(k.LastUsedAt)})
 				}
 				return sh.table("ID NAME PREFIX SCOPES EXPIRES REVOKED LAST_USED", "The merchant has no API keys.", rows)
 			})
@@ -126,7 +132,8 @@ remove the old keys and restart again. Exits with 1 while a value is left that n
 				if len(r.Unreadable) > 0 {
 					note = "Some values were not readable; they are as they were."
 				}
-				return sh.facts(note, "key", r.Key, "values", fmt.Sprint(r.Checked), "re-encrypted", fmt.Sprint(r.Reencrypted), "unreadable", fmt.Sprint(len(r.Unreadable)))
+				return sh.facts(note, "key", r.Key, "values", fmt.Sprint(r.Checked), "re-encrypted", fmt.Sprint(r.Reencrypted),
+					"unreadable", fmt.Sprint(len(r.Unreadable)))
 			})
 			return errors.Join(err, r.Err())
 		}),

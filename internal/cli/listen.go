@@ -28,10 +28,12 @@ type listenFlags struct {
 func (f *listenFlags) add(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringVar(&f.to, "forward-to", "", "URL of the receiver (required)")
-	flags.StringSliceVar(&f.patterns, "events", []string{webhook.PatternAll}, "event types, payment.* or *, comma-separated")
+	flags.StringSliceVar(&f.patterns, "events", []string{webhook.PatternAll},
+		"event types, payment.* or *, comma-separated")
 	flags.StringVar(&f.since, "since", "",
 		"begin with what happened since: 1h, an RFC 3339 time, an event id, or 0 for the oldest (default now)")
-	flags.StringVar(&f.secretFile, "secret-file", "", "file with the secret to sign with, - for standard input (default a new one)")
+	flags.StringVar(&f.secretFile, "secret-file", "",
+		"file with the secret to sign with, - for standard input (default a new one)")
 	flags.StringVar(&f.secretVar, "secret-env", "", "name of an environment variable with the secret to sign with")
 	flags.IntVar(&f.attempts, "attempts", 4, "how often an event is tried, 1s, 2s, 4s and so on apart")
 	flags.BoolVar(&f.remote, "allow-remote", false, "let the receiver be on another machine")
@@ -111,7 +113,8 @@ func beginning(s string, now time.Time) (after string, at time.Time, err error) 
 	}
 	ago, err := config.ParseDuration(s)
 	if err != nil || ago <= 0 {
-		return "", at, misused("--since must be a duration such as 1h, a time such as 2026-11-23T10:00:00Z, an event id, or 0")
+		return "", at,
+			misused("--since must be a duration such as 1h, a time such as 2026-11-23T10:00:00Z, an event id, or 0")
 	}
 	return "", now.Add(-ago), nil
 }
@@ -139,7 +142,8 @@ func (sh *shell) sayListening(o admin.ListenOptions, made bool) error {
 		}
 		return sh.sayLine(line)
 	}
-	_, err := fmt.Fprintf(sh.out, "Forwarding %s to %s. Ctrl-C ends it.\nSigned with the secret %s\n\n", strings.Join(o.Patterns, ","), o.URL, secret)
+	_, err := fmt.Fprintf(sh.out, "Forwarding %s to %s. Ctrl-C ends it.\nSigned with the secret %s\n\n",
+		strings.Join(o.Patterns, ","), o.URL, secret)
 	return err
 }
 

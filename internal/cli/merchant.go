@@ -9,10 +9,12 @@ import (
 )
 
 func (sh *shell) merchant() *cobra.Command {
-	return sh.group("merchant", "Create and change merchants", sh.merchantCreate(), sh.merchantList(), sh.merchantSetXPub(),
+	return sh.group("merchant", "Create and change merchants", sh.merchantCreate(), sh.merchantList(),
+		sh.merchantSetXPub(),
 		sh.merchantChange("suspend", "pause", "Let a merchant make no more payments; those that it has go on",
 			(*admin.Admin).SuspendMerchant),
-		sh.merchantChange("reinstate", "resume", "Let a suspended merchant make payments again", (*admin.Admin).ReinstateMerchant))
+		sh.merchantChange("reinstate", "resume", "Let a suspended merchant make payments again",
+			(*admin.Admin).ReinstateMerchant))
 }
 
 // xpubFlags are the two ways to give an xpub.
@@ -64,7 +66,8 @@ func (sh *shell) sayMerchant(m admin.MerchantCreated) error {
 		if m.FirstAddress != "" {
 			note = "Compare the first address with the one that the owner's wallet shows before any payment is made."
 		}
-		return sh.facts(note, "merchant", m.Merchant.ID, "name", m.Merchant.Name, "xpub fingerprint", orEmpty(m.Merchant.XPubFingerprint),
+		return sh.facts(note, "merchant", m.Merchant.ID, "name", m.Merchant.Name, "xpub fingerprint",
+			orEmpty(m.Merchant.XPubFingerprint),
 			"first address", m.FirstAddress)
 	})
 }
@@ -117,7 +120,8 @@ func (sh *shell) merchantChange(
 ) *cobra.Command {
 	return &cobra.Command{
 		Use: verb + " MERCHANT", Aliases: []string{oldVerb}, Short: short, Args: cobra.ExactArgs(1),
-		Long: short + ".\n\nIts old name, `ctripctl merchant " + oldVerb + "`, is deprecated: `ctripctl deliveries " + oldVerb +
+		Long: short + ".\n\nIts old name, `ctripctl merchant " + oldVerb + "`, is deprecated: `ctripctl deliveries " +
+			oldVerb +
 			"` is about what is sent to a merchant.",
 		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, args []string) error {
 			m, err := change(a, ctx, args[0])

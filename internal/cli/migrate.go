@@ -13,7 +13,8 @@ import (
 func (sh *shell) migrate() *cobra.Command {
 	up := &cobra.Command{
 		Use: "up", Short: "Bring the database schema up to this binary's version", Args: cobra.NoArgs,
-		Long: "Bring the database schema up to this binary's version, under a lock: several may run at once. A schema that is up to date stays as it is.",
+		Long: "Bring the database schema up to this binary's version, under a lock: several may run at once. A schema that " +
+			"is up to date stays as it is.",
 		RunE: sh.do(func(ctx context.Context, _ []string) error {
 			return sh.withAdmin(ctx, true, func(a *admin.Admin) error {
 				m, err := a.Migrate(ctx)
@@ -40,7 +41,8 @@ func (sh *shell) migrate() *cobra.Command {
 				}
 				return sh.answer(s, func() error {
 					return sh.facts(s.Problem, "version", fmt.Sprint(s.Version), "this binary", fmt.Sprint(s.Binary),
-						"oldest binary that it serves", fmt.Sprint(s.MinBinary), "fits", map[bool]string{true: "yes", false: "no"}[s.Fits])
+						"oldest binary that it serves", fmt.Sprint(s.MinBinary), "fits",
+						map[bool]string{true: "yes", false: "no"}[s.Fits])
 				})
 			})
 		}),

@@ -13,8 +13,8 @@ const (
 	plainEvery = 5 * time.Second
 )
 
-// progress tells on standard error how far a long command is: over and over in one line where a person watches, in plain
-// lines now and then where none does, and not at all beside --json.
+// progress tells on standard error how far a long command is: over and over in one line where a person watches, in
+// plain lines now and then where none does, and not at all beside --json.
 type progress struct {
 	what    string
 	now     func() time.Time

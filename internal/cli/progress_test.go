@@ -11,7 +11,8 @@ func TestProgress(t *testing.T) {
 		at          time.Duration
 		done, total int64
 	}
-	steps := []step{{0, 100, 1200}, {time.Second, 150, 1200}, {5 * time.Second, 350, 1200}, {6 * time.Second, 400, 1200}, {22 * time.Second, 1200, 1200}}
+	steps := []step{{0, 100, 1200}, {time.Second, 150, 1200}, {5 * time.Second, 350, 1200}, {6 * time.Second, 400, 1200},
+		{22 * time.Second, 1200, 1200}}
 	for _, c := range []struct {
 		name            string
 		watched, silent bool
@@ -29,7 +30,8 @@ func TestProgress(t *testing.T) {
 			var out strings.Builder
 			now := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 			began := now
-			p := &progress{what: "replayed", now: func() time.Time { return now }, print: func(s string) { out.WriteString(s) }, watched: c.watched, silent: c.silent}
+			p := &progress{what: "replayed", now: func() time.Time { return now }, print: func(s string) { out.WriteString(s) },
+				watched: c.watched, silent: c.silent}
 			for i, s := range steps {
 				now = began.Add(s.at)
 				if i == len(steps)-1 {

@@ -26,7 +26,8 @@ func (sh *shell) replayStart() *cobra.Command {
 		Use: "start ENDPOINT", Short: "Send again to an endpoint what matches", Args: cobra.ExactArgs(1),
 		Long: `Make a job that sends events to an endpoint again, the same bytes under the same webhook-id. It looks at the newest delivery
 of each event, and leaves out what is going to be sent anyway. Workers carry it out; any of them goes on when one dies.`,
-		Example: "  ctripctl replay start we_… --state dead --after 2026-11-22T00:00:00Z --dry-run\n  ctripctl replay start we_… --state dead --rate 20 --wait",
+		Example: "  ctripctl replay start we_… --state dead --after 2026-11-22T00:00:00Z --dry-run\n  ctripctl replay " +
+			"start we_… --state dead --rate 20 --wait",
 	}
 	c.RunE = sh.do(func(ctx context.Context, args []string) error {
 		for _, t := range []struct {
@@ -132,7 +133,9 @@ func (sh *shell) replayCancel() *cobra.Command {
 
 func (sh *shell) sayReplay(j admin.Replay) error {
 	return sh.answer(j, func() error {
-		return sh.facts("", "replay", j.ID, "endpoint", j.EndpointID, "type", j.EventType, "state", j.State, "after", when(j.CreatedAfter), "before", when(&j.CreatedBefore),
-			"rate", fmt.Sprint(j.Rate, "/s"), "status", j.Status, "matched", fmt.Sprint(j.Matched), "replayed", fmt.Sprint(j.Replayed), "skipped", fmt.Sprint(j.Skipped))
+		return sh.facts("", "replay", j.ID, "endpoint", j.EndpointID, "type", j.EventType, "state", j.State, "after",
+			when(j.CreatedAfter), "before", when(&j.CreatedBefore),
+			"rate", fmt.Sprint(j.Rate, "/s"), "status", j.Status, "matched", fmt.Sprint(j.Matched), "replayed",
+			fmt.Sprint(j.Replayed), "skipped", fmt.Sprint(j.Skipped))
 	})
 }

@@ -77,7 +77,8 @@ func (sh *shell) sayReceiver(report receivertest.Report) error {
 		if err := sh.table("REQUEST SHOULD_BE ANSWER EFFECT VERDICT", "", rows); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(sh.out, "\n%d of %d requests were met as they should be.\n", len(report.Results)-report.Failed, len(report.Results))
+		_, err := fmt.Fprintf(sh.out, "\n%d of %d requests were met as they should be.\n", len(report.Results)-report.Failed,
+			len(report.Results))
 		return err
 	})
 	if err == nil && !report.OK() {

@@ -45,8 +45,8 @@ type shell struct {
 	started  bool // a command's own code has begun; until then every error is one of usage
 }
 
-// Main is ctripctl on the arguments and files of this process. It ends in good order on SIGINT and SIGTERM and returns the
-// exit code.
+// Main is ctripctl on the arguments and files of this process. It ends in good order on SIGINT and SIGTERM and returns
+// the exit code.
 func Main() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -109,7 +109,8 @@ wrongly. Results go to standard output, everything else to standard error.`
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true // ours has no PowerShell, and prints JSON too
 	// A group is runnable only to say that it is not: its usage is that of its commands.
-	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
+	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not "+
+		".HasAvailableSubCommands)}}", 1))
 	root.PersistentFlags().BoolVar(&sh.json, "json", false, "print JSON with stable keys")
 	root.SetIn(sh.in)
 	root.SetOut(sh.out)
@@ -119,12 +120,13 @@ wrongly. Results go to standard output, everything else to standard error.`
 
 // group is a command that only has commands below it.
 func (sh *shell) group(use, short string, commands ...*cobra.Command) *cobra.Command {
-	g := &cobra.Command{Use: use, Short: short, Args: cobra.ArbitraryArgs, RunE: func(c *cobra.Command, args []string) error {
-		if len(args) > 0 {
-			return misused("%q is not a command of %s", args[0], c.CommandPath())
-		}
-		return misused("%s needs a command", c.CommandPath())
-	}}
+	g := &cobra.Command{Use: use, Short: short, Args: cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return misused("%q is not a command of %s", args[0], c.CommandPath())
+			}
+			return misused("%s needs a command", c.CommandPath())
+		}}
 	g.AddCommand(commands...)
 	return g
 }
@@ -138,7 +140,8 @@ func (sh *shell) do(f func(ctx context.Context, args []string) error) func(*cobr
 }
 
 // onDatabase is do for commands that need the database.
-func (sh *shell) onDatabase(f func(ctx context.Context, a *admin.Admin, args []string) error) func(*cobra.Command, []string) error {
+func (sh *shell) onDatabase(f func(ctx context.Context, a *admin.Admin,
+	args []string) error) func(*cobra.Command, []string) error {
 	return sh.do(func(ctx context.Context, args []string) error {
 		return sh.withAdmin(ctx, false, func(a *admin.Admin) error { return f(ctx, a, args) })
 	})

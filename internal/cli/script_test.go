@@ -21,7 +21,8 @@ import (
 // hookSecret is what the receiver of a script verifies with.
 const hookSecret = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 
-// online is the world of a script that calls the API: a gateway, and a receiver that believes only what it has verified.
+// online is the world of a script that calls the API: a gateway, and a receiver that believes only what it has
+// verified.
 type online struct {
 	t        *testing.T
 	gateway  *apptest.Gateway
@@ -50,8 +51,8 @@ func newOnline(t *testing.T, databaseURL string) *online {
 	return o
 }
 
-// receive takes an event that the middleware has verified by webhook-signature, and refuses what it was told to. The older
-// signature has to fit too.
+// receive takes an event that the middleware has verified by webhook-signature, and refuses what it was told to. The
+// older signature has to fit too.
 func (o *online) receive(w http.ResponseWriter, r *http.Request) {
 	e, _ := webhook.FromContext(r.Context())
 	body, err := io.ReadAll(r.Body)
@@ -124,7 +125,8 @@ func (o *online) receiverCmd(ts *testscript.TestScript, neg bool, args []string)
 		time.Sleep(20 * time.Millisecond)
 	}
 	if found := count(); found != n {
-		ts.Fatalf("%d events of type %s were verified, want %d; attempts: %s", found, args[1], n, strings.Join(o.attempts, ", "))
+		ts.Fatalf("%d events of type %s were verified, want %d; attempts: %s", found, args[1], n,
+			strings.Join(o.attempts, ", "))
 	}
 }
 

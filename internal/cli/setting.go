@@ -78,7 +78,8 @@ func (e *endpointSettings) add(c *cobra.Command) {
 	f.StringVar(&e.url, "url", "", "where events are sent")
 	f.StringSliceVar(&e.events, "events", nil, "event types, payment.* or *, comma-separated (default all, for a new one)")
 	f.StringVar(&e.description, "description", "", "what the endpoint is for")
-	f.StringVar(&e.headersFile, "headers-file", "", "file with headers to send with every request, Name: value in each line; they replace all others")
+	f.StringVar(&e.headersFile, "headers-file", "",
+		"file with headers to send with every request, Name: value in each line; they replace all others")
 	f.StringVar(&e.caFile, "ca-file", "", "PEM file with the authorities to trust instead of the system's")
 	f.StringSliceVar(&e.pins, "pins", nil, "base64 SHA-256 of the public keys to accept, comma-separated")
 	f.StringVar(&e.certFile, "client-cert-file", "", "PEM file with the certificate to present")
@@ -107,8 +108,10 @@ func (e *endpointSettings) add(c *cobra.Command) {
 	suggest(c, "events", eventPatterns())
 }
 
-// files reads what is given by file: custom headers, authorities and the client certificate, each nil when it is not given.
-func (e *endpointSettings) files(sh *shell) (headers *map[string]string, authorities *string, certificate *client.ClientCertificate, err error) {
+// files reads what is given by file: custom headers, authorities and the client certificate, each nil when it is not
+// given.
+func (e *endpointSettings) files(sh *shell) (headers *map[string]string, authorities *string,
+	certificate *client.ClientCertificate, err error) {
 	if e.headersFile != "" {
 		lines, err := sh.read(e.headersFile)
 		if err != nil {
@@ -147,9 +150,10 @@ func (e *endpointSettings) files(sh *shell) (headers *map[string]string, authori
 // creation is what the flags say of a new endpoint.
 func (e *endpointSettings) creation(sh *shell, c *cobra.Command) (client.WebhookEndpointCreate, error) {
 	in := client.WebhookEndpointCreate{
-		URL: e.url, Description: given(e.description), Timeout: e.timeout.value, MaxAttempts: e.maxAttempts.value, RetryBase: e.retryBase.value,
-		RetryMax: e.retryMax.value, MaxInFlight: e.maxInFlight.value, RateLimit: e.rateLimit.value, BatchMaxEvents: e.batchEvents.value,
-		BatchMaxWait: e.batchWait.value, Ed25519: given(e.ed25519),
+		URL: e.url, Description: given(e.description), Timeout: e.timeout.value, MaxAttempts: e.maxAttempts.value,
+		RetryBase: e.retryBase.value, RetryMax: e.retryMax.value, MaxInFlight: e.maxInFlight.value,
+		RateLimit: e.rateLimit.value, BatchMaxEvents: e.batchEvents.value, BatchMaxWait: e.batchWait.value,
+		Ed25519: given(e.ed25519),
 	}
 	if c.Flags().Changed("events") {
 		in.Events = &e.events
@@ -165,8 +169,9 @@ func (e *endpointSettings) creation(sh *shell, c *cobra.Command) (client.Webhook
 // change is what the flags say of an endpoint that is there; what they do not name stays as it is.
 func (e *endpointSettings) change(sh *shell, c *cobra.Command) (client.WebhookEndpointUpdate, error) {
 	in := client.WebhookEndpointUpdate{
-		URL: given(e.url), Timeout: e.timeout.change, MaxAttempts: e.maxAttempts.change, RetryBase: e.retryBase.change, RetryMax: e.retryMax.change,
-		MaxInFlight: e.maxInFlight.change, RateLimit: e.rateLimit.change, BatchMaxEvents: e.batchEvents.change, BatchMaxWait: e.batchWait.change,
+		URL: given(e.url), Timeout: e.timeout.change, MaxAttempts: e.maxAttempts.change, RetryBase: e.retryBase.change,
+		RetryMax: e.retryMax.change, MaxInFlight: e.maxInFlight.change, RateLimit: e.rateLimit.change,
+		BatchMaxEvents: e.batchEvents.change, BatchMaxWait: e.batchWait.change,
 	}
 	changed := c.Flags().Changed
 	if changed("description") {

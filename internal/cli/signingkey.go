@@ -11,13 +11,15 @@ import (
 )
 
 func (sh *shell) signingKey() *cobra.Command {
-	return sh.group("signing-key", "List and rotate the gateway's own Ed25519 keys", sh.signingKeyList(), sh.signingKeyRotate())
+	return sh.group("signing-key", "List and rotate the gateway's own Ed25519 keys", sh.signingKeyList(),
+		sh.signingKeyRotate())
 }
 
 func (sh *shell) signingKeyList() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the public keys that receivers may use, newest first", Args: cobra.NoArgs,
-		Long: "List the public keys that receivers may use, newest first: what /.well-known/webhook-keys.json says. The first key is\nmade when an endpoint asks for Ed25519.",
+		Long: "List the public keys that receivers may use, newest first: what /.well-known/webhook-keys.json says. The " +
+			"first key is\nmade when an endpoint asks for Ed25519.",
 		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, _ []string) error {
 			all, err := a.SigningKeys(ctx)
 			if err != nil {
@@ -28,7 +30,8 @@ func (sh *shell) signingKeyList() *cobra.Command {
 				for _, k := range all {
 					rows = append(rows, []string{k.ID, k.PublicKey, when(&k.ActiveFrom), when(k.ExpiresAt)})
 				}
-				return sh.table("ID PUBLIC_KEY ACTIVE_FROM EXPIRES", "There are no signing keys: no endpoint has asked for Ed25519 yet.", rows)
+				return sh.table("ID PUBLIC_KEY ACTIVE_FROM EXPIRES",
+					"There are no signing keys: no endpoint has asked for Ed25519 yet.", rows)
 			})
 		}),
 	}

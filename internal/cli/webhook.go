@@ -18,7 +18,8 @@ import (
 )
 
 func (sh *shell) webhook() *cobra.Command {
-	return sh.group("webhook", "Verify and sign webhook requests, and try receivers", sh.webhookVerify(), sh.webhookSign(), sh.webhookReplayTest())
+	return sh.group("webhook", "Verify and sign webhook requests, and try receivers", sh.webhookVerify(), sh.webhookSign(),
+		sh.webhookReplayTest())
 }
 
 // moment is a flag for a time: RFC 3339 or Unix seconds.
@@ -93,8 +94,10 @@ type verifyFlags struct {
 
 func (f *verifyFlags) add(c *cobra.Command) {
 	flags := c.Flags()
-	flags.StringArrayVar(&f.secretFiles, "secret-file", nil, "file with a secret of the endpoint, - for standard input; may be repeated")
-	flags.StringArrayVar(&f.secretVars, "secret-env", nil, "name of an environment variable with a secret of the endpoint; may be repeated")
+	flags.StringArrayVar(&f.secretFiles, "secret-file", nil,
+		"file with a secret of the endpoint, - for standard input; may be repeated")
+	flags.StringArrayVar(&f.secretVars, "secret-env", nil,
+		"name of an environment variable with a secret of the endpoint; may be repeated")
 	flags.StringVar(&f.keySet, "keys-file", "",
 		"file with the JSON of /.well-known/webhook-keys.json, to go by Ed25519 signatures; needs --merchant")
 	flags.StringVar(&f.merchant, "merchant", "", "id of the merchant whose events are expected")
@@ -150,7 +153,8 @@ func (sh *shell) verify(ctx context.Context, f *verifyFlags) error {
 	if err != nil {
 		return err
 	}
-	v := admin.Verify(h, raw, secrets, f.at.orNow(), time.Duration(f.tolerance), webhook.WithPublicKeys(f.merchant, keys...))
+	v := admin.Verify(h, raw, secrets, f.at.orNow(), time.Duration(f.tolerance),
+		webhook.WithPublicKeys(f.merchant, keys...))
 	if f.rpc != "" && v.Verified {
 		if err := v.Prove(ctx, f.rpc); err != nil {
 			return err
@@ -230,7 +234,8 @@ func (sh *shell) sayVerdict(v admin.Verdict) error {
 			pairs = append(pairs, "event", e.Type+" "+e.ID)
 		}
 		for _, t := range v.Transfers {
-			pairs = append(pairs, "transfer", strings.TrimSpace(fmt.Sprintf("%s: %s of %s in %s %s", t.Finding, t.Amount, t.Asset, t.TxHash, t.Reason)))
+			pairs = append(pairs, "transfer", strings.TrimSpace(fmt.Sprintf("%s: %s of %s in %s %s", t.Finding, t.Amount,
+				t.Asset, t.TxHash, t.Reason)))
 		}
 		return sh.facts(v.Hint, pairs...)
 	})

@@ -16,10 +16,10 @@ const (
 	longPause = time.Minute
 )
 
-// Attempt does one task: it reads the delivery, makes one request if that is due, commits the verdict and says what becomes
-// of the task. It never says [Ack] or [Archive] before the record says so. ctx bounds the waiting before the request. Once a
-// request is made it is seen through to its commit whatever becomes of ctx, because a request that was made has to be on
-// record.
+// Attempt does one task: it reads the delivery, makes one request if that is due, commits the verdict and says what
+// becomes of the task. It never says [Ack] or [Archive] before the record says so. ctx bounds the waiting before the
+// request. Once a request is made it is seen through to its commit whatever becomes of ctx, because a request that was
+// made has to be on record.
 func (s *Sender) Attempt(ctx context.Context, task Task) Outcome {
 	if !s.enter() {
 		return s.retryLater(pause, ReasonStopping)
@@ -92,9 +92,10 @@ func (s *Sender) attempt(ctx context.Context, task Task, row *store.Waiting) Out
 	return s.send(context.WithoutCancel(ctx), task, row, t, keys)
 }
 
-// acquire takes a slot at the endpoint, a slot at its host, and one request of the endpoint's rate. Where one of them is not
-// free it takes none, and returns when to come again and why.
-func (s *Sender) acquire(ctx context.Context, row *store.Waiting, t *target, now time.Time) (at time.Time, reason Reason, err error) {
+// acquire takes a slot at the endpoint, a slot at its host, and one request of the endpoint's rate. Where one of them
+// is not free it takes none, and returns when to come again and why.
+func (s *Sender) acquire(ctx context.Context, row *store.Waiting, t *target,
+	now time.Time) (at time.Time, reason Reason, err error) {
 	if at := s.endpoints.acquire(ctx, row.EndpointID, s.maxInFlight(t.endpoint.Endpoint), now); !at.IsZero() {
 		return at, ReasonEndpointFull, nil
 	}
@@ -118,8 +119,8 @@ func (s *Sender) retryLater(wait time.Duration, reason Reason) Outcome {
 	return Outcome{Do: RetryLater, At: s.now().Add(wait), Reason: string(reason)}
 }
 
-// loadFailed is what becomes of a task while the database does not answer. The worker is kept for a moment, or the whole
-// backlog would be turned over as fast as Redis can.
+// loadFailed is what becomes of a task while the database does not answer. The worker is kept for a moment, or the
+// whole backlog would be turned over as fast as Redis can.
 func (s *Sender) loadFailed(ctx context.Context, task Task, err error) Outcome {
 	s.opts.Logger.WarnContext(ctx, "delivery.load_failed", "delivery_id", task.DeliveryID, "error", err)
 	select {

@@ -49,7 +49,8 @@ func TestAttemptDelivers(t *testing.T) {
 			t.Errorf("headers %v", got.Header)
 		}
 		row := w.Get(d)
-		if row.State != models.DeliveryDelivered || row.Attempts != 1 || row.LastClass != "delivered" || row.LastStatus != 204 || row.DeliveredAt == nil {
+		if row.State != models.DeliveryDelivered || row.Attempts != 1 || row.LastClass != "delivered" ||
+			row.LastStatus != 204 || row.DeliveredAt == nil {
 			t.Fatalf("row %+v", row)
 		}
 		as, err := s.Attempts(t.Context(), m, d.ID)
@@ -57,7 +58,8 @@ func TestAttemptDelivers(t *testing.T) {
 			t.Fatalf("attempts %v, %v", as, err)
 		}
 		a := as[0]
-		if a.Class != "delivered" || a.StatusCode != 204 || a.Number != 1 || a.EndpointID != e.ID || a.TotalMicros <= 0 || a.RemoteIP != "127.0.0.1" {
+		if a.Class != "delivered" || a.StatusCode != 204 || a.Number != 1 || a.EndpointID != e.ID || a.TotalMicros <= 0 ||
+			a.RemoteIP != "127.0.0.1" {
 			t.Errorf("attempt %+v", a)
 		}
 		shown, err := json.Marshal(a.RequestHeaders)
@@ -72,7 +74,8 @@ func TestAttemptDelivers(t *testing.T) {
 		if a.RequestHeaders["Webhook-Id"] != d.EventID || strings.Contains(string(shown), "hidden") {
 			t.Errorf("recorded %s", shown)
 		}
-		if out := w.Sender().Attempt(t.Context(), deliverytest.Task(d)); out.Do != delivery.Ack || out.Attempted || len(r.All()) != 1 {
+		if out := w.Sender().Attempt(t.Context(), deliverytest.Task(d)); out.Do != delivery.Ack || out.Attempted ||
+			len(r.All()) != 1 {
 			t.Fatalf("a second task of a delivered row: %+v, %d requests", out, len(r.All()))
 		}
 	})
@@ -95,11 +98,13 @@ func TestAttemptRetriesThenDies(t *testing.T) {
 			t.Fatalf("after the first failure: %+v", out)
 		}
 		row := w.Get(d)
-		if row.State != models.DeliveryPending || row.Generation != 2 || row.Attempts != 1 || row.LastClass != "server_error" ||
+		if row.State != models.DeliveryPending || row.Generation != 2 || row.Attempts != 1 ||
+			row.LastClass != "server_error" ||
 			row.SweepAfter.Sub(row.NextAttemptAt) != 180*time.Second {
 			t.Fatalf("row %+v", row)
 		}
-		if out := sender.Attempt(t.Context(), deliverytest.Task(d)); out.Do != delivery.Requeue || out.Attempted || out.Delivery.Generation != 2 {
+		if out := sender.Attempt(t.Context(), deliverytest.Task(d)); out.Do != delivery.Requeue || out.Attempted ||
+			out.Delivery.Generation != 2 {
 			t.Fatalf("a stale task: %+v", out)
 		}
 		out = sender.Attempt(t.Context(), deliverytest.Task(row))
@@ -111,10 +116,12 @@ func TestAttemptRetriesThenDies(t *testing.T) {
 			t.Fatalf("after the last failure: %+v", out)
 		}
 		row = w.Get(d)
-		if row.State != models.DeliveryDead || row.Attempts != 3 || row.DeadReason != "attempts exhausted" || row.DeadAt == nil || row.ArchivedAt != nil {
+		if row.State != models.DeliveryDead || row.Attempts != 3 || row.DeadReason != "attempts exhausted" ||
+			row.DeadAt == nil || row.ArchivedAt != nil {
 			t.Fatalf("row %+v", row)
 		}
-		if out := sender.Attempt(t.Context(), deliverytest.Task(row)); out.Do != delivery.Archive || out.Attempted || len(r.All()) != 3 {
+		if out := sender.Attempt(t.Context(), deliverytest.Task(row)); out.Do != delivery.Archive || out.Attempted ||
+			len(r.All()) != 3 {
 			t.Fatalf("the task of a dead row: %+v, %d requests", out, len(r.All()))
 		}
 		for i, got := range r.All() {
@@ -132,7 +139,8 @@ func TestAttemptRetriesThenDies(t *testing.T) {
 			}
 		}
 		rows, err := s.ListDeliveries(t.Context(), m, store.DeliveryFilter{}, store.Page{Limit: 10})
-		if err != nil || len(rows) != 2 || rows[0].ReplayOf == nil || *rows[0].ReplayOf != d.ID || rows[0].AttemptBase != 3 || rows[0].EventID != d.EventID {
+		if err != nil || len(rows) != 2 || rows[0].ReplayOf == nil || *rows[0].ReplayOf != d.ID || rows[0].AttemptBase != 3 ||
+			rows[0].EventID != d.EventID {
 			t.Fatalf("rows %+v, %v", rows, err)
 		}
 		if n, err := s.VerifyAudit(t.Context()); err != nil || n != 2 {
@@ -229,7 +237,8 @@ func TestAttemptRetryAfterGatesEndpoint(t *testing.T) {
 		out = sender.Attempt(t.Context(), deliverytest.Task(ds[1]))
 		row := w.Get(ds[1])
 		wait := row.NextAttemptAt.Sub(start)
-		if out.Do != delivery.Ack || out.Attempted || wait < time.Hour-time.Second || wait > time.Hour+time.Minute || !row.SweepAfter.Equal(row.NextAttemptAt) {
+		if out.Do != delivery.Ack || out.Attempted || wait < time.Hour-time.Second || wait > time.Hour+time.Minute ||
+			!row.SweepAfter.Equal(row.NextAttemptAt) {
 			t.Fatalf("waiting behind the gate: %+v, %+v", out, row)
 		}
 		if row.Attempts != 0 || len(r.All()) != 1 {
@@ -238,7 +247,8 @@ func TestAttemptRetryAfterGatesEndpoint(t *testing.T) {
 	})
 }
 
-// TestLateSuccessCounts posts for an old generation: a success is accepted from any, a failure only from the current one.
+// TestLateSuccessCounts posts for an old generation: a success is accepted from any, a failure only from the current
+// one.
 func TestStaleGenerationVerdicts(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		w := deliverytest.New(t, s)
@@ -259,7 +269,8 @@ func TestStaleGenerationVerdicts(t *testing.T) {
 			r.Release()
 			out := <-done
 			row := w.Get(d)
-			if status == 500 && (out.Do != delivery.Requeue || row.Attempts != 0 || row.Generation != 2 || row.State != models.DeliveryPending) {
+			if status == 500 &&
+				(out.Do != delivery.Requeue || row.Attempts != 0 || row.Generation != 2 || row.State != models.DeliveryPending) {
 				t.Errorf("a stale failure: %+v, row %+v", out, row)
 			}
 			if status == 200 && (out.Do != delivery.Ack || row.State != models.DeliveryDelivered || row.Attempts != 1) {
@@ -297,14 +308,16 @@ func TestRotationHoldsFromTheNextAttempt(t *testing.T) {
 	}
 	rotate(endpoints.Rotation{})
 	got := attempt()
-	if got.Header.Get(webhook.HeaderSignature) != webhook.SignBody(fresh, got.Body) || got.Header.Get(webhook.HeaderSignaturePrevious) != webhook.SignBody(old, got.Body) {
+	if got.Header.Get(webhook.HeaderSignature) != webhook.SignBody(fresh, got.Body) ||
+		got.Header.Get(webhook.HeaderSignaturePrevious) != webhook.SignBody(old, got.Body) {
 		t.Fatal("both secrets must sign right after a rotation")
 	}
 	current := fresh
 	brought := "a secret that the shop has brought along"
 	rotate(endpoints.Rotation{Secret: &brought, ActivateIn: time.Hour})
 	got = attempt()
-	if got.Header.Get(webhook.HeaderSignature) != webhook.SignBody(current, got.Body) || got.Header.Get(webhook.HeaderSignatureNext) != webhook.SignBody(fresh, got.Body) {
+	if got.Header.Get(webhook.HeaderSignature) != webhook.SignBody(current, got.Body) ||
+		got.Header.Get(webhook.HeaderSignatureNext) != webhook.SignBody(fresh, got.Body) {
 		t.Fatal("the next secret must sign second until it is activated")
 	}
 	if n := len(strings.Fields(got.Header.Get(webhook.HeaderStandardSignature))); n != 3 {
@@ -313,7 +326,8 @@ func TestRotationHoldsFromTheNextAttempt(t *testing.T) {
 	none := time.Duration(0)
 	rotate(endpoints.Rotation{Overlap: &none})
 	got = attempt()
-	if got.Header.Get(webhook.HeaderSignature) != webhook.SignBody(fresh, got.Body) || got.Header.Get(webhook.HeaderSignaturePrevious) != "" {
+	if got.Header.Get(webhook.HeaderSignature) != webhook.SignBody(fresh, got.Body) ||
+		got.Header.Get(webhook.HeaderSignaturePrevious) != "" {
 		t.Fatal("without an overlap only the new secret signs")
 	}
 }

@@ -132,8 +132,9 @@ func TestStopSeesRequestsThrough(t *testing.T) {
 	d := w.Publish(m, 1)[0]
 	sender, err := delivery.NewSender(delivery.SenderOptions{
 		Store: w.Store, Endpoints: w.Endpoints, Redelivery: w.Redelivery, Client: w.Client,
-		Schedule: delivery.Schedule{Base: time.Second, Factor: 1, Max: time.Second}, Breaker: deliverytest.Breaker(), Timeout: 20 * time.Second,
-		MaxInFlight: 8, HostInFlight: 8, CommitBatch: 8, CommitWait: time.Millisecond, Logger: w.Logger, Now: time.Now,
+		Schedule: delivery.Schedule{Base: time.Second, Factor: 1, Max: time.Second}, Breaker: deliverytest.Breaker(),
+		Timeout: 20 * time.Second, MaxInFlight: 8, HostInFlight: 8, CommitBatch: 8, CommitWait: time.Millisecond,
+		Logger: w.Logger, Now: time.Now,
 	})
 	if err != nil {
 		t.Fatal(err)

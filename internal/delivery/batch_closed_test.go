@@ -57,7 +57,8 @@ func TestBatchAtAClosedEndpoint(t *testing.T) {
 		}
 		w.Form(1)
 		second := w.Offered.Take()[0]
-		if ids := deliverytest.EventsOf(t, w.Load(second.ID).Body); !slices.Equal(ids, append(deliverytest.EventIDs(waiting), published.EventID)) {
+		if ids := deliverytest.EventsOf(t, w.Load(second.ID).Body); !slices.Equal(ids,
+			append(deliverytest.EventIDs(waiting), published.EventID)) {
 			t.Errorf("second batch %v", ids)
 		}
 		if out := sender.Attempt(t.Context(), deliverytest.Task(due[0])); out.Do != delivery.Ack || !out.Attempted {
@@ -80,8 +81,8 @@ func TestBatchAtAClosedEndpoint(t *testing.T) {
 	})
 }
 
-// TestBatchBehindABreaker forms batches while a breaker is open: they wait parked, and a batch is the probe, never one of
-// its members.
+// TestBatchBehindABreaker forms batches while a breaker is open: they wait parked, and a batch is the probe, never one
+// of its members.
 func TestBatchBehindABreaker(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		r := testkit.NewReceiver(t)
@@ -144,7 +145,8 @@ func TestBatchNobodyEnqueued(t *testing.T) {
 		if err != nil || len(due) != 1 || due[0].ID != carrier.ID {
 			t.Fatalf("swept: %+v, %v", due, err)
 		}
-		if all, err := s.WalkPending(t.Context(), models.Delivery{}, 100); err != nil || len(all) != 1 || all[0].ID != carrier.ID {
+		if all, err := s.WalkPending(t.Context(), models.Delivery{}, 100); err != nil || len(all) != 1 ||
+			all[0].ID != carrier.ID {
 			t.Fatalf("after the loss of Redis: %+v, %v", all, err)
 		}
 		bumped, err := s.BumpGeneration(t.Context(), due, w.Clock.Now(), outbox.Sweep)
@@ -176,13 +178,17 @@ func TestMemberWithoutACarrier(t *testing.T) {
 		if bumped, err := s.BumpGeneration(t.Context(), due, late, outbox.Sweep); err != nil || len(bumped) != 0 {
 			t.Fatalf("while the carrier waits: %+v, %v", bumped, err)
 		}
-		done, err := s.Record(t.Context(), []store.Verdict{{Attempt: models.Attempt{ID: models.NewID("att", late), DeliveryID: carrier.ID, EventID: *carrier.BatchID,
-			EndpointID: carrier.EndpointID, MerchantID: carrier.MerchantID, Number: 1, Generation: 1, Class: "gone", StatusCode: 410, StartedAt: late},
-			State: models.DeliveryDead, At: late}}, outbox.Sweep)
+		done, err := s.Record(t.Context(),
+			[]store.Verdict{{Attempt: models.Attempt{ID: models.NewID("att", late), DeliveryID: carrier.ID,
+				EventID:    *carrier.BatchID,
+				EndpointID: carrier.EndpointID, MerchantID: carrier.MerchantID, Number: 1, Generation: 1, Class: "gone",
+				StatusCode: 410, StartedAt: late},
+				State: models.DeliveryDead, At: late}}, outbox.Sweep)
 		if err != nil || !done[0].Applied {
 			t.Fatalf("%+v, %v", done, err)
 		}
-		if bumped, err := s.BumpGeneration(t.Context(), due, late, outbox.Sweep); err != nil || !slices.Equal(deliverytest.EventIDs(bumped), deliverytest.EventIDs(members)) || bumped[0].Generation != 2 {
+		if bumped, err := s.BumpGeneration(t.Context(), due, late, outbox.Sweep); err != nil ||
+			!slices.Equal(deliverytest.EventIDs(bumped), deliverytest.EventIDs(members)) || bumped[0].Generation != 2 {
 			t.Fatalf("without a carrier: %+v, %v", bumped, err)
 		}
 	})
@@ -194,13 +200,15 @@ func TestBatchVerifies(t *testing.T) {
 	r := testkit.NewReceiver(t)
 	w := deliverytest.NewBatches(t, s, r.URL, 10, time.Minute)
 	other := w.Merchant()
-	e, secret := w.Endpoint(other, r.URL, func(set *endpoints.Settings) { set.BatchMaxEvents = new(new(2)) }) // waits as long as the default
+	// waits as long as the default
+	e, secret := w.Endpoint(other, r.URL, func(set *endpoints.Settings) { set.BatchMaxEvents = new(new(2)) })
 	members := w.PublishPayments(other, 2, 0)
 	w.Form(1)
 	w.Sender().Attempt(t.Context(), deliverytest.Task(w.Offered.Take()[0]))
 	got := r.WaitCount(t, 1, time.Second)[0]
 	m, err := webhook.VerifyMessage(got.Header, got.Body, []webhook.Secret{secret})
-	if err != nil || !m.Batch || m.ID != got.ID() || len(m.Events) != 2 || m.Events[0].ID != members[0].EventID || m.Events[1].ID != members[1].EventID {
+	if err != nil || !m.Batch || m.ID != got.ID() || len(m.Events) != 2 || m.Events[0].ID != members[0].EventID ||
+		m.Events[1].ID != members[1].EventID {
 		t.Fatalf("message %+v, %v, of endpoint %s", m, err, e.ID)
 	}
 }

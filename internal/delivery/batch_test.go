@@ -48,7 +48,8 @@ func TestBatchVerdicts(t *testing.T) {
 				if c.last {
 					w.InTx(func(tx *store.Tx) error {
 						one := new(new(1))
-						_, err := w.Endpoints.Update(t.Context(), tx, models.System, w.Shop, w.To.ID, endpoints.Settings{MaxAttempts: one})
+						_, err := w.Endpoints.Update(t.Context(), tx, models.System, w.Shop, w.To.ID,
+							endpoints.Settings{MaxAttempts: one})
 						return err
 					})
 				}
@@ -71,7 +72,8 @@ func TestBatchVerdicts(t *testing.T) {
 				}
 				for _, m := range members {
 					got := w.Get(m)
-					if got.State != c.state || got.DeadReason != c.reason || got.LastStatus != c.status || *got.BatchID != row.EventID {
+					if got.State != c.state || got.DeadReason != c.reason || got.LastStatus != c.status ||
+						*got.BatchID != row.EventID {
 						t.Errorf("member %+v", got)
 					}
 					switch {
@@ -84,11 +86,13 @@ func TestBatchVerdicts(t *testing.T) {
 					case c.do == delivery.Requeue && !got.NextAttemptAt.Equal(row.NextAttemptAt):
 						t.Errorf("next attempt at %v, of the batch at %v", got.NextAttemptAt, row.NextAttemptAt)
 					}
-					if as, err := s.Attempts(t.Context(), w.Shop, m.ID); err != nil || len(as) != 1 || as[0].EventID != row.EventID || as[0].StatusCode != c.status {
+					if as, err := s.Attempts(t.Context(), w.Shop, m.ID); err != nil || len(as) != 1 || as[0].EventID != row.EventID ||
+						as[0].StatusCode != c.status {
 						t.Errorf("attempts %+v, %v", as, err)
 					}
 				}
-				if dead, err := s.Unarchived(t.Context(), w.Clock.Now().Add(time.Hour), 10); err != nil || len(dead) > 1 || len(dead) == 1 && dead[0].ID != carrier.ID {
+				if dead, err := s.Unarchived(t.Context(), w.Clock.Now().Add(time.Hour), 10); err != nil || len(dead) > 1 ||
+					len(dead) == 1 && dead[0].ID != carrier.ID {
 					t.Errorf("to be archived: %+v, %v", dead, err)
 				}
 				list, err := s.ListDeliveries(t.Context(), w.Shop, store.DeliveryFilter{EndpointID: w.To.ID}, store.Page{Limit: 10})
@@ -117,7 +121,8 @@ func TestBatchIsRetriedUnchanged(t *testing.T) {
 		}
 		got := r.WaitCount(t, 3, time.Second)
 		for i, g := range got {
-			if !bytes.Equal(g.Body, got[0].Body) || g.ID() != *carrier.BatchID || g.Header.Get("webhook-attempt") != string(rune('1'+i)) {
+			if !bytes.Equal(g.Body, got[0].Body) || g.ID() != *carrier.BatchID ||
+				g.Header.Get("webhook-attempt") != string(rune('1'+i)) {
 				t.Errorf("request %d: id %s, attempt %s", i, g.ID(), g.Header.Get("webhook-attempt"))
 			}
 		}
@@ -126,14 +131,16 @@ func TestBatchIsRetriedUnchanged(t *testing.T) {
 		}
 		for _, m := range members {
 			as, err := s.Attempts(t.Context(), w.Shop, m.ID)
-			if row := w.Get(m); row.State != models.DeliveryDelivered || row.Attempts != 3 || row.DeliveredAt == nil || err != nil || len(as) != 3 {
+			if row := w.Get(m); row.State != models.DeliveryDelivered || row.Attempts != 3 || row.DeliveredAt == nil ||
+				err != nil || len(as) != 3 {
 				t.Errorf("member %+v, attempts %d, %v", row, len(as), err)
 			}
 		}
 	})
 }
 
-// TestSplitMembersGoOn sends the members of a refused batch alone, counting on, and lets a late success of the batch count.
+// TestSplitMembersGoOn sends the members of a refused batch alone, counting on, and lets a late success of the batch
+// count.
 func TestSplitMembersGoOn(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		r := testkit.NewReceiver(t)
@@ -156,15 +163,18 @@ func TestSplitMembersGoOn(t *testing.T) {
 		if got.ID() != members[0].EventID || got.Header.Get("webhook-attempt") != "2" {
 			t.Errorf("alone: id %s, attempt %s", got.ID(), got.Header.Get("webhook-attempt"))
 		}
-		if as, err := s.Attempts(t.Context(), w.Shop, first.ID); err != nil || len(as) != 2 || as[0].Number != 1 || as[1].Number != 2 {
+		if as, err := s.Attempts(t.Context(), w.Shop, first.ID); err != nil || len(as) != 2 || as[0].Number != 1 ||
+			as[1].Number != 2 {
 			t.Errorf("attempts %+v, %v", as, err)
 		}
 
 		// A POST of the batch that was still under way answers 2xx.
 		now := w.Clock.Now().UTC().Truncate(time.Microsecond)
-		late := store.Verdict{Attempt: models.Attempt{ID: models.NewID("att", now), DeliveryID: carrier.ID, EventID: before.EventID, EndpointID: carrier.EndpointID,
-			MerchantID: carrier.MerchantID, Number: 1, Generation: 1, Class: "delivered", StatusCode: 200, StartedAt: now}, Before: before.Attempts,
-			State: models.DeliveryDelivered, At: now}
+		late := store.Verdict{Attempt: models.Attempt{ID: models.NewID("att", now), DeliveryID: carrier.ID,
+			EventID: before.EventID, EndpointID: carrier.EndpointID,
+			MerchantID: carrier.MerchantID, Number: 1, Generation: 1, Class: "delivered", StatusCode: 200, StartedAt: now},
+			Before: before.Attempts,
+			State:  models.DeliveryDelivered, At: now}
 		w.InTx(func(tx *store.Tx) error {
 			done, err := tx.Record(t.Context(), []store.Verdict{late}, outbox.Sweep)
 			if err != nil || !done[0].Applied {
@@ -197,7 +207,8 @@ func TestDeadBatchIsRun(t *testing.T) {
 		r.Answers(testkit.Answer{Status: 500})
 		w := deliverytest.NewBatches(t, s, r.URL, 10, time.Minute)
 		w.InTx(func(tx *store.Tx) error {
-			_, err := w.Endpoints.Update(t.Context(), tx, models.System, w.Shop, w.To.ID, endpoints.Settings{MaxAttempts: new(new(1))})
+			_, err := w.Endpoints.Update(t.Context(), tx, models.System, w.Shop, w.To.ID,
+				endpoints.Settings{MaxAttempts: new(new(1))})
 			return err
 		})
 		carrier, members := w.One(3)
@@ -242,7 +253,8 @@ func TestRedeliverBatched(t *testing.T) {
 		}
 		waiting := w.PublishPayments(w.Shop, 1, 0)[0]
 		again(waiting)
-		if got := w.Offered.Take(); len(got) != 1 || got[0].ID != waiting.ID || got[0].Generation != 2 || w.Get(waiting).BatchID != nil {
+		if got := w.Offered.Take(); len(got) != 1 || got[0].ID != waiting.ID || got[0].Generation != 2 ||
+			w.Get(waiting).BatchID != nil {
 			t.Fatalf("offered %+v", got)
 		}
 		carrier, members := w.One(2)
@@ -259,7 +271,8 @@ func TestRedeliverBatched(t *testing.T) {
 			t.Fatalf("outcome %+v", out)
 		}
 		fresh := again(members[1])
-		if got := w.Offered.Take(); len(got) != 1 || got[0].ID != fresh.ID || *fresh.ReplayOf != members[1].ID || fresh.BatchID != nil || fresh.AttemptBase != 2 {
+		if got := w.Offered.Take(); len(got) != 1 || got[0].ID != fresh.ID || *fresh.ReplayOf != members[1].ID ||
+			fresh.BatchID != nil || fresh.AttemptBase != 2 {
 			t.Errorf("replay %+v", fresh)
 		}
 		w.InTx(func(tx *store.Tx) error {

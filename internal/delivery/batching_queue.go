@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// batchingQueue turns what many goroutines hand in into batches for a few that write or read them, because a statement costs
-// about the same however many rows it is for. A single item is not delayed; while items come fast, a batch waits a moment to
-// grow.
+// batchingQueue turns what many goroutines hand in into batches for a few that write or read them, because a statement
+// costs about the same however many rows it is for. A single item is not delayed; while items come fast, a batch waits
+// a moment to grow.
 type batchingQueue[T any] struct {
 	in   chan T
 	max  int

@@ -9,13 +9,13 @@ import (
 )
 
 const (
-	// runAfter is how long after a death the task of the delivery can still come from a crash between commit and ack. When it
-	// comes later, an operator has run it.
+	// runAfter is how long after a death the task of the delivery can still come from a crash between commit and ack. When
+	// it comes later, an operator has run it.
 	runAfter = 10 * time.Minute
 	// early is how much before its time a task may come: Asynq keeps whole seconds.
 	early = time.Second
-	// near is how long a task may wait in Redis for its time. One that has to wait for longer waits in Postgres, where it costs
-	// nothing.
+	// near is how long a task may wait in Redis for its time. One that has to wait for longer waits in Postgres, where it
+	// costs nothing.
 	near = 4 * time.Second
 )
 
@@ -68,8 +68,8 @@ const (
 	WriteRerun     Write = "rerun"     // a new delivery of the same event, because an operator ran a dead one
 )
 
-// Decision is what a worker does with its task, given the row of the delivery as it is. Where Send is set a request is due.
-// Otherwise Write is done first, and Step follows.
+// Decision is what a worker does with its task, given the row of the delivery as it is. Where Send is set a request is
+// due. Otherwise Write is done first, and Step follows.
 type Decision struct {
 	Send   bool
 	Write  Write
@@ -78,8 +78,8 @@ type Decision struct {
 	Reason Reason
 }
 
-// Decide decides whether a request is due for a task at now, and what to do instead where none is. row is nil for a delivery
-// that does not exist. It is pure.
+// Decide decides whether a request is due for a task at now, and what to do instead where none is. row is nil for a
+// delivery that does not exist. It is pure.
 func Decide(row *store.Waiting, task Task, now time.Time) Decision {
 	if row == nil {
 		return Decision{Step: Ack, Reason: ReasonMissing}

@@ -74,7 +74,8 @@ func TestDecide(t *testing.T) {
 			w.Breaker, w.BreakerUntil, w.EventType = models.BreakerOpen, at(time.Minute), "webhook.test"
 		}, 3, send},
 		"test of any type": {func(w *store.Waiting) {
-			w.Breaker, w.BreakerUntil, w.SignWith, w.EndpointStatus = models.BreakerOpen, at(time.Minute), "all", models.EndpointDisabled
+			w.Breaker, w.BreakerUntil, w.SignWith, w.EndpointStatus = models.BreakerOpen, at(time.Minute), "all",
+				models.EndpointDisabled
 		}, 3, send},
 		"retry of a test, breaker open": {func(w *store.Waiting) {
 			w.Breaker, w.BreakerUntil, w.SignWith, w.Attempts = models.BreakerOpen, at(time.Minute), "all", 1

@@ -14,7 +14,8 @@ const (
 	deferWriters = 1
 )
 
-// deferWriter takes deliveries out of Redis, many at a time: the row is told when it is due again, and its task is acked.
+// deferWriter takes deliveries out of Redis, many at a time: the row is told when it is due again, and its task is
+// acked.
 type deferWriter struct {
 	store *store.Store
 	queue *batchingQueue[deferral]
@@ -27,7 +28,8 @@ type deferral struct {
 }
 
 func newDeferWriter(s *store.Store, now func() time.Time) *deferWriter {
-	return &deferWriter{store: s, queue: newBatchingQueue[deferral](deferBatch, func() time.Duration { return deferWait }), now: now}
+	return &deferWriter{store: s, queue: newBatchingQueue[deferral](deferBatch, func() time.Duration { return deferWait }),
+		now: now}
 }
 
 // write returns when it is in the record.

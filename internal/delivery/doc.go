@@ -10,6 +10,6 @@
 // A [Service] makes, changes and removes endpoints, rotates their secrets and orders redeliveries, each through the
 // transaction of its caller and with its audit line. Every secret is sealed by the vault before it is stored.
 //
-// It serves jobs (attempts), internal/api, internal/admin and internal/web (deeds). It does not choose when to enqueue: see
-// internal/outbox.
+// It serves jobs (attempts), internal/api, internal/admin and internal/web (deeds). It does not choose when to enqueue:
+// see internal/outbox.
 package delivery

@@ -52,12 +52,13 @@ type observed struct {
 	slow     bool // as written down
 }
 
-func newHealth(s *store.Store, e *endpoints.Service, rules breaker.Rules, log *slog.Logger, now func() time.Time) *health {
+func newHealth(s *store.Store, e *endpoints.Service, rules breaker.Rules, log *slog.Logger,
+	now func() time.Time) *health {
 	return &health{store: s, endpoints: e, rules: rules, log: log, now: now, seen: make(map[string]*observed)}
 }
 
-// note counts an attempt. An answer that throttles, or an address that may not be sent to, says nothing about the health of
-// the endpoint.
+// note counts an attempt. An answer that throttles, or an address that may not be sent to, says nothing about the
+// health of the endpoint.
 func (h *health) note(row *store.Waiting, class answer.Class, took time.Duration, now time.Time) {
 	if class == answer.Throttled || class == answer.Blocked {
 		return
@@ -107,7 +108,8 @@ func (h *health) run(stop <-chan struct{}) {
 	}
 }
 
-// write writes down what came since the last time. What cannot be written is forgotten: the next failures tell the same.
+// write writes down what came since the last time. What cannot be written is forgotten: the next failures tell the
+// same.
 func (h *health) write() {
 	ctx, cancel := context.WithTimeout(context.Background(), healthTimeout)
 	defer cancel()
@@ -128,8 +130,8 @@ func (h *health) write() {
 	}
 }
 
-// take hands out what has to be written: endpoints that failed or may have recovered, and the ids of those that had nothing
-// but successes.
+// take hands out what has to be written: endpoints that failed or may have recovered, and the ids of those that had
+// nothing but successes.
 func (h *health) take(now time.Time) (changed map[string]observed, healthy []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -227,7 +229,8 @@ func (h *health) probeResult(ctx context.Context, row *store.Waiting, class answ
 	err := h.store.InTx(ctx, func(tx *store.Tx) error {
 		state = ""
 		e, err := tx.LockHealth(ctx, row.EndpointID)
-		if errors.Is(err, models.ErrNotFound) || err == nil && (e.BreakerState != models.BreakerHalfOpen || e.BreakerProbe != row.ID) {
+		if errors.Is(err, models.ErrNotFound) || err == nil &&
+			(e.BreakerState != models.BreakerHalfOpen || e.BreakerProbe != row.ID) {
 			return nil
 		}
 		if err != nil {

@@ -34,8 +34,8 @@ func endpointNow(t *testing.T, s *store.Store, id string, want func(models.Endpo
 	}
 }
 
-// TestBreaker goes once round: it opens, what waits is kept without a task and without an attempt spent, one probe after
-// the other goes through, and when one succeeds all others follow.
+// TestBreaker goes once round: it opens, what waits is kept without a task and without an attempt spent, one probe
+// after the other goes through, and when one succeeds all others follow.
 func TestBreaker(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		w := deliverytest.New(t, s)
@@ -55,7 +55,8 @@ func TestBreaker(t *testing.T) {
 			}
 		}
 		opened := endpointNow(t, s, e.ID, func(e models.Endpoint) bool { return e.BreakerState == models.BreakerOpen })
-		if wait := opened.BreakerOpenUntil.Sub(clock.Now()); opened.BreakerTrips != 1 || wait < 25*time.Second || wait > 31*time.Second || opened.Failures != 10 {
+		if wait := opened.BreakerOpenUntil.Sub(clock.Now()); opened.BreakerTrips != 1 || wait < 25*time.Second ||
+			wait > 31*time.Second || opened.Failures != 10 {
 			t.Fatalf("opened %+v", opened)
 		}
 		if n, err := s.OpenBreakers(t.Context()); err != nil || n != 1 {
@@ -67,7 +68,8 @@ func TestBreaker(t *testing.T) {
 			if out := sender.Attempt(t.Context(), deliverytest.Task(d)); out.Do != delivery.Ack || out.Attempted {
 				t.Fatalf("while open: %+v", out)
 			}
-			if row := w.Get(d); !row.Suspended || row.Attempts != 0 || row.State != models.DeliveryPending || row.NextAttemptAt.Before(*opened.BreakerOpenUntil) {
+			if row := w.Get(d); !row.Suspended || row.Attempts != 0 || row.State != models.DeliveryPending ||
+				row.NextAttemptAt.Before(*opened.BreakerOpenUntil) {
 				t.Fatalf("parked row %+v", row)
 			}
 		}
@@ -75,7 +77,8 @@ func TestBreaker(t *testing.T) {
 		if row := w.Get(late); !row.Suspended || row.NextAttemptAt.Before(*opened.BreakerOpenUntil) {
 			t.Fatalf("published while open: %+v", row)
 		}
-		if due, err := s.ClaimSweep(t.Context(), clock.Now().Add(20*time.Second), 100, outbox.Sweep); err != nil || len(due) != 0 {
+		if due, err := s.ClaimSweep(t.Context(), clock.Now().Add(20*time.Second), 100, outbox.Sweep); err != nil ||
+			len(due) != 0 {
 			t.Fatalf("swept while open: %d, %v", len(due), err)
 		}
 		if probes, err := s.ClaimProbes(t.Context(), clock.Now(), time.Minute, outbox.Sweep); err != nil || len(probes) != 0 {
@@ -98,7 +101,8 @@ func TestBreaker(t *testing.T) {
 			t.Fatalf("the probe: %+v", out)
 		}
 		opened = endpointNow(t, s, e.ID, func(e models.Endpoint) bool { return e.BreakerTrips == 2 })
-		if wait := opened.BreakerOpenUntil.Sub(clock.Now()); opened.BreakerState != models.BreakerOpen || wait < 55*time.Second || wait > 61*time.Second {
+		if wait := opened.BreakerOpenUntil.Sub(clock.Now()); opened.BreakerState != models.BreakerOpen ||
+			wait < 55*time.Second || wait > 61*time.Second {
 			t.Fatalf("opened again %+v", opened)
 		}
 		if row := w.Get(ds[0]); row.Attempts != 2 || !row.Suspended {
@@ -108,7 +112,8 @@ func TestBreaker(t *testing.T) {
 		// The next succeeds, and the others leave oldest first.
 		clock.Advance(61 * time.Second)
 		r.Answers(testkit.Answer{})
-		if out := sender.Attempt(t.Context(), deliverytest.Task(claimProbe(t, s, clock))); out.Do != delivery.Ack || !out.Attempted {
+		if out := sender.Attempt(t.Context(), deliverytest.Task(claimProbe(t, s, clock))); out.Do != delivery.Ack ||
+			!out.Attempted {
 			t.Fatalf("the second probe: %+v", out)
 		}
 		closed := endpointNow(t, s, e.ID, func(e models.Endpoint) bool { return e.BreakerState == models.BreakerClosed })
@@ -227,7 +232,9 @@ func TestThrottlingNeverOpensTheBreaker(t *testing.T) {
 	}
 	r.Answers(testkit.Answer{Status: 500}) // which is written down, and so shows that what was before it is
 	sender.Attempt(t.Context(), deliverytest.Task(w.Publish(m, 1)[0]))
-	if got := endpointNow(t, s, e.ID, func(e models.Endpoint) bool { return e.Failures > 0 }); got.BreakerState != models.BreakerClosed || got.Failures != 1 {
+	if got := endpointNow(t, s, e.ID, func(e models.Endpoint) bool {
+		return e.Failures > 0
+	}); got.BreakerState != models.BreakerClosed || got.Failures != 1 {
 		t.Errorf("endpoint %+v", got)
 	}
 }
@@ -265,7 +272,8 @@ func TestFailingEndpointIsDisabled(t *testing.T) {
 				t.Errorf("what waited is %s", row.State)
 			}
 		}
-		ds, err := s.ListDeliveries(t.Context(), m, store.DeliveryFilter{EventType: "endpoint.disabled"}, store.Page{Limit: 10})
+		ds, err := s.ListDeliveries(t.Context(), m, store.DeliveryFilter{EventType: "endpoint.disabled"},
+			store.Page{Limit: 10})
 		if err != nil || len(ds) != 1 || ds[0].EndpointID != other.ID {
 			t.Errorf("endpoint.disabled goes to %+v, %v", ds, err)
 		}

@@ -12,7 +12,8 @@ const (
 	limitShards = 64
 	// minWait is the resolution of Asynq's retry set; a shorter wait is spent here.
 	minWait = time.Second
-	// maxWait bounds how far ahead a time is given out; a task that comes then without finding a slot is given another time.
+	// maxWait bounds how far ahead a time is given out; a task that comes then without finding a slot is given another
+	// time.
 	maxWait = 5 * time.Minute
 	// patience is how long a wait may be expected to be for a task to wait here, where it takes up a worker of its lane.
 	patience = 50 * time.Millisecond
@@ -20,9 +21,10 @@ const (
 	maxLimits = 1024
 )
 
-// limits bounds how many requests are in flight per key (an endpoint, a host) in this process. A task that finds no slot
-// waits for one, if one is about to become free. All others are turned away, each with a time of its own to come again that
-// is computed from how long requests take, so that a long backlog is turned away about once and costs no worker.
+// limits bounds how many requests are in flight per key (an endpoint, a host) in this process. A task that finds no
+// slot waits for one, if one is about to become free. All others are turned away, each with a time of its own to come
+// again that is computed from how long requests take, so that a long backlog is turned away about once and costs no
+// worker.
 type limits struct {
 	seed   maphash.Seed
 	shards [limitShards]struct {
@@ -47,7 +49,8 @@ func newLimits() *limits {
 	return l
 }
 
-// acquire takes one of the slots of key, waiting for it up to a second. It returns the zero time, or when to come again.
+// acquire takes one of the slots of key, waiting for it up to a second. It returns the zero time, or when to come
+// again.
 func (l *limits) acquire(ctx context.Context, key string, slots int, now time.Time) time.Time {
 	s := &l.shards[maphash.String(l.seed, key)%limitShards]
 	s.Lock()

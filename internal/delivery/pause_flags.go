@@ -9,7 +9,8 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/store"
 )
 
-// pauseFlagsEvery is how often a worker reads the pause flags, and so how long it may go on sending after a pause began.
+// pauseFlagsEvery is how often a worker reads the pause flags, and so how long it may go on sending after a pause
+// began.
 const pauseFlagsEvery = time.Second
 
 // pauseFlags knows for whom deliveries are paused. While the database does not answer, what was last known holds.

@@ -32,7 +32,8 @@ func TestIncidentSwitch(t *testing.T) {
 				sender := w.Sender()
 				d := w.Publish(m, 1)[0]
 				of := func(d models.Delivery) delivery.Task {
-					return delivery.Task{DeliveryID: d.ID, Generation: d.Generation, EndpointID: d.EndpointID, MerchantID: d.MerchantID}
+					return delivery.Task{DeliveryID: d.ID, Generation: d.Generation, EndpointID: d.EndpointID,
+						MerchantID: d.MerchantID}
 				}
 				now := time.Now().UTC()
 				w.InTx(func(tx *store.Tx) error { return turn(tx, m, &now) })

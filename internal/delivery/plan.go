@@ -47,19 +47,21 @@ type Plan struct {
 	// DeadReason says why it is dead.
 	DeadReason    string
 	NextAttemptAt time.Time
-	// ChangesLane says that the next attempt belongs to another lane, and so to a new generation: the first failure moves a
-	// delivery from the lane of first tries to that of retries.
+	// ChangesLane says that the next attempt belongs to another lane, and so to a new generation: the first failure moves
+	// a delivery from the lane of first tries to that of retries.
 	ChangesLane bool
 	// DisableEndpoint says that the endpoint is disabled in the same transaction.
 	DisableEndpoint bool
 	// Gate is until when nothing is sent to the endpoint, because the receiver asked for that; the zero time for no gate.
 	Gate time.Time
-	// Probe says that the delivery was the one that a half-open breaker let through, so that the answer closes or opens it.
+	// Probe says that the delivery was the one that a half-open breaker let through, so that the answer closes or opens
+	// it.
 	Probe bool
 }
 
 // plan decides what follows from an answer to the next attempt of row. random is uniform in [0, 1). It is pure.
-func plan(row *store.Waiting, e models.Endpoint, v answer.Verdict, schedule Schedule, random float64, now time.Time) Plan {
+func plan(row *store.Waiting, e models.Endpoint, v answer.Verdict, schedule Schedule, random float64,
+	now time.Time) Plan {
 	p := Plan{
 		State: models.DeliveryPending, NextAttemptAt: row.NextAttemptAt, DisableEndpoint: v.DisableEndpoint,
 		Probe: row.Breaker != models.BreakerClosed && row.BreakerProbe == row.ID,

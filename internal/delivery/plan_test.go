@@ -32,8 +32,10 @@ func ExampleSchedule_Delay() {
 func TestDelayStaysInBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := Schedule{
-			Base: time.Duration(rapid.Int64Range(1, int64(time.Hour)).Draw(t, "base")), Factor: rapid.Float64Range(1, 10).Draw(t, "factor"),
-			Max: time.Duration(rapid.Int64Range(int64(time.Second), int64(24*time.Hour)).Draw(t, "max")), Jitter: rapid.Float64Range(0, 0.9).Draw(t, "jitter"),
+			Base:   time.Duration(rapid.Int64Range(1, int64(time.Hour)).Draw(t, "base")),
+			Factor: rapid.Float64Range(1, 10).Draw(t, "factor"),
+			Max:    time.Duration(rapid.Int64Range(int64(time.Second), int64(24*time.Hour)).Draw(t, "max")),
+			Jitter: rapid.Float64Range(0, 0.9).Draw(t, "jitter"),
 		}
 		n := rapid.IntRange(-3, 5000).Draw(t, "n")
 		random := rapid.Float64Range(0, 0.999999).Draw(t, "random")
@@ -54,7 +56,8 @@ func TestScheduleOverrides(t *testing.T) {
 	if s.Delay(1, 0.5) != time.Second || s.Delay(9, 0.5) != 3*time.Second {
 		t.Errorf("%v, %v", s.Delay(1, 0.5), s.Delay(9, 0.5))
 	}
-	if low, high := s.Delay(1, 0), s.Delay(1, 0.999999); low != 800*time.Millisecond || high < 1199*time.Millisecond || high > 1200*time.Millisecond {
+	if low, high := s.Delay(1, 0), s.Delay(1, 0.999999); low != 800*time.Millisecond || high < 1199*time.Millisecond ||
+		high > 1200*time.Millisecond {
 		t.Errorf("jitter from %v to %v", low, high)
 	}
 }
@@ -82,7 +85,8 @@ func TestPlan(t *testing.T) {
 		"gone": {nil, answer.Verdict{Class: answer.Gone, Action: answer.Die, DisableEndpoint: true},
 			Plan{State: models.DeliveryDead, DeadReason: "gone", NextAttemptAt: now, DisableEndpoint: true}},
 		"throttled": {nil, answer.Verdict{Class: answer.Throttled, Action: answer.Retry, RetryAfter: 2 * time.Hour},
-			Plan{State: models.DeliveryPending, NextAttemptAt: now.Add(2 * time.Hour), ChangesLane: true, Gate: now.Add(time.Hour)}},
+			Plan{State: models.DeliveryPending, NextAttemptAt: now.Add(2 * time.Hour), ChangesLane: true,
+				Gate: now.Add(time.Hour)}},
 		"refused event": {nil, refused, Plan{State: models.DeliveryPending, NextAttemptAt: next, ChangesLane: true}},
 		"refused batch": {func(w *store.Waiting) { w.IsBatch, w.Attempts = true, 2 }, refused, Plan{State: models.DeliveryCanceled, NextAttemptAt: now}},
 		"failed batch":  {func(w *store.Waiting) { w.IsBatch = true }, retry, Plan{State: models.DeliveryPending, NextAttemptAt: next, ChangesLane: true}},

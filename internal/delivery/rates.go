@@ -17,8 +17,8 @@ const (
 	maxRates    = 10_000
 )
 
-// rates keeps the requests to each endpoint that has a rate limit below it, over all workers: a worker that has used up what
-// it leased leases the next span from the database.
+// rates keeps the requests to each endpoint that has a rate limit below it, over all workers: a worker that has used up
+// what it leased leases the next span from the database.
 type rates struct {
 	store  *store.Store
 	mu     sync.Mutex

@@ -22,10 +22,12 @@ func ExampleCall_Header() {
 		Secrets: webhook.Secrets{Current: secret}, Custom: map[string]string{"X-Tenant": "shop", "user-agent": "not mine"},
 	}
 	h := call.Header()
-	for _, name := range []string{"Content-Type", "User-Agent", "X-Tenant", "Webhook-Id", "Webhook-Attempt", "Webhook-Timestamp", "Webhook-Signature"} {
+	for _, name := range []string{"Content-Type", "User-Agent", "X-Tenant", "Webhook-Id", "Webhook-Attempt",
+		"Webhook-Timestamp", "Webhook-Signature"} {
 		fmt.Printf("%s: %s\n", name, h.Get(name))
 	}
-	fmt.Println(recordRequest(http.Header{"X-Tenant": {"shop"}, "Webhook-Signature": {"v1,x"}, "Webhook-Id": {"evt_1"}}, call.Custom))
+	fmt.Println(recordRequest(http.Header{"X-Tenant": {"shop"}, "Webhook-Signature": {"v1,x"}, "Webhook-Id": {"evt_1"}},
+		call.Custom))
 	// Output:
 	// Content-Type: application/json
 	// User-Agent: ctrip-webhook/1

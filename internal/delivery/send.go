@@ -20,7 +20,8 @@ import (
 const maxBody = 4 << 10
 
 // send signs the event, POSTs it, judges the answer, plans what follows, and commits that.
-func (s *Sender) send(ctx context.Context, task Task, row *store.Waiting, t *target, keys []webhook.SigningKey) Outcome {
+func (s *Sender) send(ctx context.Context, task Task, row *store.Waiting, t *target,
+	keys []webhook.SigningKey) Outcome {
 	ctx, span := s.opts.Tracing.Start(ctx, "webhook.attempt")
 	started := s.now()
 	number := row.AttemptBase + row.Attempts + 1
@@ -42,11 +43,12 @@ func (s *Sender) send(ctx context.Context, task Task, row *store.Waiting, t *tar
 	p := plan(row, t.endpoint.Endpoint, judged, s.opts.Schedule, s.opts.Random(), now)
 	v := store.Verdict{
 		Attempt: models.Attempt{
-			ID: models.NewID(models.PrefixAttempt, started), DeliveryID: row.ID, EventID: row.EventID, EndpointID: row.EndpointID,
-			MerchantID: row.MerchantID, Number: number, Generation: task.Generation, Class: string(judged.Class), StatusCode: res.Status,
-			Error: errorText(err, res.BodyErr), ResponseBody: res.Body[:min(len(res.Body), maxBody)], StartedAt: started,
-			DNSMicros: res.Timings.DNS.Microseconds(), ConnectMicros: res.Timings.Connect.Microseconds(),
-			TLSMicros: res.Timings.TLS.Microseconds(), FirstByteMicros: res.Timings.FirstByte.Microseconds(), TotalMicros: took.Microseconds(),
+			ID: models.NewID(models.PrefixAttempt, started), DeliveryID: row.ID, EventID: row.EventID,
+			EndpointID: row.EndpointID, MerchantID: row.MerchantID, Number: number, Generation: task.Generation,
+			Class: string(judged.Class), StatusCode: res.Status, Error: errorText(err, res.BodyErr),
+			ResponseBody: res.Body[:min(len(res.Body), maxBody)], StartedAt: started, DNSMicros: res.Timings.DNS.Microseconds(),
+			ConnectMicros: res.Timings.Connect.Microseconds(), TLSMicros: res.Timings.TLS.Microseconds(),
+			FirstByteMicros: res.Timings.FirstByte.Microseconds(), TotalMicros: took.Microseconds(),
 		},
 		RequestJSON: request, ResponseJSON: recordResponse(res.Header), Before: row.Attempts, At: now,
 		State: p.State, DeadReason: p.DeadReason, NextAttemptAt: p.NextAttemptAt, ChangesLane: p.ChangesLane,
@@ -58,7 +60,8 @@ func (s *Sender) send(ctx context.Context, task Task, row *store.Waiting, t *tar
 }
 
 // post makes the request and gives the slots at the endpoint and its host back, which a commit does not need.
-func (s *Sender) post(ctx context.Context, row *store.Waiting, t *target, header http.Header) (res egress.Response, took time.Duration, err error) {
+func (s *Sender) post(ctx context.Context, row *store.Waiting, t *target,
+	header http.Header) (res egress.Response, took time.Duration, err error) {
 	clock := time.Now()
 	defer func() {
 		took = time.Since(clock)
@@ -105,8 +108,8 @@ func (s *Sender) commit(
 	return s.after(ctx, task, row, v, recorded)
 }
 
-// alongside is what has to be written in the same transaction as the verdict: the members of a batch move with it, and an
-// endpoint that is gone is disabled. It is nil for the common verdict, which moves its delivery alone.
+// alongside is what has to be written in the same transaction as the verdict: the members of a batch move with it, and
+// an endpoint that is gone is disabled. It is nil for the common verdict, which moves its delivery alone.
 func (s *Sender) alongside(row *store.Waiting, p Plan, v store.Verdict) func(context.Context, *store.Tx) error {
 	if !row.IsBatch && !p.DisableEndpoint {
 		return nil
@@ -157,7 +160,8 @@ func (s *Sender) after(ctx context.Context, task Task, row *store.Waiting, v sto
 }
 
 // report counts the attempt and writes its line.
-func (s *Sender) report(ctx context.Context, row *store.Waiting, v store.Verdict, r store.Recorded, took time.Duration) {
+func (s *Sender) report(ctx context.Context, row *store.Waiting, v store.Verdict, r store.Recorded,
+	took time.Duration) {
 	s.opts.Metrics.Attempt(v.Class, took)
 	if r.Applied && v.State == models.DeliveryDelivered {
 		s.opts.Metrics.Delivered(v.At.Sub(row.OccurredAt))
@@ -172,6 +176,7 @@ func (s *Sender) report(ctx context.Context, row *store.Waiting, v store.Verdict
 	s.opts.Logger.LogAttrs(ctx, slog.LevelInfo, "delivery.attempted",
 		slog.String("class", v.Class), slog.Int("status", v.StatusCode), slog.String("state", string(v.State)),
 		slog.String("delivery_id", row.ID), slog.String("event_id", row.EventID), slog.String("event_type", row.EventType),
-		slog.String("endpoint_id", row.EndpointID), slog.String("merchant_id", row.MerchantID), slog.String("payment_id", payment),
+		slog.String("endpoint_id", row.EndpointID), slog.String("merchant_id", row.MerchantID),
+		slog.String("payment_id", payment),
 		slog.Int("attempt", v.Number), slog.Int64("duration_us", took.Microseconds()), slog.Bool("applied", r.Applied))
 }

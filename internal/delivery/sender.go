@@ -59,8 +59,8 @@ type SenderOptions struct {
 	Breaker    breaker.Rules
 	// Timeout is the time of one request in all, for endpoints that have none of their own.
 	Timeout time.Duration
-	// MaxInFlight bounds the requests to one endpoint that has no limit of its own, HostInFlight those to one host over all
-	// merchants; both count in this process.
+	// MaxInFlight bounds the requests to one endpoint that has no limit of its own, HostInFlight those to one host over
+	// all merchants; both count in this process.
 	MaxInFlight, HostInFlight int
 	// CommitBatch is how many verdicts are committed together at most, CommitWait how long the first of them waits.
 	CommitBatch int
@@ -99,8 +99,10 @@ func NewSender(o SenderOptions) (*Sender, error) {
 	if o.Store == nil || o.Endpoints == nil || o.Redelivery == nil || o.Client == nil || o.Logger == nil || o.Now == nil {
 		return nil, errors.New("delivery: Store, Endpoints, Redelivery, Client, Logger and Now are needed")
 	}
-	if o.Timeout <= 0 || o.MaxInFlight <= 0 || o.HostInFlight <= 0 || o.CommitBatch <= 0 || o.CommitWait < 0 || o.Schedule.Base <= 0 {
-		return nil, errors.New("delivery: Timeout, MaxInFlight, HostInFlight, CommitBatch, CommitWait or Schedule out of range")
+	if o.Timeout <= 0 || o.MaxInFlight <= 0 || o.HostInFlight <= 0 || o.CommitBatch <= 0 || o.CommitWait < 0 ||
+		o.Schedule.Base <= 0 {
+		return nil,
+			errors.New("delivery: Timeout, MaxInFlight, HostInFlight, CommitBatch, CommitWait or Schedule out of range")
 	}
 	if err := o.Breaker.Check(); err != nil {
 		return nil, err
@@ -114,8 +116,10 @@ func NewSender(o SenderOptions) (*Sender, error) {
 	}
 	o.Metrics.DeclareClasses(classes...)
 	s := &Sender{
-		opts: o, keys: &signingKeys{endpoints: o.Endpoints}, targets: &targets{endpoints: o.Endpoints, open: make(map[string]*target)},
-		endpoints: newLimits(), hosts: newLimits(), rates: newRates(o.Store), pauseFlags: &pauseFlags{store: o.Store, log: o.Logger},
+		opts: o, keys: &signingKeys{endpoints: o.Endpoints},
+		targets:   &targets{endpoints: o.Endpoints, open: make(map[string]*target)},
+		endpoints: newLimits(), hosts: newLimits(), rates: newRates(o.Store),
+		pauseFlags: &pauseFlags{store: o.Store, log: o.Logger},
 	}
 	s.loader = newBatchLoader(o.Store, s.batchDelay)
 	s.writer = newAttemptWriter(o.Store, o.CommitBatch, s.commitDelay, o.Logger)
@@ -125,8 +129,8 @@ func NewSender(o SenderOptions) (*Sender, error) {
 }
 
 const (
-	// delayEach is how much longer a batch of statements waits to grow, for every attempt that is under way: few attempts are
-	// carried out at once, many share their statements.
+	// delayEach is how much longer a batch of statements waits to grow, for every attempt that is under way: few attempts
+	// are carried out at once, many share their statements.
 	delayEach = 40 * time.Microsecond
 	minDelay  = time.Millisecond
 	maxDelay  = 12 * time.Millisecond

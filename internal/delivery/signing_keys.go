@@ -14,7 +14,8 @@ import (
 const (
 	// readKeysEvery is how long the keys are used before they are read again.
 	readKeysEvery = 30 * time.Second
-	// clockSkew is how far ahead the clock of the process that made the first key may be. With more a process is not ready.
+	// clockSkew is how far ahead the clock of the process that made the first key may be. With more a process is not
+	// ready.
 	clockSkew = 30 * time.Second
 )
 

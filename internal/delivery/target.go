@@ -10,8 +10,8 @@ import (
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
-// target is an endpoint with its secrets decrypted: what an attempt needs of it, so that neither the database nor the vault
-// is asked for every POST. It belongs to one version of the endpoint's row.
+// target is an endpoint with its secrets decrypted: what an attempt needs of it, so that neither the database nor the
+// vault is asked for every POST. It belongs to one version of the endpoint's row.
 type target struct {
 	endpoint endpoints.Opened
 	host     string
@@ -21,8 +21,8 @@ type target struct {
 	validUntil time.Time // until when secrets are the live ones; zero before the first use
 }
 
-// signing is what signs a delivery at now: every live secret, or the one that a test asks for while there is one, and the
-// gateway's own keys where the endpoint wants them.
+// signing is what signs a delivery at now: every live secret, or the one that a test asks for while there is one, and
+// the gateway's own keys where the endpoint wants them.
 func (t *target) signing(signWith string, now time.Time, keys []webhook.SigningKey) webhook.Secrets {
 	live := t.live(now)
 	switch {

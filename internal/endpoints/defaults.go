@@ -8,9 +8,9 @@ import (
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
-// EnsureDefaults gives every one of the merchants that made no endpoint the deployment's default one, brings its URL and
-// secret up to date, and takes it away where there is none any more. It is called when a process starts and
-// when a merchant is made.
+// EnsureDefaults gives every one of the merchants that made no endpoint the deployment's default one, brings its URL
+// and secret up to date, and takes it away where there is none any more. It is called when a process starts and when a
+// merchant is made.
 func (s *Service) EnsureDefaults(ctx context.Context, merchantIDs []string) error {
 	for _, id := range merchantIDs {
 		err := s.store.InTx(ctx, func(tx *store.Tx) error {
@@ -69,7 +69,8 @@ func (s *Service) defaultSecret(ctx context.Context, tx *store.Tx, e models.Endp
 	kept := false
 	changed := false
 	for _, row := range rows {
-		if key, err := s.openSecret(row); err == nil && !kept && !s.opts.DefaultSecret.IsZero() && key.Equal(s.opts.DefaultSecret) {
+		if key, err := s.openSecret(row); err == nil && !kept && !s.opts.DefaultSecret.IsZero() &&
+			key.Equal(s.opts.DefaultSecret) {
 			kept = true
 			continue
 		}

@@ -8,10 +8,11 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// PauseDeliveries stops all sending to the endpoints of a merchant, or of everybody where merchantID is "". Workers obey it
-// within a second; requests that are under way end. What waits is kept and spends no attempt. Pausing what is paused changes
-// nothing.
-func (s *Service) PauseDeliveries(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, reason string) error {
+// PauseDeliveries stops all sending to the endpoints of a merchant, or of everybody where merchantID is "". Workers
+// obey it within a second; requests that are under way end. What waits is kept and spends no attempt. Pausing what is
+// paused changes nothing.
+func (s *Service) PauseDeliveries(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID,
+	reason string) error {
 	now := s.now()
 	return s.setPause(ctx, tx, actor, merchantID, &now, reason)
 }
@@ -21,8 +22,10 @@ func (s *Service) ResumeDeliveries(ctx context.Context, tx *store.Tx, actor mode
 	return s.setPause(ctx, tx, actor, merchantID, nil, "")
 }
 
-func (s *Service) setPause(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID string, since *time.Time, reason string) error {
-	entry := models.AuditEntry{At: s.now(), Actor: actor.Name, IP: actor.IP, Action: "deliveries.resumed", Subject: merchantID, Merchant: merchantID}
+func (s *Service) setPause(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID string, since *time.Time,
+	reason string) error {
+	entry := models.AuditEntry{At: s.now(), Actor: actor.Name, IP: actor.IP, Action: "deliveries.resumed",
+		Subject: merchantID, Merchant: merchantID}
 	if since != nil {
 		entry.Action = "deliveries.paused"
 	}

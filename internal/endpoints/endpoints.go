@@ -13,7 +13,8 @@ import (
 
 // Create makes an enabled endpoint and its first secret: the one given, or a new one. The merchant's default
 // endpoint is gone with it. It returns [models.FieldErrors] or [ErrLimit] when the request cannot be met.
-func (s *Service) Create(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID string, set Settings, secret *string) (models.Endpoint, webhook.Secret, error) {
+func (s *Service) Create(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID string, set Settings,
+	secret *string) (models.Endpoint, webhook.Secret, error) {
 	now := s.now()
 	e := models.Endpoint{
 		ID: models.NewID(models.PrefixEndpoint, now), MerchantID: merchantID, Events: []string{webhook.PatternAll},
@@ -58,12 +59,14 @@ func (s *Service) Create(ctx context.Context, tx *store.Tx, actor models.Actor, 
 	if err := s.insertSecret(ctx, tx, e.ID, key, now); err != nil {
 		return e, key, err
 	}
-	return e, key, s.audit(ctx, tx, actor, "endpoint.created", e, map[string]string{"url": e.URL, "events": strings.Join(e.Events, " ")})
+	return e, key,
+		s.audit(ctx, tx, actor, "endpoint.created", e, map[string]string{"url": e.URL, "events": strings.Join(e.Events, " ")})
 }
 
 // Update changes settings of an endpoint. It returns [models.FieldErrors], [ErrDefault] or [ErrSecretTooOld] when it
 // cannot.
-func (s *Service) Update(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id string, set Settings) (models.Endpoint, error) {
+func (s *Service) Update(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id string,
+	set Settings) (models.Endpoint, error) {
 	e, err := s.own(ctx, tx, merchantID, id)
 	if err != nil {
 		return e, err
@@ -85,7 +88,9 @@ func (s *Service) Update(ctx context.Context, tx *store.Tx, actor models.Actor, 
 	if e, err = tx.SaveEndpoint(ctx, e); err != nil {
 		return e, err
 	}
-	return e, s.audit(ctx, tx, actor, "endpoint.updated", e, map[string]string{"url": e.URL, "changed": strings.Join(set.names(), " ")})
+	return e,
+		s.audit(ctx, tx, actor, "endpoint.updated", e,
+			map[string]string{"url": e.URL, "changed": strings.Join(set.names(), " ")})
 }
 
 // Delete removes an endpoint and cancels what waits for it. Its attempts can still be read. A merchant whose
@@ -136,7 +141,8 @@ func (s *Service) own(ctx context.Context, tx *store.Tx, merchantID, id string) 
 	return e, err
 }
 
-// secretInTime refuses to change an endpoint whose newest secret is older than a secret may be. It signs on all the same.
+// secretInTime refuses to change an endpoint whose newest secret is older than a secret may be. It signs on all the
+// same.
 func (s *Service) secretInTime(ctx context.Context, tx *store.Tx, e models.Endpoint) error {
 	if s.opts.SecretMaxAge == 0 {
 		return nil

@@ -33,13 +33,15 @@ func checkHeaders(custom map[string]string) string {
 		switch {
 		case name == "" || len(name) > maxHeaderName || strings.ContainsFunc(name, notToken):
 			return fmt.Sprintf("%q is no header name of at most %d characters", name, maxHeaderName)
-		case slices.Contains(owned, lower) || slices.ContainsFunc(ownedPrefixes, func(p string) bool { return strings.HasPrefix(lower, p) }):
+		case slices.Contains(owned, lower) ||
+			slices.ContainsFunc(ownedPrefixes, func(p string) bool { return strings.HasPrefix(lower, p) }):
 			return fmt.Sprintf("%q is set by the gateway or belongs to the connection", name)
 		case seen[lower]:
 			return fmt.Sprintf("%q is given twice", name)
 		case len(value) > maxHeaderValue:
 			return fmt.Sprintf("the value of %q is longer than %d bytes", name, maxHeaderValue)
-		case !utf8.ValidString(value) || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }):
+		case !utf8.ValidString(value) ||
+			strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }):
 			return fmt.Sprintf("the value of %q holds control characters", name)
 		}
 		seen[lower] = true
@@ -48,5 +50,6 @@ func checkHeaders(custom map[string]string) string {
 }
 
 func notToken(r rune) bool {
-	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("!#$%&'*+-.^_`|~", r))
+	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
+		strings.ContainsRune("!#$%&'*+-.^_`|~", r))
 }

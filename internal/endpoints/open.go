@@ -22,8 +22,8 @@ type Opened struct {
 	Keys    map[string]webhook.Secret // by the id of the secret
 }
 
-// Open reads an endpoint and decrypts what of it is stored encrypted. It reads the version before the secrets, so that a
-// rotation in between makes the result look older than it is, never newer.
+// Open reads an endpoint and decrypts what of it is stored encrypted. It reads the version before the secrets, so that
+// a rotation in between makes the result look older than it is, never newer.
 func (s *Service) Open(ctx context.Context, id string, now time.Time) (Opened, error) {
 	o := Opened{Keys: make(map[string]webhook.Secret)}
 	var err error
@@ -65,8 +65,8 @@ func (s *Service) openHeaders(e models.Endpoint) (headers map[string]string, err
 	return headers, nil
 }
 
-// TLSSettings returns the settings with which an endpoint is connected to, with the private key of its client certificate
-// decrypted.
+// TLSSettings returns the settings with which an endpoint is connected to, with the private key of its client
+// certificate decrypted.
 func (s *Service) TLSSettings(e models.Endpoint) (egress.TLSSettings, error) {
 	settings := egress.TLSSettings{CAPEM: e.CAPEM, SPKIPins: e.SPKIPins, ClientCertPEM: e.ClientCertPEM}
 	if len(e.ClientKeySealed) > 0 {

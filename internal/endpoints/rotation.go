@@ -17,8 +17,10 @@ type Rotation struct {
 	ActivateIn time.Duration  // until then the old one stays current and the new one signs second
 }
 
-// RotateSecret gives an endpoint another secret, from its next attempt on. It returns [models.FieldErrors] for values out of range.
-func (s *Service) RotateSecret(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id string, r Rotation) (models.Endpoint, webhook.Secret, error) {
+// RotateSecret gives an endpoint another secret, from its next attempt on. It returns [models.FieldErrors] for values
+// out of range.
+func (s *Service) RotateSecret(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id string,
+	r Rotation) (models.Endpoint, webhook.Secret, error) {
 	e, err := s.own(ctx, tx, merchantID, id)
 	if err != nil {
 		return e, webhook.Secret{}, err
@@ -32,7 +34,8 @@ func (s *Service) RotateSecret(ctx context.Context, tx *store.Tx, actor models.A
 		faults = append(faults, models.FieldError{Field: "overlap_seconds", Message: "must be 0 to 604800", Example: "86400"})
 	}
 	if r.ActivateIn < 0 || r.ActivateIn > MaxActivateIn {
-		faults = append(faults, models.FieldError{Field: "activate_in", Message: "must be 0 to 604800 seconds", Example: "3600"})
+		faults = append(faults, models.FieldError{Field: "activate_in", Message: "must be 0 to 604800 seconds",
+			Example: "3600"})
 	}
 	key, fault := newSecret(r.Secret)
 	if fault != nil {
@@ -60,7 +63,8 @@ func (s *Service) RotateSecret(ctx context.Context, tx *store.Tx, actor models.A
 		return e, key, err
 	}
 	return e, key, s.audit(ctx, tx, actor, "endpoint.secret_rotated", e, map[string]string{
-		"overlap_seconds": fmt.Sprint(int(overlap.Seconds())), "active_from": plan.activeFrom.Format(time.RFC3339), "brought": fmt.Sprint(r.Secret != nil),
+		"overlap_seconds": fmt.Sprint(int(overlap.Seconds())), "active_from": plan.activeFrom.Format(time.RFC3339),
+		"brought": fmt.Sprint(r.Secret != nil),
 	})
 }
 
@@ -77,14 +81,18 @@ func newSecret(given *string) (webhook.Secret, *models.FieldError) {
 	}
 	key, err := webhook.ParseSecret(*given)
 	if err != nil {
-		return key, &models.FieldError{Field: "secret", Message: "must be whsec_ and base64 of 24 to 64 bytes, or 24 to 128 bytes without that prefix", Example: exampleSecret}
+		return key,
+			&models.FieldError{Field: "secret", Message: "must be whsec_ and base64 of 24 to 64 bytes, or 24 to 128 bytes " +
+				"without that prefix", Example: exampleSecret}
 	}
 	return key, nil
 }
 
-func (s *Service) insertSecret(ctx context.Context, tx *store.Tx, endpointID string, key webhook.Secret, activeFrom time.Time) error {
+func (s *Service) insertSecret(ctx context.Context, tx *store.Tx, endpointID string, key webhook.Secret,
+	activeFrom time.Time) error {
 	now := s.now()
-	row := models.EndpointSecret{ID: models.NewID(models.PrefixSecret, now), EndpointID: endpointID, ActiveFrom: activeFrom, CreatedAt: now}
+	row := models.EndpointSecret{ID: models.NewID(models.PrefixSecret, now), EndpointID: endpointID,
+		ActiveFrom: activeFrom, CreatedAt: now}
 	var err error
 	if row.Sealed, err = s.vault.Seal([]byte(key.Reveal()), models.SecretAAD(row.ID)); err != nil {
 		return fmt.Errorf("endpoints: seal secret: %w", err)
@@ -108,5 +116,6 @@ func (s *Service) WarnExpiring(ctx context.Context, tx *store.Tx, actor models.A
 	if err := s.publish(ctx, tx, webhook.EndpointSecretExpiring, e); err != nil {
 		return err
 	}
-	return s.audit(ctx, tx, actor, "endpoint.secret_expiring", e, map[string]string{"secret_id": k.ID, "active_from": k.ActiveFrom.Format(time.RFC3339)})
+	return s.audit(ctx, tx, actor, "endpoint.secret_expiring", e,
+		map[string]string{"secret_id": k.ID, "active_from": k.ActiveFrom.Format(time.RFC3339)})
 }

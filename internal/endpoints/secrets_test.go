@@ -49,9 +49,9 @@ func show(l Live) string {
 	return fmt.Sprint(current, " ", next, " ", old)
 }
 
-// TestRotationsNeverLeaveAGap rotates at random and looks at random moments: there is always a current secret, never more
-// than three live, a receiver that knows the one before verifies for as long as its overlap was promised, and the new one
-// is known to it before it is needed.
+// TestRotationsNeverLeaveAGap rotates at random and looks at random moments: there is always a current secret, never
+// more than three live, a receiver that knows the one before verifies for as long as its overlap was promised, and the
+// new one is known to it before it is needed.
 func TestRotationsNeverLeaveAGap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -69,7 +69,8 @@ func TestRotationsNeverLeaveAGap(t *testing.T) {
 			}
 			fresh := fmt.Sprintf("s%d", i+1)
 			rows = append(rows, models.EndpointSecret{ID: fresh, ActiveFrom: plan.activeFrom, CreatedAt: now})
-			for _, after := range []time.Duration{0, activateIn - 1, activateIn, activateIn + overlap - 1, activateIn + overlap, 30 * 24 * time.Hour} {
+			for _, after := range []time.Duration{0, activateIn - 1, activateIn, activateIn + overlap - 1, activateIn + overlap,
+				30 * 24 * time.Hour} {
 				if after < 0 {
 					continue
 				}
@@ -87,7 +88,8 @@ func TestRotationsNeverLeaveAGap(t *testing.T) {
 				if after >= activateIn && live.Current.ID != fresh {
 					t.Fatalf("active, after %v: %s", after, show(live))
 				}
-				if after >= activateIn && after < activateIn+overlap && (len(live.Previous) == 0 || live.Previous[0].ID != before.Current.ID) {
+				if after >= activateIn && after < activateIn+overlap &&
+					(len(live.Previous) == 0 || live.Previous[0].ID != before.Current.ID) {
 					t.Fatalf("in the overlap, after %v: %s", after, show(live))
 				}
 				if after >= activateIn+overlap && len(live.Previous) != 0 {

@@ -16,8 +16,9 @@ import (
 
 // Errors of the operations. Each wraps [models.ErrConflict].
 var (
-	ErrLimit        = fmt.Errorf("the merchant has as many webhook endpoints as it may have: %w", models.ErrConflict)
-	ErrPaused       = fmt.Errorf("the endpoint was paused by the operator, who alone can resume it: %w", models.ErrConflict)
+	ErrLimit  = fmt.Errorf("the merchant has as many webhook endpoints as it may have: %w", models.ErrConflict)
+	ErrPaused = fmt.Errorf("the endpoint was paused by the operator, who alone can resume it: %w",
+		models.ErrConflict)
 	ErrSecretTooOld = fmt.Errorf("the endpoint's secret is too old: rotate it first: %w", models.ErrConflict)
 	ErrDefault      = fmt.Errorf("the default endpoint belongs to the deployment and is read-only: %w", models.ErrConflict)
 )
@@ -36,8 +37,8 @@ type Options struct {
 	Overlap time.Duration
 	// SecretMaxAge is the age at which a secret blocks edits of its endpoint until it is rotated; 0 is never.
 	SecretMaxAge time.Duration
-	// DefaultURL and DefaultSecret are the endpoint of every merchant that made none. An empty URL is none, the zero Secret
-	// sends unsigned.
+	// DefaultURL and DefaultSecret are the endpoint of every merchant that made none. An empty URL is none, the zero
+	// Secret sends unsigned.
 	DefaultURL    string
 	DefaultSecret webhook.Secret
 	Now           func() time.Time
@@ -68,7 +69,8 @@ func New(o Options) (*Service, error) {
 
 func (s *Service) now() time.Time { return models.Now(s.opts.Now) }
 
-func (s *Service) audit(ctx context.Context, tx *store.Tx, actor models.Actor, action string, e models.Endpoint, detail map[string]string) error {
+func (s *Service) audit(ctx context.Context, tx *store.Tx, actor models.Actor, action string, e models.Endpoint,
+	detail map[string]string) error {
 	return tx.Audit(ctx, models.AuditEntry{
 		At: s.now(), Actor: actor.Name, IP: actor.IP, Action: action, Subject: e.ID, Merchant: e.MerchantID, Detail: detail,
 	})

@@ -59,14 +59,16 @@ func TestEndpointSettingsAreChecked(t *testing.T) {
 	} {
 		var faults models.FieldErrors
 		err := create(c.set, c.secret)
-		if !errors.As(err, &faults) || len(faults) != 1 || faults[0].Field != c.field || faults[0].Message == "" || faults[0].Example == "" {
+		if !errors.As(err, &faults) || len(faults) != 1 || faults[0].Field != c.field || faults[0].Message == "" ||
+			faults[0].Example == "" {
 			t.Errorf("%s: %v", name, err)
 		}
 		if c.secret != nil && strings.Contains(err.Error(), *c.secret) {
 			t.Errorf("%s: the error repeats the secret", name)
 		}
 	}
-	if err := create(endpoints.Settings{URL: good, Headers: map[string]string{"X-Tenant": "a"}, TimeoutMS: ptr(ptr(30000))}, nil); err != nil {
+	if err := create(endpoints.Settings{URL: good, Headers: map[string]string{"X-Tenant": "a"},
+		TimeoutMS: ptr(ptr(30000))}, nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -77,7 +79,8 @@ func TestEndpointLimit(t *testing.T) {
 	w.Endpoint(m, "https://a.example/")
 	w.Endpoint(m, "https://b.example/")
 	err := w.Store.InTx(t.Context(), func(tx *store.Tx) error {
-		_, _, err := w.Endpoints.Create(t.Context(), tx, models.System, m, endpoints.Settings{URL: ptr("https://c.example/")}, nil)
+		_, _, err := w.Endpoints.Create(t.Context(), tx, models.System, m, endpoints.Settings{URL: ptr("https://c.example/")},
+			nil)
 		return err
 	})
 	if !errors.Is(err, endpoints.ErrLimit) || !errors.Is(err, models.ErrConflict) {
@@ -98,7 +101,8 @@ func TestEndpointLife(t *testing.T) {
 		actor := models.Actor{Name: "key:1", IP: "192.0.2.1"}
 		waiting := w.Publish(m, 3)
 		got, err := do(func(tx *store.Tx) (models.Endpoint, error) {
-			return w.Endpoints.Update(ctx, tx, actor, m, e.ID, endpoints.Settings{URL: ptr("https://SHOP.example:443/b"), RateLimit: ptr(ptr(5))})
+			return w.Endpoints.Update(ctx, tx, actor, m, e.ID,
+				endpoints.Settings{URL: ptr("https://SHOP.example:443/b"), RateLimit: ptr(ptr(5))})
 		})
 		if err != nil || got.URL != "https://shop.example/b" || *got.RateLimit != 5 || got.Version != e.Version+1 {
 			t.Fatalf("updated %+v, %v", got, err)
@@ -120,7 +124,9 @@ func TestEndpointLife(t *testing.T) {
 		}); !errors.Is(err, redelivery.ErrEndpointDisabled) {
 			t.Fatalf("redelivery to a disabled endpoint: %v", err)
 		}
-		if _, err = do(func(tx *store.Tx) (models.Endpoint, error) { return w.Endpoints.Enable(ctx, tx, actor, m, e.ID) }); err != nil {
+		if _, err = do(func(tx *store.Tx) (models.Endpoint, error) {
+			return w.Endpoints.Enable(ctx, tx, actor, m, e.ID)
+		}); err != nil {
 			t.Fatal(err)
 		}
 		due, err := s.ClaimSweep(ctx, time.Now().UTC(), 10, outbox.Sweep)
@@ -132,7 +138,9 @@ func TestEndpointLife(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err = do(func(tx *store.Tx) (models.Endpoint, error) { return w.Endpoints.Enable(ctx, tx, actor, m, e.ID) }); !errors.Is(err, endpoints.ErrPaused) {
+		if _, err = do(func(tx *store.Tx) (models.Endpoint, error) {
+			return w.Endpoints.Enable(ctx, tx, actor, m, e.ID)
+		}); !errors.Is(err, endpoints.ErrPaused) {
 			t.Fatalf("a merchant resumed what the operator paused: %v", err)
 		}
 		if _, err = do(func(tx *store.Tx) (models.Endpoint, error) {
@@ -163,14 +171,15 @@ func TestEndpointLife(t *testing.T) {
 		for _, l := range lines {
 			actions = append(actions, l.Action)
 		}
-		if got, want := strings.Join(actions, " "), "endpoint.created endpoint.updated endpoint.disabled endpoint.enabled endpoint.paused endpoint.enabled endpoint.deleted"; got != want {
+		if got, want := strings.Join(actions, " "), "endpoint.created endpoint.updated endpoint.disabled endpoint.enabled "+
+			"endpoint.paused endpoint.enabled endpoint.deleted"; got != want {
 			t.Errorf("audit lines %s", got)
 		}
 	})
 }
 
-// TestTestsReachAnyEndpoint: a test of any type is sent to an endpoint that is disabled or whose breaker is open, and so is
-// its redelivery; the row says that it was a test.
+// TestTestsReachAnyEndpoint: a test of any type is sent to an endpoint that is disabled or whose breaker is open, and
+// so is its redelivery; the row says that it was a test.
 func TestTestsReachAnyEndpoint(t *testing.T) {
 	w := deliverytest.New(t, storetest.SQLite(t))
 	r := testkit.NewReceiver(t)
@@ -199,13 +208,15 @@ func TestTestsReachAnyEndpoint(t *testing.T) {
 				return err
 			})
 			for range 2 { // the second time is a redelivery
-				if out := sender.Attempt(t.Context(), deliverytest.Task(d)); out.Do != delivery.Ack || !out.Attempted || !d.IsTest() {
+				if out := sender.Attempt(t.Context(), deliverytest.Task(d)); out.Do != delivery.Ack || !out.Attempted ||
+					!d.IsTest() {
 					t.Fatalf("%s to %s: outcome %+v", kind, id, out)
 				}
 				sent++
 				got := r.WaitCount(t, sent, time.Second)[sent-1]
 				ev, err := webhook.Verify(got.Header, got.Body, []webhook.Secret{key})
-				if err != nil || ev.Type != kind || ev.Data.Endpoint != nil && id == off.ID && ev.Data.Endpoint.Status != "disabled" {
+				if err != nil || ev.Type != kind || ev.Data.Endpoint != nil && id == off.ID &&
+					ev.Data.Endpoint.Status != "disabled" {
 					t.Fatalf("event %+v, %v", ev, err)
 				}
 				validate(t, kind, got.Body)

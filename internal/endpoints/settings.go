@@ -44,11 +44,14 @@ const (
 // names lists what a request sets, for the audit log.
 func (set Settings) names() []string {
 	given := map[string]bool{
-		"url": set.URL != nil, "description": set.Description != nil, "events": set.Events != nil, "headers": set.Headers != nil,
-		"ed25519": set.Ed25519 != nil, "ca_pem": set.CAPEM != nil, "spki_pins": set.SPKIPins != nil, "client_cert": set.ClientCert != nil, "timeout": set.TimeoutMS != nil,
+		"url": set.URL != nil, "description": set.Description != nil, "events": set.Events != nil,
+		"headers": set.Headers != nil,
+		"ed25519": set.Ed25519 != nil, "ca_pem": set.CAPEM != nil, "spki_pins": set.SPKIPins != nil,
+		"client_cert": set.ClientCert != nil, "timeout": set.TimeoutMS != nil,
 		"rate_limit": set.RateLimit != nil, "max_in_flight": set.MaxInFlight != nil, "max_attempts": set.MaxAttempts != nil,
-		"retry_base": set.RetryBaseMS != nil, "retry_max": set.RetryMaxMS != nil, "batch_max_events": set.BatchMaxEvents != nil,
-		"batch_max_wait": set.BatchMaxWaitMS != nil,
+		"retry_base": set.RetryBaseMS != nil, "retry_max": set.RetryMaxMS != nil,
+		"batch_max_events": set.BatchMaxEvents != nil,
+		"batch_max_wait":   set.BatchMaxWaitMS != nil,
 	}
 	maps.DeleteFunc(given, func(_ string, yes bool) bool { return !yes })
 	return slices.Sorted(maps.Keys(given))
@@ -68,7 +71,8 @@ func (s *Service) apply(e *models.Endpoint, set Settings) models.FieldErrors {
 		e.URL = url
 	}
 	if set.Description != nil {
-		if len(*set.Description) > maxDescription || !utf8.ValidString(*set.Description) || strings.ContainsFunc(*set.Description, unicode.IsControl) {
+		if len(*set.Description) > maxDescription || !utf8.ValidString(*set.Description) ||
+			strings.ContainsFunc(*set.Description, unicode.IsControl) {
 			bad("description", "Production shop", "must be at most %d bytes without control characters", maxDescription)
 		}
 		e.Description = *set.Description
@@ -95,7 +99,8 @@ func (s *Service) apply(e *models.Endpoint, set Settings) models.FieldErrors {
 	}
 	if set.SPKIPins != nil {
 		if err := (egress.TLSSettings{SPKIPins: *set.SPKIPins}).Check(); err != nil || len(*set.SPKIPins) > maxPins {
-			bad("spki_pins", "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", "must hold at most %d base64 of SHA-256 digests", maxPins)
+			bad("spki_pins", "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", "must hold at most %d base64 of SHA-256 digests",
+				maxPins)
 		}
 		e.SPKIPins = *set.SPKIPins
 	}
@@ -129,7 +134,8 @@ func (s *Service) apply(e *models.Endpoint, set Settings) models.FieldErrors {
 	return faults
 }
 
-func (s *Service) applyHeaders(e *models.Endpoint, custom map[string]string, bad func(field, example, format string, args ...any)) {
+func (s *Service) applyHeaders(e *models.Endpoint, custom map[string]string,
+	bad func(field, example, format string, args ...any)) {
 	if problem := checkHeaders(custom); problem != "" {
 		bad("headers", `{"X-Tenant":"shop"}`, "%s", problem)
 		return
@@ -149,7 +155,8 @@ func (s *Service) applyHeaders(e *models.Endpoint, custom map[string]string, bad
 
 const exampleClientCert = `{"cert_pem":"-----BEGIN CERTIFICATE-----…","key_pem":"-----BEGIN PRIVATE KEY-----…"}`
 
-func (s *Service) applyClientCert(e *models.Endpoint, c ClientCert, bad func(field, example, format string, args ...any)) {
+func (s *Service) applyClientCert(e *models.Endpoint, c ClientCert,
+	bad func(field, example, format string, args ...any)) {
 	e.ClientCertPEM, e.ClientKeySealed = "", nil
 	if c.CertPEM == "" && c.KeyPEM == "" {
 		return

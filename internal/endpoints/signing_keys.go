@@ -10,8 +10,8 @@ import (
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
-// How a signing key is replaced, unless told otherwise: it is published a day before it signs, and the old one signs beside
-// it for a week more, so that receivers that look for keys once a day never miss one.
+// How a signing key is replaced, unless told otherwise: it is published a day before it signs, and the old one signs
+// beside it for a week more, so that receivers that look for keys once a day never miss one.
 const (
 	DefaultPublishAhead = 24 * time.Hour
 	DefaultKeyOverlap   = 7 * 24 * time.Hour
@@ -36,18 +36,21 @@ func (s *Service) ensureSigningKey(ctx context.Context, tx *store.Tx) error {
 		return err
 	}
 	return tx.Audit(ctx, models.AuditEntry{
-		At: row.CreatedAt, Actor: models.System.Name, Action: "signing_key.created", Subject: row.ID, Detail: map[string]string{"public_key": row.PublicKey},
+		At: row.CreatedAt, Actor: models.System.Name, Action: "signing_key.created", Subject: row.ID,
+		Detail: map[string]string{"public_key": row.PublicKey},
 	})
 }
 
-func (s *Service) insertSigningKey(ctx context.Context, tx *store.Tx, generation int, activeFrom time.Time) (models.SigningKey, bool, error) {
+func (s *Service) insertSigningKey(ctx context.Context, tx *store.Tx, generation int,
+	activeFrom time.Time) (models.SigningKey, bool, error) {
 	key, err := webhook.NewSigningKey(nil)
 	if err != nil {
 		return models.SigningKey{}, false, err
 	}
 	now := s.now()
 	row := models.SigningKey{
-		ID: models.NewID(models.PrefixSigningKey, now), Generation: generation, PublicKey: key.Public().String(), ActiveFrom: activeFrom, CreatedAt: now,
+		ID: models.NewID(models.PrefixSigningKey, now), Generation: generation, PublicKey: key.Public().String(),
+		ActiveFrom: activeFrom, CreatedAt: now,
 	}
 	if row.Sealed, err = s.vault.Seal([]byte(key.Reveal()), models.SigningKeyAAD(row.ID)); err != nil {
 		return row, false, fmt.Errorf("endpoints: seal signing key: %w", err)
@@ -56,9 +59,11 @@ func (s *Service) insertSigningKey(ctx context.Context, tx *store.Tx, generation
 	return row, made, err
 }
 
-// RotateSigningKey publishes another key of the gateway's own, which signs after publishAhead; what signed until then signs
-// on beside it for overlap. A key that was waiting to sign is replaced, and what signs now goes on until the new one does.
-func (s *Service) RotateSigningKey(ctx context.Context, tx *store.Tx, actor models.Actor, publishAhead, overlap time.Duration) (models.SigningKey, error) {
+// RotateSigningKey publishes another key of the gateway's own, which signs after publishAhead; what signed until then
+// signs on beside it for overlap. A key that was waiting to sign is replaced, and what signs now goes on until the new
+// one does.
+func (s *Service) RotateSigningKey(ctx context.Context, tx *store.Tx, actor models.Actor, publishAhead,
+	overlap time.Duration) (models.SigningKey, error) {
 	var faults models.FieldErrors
 	for field, d := range map[string]time.Duration{"publish_ahead": publishAhead, "overlap": overlap} {
 		if d < 0 || d > MaxKeyDelay {
@@ -101,7 +106,8 @@ func (s *Service) RotateSigningKey(ctx context.Context, tx *store.Tx, actor mode
 	}
 	return row, tx.Audit(ctx, models.AuditEntry{
 		At: now, Actor: actor.Name, IP: actor.IP, Action: "signing_key.rotated", Subject: row.ID,
-		Detail: map[string]string{"active_from": activeFrom.Format(time.RFC3339), "overlap": overlap.String(), "public_key": row.PublicKey},
+		Detail: map[string]string{"active_from": activeFrom.Format(time.RFC3339), "overlap": overlap.String(),
+			"public_key": row.PublicKey},
 	})
 }
 
@@ -127,8 +133,8 @@ func (s *Service) KeySet(ctx context.Context) (webhook.KeySet, error) {
 	return set, nil
 }
 
-// SealingKey returns the newest key that signs now, for documents that the gateway vouches for, and makes one when there is
-// none.
+// SealingKey returns the newest key that signs now, for documents that the gateway vouches for, and makes one when
+// there is none.
 func (s *Service) SealingKey(ctx context.Context, tx *store.Tx) (string, webhook.SigningKey, error) {
 	if err := s.ensureSigningKey(ctx, tx); err != nil {
 		return "", webhook.SigningKey{}, err

@@ -33,8 +33,8 @@ func publicKeys(t *testing.T, w *deliverytest.Fixture) []webhook.PublicKey {
 	return keys
 }
 
-// TestSigningKeysRotate: an endpoint that asks for Ed25519 is signed for with the gateway's keys beside its secret, and a
-// receiver that reads the key set once a day never meets a signature that none of its keys fits.
+// TestSigningKeysRotate: an endpoint that asks for Ed25519 is signed for with the gateway's keys beside its secret, and
+// a receiver that reads the key set once a day never meets a signature that none of its keys fits.
 func TestSigningKeysRotate(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		w := deliverytest.New(t, s)
@@ -66,7 +66,8 @@ func TestSigningKeysRotate(t *testing.T) {
 			return r.WaitCount(t, before+1, time.Second)[before]
 		}
 		byKeys := func(got testkit.Received, keys []webhook.PublicKey) error {
-			_, err := webhook.Verify(got.Header, got.Body, nil, webhook.WithPublicKeys(merchant, keys...), webhook.WithNow(w.Now))
+			_, err := webhook.Verify(got.Header, got.Body, nil, webhook.WithPublicKeys(merchant, keys...),
+				webhook.WithNow(w.Now))
 			return err
 		}
 		known := publicKeys(t, w)
@@ -149,12 +150,14 @@ func TestSignWith(t *testing.T) {
 		return d, err
 	}
 	var faults models.FieldErrors
-	if _, err := test(endpoints.Test{SignWith: endpoints.SignWithNext, EventType: "payment.exploded"}); !errors.As(err, &faults) || len(faults) != 2 {
+	if _, err := test(endpoints.Test{SignWith: endpoints.SignWithNext, EventType: "payment.exploded"}); !errors.As(err,
+		&faults) || len(faults) != 2 {
 		t.Fatalf("%v", err)
 	}
 	var next webhook.Secret
 	w.InTx(func(tx *store.Tx) (err error) {
-		_, next, err = w.Endpoints.RotateSecret(t.Context(), tx, models.System, merchant, e.ID, endpoints.Rotation{ActivateIn: time.Hour})
+		_, next, err = w.Endpoints.RotateSecret(t.Context(), tx, models.System, merchant, e.ID,
+			endpoints.Rotation{ActivateIn: time.Hour})
 		return err
 	})
 	sender := w.Sender()

@@ -15,22 +15,26 @@ import (
 
 // Enable lets an endpoint have its deliveries again; what was held leaves oldest first. Enabling an enabled one
 // changes nothing; what the operator paused it refuses with [ErrPaused].
-func (s *Service) Enable(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id string) (models.Endpoint, error) {
+func (s *Service) Enable(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID,
+	id string) (models.Endpoint, error) {
 	return s.setStatus(ctx, tx, actor, merchantID, id, models.EndpointEnabled, "")
 }
 
 // Disable holds the deliveries of an endpoint until it is enabled.
-func (s *Service) Disable(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id, reason string) (models.Endpoint, error) {
+func (s *Service) Disable(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id,
+	reason string) (models.Endpoint, error) {
 	return s.setStatus(ctx, tx, actor, merchantID, id, models.EndpointDisabled, reason)
 }
 
 // Pause is the Disable of the operator: only [Service.Resume] ends it.
-func (s *Service) Pause(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id, reason string) (models.Endpoint, error) {
+func (s *Service) Pause(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id,
+	reason string) (models.Endpoint, error) {
 	return s.setStatus(ctx, tx, actor, merchantID, id, models.EndpointPaused, reason)
 }
 
 // Resume enables what the operator paused.
-func (s *Service) Resume(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id string) (models.Endpoint, error) {
+func (s *Service) Resume(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID,
+	id string) (models.Endpoint, error) {
 	e, err := tx.LockEndpoint(ctx, merchantID, id)
 	if err != nil || e.Status != models.EndpointPaused {
 		return e, err
@@ -38,7 +42,8 @@ func (s *Service) Resume(ctx context.Context, tx *store.Tx, actor models.Actor, 
 	return s.moveTo(ctx, tx, actor, e, models.EndpointEnabled, "")
 }
 
-func (s *Service) setStatus(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id string, to models.EndpointStatus, reason string) (models.Endpoint, error) {
+func (s *Service) setStatus(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id string,
+	to models.EndpointStatus, reason string) (models.Endpoint, error) {
 	e, err := s.own(ctx, tx, merchantID, id)
 	switch {
 	case err != nil:
@@ -51,7 +56,8 @@ func (s *Service) setStatus(ctx context.Context, tx *store.Tx, actor models.Acto
 	return s.moveTo(ctx, tx, actor, e, to, reason)
 }
 
-func (s *Service) moveTo(ctx context.Context, tx *store.Tx, actor models.Actor, e models.Endpoint, to models.EndpointStatus, reason string) (models.Endpoint, error) {
+func (s *Service) moveTo(ctx context.Context, tx *store.Tx, actor models.Actor, e models.Endpoint,
+	to models.EndpointStatus, reason string) (models.Endpoint, error) {
 	now := s.now()
 	from := e.Status
 	e.Status, e.DisabledReason, e.UpdatedAt = to, reason, now
@@ -71,7 +77,9 @@ func (s *Service) moveTo(ctx context.Context, tx *store.Tx, actor models.Actor, 
 	if err != nil {
 		return e, err
 	}
-	return e, s.audit(ctx, tx, actor, "endpoint."+string(to), e, map[string]string{"from": string(from), "reason": reason, "deliveries": fmt.Sprint(n)})
+	return e,
+		s.audit(ctx, tx, actor, "endpoint."+string(to), e,
+			map[string]string{"from": string(from), "reason": reason, "deliveries": fmt.Sprint(n)})
 }
 
 // DisableGone disables an endpoint that answered 410. A default endpoint stays as it is, because it belongs to the
@@ -88,13 +96,16 @@ func (s *Service) DisableGone(ctx context.Context, tx *store.Tx, actor models.Ac
 }
 
 // DisableFailing disables an endpoint that had no success for a time, unless somebody else changed it meanwhile.
-func (s *Service) DisableFailing(ctx context.Context, tx *store.Tx, actor models.Actor, e models.Endpoint, after time.Duration) error {
-	return s.disable(ctx, tx, actor, e, fmt.Sprintf("no delivery succeeded for %s, and %d attempts failed", after, e.Failures))
+func (s *Service) DisableFailing(ctx context.Context, tx *store.Tx, actor models.Actor, e models.Endpoint,
+	after time.Duration) error {
+	return s.disable(ctx, tx, actor, e, fmt.Sprintf("no delivery succeeded for %s, and %d attempts failed", after,
+		e.Failures))
 }
 
 // disable is what the gateway does by itself to an endpoint, whose row is locked: what waits for it is held, the
 // merchant's other endpoints hear of it, an audit line is written.
-func (s *Service) disable(ctx context.Context, tx *store.Tx, actor models.Actor, e models.Endpoint, reason string) error {
+func (s *Service) disable(ctx context.Context, tx *store.Tx, actor models.Actor, e models.Endpoint,
+	reason string) error {
 	e.Status, e.DisabledReason, e.UpdatedAt = models.EndpointDisabled, reason, s.now()
 	e, err := tx.SaveEndpoint(ctx, e)
 	if err != nil {
@@ -107,5 +118,6 @@ func (s *Service) disable(ctx context.Context, tx *store.Tx, actor models.Actor,
 	if err := s.publish(ctx, tx, webhook.EndpointDisabled, e); err != nil {
 		return err
 	}
-	return s.audit(ctx, tx, actor, "endpoint.disabled", e, map[string]string{"reason": e.DisabledReason, "deliveries": fmt.Sprint(n)})
+	return s.audit(ctx, tx, actor, "endpoint.disabled", e,
+		map[string]string{"reason": e.DisabledReason, "deliveries": fmt.Sprint(n)})
 }

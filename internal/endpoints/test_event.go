@@ -12,8 +12,8 @@ import (
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
-// The secrets of an endpoint that a test event may ask for. Only one of them signs it then, so that a receiver can be tried
-// with a secret before that becomes current, or after.
+// The secrets of an endpoint that a test event may ask for. Only one of them signs it then, so that a receiver can be
+// tried with a secret before that becomes current, or after.
 const (
 	SignWithCurrent  = "current"
 	SignWithNext     = "next"
@@ -30,7 +30,8 @@ type Test struct {
 
 // SendTest sends an event with sample data to one endpoint, also to a disabled one and through an open breaker, because
 // somebody waits for the answer. It returns [models.FieldErrors] for a type or a role that there is not.
-func (s *Service) SendTest(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id string, test Test) (models.Delivery, error) {
+func (s *Service) SendTest(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id string,
+	test Test) (models.Delivery, error) {
 	e, err := tx.Endpoint(ctx, merchantID, id)
 	if err != nil {
 		return models.Delivery{}, err
@@ -61,7 +62,8 @@ func (s *Service) SendTest(ctx context.Context, tx *store.Tx, actor models.Actor
 func (s *Service) checkTest(ctx context.Context, tx *store.Tx, e models.Endpoint, test Test) error {
 	var faults models.FieldErrors
 	if !slices.Contains(webhook.EventTypes(), test.EventType) {
-		faults = append(faults, models.FieldError{Field: "event_type", Message: "is no event type", Example: string(webhook.PaymentConfirmed)})
+		faults = append(faults, models.FieldError{Field: "event_type", Message: "is no event type",
+			Example: string(webhook.PaymentConfirmed)})
 	}
 	secrets, err := tx.Secrets(ctx, e.ID, s.now())
 	if err != nil {
@@ -69,11 +71,13 @@ func (s *Service) checkTest(ctx context.Context, tx *store.Tx, e models.Endpoint
 	}
 	live := LiveSecrets(secrets, s.now())
 	there := map[string]bool{
-		"": true, SignWithCurrent: live.Current != nil, SignWithNext: live.Next != nil, SignWithPrevious: len(live.Previous) > 0,
+		"": true, SignWithCurrent: live.Current != nil, SignWithNext: live.Next != nil,
+		SignWithPrevious: len(live.Previous) > 0,
 	}
 	if !there[test.SignWith] {
 		faults = append(faults, models.FieldError{
-			Field: "sign_with", Message: "must name a live secret of the endpoint: current, next or previous", Example: SignWithCurrent,
+			Field: "sign_with", Message: "must name a live secret of the endpoint: current, next or previous",
+			Example: SignWithCurrent,
 		})
 	}
 	if len(faults) > 0 {
@@ -83,7 +87,8 @@ func (s *Service) checkTest(ctx context.Context, tx *store.Tx, e models.Endpoint
 }
 
 // event makes an event of an endpoint.
-func (s *Service) event(ctx context.Context, tx *store.Tx, t webhook.EventType, e models.Endpoint) (models.Event, error) {
+func (s *Service) event(ctx context.Context, tx *store.Tx, t webhook.EventType,
+	e models.Endpoint) (models.Event, error) {
 	now := s.now()
 	secrets, err := tx.Secrets(ctx, e.ID, now)
 	if err != nil {
@@ -100,8 +105,8 @@ func (s *Service) event(ctx context.Context, tx *store.Tx, t webhook.EventType, 
 	return s.events.Endpoint(t, e, dates, now)
 }
 
-// publish makes an event of an endpoint and publishes it to the merchant's other endpoints and, unless it was disabled, to
-// this one.
+// publish makes an event of an endpoint and publishes it to the merchant's other endpoints and, unless it was disabled,
+// to this one.
 func (s *Service) publish(ctx context.Context, tx *store.Tx, t webhook.EventType, e models.Endpoint) error {
 	ev, err := s.event(ctx, tx, t, e)
 	if err != nil {

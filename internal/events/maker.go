@@ -47,16 +47,19 @@ type Payment struct {
 
 // Payment makes an event of a payment, at now.
 func (m *Maker) Payment(p Payment, now time.Time) (models.Event, error) {
-	e := models.Event{MerchantID: p.MerchantID, PaymentID: &p.View.ID, Type: string(p.Type), Sequence: p.View.Sequence, Retracts: p.Retracts}
+	e := models.Event{MerchantID: p.MerchantID, PaymentID: &p.View.ID, Type: string(p.Type), Sequence: p.View.Sequence,
+		Retracts: p.Retracts}
 	return m.seal(e, webhook.Data{Payment: &p.View, Retracts: p.Retracts, Misdirected: p.Misdirected}, now)
 }
 
-// SecretDates are what an event of an endpoint tells of the secret that signs now. Both are nil for an endpoint without one.
+// SecretDates are what an event of an endpoint tells of the secret that signs now. Both are nil for an endpoint without
+// one.
 type SecretDates struct{ CreatedAt, ExpiresAt *time.Time }
 
-// Endpoint makes an event of an endpoint, at now. With the type of a payment it is a test event: a made-up payment, sent to
-// this endpoint alone.
-func (m *Maker) Endpoint(t webhook.EventType, e models.Endpoint, secret SecretDates, now time.Time) (models.Event, error) {
+// Endpoint makes an event of an endpoint, at now. With the type of a payment it is a test event: a made-up payment,
+// sent to this endpoint alone.
+func (m *Maker) Endpoint(t webhook.EventType, e models.Endpoint, secret SecretDates,
+	now time.Time) (models.Event, error) {
 	var data webhook.Data
 	if t.IsPayment() {
 		data = Sample(t, now)
@@ -81,8 +84,8 @@ func (m *Maker) seal(e models.Event, data webhook.Data, now time.Time) (models.E
 	}
 	e.ID, e.CreatedAt = models.NewID(models.PrefixEvent, now), now
 	e.Body, err = m.encode(webhook.Event{
-		ID: e.ID, Type: webhook.EventType(e.Type), APIVersion: webhook.APIVersion, CreatedAt: webhook.At(now), Timestamp: now.Unix(),
-		Nonce: nonce, MerchantID: e.MerchantID, Data: data,
+		ID: e.ID, Type: webhook.EventType(e.Type), APIVersion: webhook.APIVersion, CreatedAt: webhook.At(now),
+		Timestamp: now.Unix(), Nonce: nonce, MerchantID: e.MerchantID, Data: data,
 	})
 	if err != nil {
 		return models.Event{}, err

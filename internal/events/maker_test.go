@@ -51,10 +51,12 @@ func ExampleMaker_Payment() {
 		panic(err)
 	}
 	view := events.Sample(webhook.PaymentConfirmed, noon).Payment
-	e, err := m.Payment(events.Payment{Type: webhook.PaymentConfirmed, MerchantID: endpoint().MerchantID, View: *view}, noon)
+	e, err := m.Payment(events.Payment{Type: webhook.PaymentConfirmed, MerchantID: endpoint().MerchantID, View: *view},
+		noon)
 	fmt.Println(err, e.Type, e.Sequence, *e.PaymentID == view.ID)
 	view.Status = "asleep"
-	_, err = m.Payment(events.Payment{Type: webhook.PaymentConfirmed, MerchantID: endpoint().MerchantID, View: *view}, noon)
+	_, err = m.Payment(events.Payment{Type: webhook.PaymentConfirmed, MerchantID: endpoint().MerchantID, View: *view},
+		noon)
 	fmt.Println(err != nil)
 	// Output:
 	// <nil> payment.confirmed 3 true
@@ -68,7 +70,8 @@ func TestEncodeRefuses(t *testing.T) {
 	}
 	large := endpoint()
 	large.DisabledReason = strings.Repeat("x", webhook.MaxEventBytes)
-	if _, err := m.Endpoint(webhook.EndpointDisabled, large, events.SecretDates{}, noon); !errors.Is(err, webhook.ErrTooLarge) {
+	if _, err := m.Endpoint(webhook.EndpointDisabled, large, events.SecretDates{}, noon); !errors.Is(err,
+		webhook.ErrTooLarge) {
 		t.Errorf("64 KiB and more: %v", err)
 	}
 	foreign := endpoint()
@@ -117,7 +120,8 @@ func TestSamplesFitTheirSchemas(t *testing.T) {
 		if *p.OrderID != events.SampleOrderID || p.ChainID == 1 {
 			t.Errorf("the sample of %s could be taken for a sale", typ)
 		}
-		if (typ == webhook.PaymentReorged) != (len(body.Data.Retracts) > 0) || (typ == webhook.PaymentConfirmed) && p.Status != "confirmed" {
+		if (typ == webhook.PaymentReorged) != (len(body.Data.Retracts) > 0) || (typ == webhook.PaymentConfirmed) &&
+			p.Status != "confirmed" {
 			t.Errorf("%s: %+v", typ, p)
 		}
 	}

@@ -15,16 +15,17 @@ const SampleOrderID = "sample-order"
 // sampleAmount is that of every sample payment, in base units: 1.5 units of a token with 6 decimals.
 const sampleAmount = "1500000"
 
-// Sample returns the data of an event of a payment type as if it had just happened to a made-up payment, under an id of its
-// own, of test money on a test chain.
+// Sample returns the data of an event of a payment type as if it had just happened to a made-up payment, under an id of
+// its own, of test money on a test chain.
 func Sample(t webhook.EventType, now time.Time) webhook.Data {
 	now = now.UTC()
 	order, contract := SampleOrderID, "0x1c7D4B196Cb0C7B01d743Fbc6116a902379C7238"
 	p := &webhook.Payment{
-		ID: models.NewID(models.PrefixPayment, now), Sequence: 1, OrderID: &order, Status: "pending", Chain: "sepolia", ChainID: 11155111,
-		Asset: webhook.Asset{Symbol: "USDC", Contract: &contract, Decimals: 6}, Address: "0x000000000000000000000000000000000000dEaD",
-		DerivationPath: "m/44'/60'/0'/0/0", Amount: sampleAmount, AmountDecimal: "1.5", AmountReceived: "0", AmountConfirmed: "0",
-		RequiredConfirmations: 12, CreatedAt: webhook.At(now), ExpiresAt: webhook.At(now.Add(30 * time.Minute)),
+		ID: models.NewID(models.PrefixPayment, now), Sequence: 1, OrderID: &order, Status: "pending", Chain: "sepolia",
+		ChainID: 11155111, Asset: webhook.Asset{Symbol: "USDC", Contract: &contract, Decimals: 6},
+		Address: "0x000000000000000000000000000000000000dEaD", DerivationPath: "m/44'/60'/0'/0/0", Amount: sampleAmount,
+		AmountDecimal: "1.5", AmountReceived: "0", AmountConfirmed: "0", RequiredConfirmations: 12,
+		CreatedAt: webhook.At(now), ExpiresAt: webhook.At(now.Add(30 * time.Minute)),
 		Metadata: map[string]string{"sample": "true"},
 	}
 	data := webhook.Data{Payment: p}
@@ -61,7 +62,8 @@ func Sample(t webhook.EventType, now time.Time) webhook.Data {
 	case webhook.PaymentMisdirected:
 		p.Sequence = 2
 		data.Misdirected = &webhook.Misdirected{
-			Chain: p.Chain, ChainID: p.ChainID, Asset: webhook.Asset{Symbol: "ETH", Decimals: 18}, Transfer: sampleTransfer(now, sampleAmount, 1),
+			Chain: p.Chain, ChainID: p.ChainID, Asset: webhook.Asset{Symbol: "ETH", Decimals: 18},
+			Transfer: sampleTransfer(now, sampleAmount, 1),
 		}
 		data.Misdirected.Transfer.LogIndex = nil
 	}
@@ -72,7 +74,9 @@ func Sample(t webhook.EventType, now time.Time) webhook.Data {
 func sampleTransfer(now time.Time, amount string, confirmations uint64) webhook.Transfer {
 	hash, index, from := "0x"+strings.Repeat("5a", 32), 3, "0xd8dA6BF26964aF9D7eEd9e03E53415D37aA96045"
 	return webhook.Transfer{
-		TxHash: &hash, LogIndex: &index, From: &from, Amount: amount, BlockNumber: 1, BlockHash: "0x" + strings.Repeat("b1", 32),
-		BlockTimestamp: webhook.At(now.Truncate(time.Second)), Confirmations: confirmations, Status: "seen", Source: webhook.SourceChain,
+		TxHash: &hash, LogIndex: &index, From: &from, Amount: amount, BlockNumber: 1, BlockHash: "0x" +
+			strings.Repeat("b1", 32),
+		BlockTimestamp: webhook.At(now.Truncate(time.Second)), Confirmations: confirmations, Status: "seen",
+		Source: webhook.SourceChain,
 	}
 }

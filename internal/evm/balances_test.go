@@ -67,7 +67,8 @@ func multicallOn(t *testing.T, node string, calls *int, fail bool) *proxy {
 			if common.Bytes2Hex(c.CallData[:4]) == getEthBalance {
 				answer = result(t, node, "eth_getBalance", fmt.Sprintf(`["0x%x",%q]`, c.CallData[16:36], number))
 			} else {
-				answer = result(t, node, "eth_call", fmt.Sprintf(`[{"to":%q,"data":"0x%x"},%q]`, c.Target.Hex(), c.CallData, number))
+				answer = result(t, node, "eth_call", fmt.Sprintf(`[{"to":%q,"data":"0x%x"},%q]`, c.Target.Hex(), c.CallData,
+					number))
 			}
 			if err := json.Unmarshal(answer, &value); err != nil {
 				t.Error(err)
@@ -121,7 +122,8 @@ func TestBalances(t *testing.T) {
 				t.Errorf("%s: nonces at block %d: %v, %v", name, number, nonces, err)
 			}
 			fork := chain.Ref{Number: number, Hash: chain.Hash{1}}
-			if _, err := p.Balances(t.Context(), fork, chain.Native, []chain.Address{payee}); !errors.Is(err, evm.ErrInconsistent) {
+			if _, err := p.Balances(t.Context(), fork, chain.Native, []chain.Address{payee}); !errors.Is(err,
+				evm.ErrInconsistent) {
 				t.Errorf("%s: balances on another branch: %v", name, err)
 			}
 		}
@@ -143,7 +145,8 @@ func TestManyBalances(t *testing.T) {
 		accounts[i] = chain.Address{19: 0xaa}
 	}
 	calls := 0
-	through := newPool(t, c.Token(), func(o *evm.Options) { o.Multicall = multicall3 }, multicallOn(t, c.URL(), &calls, false).URL)
+	through := newPool(t, c.Token(), func(o *evm.Options) { o.Multicall = multicall3 },
+		multicallOn(t, c.URL(), &calls, false).URL)
 	for name, p := range map[string]*evm.Pool{"one by one": newPool(t, c.Token(), nil, c.URL()), "Multicall3": through} {
 		h, err := p.Header(t.Context(), number)
 		if err != nil {

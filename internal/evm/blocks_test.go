@@ -135,7 +135,8 @@ func TestSucceeded(t *testing.T) {
 			out, _ := json.Marshal(doc)
 			return out, 0
 		})
-		if ok, err := newPool(t, c.Token(), nil, lying.URL).Succeeded(t.Context(), b.Hash, tx); ok || (err != nil) != want.fails {
+		if ok, err := newPool(t, c.Token(), nil, lying.URL).Succeeded(t.Context(), b.Hash, tx); ok ||
+			(err != nil) != want.fails {
 			t.Errorf("%s %s: %t, %v", field, want.value, ok, err)
 		}
 	}

@@ -25,7 +25,8 @@ const otherToken = "0x00000000000000000000000000000000000000ee"
 // newPool makes a pool of the given URLs on the devnet's chain and token.
 func newPool(t testing.TB, token string, change func(*evm.Options), urls ...string) *evm.Pool {
 	t.Helper()
-	o := evm.Options{Name: "test", ChainID: devnet.ChainID, URLs: urls, Depth: 3, Tokens: []string{strings.ToLower(token)}, Now: time.Now, Logger: slog.New(slog.DiscardHandler)}
+	o := evm.Options{Name: "test", ChainID: devnet.ChainID, URLs: urls, Depth: 3, Tokens: []string{strings.ToLower(token)},
+		Now: time.Now, Logger: slog.New(slog.DiscardHandler)}
 	if change != nil {
 		change(&o)
 	}
@@ -78,10 +79,12 @@ func TestBlock(t *testing.T) {
 	if err != nil || head.Ref() != b.Ref() || time.Since(head.Time).Abs() > time.Minute {
 		t.Fatalf("head %+v, %v", head, err)
 	}
-	if len(b.Txs) != 1 || b.Txs[0].Hash.Hex() != coin || b.Txs[0].Value.Int64() != 7 || b.Txs[0].From.Hex() != strings.ToLower(c.DemoPayer().Address()) {
+	if len(b.Txs) != 1 || b.Txs[0].Hash.Hex() != coin || b.Txs[0].Value.Int64() != 7 ||
+		b.Txs[0].From.Hex() != strings.ToLower(c.DemoPayer().Address()) {
 		t.Fatalf("transactions %+v", b.Txs)
 	}
-	if len(b.Logs) != 1 || b.Logs[0].TxHash.Hex() != token || b.Logs[0].Value.Int64() != 9 || b.Logs[0].Contract.Hex() != strings.ToLower(c.Token()) {
+	if len(b.Logs) != 1 || b.Logs[0].TxHash.Hex() != token || b.Logs[0].Value.Int64() != 9 ||
+		b.Logs[0].Contract.Hex() != strings.ToLower(c.Token()) {
 		t.Fatalf("logs %+v", b.Logs)
 	}
 	if ok, err := p.Succeeded(t.Context(), b.Hash, b.Txs[0].Hash); err != nil || !ok {
@@ -93,8 +96,10 @@ func TestBlock(t *testing.T) {
 	if d, err := p.Decimals(t.Context(), strings.ToLower(c.Token())); err != nil || d != devnet.TokenDecimals {
 		t.Fatalf("decimals %d, %v", d, err)
 	}
-	used, err := p.Used(t.Context(), []string{"0x00000000000000000000000000000000000000aa", "0x00000000000000000000000000000000000000bb"})
-	if err != nil || !used["0x00000000000000000000000000000000000000aa"] || used["0x00000000000000000000000000000000000000bb"] {
+	used, err := p.Used(t.Context(), []string{"0x00000000000000000000000000000000000000aa",
+		"0x00000000000000000000000000000000000000bb"})
+	if err != nil || !used["0x00000000000000000000000000000000000000aa"] ||
+		used["0x00000000000000000000000000000000000000bb"] {
 		t.Fatalf("used %v, %v", used, err)
 	}
 	if final, err := p.Final(t.Context(), 100); err != nil || final != 98 {
@@ -118,7 +123,8 @@ func TestAnswersThatCannotBeBelieved(t *testing.T) {
 			return out
 		}
 	}
-	on := func(method string, change func(json.RawMessage) json.RawMessage) func(string, json.RawMessage, json.RawMessage) (json.RawMessage, int) {
+	on := func(method string, change func(json.RawMessage) json.RawMessage) func(string, json.RawMessage,
+		json.RawMessage) (json.RawMessage, int) {
 		return func(m string, _, result json.RawMessage) (json.RawMessage, int) {
 			if m == method {
 				return change(result), 0
@@ -245,7 +251,8 @@ func TestBloomFilters(t *testing.T) {
 		})
 	}
 	same := func(r json.RawMessage) json.RawMessage { return r }
-	if b, err := newPool(t, otherToken, nil, count(same).URL).Block(t.Context(), number); err != nil || len(b.Logs) != 0 || asked != 1 {
+	if b, err := newPool(t, otherToken, nil, count(same).URL).Block(t.Context(), number); err != nil || len(b.Logs) != 0 ||
+		asked != 1 {
 		t.Errorf("excluded: asked %d times, %d logs, %v", asked, len(b.Logs), err)
 	}
 	bits := func(hex string) func(json.RawMessage) json.RawMessage {
@@ -259,10 +266,12 @@ func TestBloomFilters(t *testing.T) {
 			return out
 		}
 	}
-	if b, err := newPool(t, otherToken, nil, count(bits("ff")).URL).Block(t.Context(), number); err != nil || len(b.Logs) != 0 || asked != 1 {
+	if b, err := newPool(t, otherToken, nil, count(bits("ff")).URL).Block(t.Context(), number); err != nil ||
+		len(b.Logs) != 0 || asked != 1 {
 		t.Errorf("falsely positive: asked %d times, %d logs, %v", asked, len(b.Logs), err)
 	}
-	if b, err := newPool(t, c.Token(), nil, count(bits("00")).URL).Block(t.Context(), number); err != nil || len(b.Logs) != 1 || asked != 1 {
+	if b, err := newPool(t, c.Token(), nil, count(bits("00")).URL).Block(t.Context(), number); err != nil ||
+		len(b.Logs) != 1 || asked != 1 {
 		t.Errorf("zero: asked %d times, %d logs, %v", asked, len(b.Logs), err)
 	}
 }
@@ -308,10 +317,12 @@ func TestFinalByTag(t *testing.T) {
 		return srv.URL
 	}
 	const refusal = `{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"unknown tag"}}`
-	if n, err := newPool(t, c.Token(), tag, inHTTP(http.StatusBadRequest, refusal)).Final(t.Context(), 100); err != nil || n != 98 {
+	if n, err := newPool(t, c.Token(), tag, inHTTP(http.StatusBadRequest, refusal)).Final(t.Context(), 100); err != nil ||
+		n != 98 {
 		t.Errorf("refused by HTTP: %d, %v", n, err)
 	}
-	for status, body := range map[int]string{http.StatusServiceUnavailable: refusal, http.StatusTooManyRequests: refusal, http.StatusBadRequest: "not supported"} {
+	for status, body := range map[int]string{http.StatusServiceUnavailable: refusal, http.StatusTooManyRequests: refusal,
+		http.StatusBadRequest: "not supported"} {
 		if n, err := newPool(t, c.Token(), tag, inHTTP(status, body)).Final(t.Context(), 100); err == nil {
 			t.Errorf("HTTP %d fell back to depth: %d", status, n)
 		}
@@ -346,7 +357,8 @@ func TestAgree(t *testing.T) {
 	other := newProxy(t, c.URL(), func(m string, _, r json.RawMessage) (json.RawMessage, int) {
 		return bytes.ReplaceAll(r, []byte(h.Hash.Hex()), []byte(chain.Hash{1}.Hex())), 0
 	})
-	if err := newPool(t, c.Token(), nil, c.URL(), other.URL).Agree(t.Context(), h.Ref()); !errors.Is(err, evm.ErrDisagree) {
+	if err := newPool(t, c.Token(), nil, c.URL(), other.URL).Agree(t.Context(), h.Ref()); !errors.Is(err,
+		evm.ErrDisagree) {
 		t.Errorf("two that differ: %v", err)
 	}
 }

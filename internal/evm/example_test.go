@@ -45,7 +45,8 @@ func cannedNode(change map[string]string) *httptest.Server {
 	table := map[string]string{
 		"eth_chainId": `"0x1"`,
 		"eth_getBlockByNumber": `{"number":"0x5","hash":"` + hashText(5) + `","parentHash":"` + hashText(4) +
-			`","timestamp":"0x65f00000","logsBloom":"0x` + strings.Repeat("ff", 256) + `","transactions":[` + coin + `,` + call + `]}`,
+			`","timestamp":"0x65f00000","logsBloom":"0x` + strings.Repeat("ff", 256) + `","transactions":[` + coin + `,` + call +
+			`]}`,
 		"eth_getLogs": `[` + log + `]`,
 		"eth_getTransactionReceipt": `{"transactionHash":"` + hashText(0x71) + `","blockHash":"` + hashText(5) +
 			`","blockNumber":"0x5","status":"0x1","logs":[]}`,

@@ -21,9 +21,11 @@ func FuzzBlock(f *testing.F) {
 		person = `"0x00000000000000000000000000000000000000aa"`
 		word   = `0x00000000000000000000000000000000000000000000000000000000000000aa`
 	)
-	block := `{"number":"0x5","hash":` + hash + `,"parentHash":` + hash + `,"timestamp":"0x1","logsBloom":"0x` + strings.Repeat("ff", 256) +
+	block := `{"number":"0x5","hash":` + hash + `,"parentHash":` + hash + `,"timestamp":"0x1","logsBloom":"0x` +
+		strings.Repeat("ff", 256) +
 		`","transactions":[{"hash":` + tx + `,"from":` + person + `,"to":` + person + `,"value":"0x1"}]}`
-	log := `{"address":"` + otherToken + `","topics":["0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef","` + word + `","` + word +
+	log := `{"address":"` + otherToken +
+		`","topics":["0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef","` + word + `","` + word +
 		`"],"data":"` + word + `","blockHash":` + hash + `,"transactionHash":` + tx + `,"logIndex":"0x0"}`
 	receipts := `[{"transactionHash":` + tx + `,"blockHash":` + hash + `,"status":"0x1","logs":[` + log + `]}]`
 	f.Add([]byte(block), []byte(`[`+log+`]`), []byte(`null`))
@@ -76,11 +78,15 @@ func FuzzAnswers(f *testing.F) {
 		who  = `"0x00000000000000000000000000000000000000aa"`
 	)
 	// One object that is a header, a receipt and a transaction at once.
-	f.Add([]byte(`{"number":"0x5","hash":` + tx + `,"parentHash":` + hash + `,"timestamp":"0x1","transactionHash":` + tx + `,"blockHash":` + hash +
+	f.Add([]byte(`{"number":"0x5","hash":` + tx + `,"parentHash":` + hash + `,"timestamp":"0x1","transactionHash":` + tx +
+		`,"blockHash":` + hash +
 		`,"blockNumber":"0x5","status":"0x1","from":` + who + `,"to":` + who + `,"value":"0x1","logs":[]}`))
-	f.Add([]byte(`{"transactionHash":` + tx + `,"hash":` + tx + `,"blockHash":` + hash + `,"blockNumber":"0x5","status":"0x0","from":` + who +
-		`,"to":null,"value":"0x1","logs":[{"address":` + who + `,"logIndex":"0x0","transactionHash":` + tx + `,"blockHash":` + hash + `,"topics":[],"data":"0x"}]}`))
-	for _, seed := range []string{`"0x1"`, `"0x"`, `null`, `"0x` + strings.Repeat("f", 64) + `"`, `[]`, `{"logs":[null]}`, `{"number":"0x` + strings.Repeat("f", 17) + `"}`} {
+	f.Add([]byte(`{"transactionHash":` + tx + `,"hash":` + tx + `,"blockHash":` + hash +
+		`,"blockNumber":"0x5","status":"0x0","from":` + who +
+		`,"to":null,"value":"0x1","logs":[{"address":` + who + `,"logIndex":"0x0","transactionHash":` + tx + `,"blockHash":` +
+		hash + `,"topics":[],"data":"0x"}]}`))
+	for _, seed := range []string{`"0x1"`, `"0x"`, `null`, `"0x` + strings.Repeat("f", 64) + `"`, `[]`, `{"logs":[null]}`,
+		`{"number":"0x` + strings.Repeat("f", 17) + `"}`} {
 		f.Add([]byte(seed))
 	}
 	var result atomic.Pointer[[]byte]

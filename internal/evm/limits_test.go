@@ -117,7 +117,8 @@ func TestBatchLimits(t *testing.T) {
 		"an empty list":        status(http.StatusOK, `[]`),
 		"the rest is left out": first(func(message) *message { return nil }),
 		"the rest is refused": first(func(ask message) *message {
-			return &message{Version: "2.0", ID: ask.ID, Error: json.RawMessage(`{"code":-32005,"message":"batch limit exceeded"}`)}
+			return &message{Version: "2.0", ID: ask.ID,
+				Error: json.RawMessage(`{"code":-32005,"message":"batch limit exceeded"}`)}
 		}),
 		"the connection is cut": func(http.ResponseWriter, []message, int) { panic(http.ErrAbortHandler) },
 		"one error in a list for all": func(w http.ResponseWriter, b []message, _ int) {
@@ -166,7 +167,8 @@ func TestACallThatFailsIsNoLimit(t *testing.T) {
 	}
 	accounts := make([]chain.Address, 50)
 	node.count()
-	if _, err := p.Balances(t.Context(), h.Ref(), chain.Native, accounts); err == nil || !strings.Contains(err.Error(), "missing trie node") {
+	if _, err := p.Balances(t.Context(), h.Ref(), chain.Native, accounts); err == nil ||
+		!strings.Contains(err.Error(), "missing trie node") {
 		t.Fatalf("got %v", err)
 	}
 	if requests, _ := node.count(); requests > 3 {
@@ -294,7 +296,8 @@ func TestThrottled(t *testing.T) {
 			}))
 			defer node.Close()
 			p := newPool(t, c.Token(), func(o *evm.Options) { o.Now = clock.now }, node.URL)
-			if _, err := p.Head(t.Context()); err == nil || !strings.Contains(err.Error(), "limits our calls") || !strings.Contains(err.Error(), "rpc_rate") {
+			if _, err := p.Head(t.Context()); err == nil || !strings.Contains(err.Error(), "limits our calls") ||
+				!strings.Contains(err.Error(), "rpc_rate") {
 				t.Fatalf("got %v", err)
 			}
 			was := asked

@@ -249,7 +249,8 @@ func TestBlockHashIsIgnored(t *testing.T) {
 	first, _, _ := paid(t, c)
 	second, _, token := paid(t, c)
 	asked := 0
-	elsewhere := result(t, c.URL(), "eth_getLogs", fmt.Sprintf(`[{"fromBlock":"0x%x","toBlock":"0x%x","address":%q}]`, first, first, c.Token()))
+	elsewhere := result(t, c.URL(), "eth_getLogs",
+		fmt.Sprintf(`[{"fromBlock":"0x%x","toBlock":"0x%x","address":%q}]`, first, first, c.Token()))
 	ignoring := newProxy(t, c.URL(), func(m string, params, r json.RawMessage) (json.RawMessage, int) {
 		if m == "eth_getLogs" && bytes.Contains(params, []byte("blockHash")) {
 			asked++
@@ -294,7 +295,8 @@ func TestLogsWithOneIndex(t *testing.T) {
 		t.Fatalf("%d transfers", len(found))
 	}
 	for i, transfer := range found {
-		if transfer.TxHash.Hex() != txs[i] || transfer.Value.Int64() != int64(i+1) || transfer.Ordinal != 0 || transfer.NeedsReceipt {
+		if transfer.TxHash.Hex() != txs[i] || transfer.Value.Int64() != int64(i+1) || transfer.Ordinal != 0 ||
+			transfer.NeedsReceipt {
 			t.Errorf("transfer %d is %+v", i, transfer)
 		}
 	}
@@ -381,7 +383,8 @@ func TestNullTransactions(t *testing.T) {
 		t.Fatal(err)
 	}
 	null := newProxy(t, c.URL(), onAnswers(set("transactions", nil), "eth_getBlockByNumber"))
-	if b, err := newPool(t, c.Token(), nil, null.URL).Block(t.Context(), head.Number); err != nil || len(b.Txs)+len(b.Logs) != 0 {
+	if b, err := newPool(t, c.Token(), nil, null.URL).Block(t.Context(), head.Number); err != nil || len(b.Txs)+
+		len(b.Logs) != 0 {
 		t.Errorf("%+v, %v", b, err)
 	}
 	unsaid := newProxy(t, c.URL(), onAnswers(func(o object) {
@@ -398,7 +401,8 @@ func TestNullTransactions(t *testing.T) {
 func TestASystemTransactionHasNoSender(t *testing.T) {
 	c := startDevnet(t)
 	number, coin, _ := paid(t, c)
-	for name, change := range map[string]func(object){"missing": without("from"), "null": set("from", nil), "empty": set("from", "")} {
+	for name, change := range map[string]func(object){"missing": without("from"), "null": set("from", nil),
+		"empty": set("from", "")} {
 		p := newPool(t, c.Token(), nil, newProxy(t, c.URL(), onAnswers(change, "eth_getBlockByNumber")).URL)
 		b, err := p.Block(t.Context(), number)
 		if err != nil || len(b.Txs) != 1 || b.Txs[0].Hash.Hex() != coin || b.Txs[0].From != (chain.Address{}) {

@@ -23,7 +23,9 @@ import (
 // fakeNode is the eth namespace of a node that knows chain ids and heads.
 type fakeNode struct{ id, head atomic.Uint64 }
 
-func (n *fakeNode) ChainId() string { return fmt.Sprintf("0x%x", n.id.Load()) } //nolint:revive // the method is eth_chainId
+func (n *fakeNode) ChainId() string {
+	return fmt.Sprintf("0x%x", n.id.Load())
+} //nolint:revive // the method is eth_chainId
 
 func (n *fakeNode) GetBlockByNumber(string, bool) map[string]any {
 	return map[string]any{
@@ -187,7 +189,8 @@ func TestErrorsHideKeys(t *testing.T) {
 		switch {
 		case strings.HasPrefix(r.URL.Path, "/json"):
 			w.Header().Set("Content-Type", "application/json")
-			fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"error":{"code":-32000,"message":"bad key %s?%s"}}`, ask.ID, r.URL.Path, r.URL.RawQuery)
+			fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"error":{"code":-32000,"message":"bad key %s?%s"}}`, ask.ID, r.URL.Path,
+				r.URL.RawQuery)
 		default:
 			http.Error(w, r.URL.String(), http.StatusUnauthorized)
 		}
@@ -213,7 +216,8 @@ func TestErrorsHideKeys(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	good := evm.Options{Name: "x", ChainID: 1, URLs: []string{"http://localhost"}, Now: time.Now, Logger: slog.New(slog.DiscardHandler)}
+	good := evm.Options{Name: "x", ChainID: 1, URLs: []string{"http://localhost"}, Now: time.Now,
+		Logger: slog.New(slog.DiscardHandler)}
 	for name, change := range map[string]func(*evm.Options){
 		"no name":    func(o *evm.Options) { o.Name = "" },
 		"no URL":     func(o *evm.Options) { o.URLs = nil },

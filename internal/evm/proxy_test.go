@@ -99,7 +99,8 @@ func forward(node string, ask message) (got message, err error) {
 // result asks a node one question.
 func result(t testing.TB, node, method, params string) json.RawMessage {
 	t.Helper()
-	got, err := forward(node, message{Version: "2.0", ID: json.RawMessage("1"), Method: method, Params: json.RawMessage(params)})
+	got, err := forward(node, message{Version: "2.0", ID: json.RawMessage("1"), Method: method,
+		Params: json.RawMessage(params)})
 	if err != nil || got.Error != nil {
 		t.Errorf("%s: %s %v", method, got.Error, err)
 	}

@@ -13,8 +13,8 @@ func Common(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 }
 
-// Public sets what an answer has that strangers can ask for: Common, a content security policy, and with https the demand
-// that browsers keep to it for a year.
+// Public sets what an answer has that strangers can ask for: Common, a content security policy, and with https the
+// demand that browsers keep to it for a year.
 func Public(h http.Header, policy string, https bool) {
 	Common(h)
 	h.Set("Content-Security-Policy", policy)
@@ -24,7 +24,8 @@ func Public(h http.Header, policy string, https bool) {
 	}
 }
 
-// Page sets what a page for people has: Public, a window of its own, no search engines and none of the browser's devices.
+// Page sets what a page for people has: Public, a window of its own, no search engines and none of the browser's
+// devices.
 func Page(h http.Header, policy string, https bool) {
 	Public(h, policy, https)
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")

@@ -33,11 +33,11 @@ type BatcherOptions struct {
 	Now         func() time.Time
 }
 
-// Batcher forms batches for the endpoints that asked for them: when as many events as they want are waiting, or the first
-// of them has waited for long enough, or no more fit into 256 KiB. It promises that an event is in one batch at most,
-// however many Batchers there are, and that the events of a batch are in the order of their creation. An event that
-// nobody joined in time goes alone, in the form of any other, and so does everything that no Batcher took within 10 s of its
-// time, through the sweeper.
+// Batcher forms batches for the endpoints that asked for them: when as many events as they want are waiting, or the
+// first of them has waited for long enough, or no more fit into 256 KiB. It promises that an event is in one batch at
+// most, however many Batchers there are, and that the events of a batch are in the order of their creation. An event
+// that nobody joined in time goes alone, in the form of any other, and so does everything that no Batcher took within
+// 10 s of its time, through the sweeper.
 type Batcher struct {
 	store       *store.Store
 	maxAttempts int
@@ -181,7 +181,8 @@ func (b *Batcher) formOf(ctx context.Context, endpointID string) (formed int, mo
 		return 0, false, err
 	}
 	for _, l := range lines {
-		b.log.InfoContext(ctx, "batch.formed", "batch_id", *l.carrier.BatchID, "delivery_id", l.carrier.ID, "endpoint_id", endpointID,
+		b.log.InfoContext(ctx, "batch.formed", "batch_id", *l.carrier.BatchID, "delivery_id", l.carrier.ID, "endpoint_id",
+			endpointID,
 			"merchant_id", l.carrier.MerchantID, "events", l.events, "bytes", l.bytes)
 	}
 	return len(lines), more, nil
@@ -198,8 +199,8 @@ func bodies(members []store.BatchCandidate) [][]byte {
 func (b *Batcher) now() time.Time { return models.Now(b.clock) }
 
 // pack divides what waits for an endpoint, oldest first, into batches of at most that many events and of
-// [webhook.MaxBatchBytes]. The last of them is left to wait unless it is full, or its first event was there by due. It is
-// pure.
+// [webhook.MaxBatchBytes]. The last of them is left to wait unless it is full, or its first event was there by due. It
+// is pure.
 func pack(waiting []store.BatchCandidate, most int, due time.Time) [][]store.BatchCandidate {
 	var batches [][]store.BatchCandidate
 	first, size := 0, 0

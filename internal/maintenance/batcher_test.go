@@ -28,7 +28,8 @@ func TestBatchesAreFormed(t *testing.T) {
 		carriers := w.Offered.Take()
 		for i, c := range carriers {
 			row := w.Load(c.ID)
-			if !row.IsBatch || row.EventID != *c.BatchID || row.State != models.DeliveryPending || row.MaxAttempts != 15 || !row.OccurredAt.Equal(ds[3*i].CreatedAt) {
+			if !row.IsBatch || row.EventID != *c.BatchID || row.State != models.DeliveryPending || row.MaxAttempts != 15 ||
+				!row.OccurredAt.Equal(ds[3*i].CreatedAt) {
 				t.Errorf("carrier %+v", row)
 			}
 			if got := deliverytest.EventsOf(t, row.Body); !slices.Equal(got, deliverytest.EventIDs(ds[3*i:3*i+3])) {
@@ -55,7 +56,8 @@ func TestBatchesAreFormed(t *testing.T) {
 		w.Form(0)
 		w.Clock.Advance(2 * time.Second)
 		w.Form(1)
-		if got := w.Offered.Take(); len(got) != 1 || !slices.Equal(deliverytest.EventsOf(t, w.Load(got[0].ID).Body), deliverytest.EventIDs(ds)) {
+		if got := w.Offered.Take(); len(got) != 1 ||
+			!slices.Equal(deliverytest.EventsOf(t, w.Load(got[0].ID).Body), deliverytest.EventIDs(ds)) {
 			t.Fatalf("by wait: %+v", got)
 		}
 
@@ -87,7 +89,8 @@ func TestBatchesBySize(t *testing.T) {
 		}
 		for i, want := range [][]models.Delivery{ds[:4], ds[4:]} {
 			row := w.Load(got[i].ID)
-			if ids := deliverytest.EventsOf(t, row.Body); !slices.Equal(ids, deliverytest.EventIDs(want)) || len(row.Body) > 256<<10 {
+			if ids := deliverytest.EventsOf(t, row.Body); !slices.Equal(ids, deliverytest.EventIDs(want)) ||
+				len(row.Body) > 256<<10 {
 				t.Errorf("batch %d: %d events, %d bytes", i, len(ids), len(row.Body))
 			}
 		}
@@ -110,7 +113,8 @@ func TestSweptWithoutABatcher(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		w := deliverytest.NewBatches(t, s, "https://shop.example/", 3, time.Minute)
 		ds := w.PublishPayments(w.Shop, 3, 0)
-		if due, err := s.ClaimSweep(t.Context(), w.Clock.Now().Add(69*time.Second), 100, outbox.Sweep); err != nil || len(due) != 0 {
+		if due, err := s.ClaimSweep(t.Context(), w.Clock.Now().Add(69*time.Second), 100, outbox.Sweep); err != nil ||
+			len(due) != 0 {
 			t.Fatalf("swept too early: %v, %v", due, err)
 		}
 		due, err := s.ClaimSweep(t.Context(), w.Clock.Now().Add(71*time.Second), 100, outbox.Sweep)
@@ -127,7 +131,8 @@ func TestSweptWithoutABatcher(t *testing.T) {
 		}
 		w.PublishPayments(w.Shop, 2, 0)
 		w.Form(1)
-		if bumped, err := s.BumpGeneration(t.Context(), due[2:], w.Clock.Now(), outbox.Sweep); err != nil || len(bumped) != 0 {
+		if bumped, err := s.BumpGeneration(t.Context(), due[2:], w.Clock.Now(), outbox.Sweep); err != nil ||
+			len(bumped) != 0 {
 			t.Fatalf("a member was enqueued by itself: %v, %v", bumped, err)
 		}
 	})

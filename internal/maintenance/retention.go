@@ -29,10 +29,10 @@ type RetentionOptions struct {
 	Now                func() time.Time
 }
 
-// Retention deletes what is old: deliveries and attempts, then events of which no delivery is left, the bodies of batches,
-// replay jobs, the tallies of circuit breakers and expired answers of idempotency keys; and it cancels what was held for
-// too long. It never touches what still waits to be sent, payments, or the audit log. Batches are small and pass over rows
-// that somebody holds, so any number of them may run beside everything else.
+// Retention deletes what is old: deliveries and attempts, then events of which no delivery is left, the bodies of
+// batches, replay jobs, the tallies of circuit breakers and expired answers of idempotency keys; and it cancels what
+// was held for too long. It never touches what still waits to be sent, payments, or the audit log. Batches are small
+// and pass over rows that somebody holds, so any number of them may run beside everything else.
 type Retention struct{ opts RetentionOptions }
 
 // NewRetention checks the options and returns a Retention.
@@ -72,7 +72,9 @@ func (r *Retention) Pass(ctx context.Context) error {
 		kept time.Duration
 		drop func(before time.Time) (int, error)
 	}{
-		{"held deliveries canceled", r.opts.Deliveries, func(t time.Time) (int, error) { return s.CancelHeld(ctx, t, now, retentionBatch) }},
+		{"held deliveries canceled", r.opts.Deliveries, func(t time.Time) (int, error) {
+			return s.CancelHeld(ctx, t, now, retentionBatch)
+		}},
 		{"deliveries", r.opts.Deliveries, func(t time.Time) (int, error) { return s.DropDeliveries(ctx, t, retentionBatch) }},
 		{"batches", r.opts.Deliveries, func(t time.Time) (int, error) { return s.DropBatches(ctx, t, retentionBatch) }},
 		{"events", r.opts.Events, func(t time.Time) (int, error) { return s.DropEvents(ctx, t, retentionBatch) }},

@@ -27,7 +27,8 @@ func newRows(t *testing.T, s *store.Store) *rows { return &rows{deliverytest.New
 
 func (w *rows) retention(deliveries, events time.Duration) *maintenance.Retention {
 	w.t.Helper()
-	r, err := maintenance.NewRetention(maintenance.RetentionOptions{Store: w.Store, Deliveries: deliveries, Events: events, Logger: slog.New(slog.DiscardHandler), Now: w.Clock.Now})
+	r, err := maintenance.NewRetention(maintenance.RetentionOptions{Store: w.Store, Deliveries: deliveries, Events: events,
+		Logger: slog.New(slog.DiscardHandler), Now: w.Clock.Now})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -100,7 +101,8 @@ func TestRetention(t *testing.T) {
 		keep("delivered", over[0], false, false, false)
 		keep("waiting", waiting, true, false, true)
 		keep("redelivered", over[1], false, false, true)
-		if again, err := s.ListDeliveries(t.Context(), w.Shop, store.DeliveryFilter{}, store.Page{Limit: 10}); err != nil || len(again) != 2 {
+		if again, err := s.ListDeliveries(t.Context(), w.Shop, store.DeliveryFilter{}, store.Page{Limit: 10}); err != nil ||
+			len(again) != 2 {
 			t.Errorf("%d deliveries are left, %v", len(again), err)
 		}
 

@@ -15,8 +15,8 @@ import (
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
-// TestSecretsGrowOld: the merchant hears of it once and in time, the endpoint itself included; then nothing but a rotation
-// changes the endpoint, which is sent to all the same.
+// TestSecretsGrowOld: the merchant hears of it once and in time, the endpoint itself included; then nothing but a
+// rotation changes the endpoint, which is sent to all the same.
 func TestSecretsGrowOld(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		w := deliverytest.New(t, s, func(o *endpoints.Options) { o.SecretMaxAge = 180 * day })
@@ -26,7 +26,8 @@ func TestSecretsGrowOld(t *testing.T) {
 		e, _ := w.Endpoint(merchant, "https://shop.example/hooks")
 		update := func() error {
 			return s.InTx(t.Context(), func(tx *store.Tx) error {
-				_, err := w.Endpoints.Update(t.Context(), tx, models.System, merchant, e.ID, endpoints.Settings{Description: new("x")})
+				_, err := w.Endpoints.Update(t.Context(), tx, models.System, merchant, e.ID,
+					endpoints.Settings{Description: new("x")})
 				return err
 			})
 		}
@@ -70,7 +71,8 @@ func TestSecretsGrowOld(t *testing.T) {
 			t.Fatal(err)
 		}
 		said, err := webhook.Decode(ev.Body)
-		if err != nil || said.Data.Endpoint.SecretExpiresAt == nil || said.Data.Endpoint.SecretExpiresAt.Sub(said.Data.Endpoint.SecretCreatedAt.Time).Round(day) != 180*day {
+		if err != nil || said.Data.Endpoint.SecretExpiresAt == nil ||
+			said.Data.Endpoint.SecretExpiresAt.Sub(said.Data.Endpoint.SecretCreatedAt.Time).Round(day) != 180*day {
 			t.Fatalf("%s, %v", ev.Body, err)
 		}
 		w.InTx(func(tx *store.Tx) error {
@@ -106,7 +108,8 @@ func TestRejectingEndpoints(t *testing.T) {
 			sender.Attempt(t.Context(), deliverytest.Task(d))
 		}
 		rows, err := s.RejectingEndpoints(t.Context(), begin, 10)
-		if err != nil || len(rows) != 1 || rows[0] != (store.Rejecting{EndpointID: no.ID, MerchantID: merchant, Attempts: 3}) {
+		if err != nil || len(rows) != 1 ||
+			rows[0] != (store.Rejecting{EndpointID: no.ID, MerchantID: merchant, Attempts: 3}) {
 			t.Fatalf("%+v, %v", rows, err)
 		}
 		if rows, err := s.RejectingEndpoints(t.Context(), time.Now().Add(time.Minute), 10); err != nil || len(rows) != 0 {

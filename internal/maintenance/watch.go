@@ -38,8 +38,8 @@ type WatchOptions struct {
 	Now          func() time.Time
 }
 
-// Watch looks for what nobody asks about until it is too late: secrets that grow old, endpoints that reject our signatures,
-// and an audit log that is not as it was written.
+// Watch looks for what nobody asks about until it is too late: secrets that grow old, endpoints that reject our
+// signatures, and an audit log that is not as it was written.
 type Watch struct {
 	opts WatchOptions
 
@@ -50,7 +50,8 @@ type Watch struct {
 // NewWatch checks the options and returns a Watch.
 func NewWatch(o WatchOptions) (*Watch, error) {
 	if o.Store == nil || o.Endpoints == nil || o.Logger == nil || o.Now == nil || o.SecretMaxAge < 0 {
-		return nil, errors.New("maintenance: Store, Endpoints, Logger, Now and a SecretMaxAge that is not negative are needed")
+		return nil,
+			errors.New("maintenance: Store, Endpoints, Logger, Now and a SecretMaxAge that is not negative are needed")
 	}
 	return &Watch{opts: o}, nil
 }
@@ -81,8 +82,8 @@ func (w *Watch) Look(ctx context.Context) error {
 	return errors.Join(err, w.reportRejections(ctx, now), w.followAudit(ctx, now))
 }
 
-// warnOfOldSecrets publishes endpoint.secret_expiring, once for each secret that will soon be too old, and returns how many
-// there were.
+// warnOfOldSecrets publishes endpoint.secret_expiring, once for each secret that will soon be too old, and returns how
+// many there were.
 func (w *Watch) warnOfOldSecrets(ctx context.Context, now time.Time) (int, error) {
 	if w.opts.SecretMaxAge == 0 {
 		return 0, nil
@@ -106,8 +107,8 @@ func (w *Watch) warnOfOldSecrets(ctx context.Context, now time.Time) (int, error
 	}
 }
 
-// reportRejections names the endpoints that answer 401 or 403: their secret does not match, or something in between turns
-// our requests away.
+// reportRejections names the endpoints that answer 401 or 403: their secret does not match, or something in between
+// turns our requests away.
 func (w *Watch) reportRejections(ctx context.Context, now time.Time) error {
 	rows, err := w.opts.Store.RejectingEndpoints(ctx, now.Add(-rejectingSince), maxRejecting)
 	if err != nil {
@@ -115,13 +116,14 @@ func (w *Watch) reportRejections(ctx context.Context, now time.Time) error {
 	}
 	w.opts.Metrics.RejectingEndpoints(len(rows))
 	for _, r := range rows {
-		w.opts.Logger.WarnContext(ctx, "endpoint.rejects", "endpoint_id", r.EndpointID, "merchant_id", r.MerchantID, "attempts", r.Attempts)
+		w.opts.Logger.WarnContext(ctx, "endpoint.rejects", "endpoint_id", r.EndpointID, "merchant_id", r.MerchantID,
+			"attempts", r.Attempts)
 	}
 	return nil
 }
 
-// followAudit reads the audit log from where it was last found good, and now and then all of it. Where it got to goes into
-// the log of the process, which somebody who has the database cannot change.
+// followAudit reads the audit log from where it was last found good, and now and then all of it. Where it got to goes
+// into the log of the process, which somebody who has the database cannot change.
 func (w *Watch) followAudit(ctx context.Context, now time.Time) error {
 	var mark store.AuditMark
 	var err error

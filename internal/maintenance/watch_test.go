@@ -14,8 +14,8 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// TestWatchAudit: a running worker writes down how far the audit log goes, and is alarmed by lines that are gone from its end at
-// once, and by an old line that changed when it next reads all of them.
+// TestWatchAudit: a running worker writes down how far the audit log goes, and is alarmed by lines that are gone from
+// its end at once, and by an old line that changed when it next reads all of them.
 func TestWatchAudit(t *testing.T) {
 	noon := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 	s, owner := storetest.Owned(t)
@@ -26,7 +26,8 @@ func TestWatchAudit(t *testing.T) {
 		}
 	}
 	var log bytes.Buffer
-	w := &Watch{opts: WatchOptions{Store: s, Metrics: telemetry.NewMetrics(), Logger: slog.New(slog.NewJSONHandler(&log, nil))}}
+	w := &Watch{opts: WatchOptions{Store: s, Metrics: telemetry.NewMetrics(),
+		Logger: slog.New(slog.NewJSONHandler(&log, nil))}}
 	line := func(actor string) {
 		t.Helper()
 		if err := s.InTx(t.Context(), func(tx *store.Tx) error {
@@ -53,7 +54,8 @@ func TestWatchAudit(t *testing.T) {
 	}
 	line("system")
 	line("system")
-	if said := watch(noon.Add(time.Minute), "0"); !strings.Contains(said, `"msg":"audit.followed","head":"2:`+w.auditMark.Hash) {
+	if said := watch(noon.Add(time.Minute), "0"); !strings.Contains(said, `"msg":"audit.followed","head":"2:`+
+		w.auditMark.Hash) {
 		t.Error(said)
 	}
 	line("system")
@@ -61,14 +63,16 @@ func TestWatchAudit(t *testing.T) {
 	known := w.auditMark
 	tamper("ALTER TABLE audit_log DISABLE TRIGGER ALL; UPDATE audit_log SET actor = 'x' WHERE seq = 1")
 	watch(noon.Add(3*time.Minute), "0") // what lies before the mark was read before
-	if said := watch(noon.Add(auditWholeEvery), "1"); !strings.Contains(said, "audit.broken") || !strings.Contains(said, "line 1 was changed") {
+	if said := watch(noon.Add(auditWholeEvery), "1"); !strings.Contains(said, "audit.broken") ||
+		!strings.Contains(said, "line 1 was changed") {
 		t.Error(said)
 	}
 	tamper("UPDATE audit_log SET actor = 'system' WHERE seq = 1")
 	watch(noon.Add(auditWholeEvery+time.Minute), "0")
 	tamper("DELETE FROM audit_log WHERE seq = 3")
 	for i := range 2 { // and it is not forgotten
-		if said := watch(noon.Add(auditWholeEvery+time.Duration(i+2)*time.Minute), "1"); !strings.Contains(said, "line 3, which was there, is gone") {
+		if said := watch(noon.Add(auditWholeEvery+time.Duration(i+2)*time.Minute), "1"); !strings.Contains(said,
+			"line 3, which was there, is gone") {
 			t.Error(said)
 		}
 		line("somebody else")

@@ -8,9 +8,10 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// InsertBatch writes a batch of deliveries that waited for it, oldest first, and the batch delivery that is sent in their
-// place. That one reaches the hook of [store.Store.OnCommit] after the commit, or waits like any new delivery.
-func InsertBatch(ctx context.Context, tx *store.Tx, ep models.Endpoint, body []byte, members []store.BatchCandidate, budget int, now time.Time) (models.Delivery, error) {
+// InsertBatch writes a batch of deliveries that waited for it, oldest first, and the batch delivery that is sent in
+// their place. That one reaches the hook of [store.Store.OnCommit] after the commit, or waits like any new delivery.
+func InsertBatch(ctx context.Context, tx *store.Tx, ep models.Endpoint, body []byte, members []store.BatchCandidate,
+	budget int, now time.Time) (models.Delivery, error) {
 	b := models.Batch{
 		ID: models.NewID(models.PrefixBatch, now), MerchantID: ep.MerchantID, EndpointID: ep.ID, Events: len(members),
 		Body: body, CreatedAt: now,
@@ -28,6 +29,7 @@ func InsertBatch(ctx context.Context, tx *store.Tx, ep models.Endpoint, body []b
 // After the commit it reaches the hook of [store.Store.OnCommit].
 func SendAlone(ctx context.Context, tx *store.Tx, ep models.Endpoint, d models.Delivery, now time.Time) error {
 	fresh := NewDelivery(models.Event{Type: d.EventType}, ep, d.MaxAttempts, now)
-	d.NextAttemptAt, d.SweepAfter, d.Suspended, d.Slow, d.UpdatedAt = fresh.NextAttemptAt, fresh.SweepAfter, fresh.Suspended, fresh.Slow, now
+	d.NextAttemptAt, d.SweepAfter, d.Suspended, d.Slow, d.UpdatedAt = fresh.NextAttemptAt, fresh.SweepAfter,
+		fresh.Suspended, fresh.Slow, now
 	return tx.LeaveBatch(ctx, d)
 }

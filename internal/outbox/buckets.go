@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// tokenBuckets tell which endpoints have more enqueued than belongs into a lane that they share with others. Each endpoint
-// has a bucket of bucketSize tokens, which fills by bucketRate tokens a second.
+// tokenBuckets tell which endpoints have more enqueued than belongs into a lane that they share with others. Each
+// endpoint has a bucket of bucketSize tokens, which fills by bucketRate tokens a second.
 type tokenBuckets struct {
 	mu      sync.Mutex
 	buckets map[string]bucket

@@ -10,8 +10,8 @@ import (
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
-// Publish writes events and their deliveries in the caller's transaction. The events are in the log in this order. After
-// the commit the deliveries that need a task reach the hook of [store.Store.OnCommit], which is [Producer.Offer].
+// Publish writes events and their deliveries in the caller's transaction. The events are in the log in this order.
+// After the commit the deliveries that need a task reach the hook of [store.Store.OnCommit], which is [Producer.Offer].
 func Publish(ctx context.Context, tx *store.Tx, events []models.Event, budget int) ([]models.Delivery, error) {
 	if err := tx.InsertEvents(ctx, events); err != nil {
 		return nil, err
@@ -31,9 +31,9 @@ func Publish(ctx context.Context, tx *store.Tx, events []models.Event, budget in
 }
 
 // FanOut decides which endpoint gets which event, and how each delivery starts. An event goes to every endpoint of its
-// merchant that asks for its type, except the endpoint that an endpoint.disabled event tells about. The delivery is as old
-// as its event and starts as [NewDelivery] says; where the endpoint asked for batches, a payment's event waits for one. It
-// is pure but for the ids of the deliveries.
+// merchant that asks for its type, except the endpoint that an endpoint.disabled event tells about. The delivery is as
+// old as its event and starts as [NewDelivery] says; where the endpoint asked for batches, a payment's event waits for
+// one. It is pure but for the ids of the deliveries.
 func FanOut(events []models.Event, endpoints []models.Endpoint, budget int) []models.Delivery {
 	var ds []models.Delivery
 	for _, e := range events {
@@ -50,12 +50,14 @@ func gets(ep models.Endpoint, e models.Event) bool {
 	if ep.MerchantID != e.MerchantID || e.Type == string(webhook.EndpointDisabled) && *e.EndpointID == ep.ID {
 		return false
 	}
-	return slices.ContainsFunc(ep.Events, func(pattern string) bool { return webhook.Matches(pattern, webhook.EventType(e.Type)) })
+	return slices.ContainsFunc(ep.Events, func(pattern string) bool {
+		return webhook.Matches(pattern, webhook.EventType(e.Type))
+	})
 }
 
-// NewDelivery is the row that sends e to ep: pending and due now where the endpoint is enabled, held where it is paused or
-// disabled, suspended until the breaker closes where that is open. budget is how many attempts an endpoint gets that has no
-// number of its own.
+// NewDelivery is the row that sends e to ep: pending and due now where the endpoint is enabled, held where it is paused
+// or disabled, suspended until the breaker closes where that is open. budget is how many attempts an endpoint gets that
+// has no number of its own.
 func NewDelivery(e models.Event, ep models.Endpoint, budget int, now time.Time) models.Delivery {
 	d := models.Delivery{
 		ID: models.NewID(models.PrefixDelivery, now), EventID: e.ID, EndpointID: ep.ID, MerchantID: e.MerchantID,

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// measure sets the metrics that are read from the database: how late the latest delivery is, and how many breakers are open.
+// measure sets the metrics that are read from the database: how late the latest delivery is, and how many breakers are
+// open.
 func (s *Sweeper) measure(ctx context.Context) error {
 	now := s.now()
 	oldest, err := s.opts.Store.OldestDue(ctx, now)

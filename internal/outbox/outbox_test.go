@@ -88,7 +88,8 @@ func (q *tasks) flush() {
 
 func sweeper(t *testing.T, s *store.Store, q *tasks, now func() time.Time) *outbox.Sweeper {
 	t.Helper()
-	sw, err := outbox.NewSweeper(outbox.SweeperOptions{Store: s, Tasks: q, Batch: 7, Interval: 10 * time.Millisecond, Logger: slog.New(slog.DiscardHandler), Now: now})
+	sw, err := outbox.NewSweeper(outbox.SweeperOptions{Store: s, Tasks: q, Batch: 7, Interval: 10 * time.Millisecond,
+		Logger: slog.New(slog.DiscardHandler), Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,8 +146,8 @@ func TestSweep(t *testing.T) {
 	})
 }
 
-// TestRebuildWaitsForWhatIsUnderWay: when Redis lost everything, a request may be under way for any delivery, and is never
-// overtaken by a second one.
+// TestRebuildWaitsForWhatIsUnderWay: when Redis lost everything, a request may be under way for any delivery, and is
+// never overtaken by a second one.
 func TestRebuildWaitsForWhatIsUnderWay(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		w := deliverytest.New(t, s)
@@ -232,7 +233,8 @@ func TestRunSweeps(t *testing.T) {
 func TestProducerNeverBlocks(t *testing.T) {
 	q := newTasks()
 	q.block = make(chan struct{})
-	p, err := outbox.NewProducer(outbox.ProducerOptions{Enqueuer: q, Queue: 10, Workers: 2, Logger: slog.New(slog.DiscardHandler), Now: time.Now})
+	p, err := outbox.NewProducer(outbox.ProducerOptions{Enqueuer: q, Queue: 10, Workers: 2,
+		Logger: slog.New(slog.DiscardHandler), Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,7 +259,8 @@ func TestProducerLogsStateChangesOnly(t *testing.T) {
 	q := newTasks()
 	q.err = errors.New("connection refused")
 	var log strings.Builder
-	p, err := outbox.NewProducer(outbox.ProducerOptions{Enqueuer: q, Workers: 1, Logger: slog.New(slog.NewTextHandler(&log, nil)), Now: time.Now})
+	p, err := outbox.NewProducer(outbox.ProducerOptions{Enqueuer: q, Workers: 1,
+		Logger: slog.New(slog.NewTextHandler(&log, nil)), Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -278,14 +281,16 @@ func TestProducerLogsStateChangesOnly(t *testing.T) {
 		}
 	}
 	stop()
-	if n := strings.Count(log.String(), "\n"); n != 2 || !strings.Contains(log.String(), "producer.redis_away") || !strings.Contains(log.String(), "producer.redis_back") {
+	if n := strings.Count(log.String(), "\n"); n != 2 || !strings.Contains(log.String(), "producer.redis_away") ||
+		!strings.Contains(log.String(), "producer.redis_back") {
 		t.Errorf("%d lines: %s", n, log.String())
 	}
 }
 
 func ExampleProducer_Offer() {
 	q := newTasks()
-	p, err := outbox.NewProducer(outbox.ProducerOptions{Enqueuer: q, Workers: 1, Logger: slog.New(slog.DiscardHandler), Now: time.Now})
+	p, err := outbox.NewProducer(outbox.ProducerOptions{Enqueuer: q, Workers: 1, Logger: slog.New(slog.DiscardHandler),
+		Now: time.Now})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -6,8 +6,8 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/store"
 )
 
-// Sweep says how long the sweeper leaves a delivery alone. Each delay is longer than a live task can need, because a row
-// that is swept too early costs a second task, and one that is swept too late a delivery that nobody sends.
+// Sweep says how long the sweeper leaves a delivery alone. Each delay is longer than a live task can need, because a
+// row that is swept too early costs a second task, and one that is swept too late a delivery that nobody sends.
 var Sweep = store.SweepDelays{
 	Enqueued: enqueuedGrace,
 	Retried:  180 * time.Second, // Asynq's own recovery of a task whose worker died takes up to 120 s
@@ -36,8 +36,8 @@ const (
 	// archiveGrace is how long after a death the worker that saw it has to archive the task.
 	archiveGrace = 15 * time.Second
 	archiveBatch = 200
-	// probeLease is how long a half-open breaker waits for its probe: longer than the longest request, its commit and a lost
-	// task together.
+	// probeLease is how long a half-open breaker waits for its probe: longer than the longest request, its commit and a
+	// lost task together.
 	probeLease = time.Minute
 	// maxReleased is how many suspended deliveries of one endpoint are released in a pass.
 	maxReleased = 10_000
@@ -58,9 +58,9 @@ const (
 	drainTimeout = 2 * time.Second
 )
 
-// Of the token bucket of each endpoint. What an endpoint has enqueued beyond it goes to the lane of slow endpoints, so that
-// a thousand events for one endpoint never wait in front of those of others. That lane is as quick as any while no endpoint
-// in it is slow.
+// Of the token bucket of each endpoint. What an endpoint has enqueued beyond it goes to the lane of slow endpoints, so
+// that a thousand events for one endpoint never wait in front of those of others. That lane is as quick as any while no
+// endpoint in it is slow.
 const (
 	bucketSize = 64
 	bucketRate = 100    // tokens a second

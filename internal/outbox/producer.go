@@ -98,7 +98,8 @@ func (p *Producer) drain(ctx context.Context) {
 	}
 }
 
-// enqueue tries one delivery. While Redis does not answer only one a second is tried, and only changes of that are logged.
+// enqueue tries one delivery. While Redis does not answer only one a second is tried, and only changes of that are
+// logged.
 func (p *Producer) enqueue(ctx context.Context, d models.Delivery) {
 	down := p.downAt.Load()
 	if down != 0 {

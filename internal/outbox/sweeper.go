@@ -20,7 +20,8 @@ type Tasks interface {
 	MissingTasks(ctx context.Context, ds []models.Delivery) ([]bool, error)
 	// ExpiredLeases lists the ids of deliveries whose worker died while it held their task.
 	ExpiredLeases(ctx context.Context) ([]string, error)
-	// RedisIncarnation names the Redis that tasks are put into; another name means that it was emptied, replaced or restarted.
+	// RedisIncarnation names the Redis that tasks are put into; another name means that it was emptied, replaced or
+	// restarted.
 	RedisIncarnation(ctx context.Context) (string, error)
 	// Archive puts the task of a dead delivery into the archive, unless it is there.
 	Archive(ctx context.Context, d models.Delivery) error
@@ -144,9 +145,9 @@ func (s *Sweeper) Sweep(ctx context.Context) (SweepResult, error) {
 	return r, s.measure(ctx)
 }
 
-// rebuildQueue looks at everything that is pending when Redis is not the one that it was. The workers are alive, and what
-// they are sending has no task any more either. So nothing is due again before a request that is under way has its verdict
-// on record, and a loss of Redis makes no duplicates.
+// rebuildQueue looks at everything that is pending when Redis is not the one that it was. The workers are alive, and
+// what they are sending has no task any more either. So nothing is due again before a request that is under way has its
+// verdict on record, and a loss of Redis makes no duplicates.
 func (s *Sweeper) rebuildQueue(ctx context.Context, incarnation string) (int, error) {
 	known, err := s.opts.Store.RedisIncarnation(ctx)
 	if err != nil || known == incarnation {
@@ -244,9 +245,10 @@ func (s *Sweeper) requeueMissing(ctx context.Context) (int, error) {
 	}
 }
 
-// requeue gives those of the rows that have no live task a new generation and enqueues them, each for when it is due and
-// not before a moment that notBefore tells.
-func (s *Sweeper) requeue(ctx context.Context, rows []models.Delivery, notBefore func(models.Delivery) time.Time) (int, error) {
+// requeue gives those of the rows that have no live task a new generation and enqueues them, each for when it is due
+// and not before a moment that notBefore tells.
+func (s *Sweeper) requeue(ctx context.Context, rows []models.Delivery,
+	notBefore func(models.Delivery) time.Time) (int, error) {
 	if len(rows) == 0 {
 		return 0, nil
 	}
@@ -272,7 +274,8 @@ func (s *Sweeper) requeue(ctx context.Context, rows []models.Delivery, notBefore
 }
 
 // enqueue enqueues many, the oldest first, and returns the ids of those that failed and one of the errors.
-func (s *Sweeper) enqueue(ctx context.Context, rows []models.Delivery, notBefore func(models.Delivery) time.Time) (failed []string, err error) {
+func (s *Sweeper) enqueue(ctx context.Context, rows []models.Delivery,
+	notBefore func(models.Delivery) time.Time) (failed []string, err error) {
 	next := make(chan models.Delivery)
 	var mu sync.Mutex
 	var workers sync.WaitGroup

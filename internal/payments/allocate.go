@@ -126,7 +126,8 @@ func (a *allocator) key(ctx context.Context, id string) (*accountKey, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if k, ok = a.keys[id]; !ok {
-		k = &accountKey{id: id, account: account, branch: row.Branch, ahead: make(map[uint32]slot), checked: make(map[uint64]map[string]bool)}
+		k = &accountKey{id: id, account: account, branch: row.Branch, ahead: make(map[uint32]slot),
+			checked: make(map[uint64]map[string]bool)}
 		a.keys[id] = k
 	}
 	return k, nil
@@ -233,7 +234,8 @@ func (k *accountKey) look(index uint32) (slot, error) {
 }
 
 // usedBefore asks the chain about p and the addresses after it, and remembers the answers.
-func (k *accountKey) usedBefore(ctx context.Context, ask func(context.Context, uint64, []string) (map[string]bool, error), chainID uint64, p slot) (bool, error) {
+func (k *accountKey) usedBefore(ctx context.Context,
+	ask func(context.Context, uint64, []string) (map[string]bool, error), chainID uint64, p slot) (bool, error) {
 	k.checkMu.Lock()
 	defer k.checkMu.Unlock()
 	known := k.checked[chainID]

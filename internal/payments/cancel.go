@@ -9,8 +9,8 @@ import (
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
-// ErrNotCancelable is returned for a payment that is not pending any more or has received something: money that was sent
-// is never canceled away.
+// ErrNotCancelable is returned for a payment that is not pending any more or has received something: money that was
+// sent is never canceled away.
 var ErrNotCancelable = errors.New("only a pending payment that has received nothing can be canceled")
 
 // Cancel closes a merchant's payment before anything arrived. Its address stays watched for the monitoring window.

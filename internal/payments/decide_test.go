@@ -26,8 +26,10 @@ type world struct {
 // newWorld starts at minute 0 with a pending payment of 100 that expires at minute 30.
 func newWorld() *world {
 	return &world{
-		p:     models.Payment{ID: "pay_1", Status: models.PaymentPending, Amount: models.AmountOf(100), ExpiresAt: noon.Add(30 * time.Minute), Sequence: 1},
-		facts: Facts{Window: time.Hour, Announced: []store.Announced{{ID: "e1", Type: "payment.created", Sequence: 1, CreatedAt: noon}}},
+		p: models.Payment{ID: "pay_1", Status: models.PaymentPending, Amount: models.AmountOf(100),
+			ExpiresAt: noon.Add(30 * time.Minute), Sequence: 1},
+		facts: Facts{Window: time.Hour, Announced: []store.Announced{{ID: "e1", Type: "payment.created", Sequence: 1,
+			CreatedAt: noon}}},
 	}
 }
 
@@ -59,7 +61,8 @@ func (w *world) step() string {
 	var said []string
 	for _, a := range out {
 		w.serial++
-		w.facts.Announced = append(w.facts.Announced, store.Announced{ID: fmt.Sprintf("e%d", w.serial+1), Type: string(a.Type), Retracts: a.Retracts, CreatedAt: now})
+		w.facts.Announced = append(w.facts.Announced,
+			store.Announced{ID: fmt.Sprintf("e%d", w.serial+1), Type: string(a.Type), Retracts: a.Retracts, CreatedAt: now})
 		word := strings.TrimPrefix(string(a.Type), "payment.")
 		if len(a.Retracts) > 0 {
 			word += "(" + strings.Join(a.Retracts, ",") + ")"
@@ -238,8 +241,10 @@ func TestDecideLaws(t *testing.T) {
 				w.see(rapid.Uint64Range(1, 150).Draw(t, "amount"))
 			default:
 				tr := w.facts.Transfers[rapid.IntRange(0, n-1).Draw(t, "which")]
-				to := rapid.SampledFrom([]models.TransferStatus{models.TransferSeen, models.TransferConfirmed, models.TransferOrphaned}).Draw(t, "to")
-				if to != tr.Status && !(tr.Status == models.TransferConfirmed) && !(tr.Status == models.TransferOrphaned && to == models.TransferConfirmed) {
+				to := rapid.SampledFrom([]models.TransferStatus{models.TransferSeen, models.TransferConfirmed,
+					models.TransferOrphaned}).Draw(t, "to")
+				if to != tr.Status && !(tr.Status == models.TransferConfirmed) &&
+					!(tr.Status == models.TransferOrphaned && to == models.TransferConfirmed) {
 					w.mark(tr.ID, to)
 				}
 			}
@@ -249,7 +254,8 @@ func TestDecideLaws(t *testing.T) {
 				t.Fatalf("%s → %s is not in the table", before.Status, w.p.Status)
 			}
 			live, _ := standing(w.facts.Announced, nil)
-			if live.count("payment.detected") > 1 || live.count("payment.confirmed") > 1 || live.count("payment.partially_paid") > 1 {
+			if live.count("payment.detected") > 1 || live.count("payment.confirmed") > 1 ||
+				live.count("payment.partially_paid") > 1 {
 				t.Fatalf("announced twice: %v", w.facts.Announced)
 			}
 			settled := w.p.Status == models.PaymentDetected || w.p.Status == models.PaymentConfirmed

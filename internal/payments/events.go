@@ -37,7 +37,8 @@ func (s *Service) View(p models.Payment, transfers []models.Transfer, heads map[
 }
 
 // publish stores the event that an announcement calls for, and its deliveries.
-func (s *Service) publish(ctx context.Context, tx *store.Tx, a Announcement, transfers []models.Transfer, heads map[uint64]uint64) error {
+func (s *Service) publish(ctx context.Context, tx *store.Tx, a Announcement, transfers []models.Transfer,
+	heads map[uint64]uint64) error {
 	e, err := s.event(a, transfers, heads)
 	if err != nil {
 		return err
@@ -48,7 +49,8 @@ func (s *Service) publish(ctx context.Context, tx *store.Tx, a Announcement, tra
 
 // event is what an announcement says, as it will be stored and sent.
 func (s *Service) event(a Announcement, transfers []models.Transfer, heads map[uint64]uint64) (models.Event, error) {
-	e := events.Payment{Type: a.Type, MerchantID: a.Payment.MerchantID, View: s.View(a.Payment, transfers, heads), Retracts: a.Retracts}
+	e := events.Payment{Type: a.Type, MerchantID: a.Payment.MerchantID, View: s.View(a.Payment, transfers, heads),
+		Retracts: a.Retracts}
 	if a.Misdirected != nil {
 		e.Misdirected = s.misdirectedView(*a.Misdirected, heads)
 	}
@@ -56,7 +58,8 @@ func (s *Service) event(a Announcement, transfers []models.Transfer, heads map[u
 }
 
 func (s *Service) misdirectedView(t models.Transfer, heads map[uint64]uint64) *webhook.Misdirected {
-	m := webhook.Misdirected{ChainID: t.ChainID, Transfer: transferView(t, heads), Asset: assetView(asset{id: t.Asset, symbol: "unknown"})}
+	m := webhook.Misdirected{ChainID: t.ChainID, Transfer: transferView(t, heads),
+		Asset: assetView(asset{id: t.Asset, symbol: "unknown"})}
 	for _, c := range s.chains {
 		if c.ChainID != t.ChainID {
 			continue

@@ -13,19 +13,21 @@ import (
 )
 
 const (
-	// groupCommits is how many transactions of new payments are under way at once; what comes meanwhile waits for the next.
+	// groupCommits is how many transactions of new payments are under way at once; what comes meanwhile waits for the
+	// next.
 	groupCommits = 2
 	// maxBatch is how many payments share a transaction, at most.
 	maxBatch = 64
 	// commitTimeout bounds a transaction, which serves many requests and so has no context of its own.
 	commitTimeout = 20 * time.Second
-	// shortLockTimeout is how long a transaction of several waits for a key or an order that somebody else is writing. Then
-	// each of its payments goes alone, so that only the one concerned waits on, for longLockTimeout.
+	// shortLockTimeout is how long a transaction of several waits for a key or an order that somebody else is writing.
+	// Then each of its payments goes alone, so that only the one concerned waits on, for longLockTimeout.
 	shortLockTimeout = 100 * time.Millisecond
 	longLockTimeout  = 10 * time.Second
 )
 
-// creation is a payment that is to be written, with its event and the record of the request's idempotency key, if it has one.
+// creation is a payment that is to be written, with its event and the record of the request's idempotency key, if it
+// has one.
 type creation struct {
 	payment models.Payment
 	event   models.Event
@@ -36,9 +38,9 @@ type creation struct {
 // ErrCommitUnknown is a COMMIT without an answer: the payment may exist.
 var ErrCommitUnknown = errors.New("the database did not answer the COMMIT")
 
-// groupCommit writes new payments. Those that come while others are written share the next transaction, because one costs
-// about the same however many payments are in it. What the database refuses of several is tried again one by one, so that
-// a payment fails for its own reasons alone.
+// groupCommit writes new payments. Those that come while others are written share the next transaction, because one
+// costs about the same however many payments are in it. What the database refuses of several is tried again one by one,
+// so that a payment fails for its own reasons alone.
 type groupCommit struct {
 	store       *store.Store
 	maxAttempts int

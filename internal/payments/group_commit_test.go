@@ -41,7 +41,8 @@ func (h *house) request(order string) Request {
 	return r
 }
 
-// TestConcurrentCreation: a hundred at once, no address twice, no hole, no deadlock, and each with its event and delivery.
+// TestConcurrentCreation: a hundred at once, no address twice, no hole, no deadlock, and each with its event and
+// delivery.
 func TestConcurrentCreation(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		const n = 100
@@ -83,8 +84,8 @@ func TestConcurrentCreation(t *testing.T) {
 	})
 }
 
-// TestNobodyAnswersForHisNeighbours: of those who come at once with one order or one key, one wins and the others are told
-// why not; everybody else gets what he asked for, and no address is lost.
+// TestNobodyAnswersForHisNeighbours: of those who come at once with one order or one key, one wins and the others are
+// told why not; everybody else gets what he asked for, and no address is lost.
 func TestNobodyAnswersForHisNeighbours(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		h := newHouse(t, s, nil)
@@ -105,7 +106,8 @@ func TestNobodyAnswersForHisNeighbours(t *testing.T) {
 			switch kind := i % 10; {
 			case err == nil:
 				won[kind]++
-			case kind == 0 && errors.As(err, &taken) && taken.PaymentID != "", kind == 1 && errors.Is(err, store.ErrIdempotencyTaken):
+			case kind == 0 && errors.As(err, &taken) && taken.PaymentID != "", kind == 1 &&
+				errors.Is(err, store.ErrIdempotencyTaken):
 			default:
 				t.Errorf("request %d: %v", i, err)
 			}
@@ -121,7 +123,8 @@ func TestNobodyAnswersForHisNeighbours(t *testing.T) {
 		}
 		p, err := h.ask(nil)
 		if err != nil || p.AddressIndex >= highest {
-			t.Fatalf("the addresses of refused payments are lost: the next index is %d, the highest was %d, %v", p.AddressIndex, highest, err)
+			t.Fatalf("the addresses of refused payments are lost: the next index is %d, the highest was %d, %v", p.AddressIndex,
+				highest, err)
 		}
 	})
 }
@@ -189,7 +192,8 @@ func TestAnAddressIsHandedOutOnce(t *testing.T) {
 		t.Fatalf("after a draft was discarded: index %d, %v", p.AddressIndex, err)
 	}
 	run(`CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'at the commit'; END $$`)
-	run(`CREATE CONSTRAINT TRIGGER fail AFTER INSERT ON payments DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION fail()`)
+	run(
+		`CREATE CONSTRAINT TRIGGER fail AFTER INSERT ON payments DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION fail()`)
 	if _, err := h.ask(nil); !errors.Is(err, ErrCommitUnknown) {
 		t.Fatalf("the COMMIT was answered %v", err)
 	}

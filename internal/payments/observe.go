@@ -97,7 +97,8 @@ func (s *Service) Retry(ctx context.Context, before time.Time) ([]StatusChange, 
 }
 
 // recordTransfers writes the transfers of the step's blocks to payments that still watch their address.
-func (s *Service) recordTransfers(ctx context.Context, tx *store.Tx, step Step, now time.Time, touched map[string]bool) error {
+func (s *Service) recordTransfers(ctx context.Context, tx *store.Tx, step Step, now time.Time,
+	touched map[string]bool) error {
 	byAddress, err := paymentsPaid(ctx, tx, step)
 	if err != nil {
 		return err
@@ -144,7 +145,8 @@ func paymentsPaid(ctx context.Context, tx *store.Tx, step Step) (map[chain.Addre
 }
 
 // transferRow is a transfer of a block as it is recorded for the payment that it went to.
-func transferRow(t chain.Transfer, b chain.Header, chainID uint64, p models.Payment, now time.Time) (models.Transfer, error) {
+func transferRow(t chain.Transfer, b chain.Header, chainID uint64, p models.Payment,
+	now time.Time) (models.Transfer, error) {
 	amount, err := models.AmountFromBig(t.Value)
 	if err != nil {
 		return models.Transfer{}, fmt.Errorf("payments: value of %s: %w", t.TxHash, err)
@@ -154,7 +156,8 @@ func transferRow(t chain.Transfer, b chain.Header, chainID uint64, p models.Paym
 		ChainID: chainID, TxHash: t.TxHash.Hex(), Asset: t.Asset, Recipient: t.To.Hex(), Ordinal: t.Ordinal,
 		Sender: t.From.Hex(), Amount: amount, Status: models.TransferSeen, Source: models.SourceChain,
 		Misdirected: p.ChainID != chainID || p.Asset != t.Asset,
-		BlockNumber: b.Number, BlockHash: b.Hash.Hex(), BlockTime: b.Time, FirstBlockTime: b.Time, CreatedAt: now, UpdatedAt: now,
+		BlockNumber: b.Number, BlockHash: b.Hash.Hex(), BlockTime: b.Time, FirstBlockTime: b.Time, CreatedAt: now,
+		UpdatedAt: now,
 	}
 	if t.LogIndex >= 0 {
 		row.LogIndex = &t.LogIndex
@@ -162,7 +165,8 @@ func transferRow(t chain.Transfer, b chain.Header, chainID uint64, p models.Paym
 	return row, nil
 }
 
-func (s *Service) recompute(ctx context.Context, tx *store.Tx, touched map[string]bool, lost map[string][]models.Transfer, chainID, head uint64, chainTime *time.Time) ([]StatusChange, error) {
+func (s *Service) recompute(ctx context.Context, tx *store.Tx, touched map[string]bool,
+	lost map[string][]models.Transfer, chainID, head uint64, chainTime *time.Time) ([]StatusChange, error) {
 	if len(touched) == 0 {
 		return nil, nil
 	}
@@ -217,7 +221,8 @@ func (s *Service) recompute(ctx context.Context, tx *store.Tx, touched map[strin
 }
 
 // write stores a decided payment: its announcements as events with their deliveries, then the row.
-func (s *Service) write(ctx context.Context, tx *store.Tx, c *StatusChange, transfers []models.Transfer, heads map[uint64]uint64) error {
+func (s *Service) write(ctx context.Context, tx *store.Tx, c *StatusChange, transfers []models.Transfer,
+	heads map[uint64]uint64) error {
 	p := &c.Payment
 	p.UpdatedAt = s.now()
 	p.Confirmations = confirmations(transfers, heads)

@@ -43,9 +43,10 @@ type Request struct {
 // Errors of [Service.Prepare] that are about the gateway and not about a field.
 var (
 	ErrChainUnavailable = errors.New("the chain stands still: no new block has been recorded")
-	ErrNoAccountKey     = errors.New("the merchant has no account key yet: an operator sets one with `ctripctl merchant set-xpub`")
-	ErrMerchantPaused   = errors.New("the merchant is paused by the operator")
-	ErrTooManyOpen      = errors.New("the merchant has too many open payments")
+	ErrNoAccountKey     = errors.New("the merchant has no account key yet: an operator sets one with `ctripctl merchant " +
+		"set-xpub`")
+	ErrMerchantPaused = errors.New("the merchant is paused by the operator")
+	ErrTooManyOpen    = errors.New("the merchant has too many open payments")
 )
 
 // OrderTakenError says which payment holds the order_id.
@@ -95,10 +96,10 @@ func (s *Service) Prepare(ctx context.Context, r Request) (Draft, error) {
 	return Draft{payment: p, event: e, slot: at, ended: new(atomic.Bool)}, nil
 }
 
-// Commit writes a draft: the payment, payment.created, the deliveries of that and the record of the request's idempotency
-// key are one transaction. record is nil where the request has no key. It returns [*OrderTakenError], an error of
-// [store.Tx.SaveAnswers], or [ErrCommitUnknown] when the payment may exist all the same. Commit waits for the database even
-// when ctx has ended, because others share the transaction.
+// Commit writes a draft: the payment, payment.created, the deliveries of that and the record of the request's
+// idempotency key are one transaction. record is nil where the request has no key. It returns [*OrderTakenError], an
+// error of [store.Tx.SaveAnswers], or [ErrCommitUnknown] when the payment may exist all the same. Commit waits for the
+// database even when ctx has ended, because others share the transaction.
 func (s *Service) Commit(ctx context.Context, d Draft, record *models.IdempotencyRecord) (models.Payment, error) {
 	if !d.ended.CompareAndSwap(false, true) {
 		return models.Payment{}, errDraftEnded
@@ -127,7 +128,8 @@ func (s *Service) Discard(d Draft) {
 	}
 }
 
-// mayCreate checks what a request does not say itself: that the merchant may have one more payment, and that the chain moves.
+// mayCreate checks what a request does not say itself: that the merchant may have one more payment, and that the chain
+// moves.
 func (s *Service) mayCreate(ctx context.Context, m models.Merchant, p models.Payment) error {
 	switch {
 	case m.SuspendedAt != nil:

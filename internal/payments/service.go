@@ -66,7 +66,8 @@ func New(o Options) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		store: o.Store, chains: make(map[string]config.Chain), publicURL: o.PublicURL, expiry: cmp.Or(o.Expiry, DefaultExpiry), window: o.Window,
+		store: o.Store, chains: make(map[string]config.Chain), publicURL: o.PublicURL,
+		expiry: cmp.Or(o.Expiry, DefaultExpiry), window: o.Window,
 		maxAttempts: o.MaxAttempts, maxOpen: o.MaxOpen, log: o.Logger, metrics: o.Metrics, clock: o.Now, events: encoder,
 		open: make(map[string]openCount),
 	}

@@ -31,7 +31,8 @@ const usdc = "0xa0b86991c6218b36c1d19d4a2e9eb0ce3606eb48"
 
 var ethereum = config.Chain{
 	Name: "ethereum", ChainID: 1, Finality: config.Finality{Depth: 12}, BlockTime: 12 * time.Second,
-	Native: config.Native{Symbol: "ETH", Decimals: 18}, Tokens: []config.Token{{Symbol: "USDC", Contract: usdc, Decimals: 6}},
+	Native: config.Native{Symbol: "ETH", Decimals: 18},
+	Tokens: []config.Token{{Symbol: "USDC", Contract: usdc, Decimals: 6}},
 }
 
 var sepolia = config.Chain{
@@ -51,8 +52,8 @@ func newHouse(t *testing.T, s *store.Store, change func(*Options)) *house {
 	t.Helper()
 	h := &house{store: s, clock: testkit.NewClock(noon)}
 	o := Options{
-		Store: s, Chains: []config.Chain{ethereum, sepolia}, PublicURL: "https://pay.example", Window: time.Hour, MaxAttempts: 15,
-		MaxOpen: 1000, Now: h.clock.Now, Logger: slog.New(slog.DiscardHandler),
+		Store: s, Chains: []config.Chain{ethereum, sepolia}, PublicURL: "https://pay.example", Window: time.Hour,
+		MaxAttempts: 15, MaxOpen: 1000, Now: h.clock.Now, Logger: slog.New(slog.DiscardHandler),
 	}
 	if change != nil {
 		change(&o)
@@ -61,7 +62,8 @@ func newHouse(t *testing.T, s *store.Store, change func(*Options)) *house {
 	if h.Service, err = New(o); err != nil {
 		t.Fatal(err)
 	}
-	h.merchant = models.Merchant{ID: models.NewID(models.PrefixMerchant, noon), Name: "Shop", CreatedAt: noon, UpdatedAt: noon}
+	h.merchant = models.Merchant{ID: models.NewID(models.PrefixMerchant, noon), Name: "Shop", CreatedAt: noon,
+		UpdatedAt: noon}
 	xpub := testXPub(t)
 	account, err := wallet.Parse(xpub)
 	if err != nil {
@@ -70,7 +72,8 @@ func newHouse(t *testing.T, s *store.Store, change func(*Options)) *house {
 	err = s.InTx(t.Context(), func(tx *store.Tx) error {
 		return errors.Join(
 			tx.InsertMerchant(t.Context(), h.merchant),
-			tx.SetAccountKey(t.Context(), models.AccountKey{ID: account.KeyID(), MerchantID: h.merchant.ID, XPub: xpub, CreatedAt: noon}),
+			tx.SetAccountKey(t.Context(), models.AccountKey{ID: account.KeyID(), MerchantID: h.merchant.ID, XPub: xpub,
+				CreatedAt: noon}),
 			insertEndpoint(t.Context(), tx, h.merchant.ID),
 			tx.SaveCursor(t.Context(), cursor(1, 100)), tx.SaveCursor(t.Context(), cursor(11155111, 100)),
 		)
@@ -87,13 +90,15 @@ func newHouse(t *testing.T, s *store.Store, change func(*Options)) *house {
 // insertEndpoint writes an endpoint that wants everything.
 func insertEndpoint(ctx context.Context, tx *store.Tx, merchantID string) error {
 	return tx.InsertEndpoint(ctx, models.Endpoint{
-		ID: models.NewID(models.PrefixEndpoint, noon), MerchantID: merchantID, URL: "https://shop.example/hooks", Events: []string{"*"},
-		Status: models.EndpointEnabled, BreakerState: models.BreakerClosed, Version: 1, CreatedAt: noon, UpdatedAt: noon,
+		ID: models.NewID(models.PrefixEndpoint, noon), MerchantID: merchantID, URL: "https://shop.example/hooks",
+		Events: []string{"*"}, Status: models.EndpointEnabled, BreakerState: models.BreakerClosed, Version: 1,
+		CreatedAt: noon, UpdatedAt: noon,
 	})
 }
 
 func cursor(chainID, number uint64) models.ChainCursor {
-	return models.ChainCursor{ChainID: chainID, Chain: "c", Number: number, Hash: hash(number), BlockTime: noon, HeadNumber: number, UpdatedAt: noon}
+	return models.ChainCursor{ChainID: chainID, Chain: "c", Number: number, Hash: hash(number), BlockTime: noon,
+		HeadNumber: number, UpdatedAt: noon}
 }
 
 func hash(n uint64) string { return fmt.Sprintf("0x%064x", n) }
@@ -142,7 +147,8 @@ func (h *house) cancel(merchantID, id string) error {
 // block records one block of Ethereum with the given transfers.
 func (h *house) block(t *testing.T, number, final uint64, at time.Time, transfers ...chain.Transfer) []StatusChange {
 	t.Helper()
-	return h.observe(t, Step{ChainID: 1, Blocks: []Block{blockOf(number, number, at, transfers...)}, Head: number, Final: final})
+	return h.observe(t, Step{ChainID: 1, Blocks: []Block{blockOf(number, number, at, transfers...)}, Head: number,
+		Final: final})
 }
 
 func (h *house) observe(t *testing.T, step Step) []StatusChange {
@@ -170,7 +176,8 @@ func pay(p models.Payment, amount int64, n uint64) chain.Transfer {
 		panic(err)
 	}
 	return chain.Transfer{
-		TxHash: chainHash(n), Asset: p.Asset, From: chain.Address{19: 0xaa}, To: to, Value: big.NewInt(amount), LogIndex: int(n),
+		TxHash: chainHash(n), Asset: p.Asset, From: chain.Address{19: 0xaa}, To: to, Value: big.NewInt(amount),
+		LogIndex: int(n),
 	}
 }
 
@@ -214,7 +221,8 @@ func TestLifeOfAPayment(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.Status != models.PaymentConfirmed || got.AmountConfirmed.String() != "1500000" || got.Sequence != 4 || got.Confirmations != 12 {
+		if got.Status != models.PaymentConfirmed || got.AmountConfirmed.String() != "1500000" || got.Sequence != 4 ||
+			got.Confirmations != 12 {
 			t.Fatalf("after the last block: %+v", got)
 		}
 		if types := h.types(t, p.ID); !slices.Equal(types, []string{"created", "partially_paid", "detected", "confirmed"}) {
@@ -228,7 +236,8 @@ func TestLifeOfAPayment(t *testing.T) {
 			t.Fatal(err)
 		}
 		body, err := webhook.Decode(e.Body)
-		if err != nil || body.Data.Payment.Sequence != 4 || body.Data.Payment.Status != "confirmed" || len(body.Data.Payment.Transfers) != 2 {
+		if err != nil || body.Data.Payment.Sequence != 4 || body.Data.Payment.Status != "confirmed" ||
+			len(body.Data.Payment.Transfers) != 2 {
 			t.Fatalf("body %s, %v", e.Body, err)
 		}
 	})
@@ -255,7 +264,8 @@ func TestReorgIsRecordedAsOneStep(t *testing.T) {
 			t.Fatalf("after the transfer was lost: %v", types)
 		}
 		all, err := s.TransfersOf(t.Context(), []string{p.ID})
-		if err != nil || len(all[p.ID]) != 1 || all[p.ID][0].Status != models.TransferOrphaned || all[p.ID][0].BlockHash != hash(9102) {
+		if err != nil || len(all[p.ID]) != 1 || all[p.ID][0].Status != models.TransferOrphaned ||
+			all[p.ID][0].BlockHash != hash(9102) {
 			t.Fatalf("transfers %+v, %v", all, err)
 		}
 	})
@@ -292,7 +302,8 @@ func TestWrongAssetAndWrongChainAreReported(t *testing.T) {
 		wrong := pay(p, 5, 1)
 		wrong.Asset, wrong.LogIndex = models.AssetNative, -1
 		h.block(t, 101, 101, noon, wrong)
-		h.observe(t, Step{ChainID: 11155111, Head: 200, Final: 200, Blocks: []Block{blockOf(200, 200, noon.Add(99*time.Hour), wrong)}})
+		h.observe(t, Step{ChainID: 11155111, Head: 200, Final: 200,
+			Blocks: []Block{blockOf(200, 200, noon.Add(99*time.Hour), wrong)}})
 		if types := h.types(t, p.ID); !slices.Equal(types, []string{"created", "misdirected", "misdirected"}) {
 			t.Fatalf("events %v", types)
 		}
@@ -319,7 +330,8 @@ func TestCreateRefuses(t *testing.T) {
 		"2^256":           {func(r *Request) { r.AmountDecimal, r.Amount = "", "1"+strings.Repeat("0", 78) }, "amount is larger than 2^256-1"},
 		"both amounts":    {func(r *Request) { r.Amount = "1" }, "amount_decimal cannot be given together with amount"},
 		"metadata too large": {func(r *Request) {
-			r.Metadata = map[string]string{"a": long, "b": long, "c": long, "d": long, "e": long, "f": long, "g": long, "h": long, "i": long}
+			r.Metadata = map[string]string{"a": long, "b": long, "c": long, "d": long, "e": long, "f": long, "g": long,
+				"h": long, "i": long}
 		}, "metadata is 4509 bytes in all"},
 		"redirect": {func(r *Request) { r.RedirectURL = "javascript:alert(1)" }, "redirect_url is not an absolute http or https URL"},
 	} {
@@ -411,7 +423,8 @@ func TestWatchSetFindsWhatCommittedLate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	slow.AccountKeyID, slow.AddressIndex, slow.Address, slow.DerivationPath = *h.merchant.AccountKeyID, at.index, at.address, at.path
+	slow.AccountKeyID, slow.AddressIndex, slow.Address, slow.DerivationPath = *h.merchant.AccountKeyID, at.index,
+		at.address, at.path
 	started, finish, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
 		done <- s.InTx(context.Background(), func(tx *store.Tx) error {
@@ -484,7 +497,8 @@ func TestQuarantine(t *testing.T) {
 			t.Fatalf("%+v, %v", got, err)
 		}
 		h.setSequence(t, broken.ID, 1)
-		if changes, err := h.Retry(t.Context(), noon.Add(time.Second)); err != nil || len(changes) != 1 || changes[0].Payment.Status != models.PaymentDetected {
+		if changes, err := h.Retry(t.Context(), noon.Add(time.Second)); err != nil || len(changes) != 1 ||
+			changes[0].Payment.Status != models.PaymentDetected {
 			t.Fatalf("after the repair: %+v, %v", changes, err)
 		}
 		if got, err := s.Payment(t.Context(), h.merchant.ID, broken.ID); err != nil || got.QuarantinedAt != nil {

@@ -24,7 +24,8 @@ func document(t testing.TB, key webhook.SigningKey, change func(*proof.Evidence)
 	batch := []byte(`{"type":"batch","events":[` + string(body) + `]}`)
 	digest := func(b []byte) string { sum := sha256.Sum256(b); return hex.EncodeToString(sum[:]) }
 	e := proof.Evidence{
-		ExportedAt: now, ExportedBy: "operator:test", MerchantID: "mer_1", Endpoint: proof.Endpoint{ID: "we_1", URL: "https://shop.example/hooks"},
+		ExportedAt: now, ExportedBy: "operator:test", MerchantID: "mer_1",
+		Endpoint:   proof.Endpoint{ID: "we_1", URL: "https://shop.example/hooks"},
 		Message:    proof.Message{ID: "evt_1", Type: "payment.confirmed", CreatedAt: now, SHA256: digest(body), Body: body},
 		Batches:    []proof.Message{{ID: "bat_1", Type: "batch", CreatedAt: now, SHA256: digest(batch), Body: batch}},
 		Deliveries: []proof.Delivery{{ID: "dlv_1", State: models.DeliveryDelivered, CreatedAt: now, DeliveredAt: &now}},
@@ -35,7 +36,8 @@ func document(t testing.TB, key webhook.SigningKey, change func(*proof.Evidence)
 	}
 	prev := ""
 	for i := range 3 {
-		l := models.AuditEntry{Seq: int64(i + 4), At: now, Actor: "key:key_1", Action: "endpoint.updated", Subject: "we_1", Detail: map[string]string{"url": "x"}, PrevHash: prev}
+		l := models.AuditEntry{Seq: int64(i + 4), At: now, Actor: "key:key_1", Action: "endpoint.updated", Subject: "we_1",
+			Detail: map[string]string{"url": "x"}, PrevHash: prev}
 		l.Hash = l.ChainHash()
 		prev = l.Hash
 		e.Audit = append(e.Audit, proof.AuditLineOf(l))
@@ -133,7 +135,8 @@ func spoil(t *testing.T, text []byte, key webhook.PublicKey) {
 		opens(slices.Concat(text[:i], text[i+1:]), "without byte %d in …%s…", i, around)
 		opens(slices.Concat(text[:i+1], text[i:]), "byte %d twice in …%s…", i, around)
 	}
-	for _, name := range []string{"evidence", "seal", "kid", "public_key", "id", "timestamp", "signature", "body", "state", "hash"} {
+	for _, name := range []string{"evidence", "seal", "kid", "public_key", "id", "timestamp", "signature", "body", "state",
+		"hash"} {
 		quoted := []byte(`"` + name + `":`)
 		if !bytes.Contains(text, quoted) {
 			t.Fatalf("there is no %s", name)

@@ -47,7 +47,8 @@ func liar(t *testing.T, url string, change func(method string, result map[string
 		}
 	}))
 	t.Cleanup(s.Close)
-	pool, err := evm.New(evm.Options{Name: "devnet", ChainID: devnet.ChainID, URLs: []string{s.URL}, Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
+	pool, err := evm.New(evm.Options{Name: "devnet", ChainID: devnet.ChainID, URLs: []string{s.URL}, Now: time.Now,
+		Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +107,9 @@ func TestTransfersByALiar(t *testing.T) {
 		switch {
 		case c2.reason == "" && err == nil:
 			t.Errorf("%s: %+v", name, found)
-		case c2.reason != "" && (err != nil || len(found) == 0 || found[0].Finding != proof.Refuted || !strings.Contains(found[0].Reason, c2.reason)):
+		case c2.reason != "" &&
+			(err != nil || len(found) == 0 || found[0].Finding != proof.Refuted ||
+				!strings.Contains(found[0].Reason, c2.reason)):
 			t.Errorf("%s: %+v, %v", name, found, err)
 		}
 	}
@@ -121,7 +124,8 @@ func TestTransfersByALiar(t *testing.T) {
 			t.Errorf("coin, %s: %+v, %v", name, found, err)
 		}
 	}
-	if found, err := proof.Transfers(t.Context(), liar(t, c.URL(), func(string, map[string]any) {}), token); err != nil || len(found) != 1 || found[0].Finding != proof.Proven {
+	if found, err := proof.Transfers(t.Context(), liar(t, c.URL(), func(string, map[string]any) {}), token); err != nil ||
+		len(found) != 1 || found[0].Finding != proof.Proven {
 		t.Errorf("one that does not lie: %+v, %v", found, err)
 	}
 }
@@ -131,7 +135,8 @@ func TestTransfersByALiar(t *testing.T) {
 func TestTransfersWithoutANode(t *testing.T) {
 	c, _ := node(t, devnet.ChainID)
 	pool, err := evm.New(evm.Options{
-		Name: "devnet", ChainID: devnet.ChainID, URLs: []string{"http://127.0.0.1:1/v2/a-key-of-mine"}, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+		Name: "devnet", ChainID: devnet.ChainID, URLs: []string{"http://127.0.0.1:1/v2/a-key-of-mine"}, Now: time.Now,
+		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -35,7 +35,8 @@ func node(t *testing.T, chainID uint64) (*devnet.Chain, *evm.Pool) {
 			t.Error(err)
 		}
 	})
-	pool, err := evm.New(evm.Options{Name: "devnet", ChainID: chainID, URLs: []string{c.URL()}, Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
+	pool, err := evm.New(evm.Options{Name: "devnet", ChainID: chainID, URLs: []string{c.URL()}, Now: time.Now,
+		Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +49,8 @@ func paid(t *testing.T, c *devnet.Chain, token bool) webhook.Event {
 	t.Helper()
 	amount := big.NewInt(1_500_000)
 	p := &webhook.Payment{
-		ID: "pay_1", Status: "confirmed", Chain: "devnet", ChainID: devnet.ChainID, Address: depositAddress, AmountReceived: amount.String(), AmountConfirmed: amount.String(), TransfersTotal: 1,
+		ID: "pay_1", Status: "confirmed", Chain: "devnet", ChainID: devnet.ChainID, Address: depositAddress,
+		AmountReceived: amount.String(), AmountConfirmed: amount.String(), TransfersTotal: 1,
 		Asset: webhook.Asset{Symbol: "ETH", Decimals: 18},
 	}
 	from := c.DemoPayer().Address()
@@ -71,7 +73,8 @@ func paid(t *testing.T, c *devnet.Chain, token bool) webhook.Event {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr.TxHash, tr.BlockNumber, tr.BlockHash, tr.BlockTimestamp = &tx, mined.Block.Number, mined.Block.Hash, webhook.At(mined.Block.Time)
+	tr.TxHash, tr.BlockNumber, tr.BlockHash, tr.BlockTimestamp = &tx, mined.Block.Number, mined.Block.Hash,
+		webhook.At(mined.Block.Time)
 	p.Transfers = []webhook.Transfer{tr}
 	return webhook.Event{ID: "evt_1", Type: webhook.PaymentConfirmed, Data: webhook.Data{Payment: p}}
 }
@@ -111,7 +114,8 @@ func TestTransfers(t *testing.T) {
 	}
 	token, coin := paid(t, c, true), paid(t, c, false)
 	for name, e := range map[string]webhook.Event{"token": token, "coin": coin} {
-		if found := judge(e); len(found) != 1 || found[0].Finding != proof.Proven || found[0].TxHash == "" || found[0].PaymentID != "pay_1" {
+		if found := judge(e); len(found) != 1 || found[0].Finding != proof.Proven || found[0].TxHash == "" ||
+			found[0].PaymentID != "pay_1" {
 			t.Errorf("%s: %+v", name, found)
 		}
 	}
@@ -190,13 +194,15 @@ func TestTransfers(t *testing.T) {
 	p := misdirected.Data.Payment
 	misdirected.Data.Misdirected = &webhook.Misdirected{ChainID: 1, Asset: p.Asset, Transfer: p.Transfers[0]}
 	found := judge(misdirected)
-	if len(found) != 2 || found[0].Finding != proof.Proven || found[1].Finding != proof.Unprovable || !strings.Contains(found[1].Reason, "on chain 1") {
+	if len(found) != 2 || found[0].Finding != proof.Proven || found[1].Finding != proof.Unprovable ||
+		!strings.Contains(found[1].Reason, "on chain 1") {
 		t.Errorf("%+v", found)
 	}
 	many := clone(t, token)
 	many.Data.Payment.Transfers = slices.Repeat(many.Data.Payment.Transfers, webhook.MaxTransfers)
 	many.Data.Payment.TransfersTotal = webhook.MaxTransfers + 1
-	if found = judge(many); found[len(found)-1].Finding != proof.Unprovable || !strings.Contains(found[len(found)-1].Reason, "20 of 21") {
+	if found = judge(many); found[len(found)-1].Finding != proof.Unprovable ||
+		!strings.Contains(found[len(found)-1].Reason, "20 of 21") {
 		t.Errorf("%+v", found)
 	}
 	misdirected.Data.Misdirected.ChainID = p.ChainID

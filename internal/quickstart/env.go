@@ -17,8 +17,10 @@ func (w *world) writeEnv() error {
 	var b strings.Builder
 	for _, kv := range [][2]string{
 		{"API_URL", w.apiURL}, {"API_KEY", w.apiKey}, {"OPS_URL", w.opsURL}, {"OPERATOR_TOKEN", w.token},
-		{"RPC_URL", w.chain.URL()}, {"CHAIN", chainName}, {"TOKEN_SYMBOL", devnet.TokenSymbol}, {"TOKEN_ADDRESS", w.chain.Token()},
-		{"PAYER_PRIVATE_KEY", w.chain.Payer().Hex()}, {"PAYER_ADDRESS", w.chain.Payer().Address()}, {"REDIS_URL", w.redis.URL()}, {"SHOP_URL", w.shop.URL()},
+		{"RPC_URL", w.chain.URL()}, {"CHAIN", chainName}, {"TOKEN_SYMBOL", devnet.TokenSymbol},
+		{"TOKEN_ADDRESS", w.chain.Token()},
+		{"PAYER_PRIVATE_KEY", w.chain.Payer().Hex()}, {"PAYER_ADDRESS", w.chain.Payer().Address()},
+		{"REDIS_URL", w.redis.URL()}, {"SHOP_URL", w.shop.URL()},
 	} {
 		fmt.Fprintf(&b, "%s='%s'\n", kv[0], kv[1])
 	}

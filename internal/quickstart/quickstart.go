@@ -145,16 +145,20 @@ func (w *world) config() (config.Config, error) {
 	return config.Load(config.Options{
 		Process: config.ProcessQuickstart, AllowSQLite: true,
 		Environ: []string{
-			"ENV=" + config.Development, "DATABASE_URL=sqlite://" + filepath.Join(w.dir, "ctrip.db"), "REDIS_URL=" + w.redis.URL(),
-			"PUBLIC_URL=" + w.apiURL, "MASTER_KEYS=quickstart:" + base64.StdEncoding.EncodeToString(key), "OPERATOR_TOKEN=" + w.token,
-			"WEBHOOK_ALLOW=127.0.0.0/8,::1/128", "WEBHOOK_RETRY_BASE=1s", "WEBHOOK_RETRY_FACTOR=1.5", "WEBHOOK_LANES=2", "WEBHOOK_RETRY_POLL_INTERVAL=250ms",
+			"ENV=" + config.Development, "DATABASE_URL=sqlite://" + filepath.Join(w.dir, "ctrip.db"), "REDIS_URL=" +
+				w.redis.URL(),
+			"PUBLIC_URL=" + w.apiURL, "MASTER_KEYS=quickstart:" + base64.StdEncoding.EncodeToString(key), "OPERATOR_TOKEN=" +
+				w.token,
+			"WEBHOOK_ALLOW=127.0.0.0/8,::1/128", "WEBHOOK_RETRY_BASE=1s", "WEBHOOK_RETRY_FACTOR=1.5", "WEBHOOK_LANES=2",
+			"WEBHOOK_RETRY_POLL_INTERVAL=250ms",
 			"LOG_FORMAT=text", "LOG_LEVEL=warn",
 		},
 		Chains: []config.Chain{{
 			Name: chainName, ChainID: devnet.ChainID, RPCURLs: []config.URL{config.URL(w.chain.URL())}, Test: true,
 			Finality: config.Finality{Depth: finality}, PollInterval: 200 * time.Millisecond, BlockTime: devnet.DefaultBlockTime,
 			Native: config.Native{Symbol: "ETH", Decimals: 18},
-			Tokens: []config.Token{{Symbol: devnet.TokenSymbol, Contract: lower(w.chain.Token()), Decimals: devnet.TokenDecimals}},
+			Tokens: []config.Token{{Symbol: devnet.TokenSymbol, Contract: lower(w.chain.Token()),
+				Decimals: devnet.TokenDecimals}},
 		}},
 	})
 }

@@ -30,9 +30,11 @@ func TestOnce(t *testing.T) {
 		t.Fatalf("%v\n%s", err, &out)
 	}
 	for _, want := range []string{
-		`201 payment pay_`, `verified payment.created evt_`, `verified payment.detected evt_`, `verified payment.confirmed evt_`,
+		`201 payment pay_`, `verified payment.created evt_`, `verified payment.detected evt_`,
+		`verified payment.confirmed evt_`,
 		`order A-1 marked paid`, `order A-2 marked paid`, `answered 500 on purpose (attempt 2)`, `recovered at attempt 3`,
-		`delivered, attempt 3 answered 200`, `verified payment.reorged evt_`, `retracts evt_`, `order A-4 marked paid`, `All of it held`,
+		`delivered, attempt 3 answered 200`, `verified payment.reorged evt_`, `retracts evt_`, `order A-4 marked paid`,
+		`All of it held`,
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the story lacks %q", want)
@@ -69,7 +71,8 @@ func TestEnvFileAndLinks(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^([A-Z_]+)='(.*)'$`).FindAllStringSubmatch(string(file), -1) {
 		env[m[1]] = m[2]
 	}
-	for _, name := range []string{"API_URL", "API_KEY", "OPS_URL", "OPERATOR_TOKEN", "RPC_URL", "CHAIN", "TOKEN_SYMBOL", "TOKEN_ADDRESS", "PAYER_PRIVATE_KEY", "PAYER_ADDRESS", "REDIS_URL", "SHOP_URL"} {
+	for _, name := range []string{"API_URL", "API_KEY", "OPS_URL", "OPERATOR_TOKEN", "RPC_URL", "CHAIN", "TOKEN_SYMBOL",
+		"TOKEN_ADDRESS", "PAYER_PRIVATE_KEY", "PAYER_ADDRESS", "REDIS_URL", "SHOP_URL"} {
 		if env[name] == "" {
 			t.Errorf("the env file lacks %s", name)
 		}
@@ -78,8 +81,10 @@ func TestEnvFileAndLinks(t *testing.T) {
 		t.Errorf("the env file can be read by others: %v, %v", st.Mode(), err)
 	}
 	for link, header := range map[string]string{
-		env["SHOP_URL"]: "", env["API_URL"] + "/portal": "", env["API_URL"] + "/docs": "", env["API_URL"] + "/openapi.yaml": "",
-		env["OPS_URL"] + "/queues": env["OPERATOR_TOKEN"], env["OPS_URL"] + "/metrics": "", env["OPS_URL"] + "/healthz": "", env["OPS_URL"] + "/readyz": "",
+		env["SHOP_URL"]: "", env["API_URL"] + "/portal": "", env["API_URL"] + "/docs": "", env["API_URL"] +
+			"/openapi.yaml": "",
+		env["OPS_URL"] + "/queues": env["OPERATOR_TOKEN"], env["OPS_URL"] + "/metrics": "", env["OPS_URL"] + "/healthz": "",
+		env["OPS_URL"] + "/readyz":          "",
 		env["API_URL"] + "/api/v1/payments": env["API_KEY"],
 	} {
 		req, err := http.NewRequest(http.MethodGet, link, nil)

@@ -41,7 +41,8 @@ func (s *story) say(who, format string, args ...any) {
 // line prints; the lock is held.
 func (s *story) line(who, text string) {
 	now := time.Now()
-	fmt.Fprintf(s.out, "%8.3fs  +%-8s %-6s %s\n", now.Sub(s.start).Seconds(), now.Sub(s.last).Round(time.Millisecond), who, text)
+	fmt.Fprintf(s.out, "%8.3fs  +%-8s %-6s %s\n", now.Sub(s.start).Seconds(), now.Sub(s.last).Round(time.Millisecond), who,
+		text)
 	s.last = now
 }
 
@@ -73,7 +74,8 @@ func (s *story) event(paymentID string, t webhook.EventType, path string) (webho
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, seen := range slices.Backward(s.seen) {
-		if e := seen.Event; e != nil && seen.Path == path && e.Type == t && e.Data.Payment != nil && e.Data.Payment.ID == paymentID {
+		if e := seen.Event; e != nil && seen.Path == path && e.Type == t && e.Data.Payment != nil &&
+			e.Data.Payment.ID == paymentID {
 			return *e, true
 		}
 	}
@@ -163,13 +165,15 @@ func (w *world) paid(ctx context.Context, o devnet.Order) error {
 	defer cancel()
 	o, err := w.shop.Wait(ctx, o.ID, func(o devnet.Order) bool {
 		return o.Status == "paid" && slices.Contains(o.Events, string(webhook.PaymentCreated)) &&
-			slices.Contains(o.Events, string(webhook.PaymentDetected)) && slices.Contains(o.Events, string(webhook.PaymentConfirmed))
+			slices.Contains(o.Events, string(webhook.PaymentDetected)) &&
+			slices.Contains(o.Events, string(webhook.PaymentConfirmed))
 	})
 	if err != nil {
 		return err
 	}
 	e, _ := w.story.event(o.PaymentID, webhook.PaymentConfirmed, devnet.HookPath)
-	w.story.say("shop", "order %s marked paid, %s after %s happened", o.ID, time.Since(e.CreatedAt.Time).Round(time.Millisecond), e.Type)
+	w.story.say("shop", "order %s marked paid, %s after %s happened", o.ID,
+		time.Since(e.CreatedAt.Time).Round(time.Millisecond), e.Type)
 	return w.delivered(ctx, e.ID, 1)
 }
 
@@ -182,7 +186,8 @@ func (w *world) delivered(ctx context.Context, eventID string, attempts int) err
 		}
 		for _, d := range page.Data {
 			if d.State == client.DeliveryStateDelivered && d.Attempts >= attempts && d.LastStatus != nil {
-				w.story.say("api", "delivery %s of %s: %s, attempt %d answered %d", d.ID, eventID, d.State, d.Attempts, *d.LastStatus)
+				w.story.say("api", "delivery %s of %s: %s, attempt %d answered %d", d.ID, eventID, d.State, d.Attempts,
+					*d.LastStatus)
 				return nil
 			}
 		}
@@ -258,8 +263,8 @@ func (w *world) sees(ctx context.Context, o devnet.Order, t webhook.EventType) e
 	return err
 }
 
-// waitReady asks /readyz until it says yes and the scanner has recorded a block: payments are refused on a chain that does
-// not move.
+// waitReady asks /readyz until it says yes and the scanner has recorded a block: payments are refused on a chain that
+// does not move.
 func (w *world) waitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

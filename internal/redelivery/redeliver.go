@@ -10,10 +10,11 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// Redeliver sends an event to an endpoint once more: a pending delivery becomes due now, with the batch that it
-// is in if it is in one, a finished one gets a new row with a budget of its own, the same body and the same webhook-id. To a
+// Redeliver sends an event to an endpoint once more: a pending delivery becomes due now, with the batch that it is in
+// if it is in one, a finished one gets a new row with a budget of its own, the same body and the same webhook-id. To a
 // disabled endpoint it is [ErrEndpointDisabled], to a deleted one [models.ErrNotFound]; what is held stays held.
-func (s *Service) Redeliver(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, deliveryID string) (models.Delivery, error) {
+func (s *Service) Redeliver(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID,
+	deliveryID string) (models.Delivery, error) {
 	d, err := tx.LockDelivery(ctx, merchantID, deliveryID)
 	if err != nil {
 		return d, err
@@ -29,7 +30,8 @@ func (s *Service) Redeliver(ctx context.Context, tx *store.Tx, actor models.Acto
 }
 
 // send is what Redeliver and an operator's Run in asynqmon have in common.
-func (s *Service) send(ctx context.Context, tx *store.Tx, actor models.Actor, d models.Delivery, e models.Endpoint, action string) (models.Delivery, error) {
+func (s *Service) send(ctx context.Context, tx *store.Tx, actor models.Actor, d models.Delivery, e models.Endpoint,
+	action string) (models.Delivery, error) {
 	now := s.now()
 	next := d
 	var err error
@@ -53,7 +55,8 @@ func (s *Service) send(ctx context.Context, tx *store.Tx, actor models.Actor, d 
 }
 
 // repeat is the row that sends the event of a finished delivery once more: a budget of its own, and attempts count on.
-func (s *Service) repeat(ctx context.Context, tx *store.Tx, d models.Delivery, e models.Endpoint, now time.Time) (models.Delivery, error) {
+func (s *Service) repeat(ctx context.Context, tx *store.Tx, d models.Delivery, e models.Endpoint,
+	now time.Time) (models.Delivery, error) {
 	ev, err := tx.EventByID(ctx, d.EventID)
 	if err != nil {
 		return d, err

@@ -38,7 +38,8 @@ func TestRedeliver(t *testing.T) {
 		sender.Attempt(t.Context(), deliverytest.Task(w.Get(d)))
 		for i := range 2 {
 			next := again()
-			if next.ID == d.ID || *next.ReplayOf != d.ID || next.AttemptBase != 1+i || next.EventID != d.EventID || next.Attempts != 0 {
+			if next.ID == d.ID || *next.ReplayOf != d.ID || next.AttemptBase != 1+i || next.EventID != d.EventID ||
+				next.Attempts != 0 {
 				t.Fatalf("a delivered one: %+v", next)
 			}
 			if out := sender.Attempt(t.Context(), deliverytest.Task(next)); out.Do != delivery.Ack {
@@ -47,7 +48,8 @@ func TestRedeliver(t *testing.T) {
 		}
 		all := r.WaitCount(t, 3, time.Second)
 		for i, got := range all {
-			if !bytes.Equal(got.Body, all[0].Body) || got.ID() != d.EventID || got.Header.Get("Webhook-Attempt") != string(rune('1'+i)) {
+			if !bytes.Equal(got.Body, all[0].Body) || got.ID() != d.EventID ||
+				got.Header.Get("Webhook-Attempt") != string(rune('1'+i)) {
 				t.Errorf("request %d: id %s, attempt %s", i, got.ID(), got.Header.Get("Webhook-Attempt"))
 			}
 		}

@@ -38,9 +38,11 @@ type ReplayRequest struct {
 	Test          bool
 }
 
-// PlanReplay checks a request and tells what it would come to, as a job that is not on record: its Matched is the answer of a
-// dry run. It returns [models.FieldErrors] for a request that makes no sense, [ErrEndpointDisabled] for a disabled endpoint.
-func (s *Service) PlanReplay(ctx context.Context, q *store.Queries, merchantID, endpointID string, r ReplayRequest) (models.Replay, error) {
+// PlanReplay checks a request and tells what it would come to, as a job that is not on record: its Matched is the
+// answer of a dry run. It returns [models.FieldErrors] for a request that makes no sense, [ErrEndpointDisabled] for a
+// disabled endpoint.
+func (s *Service) PlanReplay(ctx context.Context, q *store.Queries, merchantID, endpointID string,
+	r ReplayRequest) (models.Replay, error) {
 	e, err := q.Endpoint(ctx, merchantID, endpointID)
 	if err != nil {
 		return models.Replay{}, err
@@ -50,8 +52,9 @@ func (s *Service) PlanReplay(ctx context.Context, q *store.Queries, merchantID, 
 	}
 	now := s.now()
 	job := models.Replay{
-		ID: models.NewID(models.PrefixReplay, now), MerchantID: merchantID, EndpointID: endpointID, EventType: r.EventType, State: r.State,
-		CreatedBefore: now, Rate: r.Rate, Test: r.Test, Status: models.ReplayRunning, NextAt: now, CreatedAt: now, UpdatedAt: now,
+		ID: models.NewID(models.PrefixReplay, now), MerchantID: merchantID, EndpointID: endpointID, EventType: r.EventType,
+		State: r.State, CreatedBefore: now, Rate: r.Rate, Test: r.Test, Status: models.ReplayRunning, NextAt: now,
+		CreatedAt: now, UpdatedAt: now,
 	}
 	if r.CreatedAfter != nil {
 		after := r.CreatedAfter.UTC().Truncate(time.Microsecond)
@@ -65,13 +68,16 @@ func (s *Service) PlanReplay(ctx context.Context, q *store.Queries, merchantID, 
 	}
 	var faults models.FieldErrors
 	if job.Rate < 1 || job.Rate > MaxReplayRate {
-		faults = append(faults, models.FieldError{Field: "rate", Message: fmt.Sprintf("must be 1 to %d deliveries a second", MaxReplayRate), Example: fmt.Sprint(DefaultReplayRate)})
+		faults = append(faults, models.FieldError{Field: "rate",
+			Message: fmt.Sprintf("must be 1 to %d deliveries a second", MaxReplayRate), Example: fmt.Sprint(DefaultReplayRate)})
 	}
 	if r.State != "" && !slices.Contains(replayable, models.DeliveryState(r.State)) {
-		faults = append(faults, models.FieldError{Field: "state", Message: "must be delivered, dead or canceled", Example: "dead"})
+		faults = append(faults, models.FieldError{Field: "state", Message: "must be delivered, dead or canceled",
+			Example: "dead"})
 	}
 	if job.CreatedAfter != nil && !job.CreatedAfter.Before(job.CreatedBefore) {
-		faults = append(faults, models.FieldError{Field: "created_after", Message: "must be earlier than created_before and than now", Example: now.Add(-time.Hour).Format(time.RFC3339)})
+		faults = append(faults, models.FieldError{Field: "created_after", Message: "must be earlier than created_before " +
+			"and than now", Example: now.Add(-time.Hour).Format(time.RFC3339)})
 	}
 	if len(faults) > 0 {
 		return job, faults
@@ -82,7 +88,8 @@ func (s *Service) PlanReplay(ctx context.Context, q *store.Queries, merchantID, 
 
 // StartReplay puts a job on record; any worker carries it out. While another one sends to the endpoint it is a
 // [*ReplayRunningError].
-func (s *Service) StartReplay(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, endpointID string, r ReplayRequest) (models.Replay, error) {
+func (s *Service) StartReplay(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, endpointID string,
+	r ReplayRequest) (models.Replay, error) {
 	e, err := tx.LockEndpoint(ctx, merchantID, endpointID) // one at a time
 	if err != nil {
 		return models.Replay{}, err
@@ -101,12 +108,14 @@ func (s *Service) StartReplay(ctx context.Context, tx *store.Tx, actor models.Ac
 		return job, err
 	}
 	return job, s.audit(ctx, tx, actor, "replay.started", e.ID, e.MerchantID, map[string]string{
-		"replay_id": job.ID, "matched": fmt.Sprint(job.Matched), "rate": fmt.Sprint(job.Rate), "event_type": job.EventType, "state": job.State,
+		"replay_id": job.ID, "matched": fmt.Sprint(job.Matched), "rate": fmt.Sprint(job.Rate), "event_type": job.EventType,
+		"state": job.State,
 	})
 }
 
 // CancelReplay ends a job; what it has made deliveries of is sent all the same. A job that is over stays as it is.
-func (s *Service) CancelReplay(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id string) (models.Replay, error) {
+func (s *Service) CancelReplay(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID,
+	id string) (models.Replay, error) {
 	job, err := tx.LockReplay(ctx, merchantID, id)
 	if err != nil || job.Status != models.ReplayRunning {
 		return job, err
@@ -118,8 +127,10 @@ func (s *Service) CancelReplay(ctx context.Context, tx *store.Tx, actor models.A
 	return job, s.auditReplay(ctx, tx, actor, "replay.canceled", job)
 }
 
-func (s *Service) auditReplay(ctx context.Context, tx *store.Tx, actor models.Actor, action string, job models.Replay) error {
+func (s *Service) auditReplay(ctx context.Context, tx *store.Tx, actor models.Actor, action string,
+	job models.Replay) error {
 	return s.audit(ctx, tx, actor, action, job.EndpointID, job.MerchantID, map[string]string{
-		"replay_id": job.ID, "matched": fmt.Sprint(job.Matched), "replayed": fmt.Sprint(job.Replayed), "skipped": fmt.Sprint(job.Skipped),
+		"replay_id": job.ID, "matched": fmt.Sprint(job.Matched), "replayed": fmt.Sprint(job.Replayed),
+		"skipped": fmt.Sprint(job.Skipped),
 	})
 }

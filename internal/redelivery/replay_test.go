@@ -56,8 +56,8 @@ func (w *replays) job(id string) models.Replay {
 	return job
 }
 
-// TestReplay sends again what is dead, each event once, at a rate, whoever dies in between: the same bytes under the same
-// webhook-id, and webhook-attempt counts on.
+// TestReplay sends again what is dead, each event once, at a rate, whoever dies in between: the same bytes under the
+// same webhook-id, and webhook-attempt counts on.
 func TestReplay(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		w := newReplays(t, s)
@@ -71,7 +71,8 @@ func TestReplay(t *testing.T) {
 			})
 		}
 		w.Offered.Take()
-		again, err := s.ListDeliveries(t.Context(), w.Shop, store.DeliveryFilter{State: string(models.DeliveryPending)}, store.Page{Limit: 100})
+		again, err := s.ListDeliveries(t.Context(), w.Shop, store.DeliveryFilter{State: string(models.DeliveryPending)},
+			store.Page{Limit: 100})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,7 +84,8 @@ func TestReplay(t *testing.T) {
 		}
 		w.Clock.Advance(time.Second)
 
-		plan, err := w.Redelivery.PlanReplay(t.Context(), &s.Queries, w.Shop, w.To.ID, redelivery.ReplayRequest{State: "dead"})
+		plan, err := w.Redelivery.PlanReplay(t.Context(), &s.Queries, w.Shop, w.To.ID,
+			redelivery.ReplayRequest{State: "dead"})
 		if err != nil || plan.Matched != 10 {
 			t.Fatalf("dry run: %+v, %v", plan, err)
 		}
@@ -115,7 +117,8 @@ func TestReplay(t *testing.T) {
 		seen := make(map[string]bool)
 		for _, r := range w.Receiver.All()[before:] {
 			if seen[r.ID()] || !bytes.Equal(first[r.ID()], r.Body) || r.Header.Get("webhook-attempt") != "2" {
-				t.Errorf("%s: attempt %s, same bytes %v, seen %v", r.ID(), r.Header.Get("webhook-attempt"), bytes.Equal(first[r.ID()], r.Body), seen[r.ID()])
+				t.Errorf("%s: attempt %s, same bytes %v, seen %v", r.ID(), r.Header.Get("webhook-attempt"),
+					bytes.Equal(first[r.ID()], r.Body), seen[r.ID()])
 			}
 			seen[r.ID()] = true
 		}
@@ -125,7 +128,8 @@ func TestReplay(t *testing.T) {
 			}
 		}
 		for _, d := range sent {
-			if got := w.Get(d); got.ReplayID == nil || *got.ReplayID != job.ID || got.ReplayOf == nil || got.State != models.DeliveryDelivered {
+			if got := w.Get(d); got.ReplayID == nil || *got.ReplayID != job.ID || got.ReplayOf == nil ||
+				got.State != models.DeliveryDelivered {
 				t.Errorf("%+v", got)
 			}
 		}
@@ -217,13 +221,15 @@ func TestReplayLeavesTests(t *testing.T) {
 		w := newReplays(t, s)
 		ds := w.Publish(w.Shop, 2)
 		w.InTx(func(tx *store.Tx) error {
-			d, err := w.Endpoints.SendTest(t.Context(), tx, models.System, w.Shop, w.To.ID, endpoints.Test{EventType: webhook.PaymentConfirmed})
+			d, err := w.Endpoints.SendTest(t.Context(), tx, models.System, w.Shop, w.To.ID,
+				endpoints.Test{EventType: webhook.PaymentConfirmed})
 			ds = append(ds, d)
 			return err
 		})
 		w.Send(http.StatusNoContent, ds...)
 		w.Clock.Advance(time.Second)
-		if plan, err := w.Redelivery.PlanReplay(t.Context(), &s.Queries, w.Shop, w.To.ID, redelivery.ReplayRequest{}); err != nil || plan.Matched != 2 {
+		if plan, err := w.Redelivery.PlanReplay(t.Context(), &s.Queries, w.Shop, w.To.ID,
+			redelivery.ReplayRequest{}); err != nil || plan.Matched != 2 {
 			t.Errorf("%+v, %v", plan, err)
 		}
 	})

@@ -23,9 +23,9 @@ type ReplayerOptions struct {
 	Logger  *slog.Logger
 }
 
-// Replayer carries out replay jobs. A step, which is new deliveries, the cursor behind what they repeat and the count of
-// both, is one transaction: a worker that dies loses nothing of it and repeats nothing, and another one goes on. Any number
-// may run; they share the jobs, and each job keeps its rate.
+// Replayer carries out replay jobs. A step, which is new deliveries, the cursor behind what they repeat and the count
+// of both, is one transaction: a worker that dies loses nothing of it and repeats nothing, and another one goes on. Any
+// number may run; they share the jobs, and each job keeps its rate.
 type Replayer struct {
 	service *Service
 	log     *slog.Logger
@@ -92,7 +92,8 @@ func (r *Replayer) Step(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	if ended != nil && err == nil {
-		r.log.InfoContext(ctx, "replay.ended", "replay_id", ended.ID, "status", ended.Status, "replayed", ended.Replayed, "skipped", ended.Skipped)
+		r.log.InfoContext(ctx, "replay.ended", "replay_id", ended.ID, "status", ended.Status, "replayed", ended.Replayed,
+			"skipped", ended.Skipped)
 	}
 	return err == nil, err
 }

@@ -74,7 +74,8 @@ func (q *Queries) PaymentsAt(ctx context.Context, addresses []string) ([]models.
 	var ps []models.Payment
 	for start := 0; start < len(addresses); start += chunk {
 		var some []models.Payment
-		if err := q.with(ctx).Where("address IN ?", addresses[start:min(start+chunk, len(addresses))]).Find(&some).Error; err != nil {
+		if err := q.with(ctx).Where("address IN ?",
+			addresses[start:min(start+chunk, len(addresses))]).Find(&some).Error; err != nil {
 			return nil, wrap("payments at addresses", err)
 		}
 		ps = append(ps, some...)

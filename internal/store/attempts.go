@@ -109,16 +109,20 @@ func (q *Queries) recordSQLite(ctx context.Context, vs []Verdict, sweep SweepDel
 	done := make([]Recorded, len(vs))
 	for i := range vs {
 		v := &vs[i]
-		err := db.Exec(insertAttempt+` VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
-			v.ID, v.DeliveryID, v.EventID, v.EndpointID, v.MerchantID, v.Number, v.Attempt.Generation, v.Class, v.StatusCode, text(v.Error),
+		err := db.Exec(insertAttempt+
+			` VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+			v.ID, v.DeliveryID, v.EventID, v.EndpointID, v.MerchantID, v.Number, v.Attempt.Generation, v.Class, v.StatusCode,
+			text(v.Error),
 			object(v.RequestJSON), object(v.ResponseJSON), v.ResponseBody, v.RemoteIP, v.DNSMicros, v.ConnectMicros, v.TLSMicros,
 			v.FirstByteMicros, v.TotalMicros, v.StartedAt).Error
 		if err != nil {
 			return nil, wrap("record attempt "+v.ID, err)
 		}
-		set := map[string]any{"state": v.State, "last_class": v.Class, "last_status": v.StatusCode, "dead_reason": text(v.DeadReason),
-			"dead_at": nil, "delivered_at": nil, "updated_at": v.At}
-		fence, args := "id = ? AND state = 'pending' AND generation = ? AND attempts = ?", []any{v.DeliveryID, v.Attempt.Generation, v.Before}
+		set := map[string]any{"state": v.State, "last_class": v.Class, "last_status": v.StatusCode,
+			"dead_reason": text(v.DeadReason),
+			"dead_at":     nil, "delivered_at": nil, "updated_at": v.At}
+		fence, args := "id = ? AND state = 'pending' AND generation = ? AND attempts = ?",
+			[]any{v.DeliveryID, v.Attempt.Generation, v.Before}
 		switch v.State {
 		case models.DeliveryDelivered:
 			set["delivered_at"] = v.At
@@ -134,7 +138,8 @@ func (q *Queries) recordSQLite(ctx context.Context, vs []Verdict, sweep SweepDel
 			names, values = append(names, name+" = ?"), append(values, value)
 		}
 		var generations []int
-		err = db.Raw("UPDATE deliveries SET "+strings.Join(names, ", ")+" WHERE "+fence+" RETURNING generation", append(values, args...)...).Scan(&generations).Error
+		err = db.Raw("UPDATE deliveries SET "+strings.Join(names, ", ")+" WHERE "+fence+" RETURNING generation",
+			append(values, args...)...).Scan(&generations).Error
 		if err != nil {
 			return nil, wrap("record attempt "+v.ID, err)
 		}
@@ -179,8 +184,9 @@ func IsConstraint(err error) bool {
 	return err != nil && strings.Contains(err.Error(), "constraint failed")
 }
 
-// IsConflict reports whether a write failed because of what was written or of who else writes the same, so that what was
-// written with it may succeed without it.
+// IsConflict reports whether a write failed because of what was written or of who else writes the same, so that what
+// was written with it may succeed without it.
 func IsConflict(err error) bool {
-	return IsConstraint(err) || errors.Is(err, ErrOrderTaken) || errors.Is(err, ErrIdempotencyTaken) || errors.Is(err, ErrLockTimeout)
+	return IsConstraint(err) || errors.Is(err, ErrOrderTaken) || errors.Is(err, ErrIdempotencyTaken) ||
+		errors.Is(err, ErrLockTimeout)
 }

@@ -80,8 +80,8 @@ func (q *Queries) VerifyAudit(ctx context.Context) (int64, error) {
 	return mark.Seq, err
 }
 
-// VerifyAuditAgainst reads the whole log, holds it against a mark that was taken before, and returns the mark of the last good
-// line. Without a mark nobody can see that lines were cut off the end, or that all were hashed anew.
+// VerifyAuditAgainst reads the whole log, holds it against a mark that was taken before, and returns the mark of the
+// last good line. Without a mark nobody can see that lines were cut off the end, or that all were hashed anew.
 func (q *Queries) VerifyAuditAgainst(ctx context.Context, known AuditMark) (AuditMark, error) {
 	mark, err := q.FollowAudit(ctx, AuditMark{})
 	if err != nil {
@@ -91,8 +91,8 @@ func (q *Queries) VerifyAuditAgainst(ctx context.Context, known AuditMark) (Audi
 	return mark, err
 }
 
-// FollowAudit reads the log from a mark on, the line of the mark included, and returns the mark of its last good line. The
-// error is that of [Queries.VerifyAudit].
+// FollowAudit reads the log from a mark on, the line of the mark included, and returns the mark of its last good line.
+// The error is that of [Queries.VerifyAudit].
 func (q *Queries) FollowAudit(ctx context.Context, mark AuditMark) (AuditMark, error) {
 	if mark.Seq > 0 {
 		lines, err := q.AuditLog(ctx, mark.Seq, 1)

@@ -17,7 +17,8 @@ func unguard(t *testing.T, s *store.Store) {
 	t.Helper()
 	statements := []string{"ALTER TABLE audit_log DISABLE TRIGGER ALL"}
 	if s.Dialect() == store.SQLite {
-		statements = []string{"DROP TRIGGER audit_log_no_update", "DROP TRIGGER audit_log_no_delete", "DROP TRIGGER audit_log_no_replace"}
+		statements = []string{"DROP TRIGGER audit_log_no_update", "DROP TRIGGER audit_log_no_delete",
+			"DROP TRIGGER audit_log_no_replace"}
 	}
 	for _, do := range statements {
 		if err := s.Exec(t, do); err != nil {
@@ -31,8 +32,8 @@ func writeAudit(t *testing.T, s *store.Store, lines int, actor string) {
 	for i := range lines {
 		err := s.InTx(t.Context(), func(tx *store.Tx) error {
 			return tx.Audit(t.Context(), models.AuditEntry{
-				At: noon.Add(time.Duration(i) * time.Second), Actor: actor, Action: fmt.Sprint("test.", i), Subject: fmt.Sprint("we_", i),
-				Merchant: "mer_1", Detail: map[string]string{"n": fmt.Sprint(i)}, IP: "192.0.2.1",
+				At: noon.Add(time.Duration(i) * time.Second), Actor: actor, Action: fmt.Sprint("test.", i),
+				Subject: fmt.Sprint("we_", i), Merchant: "mer_1", Detail: map[string]string{"n": fmt.Sprint(i)}, IP: "192.0.2.1",
 			})
 		})
 		if err != nil {
@@ -41,8 +42,8 @@ func writeAudit(t *testing.T, s *store.Store, lines int, actor string) {
 	}
 }
 
-// TestAuditTampering does to the log what its owner could, on both engines. What reading all of it cannot show (an end that was
-// cut off, a log that was hashed anew) who knows its last line sees.
+// TestAuditTampering does to the log what its owner could, on both engines. What reading all of it cannot show (an end
+// that was cut off, a log that was hashed anew) who knows its last line sees.
 func TestAuditTampering(t *testing.T) {
 	const shift = "UPDATE audit_log SET seq = -seq - 1 WHERE seq > 3; UPDATE audit_log SET seq = -seq WHERE seq < 0; "
 	const fields = "at, actor, action, subject, merchant, detail, ip"
@@ -86,7 +87,8 @@ func TestAuditTampering(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				if _, err = s.VerifyAudit(t.Context()); c.unkind != (err == nil) || err != nil && (!errors.Is(err, store.ErrAudit) || !strings.Contains(err.Error(), c.alone)) {
+				if _, err = s.VerifyAudit(t.Context()); c.unkind != (err == nil) || err != nil &&
+					(!errors.Is(err, store.ErrAudit) || !strings.Contains(err.Error(), c.alone)) {
 					t.Errorf("alone: %v", err)
 				}
 				if _, err = s.VerifyAuditAgainst(t.Context(), mark); !errors.Is(err, store.ErrAudit) {
@@ -97,8 +99,8 @@ func TestAuditTampering(t *testing.T) {
 	}
 }
 
-// TestAuditHashedAnew: an owner who changes a line and hashes all that follows has a log that is whole, and not the one that was
-// there.
+// TestAuditHashedAnew: an owner who changes a line and hashes all that follows has a log that is whole, and not the one
+// that was there.
 func TestAuditHashedAnew(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		writeAudit(t, s, 6, "system")
@@ -115,7 +117,8 @@ func TestAuditHashedAnew(t *testing.T) {
 		for i := 2; i < len(lines); i++ {
 			lines[i].PrevHash = lines[i-1].Hash
 			lines[i].Hash = lines[i].ChainHash()
-			do := fmt.Sprintf("UPDATE audit_log SET actor = '%s', prev_hash = '%s', hash = '%s' WHERE seq = %d", lines[i].Actor, lines[i].PrevHash, lines[i].Hash, i+1)
+			do := fmt.Sprintf("UPDATE audit_log SET actor = '%s', prev_hash = '%s', hash = '%s' WHERE seq = %d", lines[i].Actor,
+				lines[i].PrevHash, lines[i].Hash, i+1)
 			if err := s.Exec(t, do); err != nil {
 				t.Fatal(err)
 			}
@@ -148,7 +151,8 @@ func TestFollowAudit(t *testing.T) {
 		if again, err := store.ParseAuditMark(mark.String()); err != nil || again != mark {
 			t.Errorf("%s reads back as %v, %v", mark, again, err)
 		}
-		for _, bad := range []string{"", "6", "6:", ":" + mark.Hash, "0:" + mark.Hash, "06:" + mark.Hash, "6:" + mark.Hash[1:], "6:" + strings.ToUpper(mark.Hash), "99999999999999999999:" + mark.Hash} {
+		for _, bad := range []string{"", "6", "6:", ":" + mark.Hash, "0:" + mark.Hash, "06:" + mark.Hash, "6:" +
+			mark.Hash[1:], "6:" + strings.ToUpper(mark.Hash), "99999999999999999999:" + mark.Hash} {
 			if got, err := store.ParseAuditMark(bad); err == nil && bad != mark.String() {
 				t.Errorf("%q: %v", bad, got)
 			}

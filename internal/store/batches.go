@@ -9,11 +9,13 @@ import (
 )
 
 // A delivery to an endpoint that asked for batches is written with its endpoint in batch_id: it waits for its batch. A
-// batch is a row of batches and a batch delivery, which has no event and alone has a task; batch_id of the batch delivery
-// and of the members is then the batch's. Members stay pending, at generation 1, until the verdict on the batch delivery
-// changes them with it. When they have to be sent alone they get a new generation, and batch_id tells only where they were.
+// batch is a row of batches and a batch delivery, which has no event and alone has a task; batch_id of the batch
+// delivery and of the members is then the batch's. Members stay pending, at generation 1, until the verdict on the
+// batch delivery changes them with it. When they have to be sent alone they get a new generation, and batch_id tells
+// only where they were.
 
-// waitsInBatch is the condition of a row that has no task because of batches: it waits for one, or it is a member of one.
+// waitsInBatch is the condition of a row that has no task because of batches: it waits for one, or it is a member of
+// one.
 const waitsInBatch = "batch_id IS NOT NULL AND event_id IS NOT NULL AND generation = 1"
 
 // isMember is the condition of a row that is a member of a batch, of the table or alias d: [models.Delivery.InBatch].
@@ -21,9 +23,9 @@ func isMember(d string) string {
 	return "(" + d + ".batch_id <> " + d + ".endpoint_id AND " + d + ".event_id IS NOT NULL AND " + d + ".generation = 1)"
 }
 
-// mayHaveTask is the condition of a row that may have a task of its own: it is in no batch, or the batch delivery has come
-// to an end without it. It asks for the end, not for a batch delivery that waits, because an UPDATE that waited for the
-// transaction that formed the batch sees the new batch_id but not yet the batch delivery.
+// mayHaveTask is the condition of a row that may have a task of its own: it is in no batch, or the batch delivery has
+// come to an end without it. It asks for the end, not for a batch delivery that waits, because an UPDATE that waited
+// for the transaction that formed the batch sees the new batch_id but not yet the batch delivery.
 func mayHaveTask(d string) string {
 	return "(COALESCE(NOT " + isMember(d) + ", TRUE) OR EXISTS (SELECT 1 FROM deliveries c WHERE c.batch_id = " + d +
 		".batch_id AND c.event_id IS NULL AND c.state NOT IN ('pending', 'held')))"
@@ -86,7 +88,8 @@ func (s *Store) dueBatchesSQLite(ctx context.Context, subs []BatchSubscription, 
 	var due []string
 	for _, b := range subs {
 		var waiting []models.Delivery
-		err := s.with(ctx).Select("id", "created_at").Where("batch_id = ? AND state = 'pending' AND generation = 1", b.EndpointID).
+		err := s.with(ctx).Select("id", "created_at").Where("batch_id = ? AND state = 'pending' AND generation = 1",
+			b.EndpointID).
 			Order("created_at, id").Limit(b.Most).Find(&waiting).Error
 		if err != nil {
 			return nil, wrap("due batches", err)
@@ -98,15 +101,16 @@ func (s *Store) dueBatchesSQLite(ctx context.Context, subs []BatchSubscription, 
 	return due, nil
 }
 
-// LockBatchSubscription reads an endpoint for which a batch is to be formed and locks it against others who would do the
-// same. It reports false when somebody else has it, or when it has no deliveries any more.
+// LockBatchSubscription reads an endpoint for which a batch is to be formed and locks it against others who would do
+// the same. It reports false when somebody else has it, or when it has no deliveries any more.
 func (tx *Tx) LockBatchSubscription(ctx context.Context, endpointID string) (models.Endpoint, bool, error) {
 	lock := ""
 	if tx.dialect == Postgres {
 		lock = " FOR NO KEY UPDATE SKIP LOCKED"
 	}
 	var rows []models.Endpoint
-	err := tx.with(ctx).Raw("SELECT * FROM webhook_endpoints WHERE id = ? AND deleted_at IS NULL AND status = 'enabled'"+lock, endpointID).Scan(&rows).Error
+	err := tx.with(ctx).Raw("SELECT * FROM webhook_endpoints WHERE id = ? AND deleted_at IS NULL AND status = 'enabled'"+
+		lock, endpointID).Scan(&rows).Error
 	if err != nil || len(rows) == 0 {
 		return models.Endpoint{}, false, wrap("lock batch subscription of "+endpointID, err)
 	}
@@ -135,7 +139,8 @@ func (tx *Tx) BatchCandidates(ctx context.Context, endpointID string, limit int)
 
 // InsertBatch writes a batch and its batch delivery, and makes the deliveries with the given ids its members, which the
 // sweeper leaves alone until sweepAfter.
-func (tx *Tx) InsertBatch(ctx context.Context, b models.Batch, d models.Delivery, members []string, sweepAfter time.Time) error {
+func (tx *Tx) InsertBatch(ctx context.Context, b models.Batch, d models.Delivery, members []string,
+	sweepAfter time.Time) error {
 	if err := tx.with(ctx).Create(&b).Error; err != nil {
 		return wrap("insert batch "+b.ID, err)
 	}
@@ -143,16 +148,19 @@ func (tx *Tx) InsertBatch(ctx context.Context, b models.Batch, d models.Delivery
 		return wrap("insert batch delivery of "+b.ID, err)
 	}
 	tx.enqueue(d)
-	err := tx.with(ctx).Exec("UPDATE deliveries SET batch_id = ?, next_attempt_at = ?, sweep_after = ?, updated_at = ? WHERE id IN ?",
+	err := tx.with(
+		ctx).Exec("UPDATE deliveries SET batch_id = ?, next_attempt_at = ?, sweep_after = ?, updated_at = ? WHERE id IN ?",
 		b.ID, d.NextAttemptAt, sweepAfter, b.CreatedAt, members).Error
 	return wrap("members of "+b.ID, err)
 }
 
-// LeaveBatch takes a delivery out of those that wait for a batch, and writes when it is due by itself. After the commit it
-// reaches the hook of [Store.OnCommit] when it needs a task.
+// LeaveBatch takes a delivery out of those that wait for a batch, and writes when it is due by itself. After the commit
+// it reaches the hook of [Store.OnCommit] when it needs a task.
 func (tx *Tx) LeaveBatch(ctx context.Context, d models.Delivery) error {
 	d.BatchID = nil
-	err := tx.with(ctx).Exec("UPDATE deliveries SET batch_id = NULL, next_attempt_at = ?, sweep_after = ?, parked = ?, slow = ?, updated_at = ? WHERE id = ?",
+	err := tx.with(
+		ctx).Exec(
+		"UPDATE deliveries SET batch_id = NULL, next_attempt_at = ?, sweep_after = ?, parked = ?, slow = ?, updated_at = ? WHERE id = ?",
 		d.NextAttemptAt, d.SweepAfter, d.Suspended, d.Slow, d.UpdatedAt, d.ID).Error
 	if err == nil {
 		tx.enqueue(d)
@@ -160,13 +168,15 @@ func (tx *Tx) LeaveBatch(ctx context.Context, d models.Delivery) error {
 	return wrap("take "+d.ID+" out of its batch", err)
 }
 
-// UpdateBatchMembers changes the members of a batch with its batch delivery, after the verdict on that was recorded in the
-// same transaction. A success counts for all that are not delivered yet, also for those that were sent alone meanwhile. Where
-// the batch delivery was canceled its members are sent alone: they are due now under a new generation, no attempt of theirs
-// is spent, and after the commit they reach the hook of [Store.OnCommit].
-func (tx *Tx) UpdateBatchMembers(ctx context.Context, batchDeliveryID, batchID string, v Verdict, sweep SweepDelays) error {
+// UpdateBatchMembers changes the members of a batch with its batch delivery, after the verdict on that was recorded in
+// the same transaction. A success counts for all that are not delivered yet, also for those that were sent alone
+// meanwhile. Where the batch delivery was canceled its members are sent alone: they are due now under a new generation,
+// no attempt of theirs is spent, and after the commit they reach the hook of [Store.OnCommit].
+func (tx *Tx) UpdateBatchMembers(ctx context.Context, batchDeliveryID, batchID string, v Verdict,
+	sweep SweepDelays) error {
 	var made int
-	if err := tx.with(ctx).Raw("SELECT attempts FROM deliveries WHERE id = ?", batchDeliveryID).Scan(&made).Error; err != nil {
+	if err := tx.with(ctx).Raw("SELECT attempts FROM deliveries WHERE id = ?",
+		batchDeliveryID).Scan(&made).Error; err != nil {
 		return wrap("attempts of "+batchDeliveryID, err)
 	}
 	set := map[string]any{"attempts": made, "last_class": v.Class, "last_status": v.StatusCode, "updated_at": v.At}
@@ -204,7 +214,8 @@ func (tx *Tx) splitBatch(ctx context.Context, batchID string, v Verdict, made in
 // LockBatchDelivery reads the batch delivery of a batch and locks it.
 func (tx *Tx) LockBatchDelivery(ctx context.Context, batchID string) (models.Delivery, error) {
 	var rows []models.Delivery
-	err := tx.with(ctx).Raw("SELECT * FROM deliveries WHERE batch_id = ? AND event_id IS NULL"+tx.dialect.forUpdate(), batchID).Scan(&rows).Error
+	err := tx.with(ctx).Raw("SELECT * FROM deliveries WHERE batch_id = ? AND event_id IS NULL"+tx.dialect.forUpdate(),
+		batchID).Scan(&rows).Error
 	if err != nil {
 		return models.Delivery{}, wrap("lock batch delivery of "+batchID, err)
 	}
@@ -217,6 +228,7 @@ func (tx *Tx) LockBatchDelivery(ctx context.Context, batchID string) (models.Del
 // LockBatchMembers reads the members of a batch, oldest first, and locks them.
 func (tx *Tx) LockBatchMembers(ctx context.Context, batchID string) ([]models.Delivery, error) {
 	var rows []models.Delivery
-	err := tx.with(ctx).Raw("SELECT * FROM deliveries WHERE batch_id = ? AND event_id IS NOT NULL ORDER BY created_at, id"+tx.dialect.forUpdate(), batchID).Scan(&rows).Error
+	err := tx.with(ctx).Raw("SELECT * FROM deliveries WHERE batch_id = ? AND event_id IS NOT NULL ORDER BY created_at, id"+
+		tx.dialect.forUpdate(), batchID).Scan(&rows).Error
 	return rows, wrap("lock members of "+batchID, err)
 }

@@ -59,12 +59,14 @@ func (q *Queries) Blocks(ctx context.Context, chainID uint64, limit int) ([]mode
 
 // DropBlocksFrom forgets the blocks of a branch that a reorg has replaced.
 func (tx *Tx) DropBlocksFrom(ctx context.Context, chainID, from uint64) error {
-	return wrap("drop blocks", tx.with(ctx).Where("chain_id = ? AND number >= ?", chainID, from).Delete(&models.Block{}).Error)
+	return wrap("drop blocks", tx.with(ctx).Where("chain_id = ? AND number >= ?", chainID,
+		from).Delete(&models.Block{}).Error)
 }
 
 // PruneBlocks forgets blocks below a number that nothing can reach any more.
 func (tx *Tx) PruneBlocks(ctx context.Context, chainID, below uint64) error {
-	return wrap("prune blocks", tx.with(ctx).Where("chain_id = ? AND number < ?", chainID, below).Delete(&models.Block{}).Error)
+	return wrap("prune blocks", tx.with(ctx).Where("chain_id = ? AND number < ?", chainID,
+		below).Delete(&models.Block{}).Error)
 }
 
 // BlockAt reads one recorded block of a chain.

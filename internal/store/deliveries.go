@@ -51,9 +51,11 @@ func (s *Store) LoadWaiting(ctx context.Context, ids []string) (map[string]*Wait
 	for rows.Next() {
 		var w Waiting
 		var deleted, occurred *time.Time
-		err := rows.Scan(&w.ID, &w.EventID, &w.IsBatch, &w.EndpointID, &w.MerchantID, &w.PaymentID, &w.EventType, &w.State, &w.Generation,
+		err := rows.Scan(&w.ID, &w.EventID, &w.IsBatch, &w.EndpointID, &w.MerchantID, &w.PaymentID, &w.EventType, &w.State,
+			&w.Generation,
 			&w.Attempts, &w.AttemptBase, &w.MaxAttempts, &w.NextAttemptAt, &w.DeadAt, &w.Body, &w.OccurredAt, &occurred,
-			&w.EndpointVersion, &w.EndpointStatus, &deleted, &w.NotBefore, &w.Suspended, &w.Slow, &w.Breaker, &w.BreakerUntil, &w.BreakerProbe,
+			&w.EndpointVersion, &w.EndpointStatus, &deleted, &w.NotBefore, &w.Suspended, &w.Slow, &w.Breaker, &w.BreakerUntil,
+			&w.BreakerProbe,
 			&w.EndpointSlow, &w.SignWith)
 		if err != nil {
 			return nil, wrap("load deliveries", err)
@@ -67,8 +69,8 @@ func (s *Store) LoadWaiting(ctx context.Context, ids []string) (map[string]*Wait
 	return found, wrap("load deliveries", rows.Err())
 }
 
-// loadWaitingPostgres goes past database/sql, which would copy every value twice, because this is half of what a delivery
-// costs us.
+// loadWaitingPostgres goes past database/sql, which would copy every value twice, because this is half of what a
+// delivery costs us.
 func (s *Store) loadWaitingPostgres(ctx context.Context, ids []string) (map[string]*Waiting, error) {
 	conn, err := s.sql.Conn(ctx)
 	if err != nil {
@@ -87,7 +89,8 @@ func (s *Store) loadWaitingPostgres(ctx context.Context, ids []string) (map[stri
 		var state, status string
 		var generation, attempts, base, most, version int64
 		var dead, deleted, gate, until, occurred pgtype.Timestamptz
-		into := []any{&w.ID, &w.EventID, &w.IsBatch, &w.EndpointID, &w.MerchantID, &payment, &w.EventType, &state, &generation, &attempts, &base,
+		into := []any{&w.ID, &w.EventID, &w.IsBatch, &w.EndpointID, &w.MerchantID, &payment, &w.EventType, &state,
+			&generation, &attempts, &base,
 			&most, &w.NextAttemptAt, &dead, &w.Body, &w.OccurredAt, &occurred, &version, &status, &deleted, &gate,
 			&w.Suspended, &w.Slow, &w.Breaker, &until, &w.BreakerProbe, &w.EndpointSlow, &w.SignWith}
 		for rows.Next() {
@@ -101,8 +104,10 @@ func (s *Store) loadWaitingPostgres(ctx context.Context, ids []string) (map[stri
 				row.PaymentID = &id
 			}
 			row.State, row.EndpointStatus = models.DeliveryState(state), models.EndpointStatus(status)
-			row.Generation, row.Attempts, row.AttemptBase, row.MaxAttempts, row.EndpointVersion = int(generation), int(attempts), int(base), int(most), int(version)
-			row.DeadAt, row.NotBefore, row.BreakerUntil, row.EndpointDeleted = moment(dead), moment(gate), moment(until), deleted.Valid
+			row.Generation, row.Attempts, row.AttemptBase, row.MaxAttempts, row.EndpointVersion = int(generation), int(attempts),
+				int(base), int(most), int(version)
+			row.DeadAt, row.NotBefore, row.BreakerUntil, row.EndpointDeleted = moment(dead), moment(gate), moment(until),
+				deleted.Valid
 			if occurred.Valid {
 				row.OccurredAt = occurred.Time
 			}
@@ -140,11 +145,13 @@ func (q *Queries) Delivery(ctx context.Context, merchantID, id string) (models.D
 	return d, one("delivery "+id, err)
 }
 
-// LockDelivery reads one delivery and locks its row until the transaction ends. An empty merchantID is any merchant, and
-// finds batch deliveries too.
+// LockDelivery reads one delivery and locks its row until the transaction ends. An empty merchantID is any merchant,
+// and finds batch deliveries too.
 func (tx *Tx) LockDelivery(ctx context.Context, merchantID, id string) (models.Delivery, error) {
 	var rows []models.Delivery
-	err := tx.with(ctx).Raw("SELECT * FROM deliveries WHERE id = ? AND (merchant_id = ? AND event_id IS NOT NULL OR ? = '')"+tx.dialect.forUpdate(), id, merchantID, merchantID).
+	err := tx.with(
+		ctx).Raw("SELECT * FROM deliveries WHERE id = ? AND (merchant_id = ? AND event_id IS NOT NULL OR ? = '')"+
+		tx.dialect.forUpdate(), id, merchantID, merchantID).
 		Scan(&rows).Error
 	if err != nil {
 		return models.Delivery{}, wrap("lock delivery "+id, err)
@@ -166,7 +173,8 @@ type DeliveryFilter struct {
 }
 
 // ListDeliveries reads a page of a merchant's deliveries.
-func (q *Queries) ListDeliveries(ctx context.Context, merchantID string, f DeliveryFilter, p Page) ([]models.Delivery, error) {
+func (q *Queries) ListDeliveries(ctx context.Context, merchantID string, f DeliveryFilter,
+	p Page) ([]models.Delivery, error) {
 	db := f.Created.narrow(p.apply(q.with(ctx).Where("merchant_id = ? AND event_id IS NOT NULL", merchantID)))
 	db = equal(db, "endpoint_id", f.EndpointID, "event_type", f.EventType, "state", f.State)
 	if f.EventID != "" { // in the words of the two indexes that lead from an event to its deliveries
@@ -174,7 +182,8 @@ func (q *Queries) ListDeliveries(ctx context.Context, merchantID string, f Deliv
 	}
 	switch models.DeliveryState(f.State) { // in those of the indexes of rare states, of which the parameter says nothing
 	case models.DeliveryPending, models.DeliveryHeld:
-		db = db.Where("state IN ('pending', 'held') AND endpoint_id IN (SELECT id FROM webhook_endpoints WHERE merchant_id = ?)", merchantID)
+		db = db.Where("state IN ('pending', 'held') AND endpoint_id IN (SELECT id FROM webhook_endpoints WHERE merchant_id "+
+			"= ?)", merchantID)
 	case models.DeliveryDead, models.DeliveryCanceled:
 		db = db.Where("state IN ('dead', 'canceled')")
 	}
@@ -188,7 +197,8 @@ func (q *Queries) ListDeliveries(ctx context.Context, merchantID string, f Deliv
 
 // DueNow makes a pending delivery due at now under a new generation; after the commit it reaches the hook of
 // [Store.OnCommit].
-func (tx *Tx) DueNow(ctx context.Context, d models.Delivery, now time.Time, sweep SweepDelays) (models.Delivery, error) {
+func (tx *Tx) DueNow(ctx context.Context, d models.Delivery, now time.Time,
+	sweep SweepDelays) (models.Delivery, error) {
 	d.Generation++
 	d.NextAttemptAt, d.SweepAfter, d.UpdatedAt, d.Suspended = now, now.Add(sweep.Enqueued), now, false
 	err := tx.with(ctx).Exec(`UPDATE deliveries SET generation = ?, next_attempt_at = ?, sweep_after = ?, updated_at = ?, parked = ?,
@@ -203,8 +213,11 @@ func (tx *Tx) DueNow(ctx context.Context, d models.Delivery, now time.Time, swee
 
 // SetWaiting moves one pending delivery of a generation to held or canceled, when its endpoint turns out to be paused,
 // disabled or deleted, and with a batch delivery its members.
-func (q *Queries) SetWaiting(ctx context.Context, id string, generation int, to models.DeliveryState, now time.Time) error {
-	err := q.with(ctx).Exec("UPDATE deliveries SET state = ?, updated_at = ? WHERE id = ? AND generation = ? AND state = 'pending'", to, now, id, generation).Error
+func (q *Queries) SetWaiting(ctx context.Context, id string, generation int, to models.DeliveryState,
+	now time.Time) error {
+	err := q.with(
+		ctx).Exec("UPDATE deliveries SET state = ?, updated_at = ? WHERE id = ? AND generation = ? AND state = 'pending'", to,
+		now, id, generation).Error
 	if err == nil {
 		err = q.with(ctx).Exec("UPDATE deliveries SET state = ?, updated_at = ? WHERE state = 'pending' AND "+waitsInBatch+` AND batch_id =
 			(SELECT c.batch_id FROM deliveries c WHERE c.id = ? AND c.event_id IS NULL AND c.state = ? AND c.generation = ?)`, to, now, id, to, generation).Error
@@ -216,14 +229,17 @@ func (q *Queries) SetWaiting(ctx context.Context, id string, generation int, to 
 // first row has a base of its own when it went in a batch before it went alone.
 func (q *Queries) AttemptsMade(ctx context.Context, eventID, endpointID string) (int, error) {
 	var n int
-	err := q.with(ctx).Raw("SELECT COALESCE(SUM(attempts + CASE WHEN replay_of IS NULL THEN attempt_base ELSE 0 END), 0) FROM deliveries WHERE event_id = ? AND endpoint_id = ?", eventID, endpointID).Scan(&n).Error
+	err := q.with(
+		ctx).Raw(
+		"SELECT COALESCE(SUM(attempts + CASE WHEN replay_of IS NULL THEN attempt_base ELSE 0 END), 0) FROM deliveries WHERE event_id = ? AND endpoint_id = ?", eventID, endpointID).Scan(&n).Error
 	return n, wrap("attempts made", err)
 }
 
 // PendingReplay reads the pending replay of a delivery, if there is one.
 func (q *Queries) PendingReplay(ctx context.Context, d models.Delivery) (models.Delivery, error) {
 	var r models.Delivery
-	err := q.with(ctx).Where("event_id = ? AND endpoint_id = ? AND replay_of = ? AND state = 'pending'", d.EventID, d.EndpointID, d.ID).Take(&r).Error
+	err := q.with(ctx).Where("event_id = ? AND endpoint_id = ? AND replay_of = ? AND state = 'pending'", d.EventID,
+		d.EndpointID, d.ID).Take(&r).Error
 	return r, one("pending replay of "+d.ID, err)
 }
 

@@ -22,7 +22,8 @@ func shop(t *testing.T, s *store.Store, n int) (models.Endpoint, []models.Delive
 	t.Helper()
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	m := models.Merchant{ID: models.NewID("mer", now), Name: "shop", CreatedAt: now, UpdatedAt: now}
-	e := models.Endpoint{ID: models.NewID("we", now), MerchantID: m.ID, URL: "https://shop.example/", Events: []string{"*"},
+	e := models.Endpoint{ID: models.NewID("we", now), MerchantID: m.ID, URL: "https://shop.example/",
+		Events: []string{"*"},
 		Status: models.EndpointEnabled, BreakerState: models.BreakerClosed, Version: 1, CreatedAt: now, UpdatedAt: now}
 	var all []models.Delivery
 	err := s.InTx(t.Context(), func(tx *store.Tx) error {
@@ -32,7 +33,9 @@ func shop(t *testing.T, s *store.Store, n int) (models.Endpoint, []models.Delive
 		}
 		for i := range n {
 			at := now.Add(time.Duration(i) * time.Millisecond)
-			ds, err := outbox.Publish(t.Context(), tx, []models.Event{{ID: models.NewID("evt", at), MerchantID: m.ID, Type: "payment.created", Body: []byte(fmt.Sprint(i)), CreatedAt: at}}, 15)
+			ds, err := outbox.Publish(t.Context(), tx,
+				[]models.Event{{ID: models.NewID("evt", at), MerchantID: m.ID, Type: "payment.created", Body: []byte(fmt.Sprint(i)),
+					CreatedAt: at}}, 15)
 			if err != nil {
 				return err
 			}
@@ -49,8 +52,10 @@ func shop(t *testing.T, s *store.Store, n int) (models.Endpoint, []models.Delive
 func verdict(d models.Delivery, state models.DeliveryState) store.Verdict {
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	return store.Verdict{
-		Attempt: models.Attempt{ID: models.NewID("att", now), DeliveryID: d.ID, EventID: d.EventID, EndpointID: d.EndpointID, MerchantID: d.MerchantID,
-			Number: d.Attempts + 1, Generation: d.Generation, Class: "x", StatusCode: 500, StartedAt: now, ResponseBody: []byte{0, 255}, TotalMicros: 1 << 40},
+		Attempt: models.Attempt{ID: models.NewID("att", now), DeliveryID: d.ID, EventID: d.EventID, EndpointID: d.EndpointID,
+			MerchantID: d.MerchantID,
+			Number:     d.Attempts + 1, Generation: d.Generation, Class: "x", StatusCode: 500, StartedAt: now,
+			ResponseBody: []byte{0, 255}, TotalMicros: 1 << 40},
 		RequestJSON: `{"A":"b"}`, Before: d.Attempts, State: state, NextAttemptAt: now.Add(time.Minute), At: now,
 	}
 }
@@ -81,12 +86,14 @@ func TestRecord(t *testing.T) {
 		stale := verdict(ds[3], models.DeliveryPending)
 		stale.Attempt.Generation = 7
 		done := record(t, s, moved, verdict(ds[1], models.DeliveryDelivered), verdict(ds[2], models.DeliveryDead), stale)
-		for i, want := range []store.Recorded{{Applied: true, Generation: 2}, {Applied: true, Generation: 1}, {Applied: true, Generation: 1}, {}} {
+		for i, want := range []store.Recorded{{Applied: true, Generation: 2}, {Applied: true, Generation: 1},
+			{Applied: true, Generation: 1}, {}} {
 			if done[i] != want {
 				t.Errorf("verdict %d: %+v, want %+v", i, done[i], want)
 			}
 		}
-		if got := row(t, s, ds[0]); got.State != models.DeliveryPending || got.Attempts != 1 || !got.NextAttemptAt.Equal(moved.NextAttemptAt) ||
+		if got := row(t, s, ds[0]); got.State != models.DeliveryPending || got.Attempts != 1 ||
+			!got.NextAttemptAt.Equal(moved.NextAttemptAt) ||
 			!got.SweepAfter.Equal(moved.NextAttemptAt.Add(180*time.Second)) || got.LastClass != "x" || got.LastStatus != 500 {
 			t.Errorf("moved: %+v", got)
 		}
@@ -106,7 +113,8 @@ func TestRecord(t *testing.T) {
 			}
 		}
 		as, err := s.Attempts(t.Context(), ds[0].MerchantID, ds[0].ID)
-		if err != nil || len(as) != 1 || as[0].RequestHeaders["A"] != "b" || len(as[0].ResponseHeaders) != 0 || string(as[0].ResponseBody) != "\x00\xff" || as[0].TotalMicros != 1<<40 {
+		if err != nil || len(as) != 1 || as[0].RequestHeaders["A"] != "b" || len(as[0].ResponseHeaders) != 0 ||
+			string(as[0].ResponseBody) != "\x00\xff" || as[0].TotalMicros != 1<<40 {
 			t.Errorf("attempts %+v, %v", as, err)
 		}
 		// A success counts from any generation and any state but delivered, and takes back a death.
@@ -121,7 +129,8 @@ func TestRecord(t *testing.T) {
 		// Inside a transaction that fails nothing is left.
 		boom := errors.New("boom")
 		err = s.InTx(t.Context(), func(tx *store.Tx) error {
-			if _, err := tx.Record(t.Context(), []store.Verdict{verdict(ds[4], models.DeliveryDelivered)}, outbox.Sweep); err != nil {
+			if _, err := tx.Record(t.Context(), []store.Verdict{verdict(ds[4], models.DeliveryDelivered)},
+				outbox.Sweep); err != nil {
 				return err
 			}
 			return boom
@@ -156,9 +165,12 @@ func TestLoadWaiting(t *testing.T) {
 		}
 		for i, d := range map[int]models.Delivery{0: ds[0], 2: ds[2]} {
 			w := got[d.ID]
-			if string(w.Body) != fmt.Sprint(i) || w.EventID != d.EventID || w.MerchantID != d.MerchantID || w.EventType != "payment.created" ||
-				w.Generation != 1 || w.MaxAttempts != 15 || w.EndpointStatus != models.EndpointEnabled || w.EndpointVersion != 1 || w.EndpointDeleted ||
-				w.NotBefore == nil || !w.NotBefore.Equal(gate) || !w.NextAttemptAt.Equal(d.NextAttemptAt) || !w.OccurredAt.Equal(d.CreatedAt) ||
+			if string(w.Body) != fmt.Sprint(i) || w.EventID != d.EventID || w.MerchantID != d.MerchantID ||
+				w.EventType != "payment.created" ||
+				w.Generation != 1 || w.MaxAttempts != 15 || w.EndpointStatus != models.EndpointEnabled || w.EndpointVersion != 1 ||
+				w.EndpointDeleted ||
+				w.NotBefore == nil || !w.NotBefore.Equal(gate) || !w.NextAttemptAt.Equal(d.NextAttemptAt) ||
+				!w.OccurredAt.Equal(d.CreatedAt) ||
 				w.PaymentID != nil || w.DeadAt != nil || w.State != models.DeliveryPending {
 				t.Errorf("row %+v", w)
 			}
@@ -192,7 +204,8 @@ func TestClaimSweep(t *testing.T) {
 		if got := row(t, s, ds[0]); !got.SweepAfter.Equal(at.Add(180 * time.Second)) {
 			t.Errorf("long due: looked at again after %v", got.SweepAfter.Sub(at))
 		}
-		bumped, err := s.BumpGeneration(t.Context(), append(ds, models.Delivery{ID: "dlv_no", Generation: 1}), at, outbox.Sweep)
+		bumped, err := s.BumpGeneration(t.Context(), append(ds, models.Delivery{ID: "dlv_no", Generation: 1}), at,
+			outbox.Sweep)
 		if err != nil || len(bumped) != 5 || bumped[0].Generation != 2 || bumped[0].EndpointID == "" {
 			t.Fatalf("%+v, %v", bumped, err)
 		}

@@ -30,7 +30,8 @@ func (q *Queries) EndpointByID(ctx context.Context, id string) (models.Endpoint,
 // LockEndpoint reads one endpoint of a merchant and locks its row until the transaction ends.
 func (tx *Tx) LockEndpoint(ctx context.Context, merchantID, id string) (models.Endpoint, error) {
 	var rows []models.Endpoint
-	err := tx.with(ctx).Raw("SELECT * FROM webhook_endpoints WHERE merchant_id = ? AND id = ? AND deleted_at IS NULL"+tx.dialect.forUpdate(),
+	err := tx.with(ctx).Raw("SELECT * FROM webhook_endpoints WHERE merchant_id = ? AND id = ? AND deleted_at IS NULL"+
+		tx.dialect.forUpdate(),
 		merchantID, id).Scan(&rows).Error
 	if err != nil {
 		return models.Endpoint{}, wrap("lock endpoint "+id, err)
@@ -44,7 +45,8 @@ func (tx *Tx) LockEndpoint(ctx context.Context, merchantID, id string) (models.E
 // LockMerchant reads a merchant and locks its row, so that what is counted per merchant can be counted.
 func (tx *Tx) LockMerchant(ctx context.Context, id string) (models.Merchant, error) {
 	var rows []models.Merchant
-	if err := tx.with(ctx).Raw("SELECT * FROM merchants WHERE id = ?"+tx.dialect.forUpdate(), id).Scan(&rows).Error; err != nil {
+	if err := tx.with(ctx).Raw("SELECT * FROM merchants WHERE id = ?"+tx.dialect.forUpdate(),
+		id).Scan(&rows).Error; err != nil {
 		return models.Merchant{}, wrap("lock merchant "+id, err)
 	}
 	if len(rows) == 0 {
@@ -63,14 +65,16 @@ func (q *Queries) ListEndpoints(ctx context.Context, merchantID string, p Page) 
 // EndpointsOf reads all endpoints of a merchant, newest first.
 func (q *Queries) EndpointsOf(ctx context.Context, merchantID string) ([]models.Endpoint, error) {
 	var rows []models.Endpoint
-	err := q.with(ctx).Where("merchant_id = ? AND deleted_at IS NULL", merchantID).Order("created_at DESC, id DESC").Find(&rows).Error
+	err := q.with(ctx).Where("merchant_id = ? AND deleted_at IS NULL",
+		merchantID).Order("created_at DESC, id DESC").Find(&rows).Error
 	return rows, wrap("endpoints of "+merchantID, err)
 }
 
 // CountEndpoints counts the endpoints that a merchant made.
 func (q *Queries) CountEndpoints(ctx context.Context, merchantID string) (int, error) {
 	var n int64
-	err := q.with(ctx).Model(&models.Endpoint{}).Where("merchant_id = ? AND deleted_at IS NULL AND NOT is_default", merchantID).Count(&n).Error
+	err := q.with(ctx).Model(&models.Endpoint{}).Where("merchant_id = ? AND deleted_at IS NULL AND NOT is_default",
+		merchantID).Count(&n).Error
 	return int(n), wrap("count endpoints", err)
 }
 
@@ -80,9 +84,12 @@ func (tx *Tx) SaveEndpoint(ctx context.Context, e models.Endpoint) (models.Endpo
 	read := e.Version
 	e.Version++
 	res := tx.with(ctx).Model(&models.Endpoint{}).Where("id = ? AND version = ?", e.ID, read).
-		Select("URL", "Description", "Events", "Status", "DisabledReason", "HeadersSealed", "CAPEM", "SPKIPins", "ClientCertPEM",
-			"ClientKeySealed", "TimeoutMS", "RateLimit", "MaxInFlight", "MaxAttempts", "RetryBaseMS", "RetryMaxMS", "BatchMaxEvents",
-			"BatchMaxWaitMS", "BreakerState", "BreakerOpenUntil", "BreakerTrips", "BreakerProbe", "Timeouts", "Failures", "NotBefore", "LastSuccessAt", "FailingSince",
+		Select("URL", "Description", "Events", "Status", "DisabledReason", "HeadersSealed", "CAPEM", "SPKIPins",
+			"ClientCertPEM",
+			"ClientKeySealed", "TimeoutMS", "RateLimit", "MaxInFlight", "MaxAttempts", "RetryBaseMS", "RetryMaxMS",
+			"BatchMaxEvents",
+			"BatchMaxWaitMS", "BreakerState", "BreakerOpenUntil", "BreakerTrips", "BreakerProbe", "Timeouts", "Failures",
+			"NotBefore", "LastSuccessAt", "FailingSince",
 			"Version", "UpdatedAt", "DeletedAt").Updates(&e)
 	if res.Error != nil {
 		return e, wrap("save endpoint "+e.ID, res.Error)
@@ -128,15 +135,18 @@ func (q *Queries) EndpointTimeouts(ctx context.Context) (map[string]time.Duratio
 
 // HoldDeliveries holds every pending delivery of an endpoint, except tests, and returns how many.
 func (tx *Tx) HoldDeliveries(ctx context.Context, endpointID string, now time.Time) (int64, error) {
-	res := tx.with(ctx).Exec("UPDATE deliveries SET state = 'held', parked = FALSE, updated_at = ? WHERE endpoint_id = ? AND state = 'pending' AND event_type <> 'webhook.test' AND sign_with = ''",
+	res := tx.with(
+		ctx).Exec(
+		"UPDATE deliveries SET state = 'held', parked = FALSE, updated_at = ? WHERE endpoint_id = ? AND state = 'pending' AND event_type <> 'webhook.test' AND sign_with = ''",
 		now, endpointID)
 	return res.RowsAffected, wrap("hold deliveries of "+endpointID, res.Error)
 }
 
 // ResumeDeliveries makes every held delivery of an endpoint due now, under a new generation, and returns how many. The
-// sweeper enqueues them, oldest first, because there may be any number of them; members of a batch are sent with it, and
-// what waits for a batch waits on.
-func (tx *Tx) ResumeDeliveries(ctx context.Context, endpointID string, now time.Time, sweep SweepDelays) (int64, error) {
+// sweeper enqueues them, oldest first, because there may be any number of them; members of a batch are sent with it,
+// and what waits for a batch waits on.
+func (tx *Tx) ResumeDeliveries(ctx context.Context, endpointID string, now time.Time,
+	sweep SweepDelays) (int64, error) {
 	res := tx.with(ctx).Exec(`UPDATE deliveries SET state = 'pending', generation = CASE WHEN `+waitsInBatch+` THEN generation ELSE generation + 1 END,
 		next_attempt_at = ?, sweep_after = CASE WHEN `+isMember("deliveries")+` THEN ? WHEN `+waitsInBatch+` THEN ? ELSE created_at END, updated_at = ?
 		WHERE endpoint_id = ? AND state = 'held'`, now, now.Add(sweep.Batched), now.Add(sweep.Resumed), now, endpointID)
@@ -145,7 +155,9 @@ func (tx *Tx) ResumeDeliveries(ctx context.Context, endpointID string, now time.
 
 // CancelDeliveries ends every waiting delivery of an endpoint and returns how many.
 func (tx *Tx) CancelDeliveries(ctx context.Context, endpointID string, now time.Time) (int64, error) {
-	res := tx.with(ctx).Exec("UPDATE deliveries SET state = 'canceled', updated_at = ? WHERE endpoint_id = ? AND state IN ('pending', 'held')",
+	res := tx.with(
+		ctx).Exec(
+		"UPDATE deliveries SET state = 'canceled', updated_at = ? WHERE endpoint_id = ? AND state IN ('pending', 'held')",
 		now, endpointID)
 	return res.RowsAffected, wrap("cancel deliveries of "+endpointID, res.Error)
 }

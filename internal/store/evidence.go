@@ -16,7 +16,8 @@ func (q *Queries) DeliveryByID(ctx context.Context, id string) (models.Delivery,
 // DeliveriesOf reads every delivery of an event to an endpoint, replays included, oldest first.
 func (q *Queries) DeliveriesOf(ctx context.Context, eventID, endpointID string) ([]models.Delivery, error) {
 	var rows []models.Delivery
-	err := q.with(ctx).Where("event_id = ? AND endpoint_id = ?", eventID, endpointID).Order("created_at, id").Find(&rows).Error
+	err := q.with(ctx).Where("event_id = ? AND endpoint_id = ?", eventID,
+		endpointID).Order("created_at, id").Find(&rows).Error
 	return rows, wrap("deliveries of "+eventID, err)
 }
 

@@ -22,7 +22,8 @@ func (tx *Tx) LockHealth(ctx context.Context, id string) (models.Endpoint, error
 		lock = " FOR NO KEY UPDATE"
 	}
 	var rows []models.Endpoint
-	if err := tx.with(ctx).Raw("SELECT * FROM webhook_endpoints WHERE id = ? AND deleted_at IS NULL"+lock, id).Scan(&rows).Error; err != nil {
+	if err := tx.with(ctx).Raw("SELECT * FROM webhook_endpoints WHERE id = ? AND deleted_at IS NULL"+lock,
+		id).Scan(&rows).Error; err != nil {
 		return models.Endpoint{}, wrap("lock health of "+id, err)
 	}
 	if len(rows) == 0 {
@@ -32,7 +33,8 @@ func (tx *Tx) LockHealth(ctx context.Context, id string) (models.Endpoint, error
 }
 
 // AddToWindow adds to the buckets of an endpoint and returns their sum since a moment.
-func (tx *Tx) AddToWindow(ctx context.Context, id string, tallies []WindowBucket, since time.Time) (WindowBucket, error) {
+func (tx *Tx) AddToWindow(ctx context.Context, id string, tallies []WindowBucket,
+	since time.Time) (WindowBucket, error) {
 	for _, t := range tallies {
 		err := tx.with(ctx).Exec(`INSERT INTO endpoint_windows (endpoint_id, bucket, ok, failed) VALUES (?, ?, ?, ?)
 			ON CONFLICT (endpoint_id, bucket) DO UPDATE SET ok = endpoint_windows.ok + excluded.ok, failed = endpoint_windows.failed + excluded.failed`,
@@ -42,7 +44,9 @@ func (tx *Tx) AddToWindow(ctx context.Context, id string, tallies []WindowBucket
 		}
 	}
 	var sum WindowBucket
-	err := tx.with(ctx).Raw("SELECT COALESCE(SUM(ok), 0) AS ok, COALESCE(SUM(failed), 0) AS failed FROM endpoint_windows WHERE endpoint_id = ? AND bucket > ?", id, since).
+	err := tx.with(
+		ctx).Raw(
+		"SELECT COALESCE(SUM(ok), 0) AS ok, COALESCE(SUM(failed), 0) AS failed FROM endpoint_windows WHERE endpoint_id = ? AND bucket > ?", id, since).
 		Row().Scan(&sum.OK, &sum.Failed)
 	return sum, wrap("sum tallies of "+id, err)
 }
@@ -50,7 +54,8 @@ func (tx *Tx) AddToWindow(ctx context.Context, id string, tallies []WindowBucket
 // SaveHealth writes the health of an endpoint. Its version stays: settings did not change.
 func (tx *Tx) SaveHealth(ctx context.Context, e models.Endpoint) error {
 	return wrap("save health of "+e.ID, tx.with(ctx).Model(&models.Endpoint{}).Where("id = ?", e.ID).
-		Select("BreakerState", "BreakerOpenUntil", "BreakerTrips", "BreakerProbe", "Timeouts", "Failures", "Slow", "LastSuccessAt", "FailingSince").
+		Select("BreakerState", "BreakerOpenUntil", "BreakerTrips", "BreakerProbe", "Timeouts", "Failures", "Slow",
+			"LastSuccessAt", "FailingSince").
 		UpdateColumns(&e).Error)
 }
 
@@ -71,10 +76,11 @@ func (q *Queries) TouchSuccess(ctx context.Context, ids []string, at time.Time) 
 	return nil
 }
 
-// ClaimProbes finds endpoints whose breaker may let one delivery through: it was open for long enough, or the last probe
-// was never answered. The oldest that waits becomes the probe, due now under a new generation; until the end of its lease
-// no other does.
-func (s *Store) ClaimProbes(ctx context.Context, now time.Time, lease time.Duration, sweep SweepDelays) ([]models.Delivery, error) {
+// ClaimProbes finds endpoints whose breaker may let one delivery through: it was open for long enough, or the last
+// probe was never answered. The oldest that waits becomes the probe, due now under a new generation; until the end of
+// its lease no other does.
+func (s *Store) ClaimProbes(ctx context.Context, now time.Time, lease time.Duration,
+	sweep SweepDelays) ([]models.Delivery, error) {
 	var probes []models.Delivery
 	err := s.InTx(ctx, func(tx *Tx) error {
 		probes = nil
@@ -108,22 +114,29 @@ func (tx *Tx) skipHealth() string {
 	return " FOR NO KEY UPDATE OF e SKIP LOCKED"
 }
 
-func (tx *Tx) probe(ctx context.Context, endpointID string, now, until time.Time, sweep SweepDelays) (*models.Delivery, error) {
+func (tx *Tx) probe(ctx context.Context, endpointID string, now, until time.Time,
+	sweep SweepDelays) (*models.Delivery, error) {
 	var oldest []models.Delivery
-	err := tx.with(ctx).Raw("SELECT * FROM deliveries WHERE endpoint_id = ? AND state = 'pending' AND NOT ("+waitsInBatch+") ORDER BY created_at, id LIMIT 1"+tx.dialect.skipLocked(), endpointID).
+	err := tx.with(ctx).Raw("SELECT * FROM deliveries WHERE endpoint_id = ? AND state = 'pending' AND NOT ("+waitsInBatch+
+		") ORDER BY created_at, id LIMIT 1"+tx.dialect.skipLocked(), endpointID).
 		Scan(&oldest).Error
 	if err != nil || len(oldest) == 0 {
 		return nil, err
 	}
 	d := oldest[0]
 	d.Generation, d.Suspended, d.NextAttemptAt, d.SweepAfter = d.Generation+1, false, now, now.Add(sweep.Enqueued)
-	err = tx.with(ctx).Exec("UPDATE deliveries SET generation = ?, parked = ?, next_attempt_at = ?, sweep_after = ?, updated_at = ? WHERE id = ?",
+	err = tx.with(
+		ctx).Exec(
+		"UPDATE deliveries SET generation = ?, parked = ?, next_attempt_at = ?, sweep_after = ?, updated_at = ? WHERE id = ?",
 		d.Generation, false, d.NextAttemptAt, d.SweepAfter, now, d.ID).Error
 	if err != nil {
 		return nil, err
 	}
-	return &d, tx.with(ctx).Exec("UPDATE webhook_endpoints SET breaker_state = 'half_open', breaker_open_until = ?, breaker_probe = ? WHERE id = ?",
-		until, d.ID, endpointID).Error
+	return &d,
+		tx.with(
+			ctx).Exec(
+			"UPDATE webhook_endpoints SET breaker_state = 'half_open', breaker_open_until = ?, breaker_probe = ? WHERE id = ?",
+			until, d.ID, endpointID).Error
 }
 
 // OpenBreakers counts the endpoints whose breaker is not closed.
@@ -133,9 +146,10 @@ func (q *Queries) OpenBreakers(ctx context.Context) (int64, error) {
 	return n, wrap("open breakers", err)
 }
 
-// LeaseRate gives the next span of an endpoint's requests to one worker, and returns when it begins: now, or when those end
-// that were given out before.
-func (s *Store) LeaseRate(ctx context.Context, endpointID string, span time.Duration, now time.Time) (time.Time, error) {
+// LeaseRate gives the next span of an endpoint's requests to one worker, and returns when it begins: now, or when those
+// end that were given out before.
+func (s *Store) LeaseRate(ctx context.Context, endpointID string, span time.Duration,
+	now time.Time) (time.Time, error) {
 	var begin time.Time
 	if s.dialect == Postgres {
 		var until time.Time
@@ -146,14 +160,17 @@ func (s *Store) LeaseRate(ctx context.Context, endpointID string, span time.Dura
 	}
 	err := s.InTx(ctx, func(tx *Tx) error {
 		var given []time.Time
-		if err := tx.with(ctx).Raw("SELECT given_until FROM endpoint_rates WHERE endpoint_id = ?", endpointID).Scan(&given).Error; err != nil {
+		if err := tx.with(ctx).Raw("SELECT given_until FROM endpoint_rates WHERE endpoint_id = ?",
+			endpointID).Scan(&given).Error; err != nil {
 			return err
 		}
 		begin = now
 		if len(given) > 0 {
 			begin = later(given[0], now)
 		}
-		return tx.with(ctx).Exec("INSERT INTO endpoint_rates (endpoint_id, given_until) VALUES (?, ?) ON CONFLICT (endpoint_id) DO UPDATE SET given_until = excluded.given_until",
+		return tx.with(
+			ctx).Exec(
+			"INSERT INTO endpoint_rates (endpoint_id, given_until) VALUES (?, ?) ON CONFLICT (endpoint_id) DO UPDATE SET given_until = excluded.given_until",
 			endpointID, begin.Add(span)).Error
 	})
 	return begin, wrap("lease rate of "+endpointID, err)

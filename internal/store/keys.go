@@ -37,19 +37,22 @@ func (q *Queries) APIKeyByID(ctx context.Context, id string) (models.APIKey, err
 func (q *Queries) CountAPIKeys(ctx context.Context, merchantID string, now time.Time) (int, error) {
 	var n int64
 	err := q.with(ctx).Model(&models.APIKey{}).
-		Where("merchant_id = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)", merchantID, now).Count(&n).Error
+		Where("merchant_id = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)", merchantID,
+			now).Count(&n).Error
 	return int(n), wrap("count keys", err)
 }
 
 // RevokeAPIKey ends a key at the given time; one that has ended already stays as it was.
 func (tx *Tx) RevokeAPIKey(ctx context.Context, id string, at time.Time) error {
-	return wrap("revoke key", tx.with(ctx).Model(&models.APIKey{}).Where("id = ? AND revoked_at IS NULL", id).Update("revoked_at", at).Error)
+	return wrap("revoke key", tx.with(ctx).Model(&models.APIKey{}).Where("id = ? AND revoked_at IS NULL",
+		id).Update("revoked_at", at).Error)
 }
 
 // TouchAPIKeys notes when keys were last used.
 func (q *Queries) TouchAPIKeys(ctx context.Context, used map[string]time.Time) error {
 	for id, at := range used {
-		err := q.with(ctx).Model(&models.APIKey{}).Where("id = ? AND (last_used_at IS NULL OR last_used_at < ?)", id, at).Update("last_used_at", at).Error
+		err := q.with(ctx).Model(&models.APIKey{}).Where("id = ? AND (last_used_at IS NULL OR last_used_at < ?)", id,
+			at).Update("last_used_at", at).Error
 		if err != nil {
 			return wrap("touch key", err)
 		}

@@ -16,7 +16,8 @@ var ErrFenced = errors.New("store: another scanner leads this chain now")
 // TakeLease makes holder the leader of a chain until now+ttl when nobody else is, and returns the lease as it stands:
 // the caller leads when the holder in it is his. A change of leader raises the fence. All times are the caller's, so
 // clocks may differ by less than ttl; the fence keeps the record right even when they do not.
-func (s *Store) TakeLease(ctx context.Context, chainID uint64, holder string, now time.Time, ttl time.Duration) (models.ChainLease, error) {
+func (s *Store) TakeLease(ctx context.Context, chainID uint64, holder string, now time.Time,
+	ttl time.Duration) (models.ChainLease, error) {
 	var lease models.ChainLease
 	err := s.InTx(ctx, func(tx *Tx) error {
 		free := models.ChainLease{ChainID: chainID, ExpiresAt: now}
@@ -41,7 +42,8 @@ func (s *Store) TakeLease(ctx context.Context, chainID uint64, holder string, no
 
 // ReleaseLease lets go of a chain, so that a standby need not wait for the lease to end.
 func (s *Store) ReleaseLease(ctx context.Context, chainID uint64, holder string) error {
-	return wrap("release lease", s.with(ctx).Model(&models.ChainLease{}).Where("chain_id = ? AND holder = ?", chainID, holder).
+	return wrap("release lease", s.with(ctx).Model(&models.ChainLease{}).Where("chain_id = ? AND holder = ?", chainID,
+		holder).
 		Update("holder", "").Error)
 }
 
@@ -59,5 +61,6 @@ func (tx *Tx) HoldFence(ctx context.Context, chainID uint64, holder string, fenc
 }
 
 func (tx *Tx) lockLease(ctx context.Context, chainID uint64, lease *models.ChainLease) error {
-	return one("lease", tx.with(ctx).Raw("SELECT * FROM chain_leases WHERE chain_id = ?"+tx.dialect.forUpdate(), chainID).Take(lease).Error)
+	return one("lease", tx.with(ctx).Raw("SELECT * FROM chain_leases WHERE chain_id = ?"+tx.dialect.forUpdate(),
+		chainID).Take(lease).Error)
 }

@@ -34,7 +34,8 @@ type PaymentFilter struct {
 }
 
 // ListPayments reads a page of a merchant's payments.
-func (q *Queries) ListPayments(ctx context.Context, merchantID string, f PaymentFilter, p Page) ([]models.Payment, error) {
+func (q *Queries) ListPayments(ctx context.Context, merchantID string, f PaymentFilter,
+	p Page) ([]models.Payment, error) {
 	db := f.Created.narrow(p.apply(q.with(ctx).Where("merchant_id = ?", merchantID)))
 	db = equal(db, "status", f.Status, "chain", f.Chain, "order_id", f.OrderID)
 	if f.Test {
@@ -68,7 +69,8 @@ type Mark struct {
 // EventsAfter reads a merchant's events in commit order, oldest first, after a mark, and the mark of the last one. It
 // shows no event while an older transaction could still commit one before it, so a reader who goes on from
 // the last mark misses nothing.
-func (q *Queries) EventsAfter(ctx context.Context, merchantID string, f EventFilter, after Mark, limit int) ([]models.Event, []Mark, error) {
+func (q *Queries) EventsAfter(ctx context.Context, merchantID string, f EventFilter, after Mark,
+	limit int) ([]models.Event, []Mark, error) {
 	db := f.narrow(q.with(ctx).Table("events").Where("merchant_id = ?", merchantID)).Limit(limit)
 	if q.dialect == SQLite {
 		db = db.Select("*, '' AS xact").Where("seq > ?", after.Seq).Order("seq")
@@ -77,7 +79,8 @@ func (q *Queries) EventsAfter(ctx context.Context, merchantID string, f EventFil
 			after.Xact = "0"
 		}
 		db = db.Select("*, xact::text AS xact").
-			Where("(xact, seq) > (CAST(? AS text)::xid8, ?) AND xact < pg_snapshot_xmin(pg_current_snapshot())", after.Xact, after.Seq).
+			Where("(xact, seq) > (CAST(? AS text)::xid8, ?) AND xact < pg_snapshot_xmin(pg_current_snapshot())", after.Xact,
+				after.Seq).
 			Order("events.xact, seq")
 	}
 	var rows []struct {
@@ -139,6 +142,7 @@ func (q *Queries) MarkOf(ctx context.Context, merchantID, eventID string) (Mark,
 		xact = "''"
 	}
 	var m Mark
-	err := q.with(ctx).Table("events").Select(xact+" AS xact", "seq").Where("merchant_id = ? AND id = ?", merchantID, eventID).Take(&m).Error
+	err := q.with(ctx).Table("events").Select(xact+" AS xact", "seq").Where("merchant_id = ? AND id = ?", merchantID,
+		eventID).Take(&m).Error
 	return m, one("mark of "+eventID, err)
 }

@@ -30,7 +30,8 @@ func (q *Queries) Merchants(ctx context.Context) ([]models.Merchant, error) {
 // SaveMerchant writes what an operator may change about a merchant: its name, its policy and its limits.
 func (tx *Tx) SaveMerchant(ctx context.Context, m models.Merchant) error {
 	return wrap("save merchant "+m.ID, tx.with(ctx).Model(&m).
-		Select("name", "accept_late", "rate_per_second", "max_endpoints", "max_keys", "max_open_payments", "updated_at").Updates(&m).Error)
+		Select("name", "accept_late", "rate_per_second", "max_endpoints", "max_keys", "max_open_payments",
+			"updated_at").Updates(&m).Error)
 }
 
 // SuspendMerchant notes since when a merchant may make no new payments; nil lets them again.
@@ -69,7 +70,8 @@ func (q *Queries) AccountKey(ctx context.Context, id string) (models.AccountKey,
 // of its own, so that creating payments does not queue behind one row; an index that is then not used is a hole.
 func (s *Store) TakeIndexes(ctx context.Context, accountKeyID string, n uint32) (uint32, error) {
 	var next []int64
-	err := s.with(ctx).Raw("UPDATE account_keys SET next_index = next_index + ? WHERE id = ? RETURNING next_index", n, accountKeyID).Scan(&next).Error
+	err := s.with(ctx).Raw("UPDATE account_keys SET next_index = next_index + ? WHERE id = ? RETURNING next_index", n,
+		accountKeyID).Scan(&next).Error
 	if err != nil {
 		return 0, wrap("take indexes", err)
 	}

@@ -59,7 +59,8 @@ func (s *Store) SchemaStatus(ctx context.Context) (SchemaStatus, error) {
 	if tables == 0 {
 		return st, nil
 	}
-	if err := s.sql.QueryRowContext(ctx, "SELECT max(version_id) FROM goose_db_version WHERE is_applied").Scan(&st.Version); err != nil {
+	if err := s.sql.QueryRowContext(ctx,
+		"SELECT max(version_id) FROM goose_db_version WHERE is_applied").Scan(&st.Version); err != nil {
 		return st, fmt.Errorf("store: schema status: %w", err)
 	}
 	if err := s.sql.QueryRowContext(ctx, "SELECT min_binary FROM schema_info").Scan(&st.MinBinary); err != nil {
@@ -77,9 +78,11 @@ func (s *Store) CheckSchema(ctx context.Context) error {
 	}
 	switch {
 	case st.Version < SchemaVersion:
-		return fmt.Errorf("%w: the database is at version %d, this binary needs %d: run `ctripctl migrate up`", ErrSchema, st.Version, SchemaVersion)
+		return fmt.Errorf("%w: the database is at version %d, this binary needs %d: run `ctripctl migrate up`", ErrSchema,
+			st.Version, SchemaVersion)
 	case st.MinBinary > SchemaVersion:
-		return fmt.Errorf("%w: the database is at version %d and needs a binary for version %d or later, this one is for %d: upgrade it", ErrSchema, st.Version, st.MinBinary, SchemaVersion)
+		return fmt.Errorf("%w: the database is at version %d and needs a binary for version %d or later, this one is for "+
+			"%d: upgrade it", ErrSchema, st.Version, st.MinBinary, SchemaVersion)
 	}
 	return nil
 }

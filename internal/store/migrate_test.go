@@ -42,7 +42,8 @@ func TestMigrate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)
 			defer s.Close()
-			if err := s.CheckSchema(t.Context()); !errors.Is(err, store.ErrSchema) || !strings.Contains(err.Error(), "ctripctl migrate up") {
+			if err := s.CheckSchema(t.Context()); !errors.Is(err, store.ErrSchema) ||
+				!strings.Contains(err.Error(), "ctripctl migrate up") {
 				t.Fatalf("an empty database boots: %v", err)
 			}
 			applied, err := s.Migrate(t.Context())
@@ -56,7 +57,8 @@ func TestMigrate(t *testing.T) {
 				t.Fatalf("a second run applied %v, %v", again, err)
 			}
 			st, err := s.SchemaStatus(t.Context())
-			if err != nil || st != (store.SchemaStatus{Version: store.SchemaVersion, Binary: store.SchemaVersion, MinBinary: 1}) {
+			if err != nil ||
+				st != (store.SchemaStatus{Version: store.SchemaVersion, Binary: store.SchemaVersion, MinBinary: 1}) {
 				t.Fatalf("status %+v, %v", st, err)
 			}
 		})

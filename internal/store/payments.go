@@ -13,8 +13,8 @@ import (
 // ErrOrderTaken says that a merchant's order_id names another payment that is neither expired nor canceled.
 var ErrOrderTaken = errors.New("store: order_id is taken by another payment")
 
-// InsertPayments writes payments and their rows in the book of addresses. It returns [ErrOrderTaken] when an order_id is in
-// use, and [ErrLockTimeout] when another transaction that uses it takes longer than we wait.
+// InsertPayments writes payments and their rows in the book of addresses. It returns [ErrOrderTaken] when an order_id
+// is in use, and [ErrLockTimeout] when another transaction that uses it takes longer than we wait.
 func (tx *Tx) InsertPayments(ctx context.Context, ps []models.Payment) error {
 	if err := tx.with(ctx).Create(&ps).Error; err != nil {
 		if violates(err, "payments_order", "payments.order_id") {
@@ -49,7 +49,8 @@ func (q *Queries) PaymentByToken(ctx context.Context, token string) (models.Paym
 // PaymentByOrder reads the payment that holds a merchant's order_id.
 func (q *Queries) PaymentByOrder(ctx context.Context, merchantID, orderID string) (models.Payment, error) {
 	var p models.Payment
-	err := q.with(ctx).Where("merchant_id = ? AND order_id = ? AND status NOT IN ('expired', 'canceled')", merchantID, orderID).Take(&p).Error
+	err := q.with(ctx).Where("merchant_id = ? AND order_id = ? AND status NOT IN ('expired', 'canceled')", merchantID,
+		orderID).Take(&p).Error
 	return p, one("payment by order", err)
 }
 
@@ -67,7 +68,8 @@ func (tx *Tx) LockPayments(ctx context.Context, ids []string) ([]models.Payment,
 	var ps []models.Payment
 	for start := 0; start < len(ids); start += chunk {
 		var some []models.Payment
-		err := tx.with(ctx).Raw("SELECT * FROM payments WHERE id IN ? ORDER BY id"+tx.dialect.forUpdate(), ids[start:min(start+chunk, len(ids))]).Scan(&some).Error
+		err := tx.with(ctx).Raw("SELECT * FROM payments WHERE id IN ? ORDER BY id"+tx.dialect.forUpdate(),
+			ids[start:min(start+chunk, len(ids))]).Scan(&some).Error
 		if err != nil {
 			return nil, wrap("lock payments", err)
 		}
@@ -107,7 +109,8 @@ func (tx *Tx) Expiring(ctx context.Context, chainID uint64, blockTime time.Time)
 // Quarantined returns the ids of payments that wait for another try since before.
 func (q *Queries) Quarantined(ctx context.Context, before time.Time, limit int) ([]string, error) {
 	var ids []string
-	err := q.with(ctx).Model(&models.Payment{}).Where("quarantined_at < ?", before).Order("quarantined_at").Limit(limit).Pluck("id", &ids).Error
+	err := q.with(ctx).Model(&models.Payment{}).Where("quarantined_at < ?",
+		before).Order("quarantined_at").Limit(limit).Pluck("id", &ids).Error
 	return ids, wrap("quarantined payments", err)
 }
 
@@ -130,7 +133,8 @@ func (q *Queries) AnnouncedFor(ctx context.Context, paymentIDs []string) (map[st
 	for start := 0; start < len(paymentIDs); start += chunk {
 		var some []Announced
 		err := q.with(ctx).Select("id", "payment_id", "type", "sequence", "retracts", "created_at").
-			Where("payment_id IN ?", paymentIDs[start:min(start+chunk, len(paymentIDs))]).Order("payment_id, sequence").Find(&some).Error
+			Where("payment_id IN ?", paymentIDs[start:min(start+chunk,
+				len(paymentIDs))]).Order("payment_id, sequence").Find(&some).Error
 		if err != nil {
 			return nil, wrap("events of payments", err)
 		}

@@ -31,7 +31,8 @@ func (q *Queries) ReplayByID(ctx context.Context, id string) (models.Replay, err
 // LockReplay reads one job of a merchant and keeps everybody else from changing it until the transaction ends.
 func (tx *Tx) LockReplay(ctx context.Context, merchantID, id string) (models.Replay, error) {
 	var rows []models.Replay
-	err := tx.with(ctx).Raw("SELECT * FROM replays WHERE merchant_id = ? AND id = ?"+tx.dialect.forUpdate(), merchantID, id).Scan(&rows).Error
+	err := tx.with(ctx).Raw("SELECT * FROM replays WHERE merchant_id = ? AND id = ?"+tx.dialect.forUpdate(), merchantID,
+		id).Scan(&rows).Error
 	if err == nil && len(rows) == 0 {
 		return models.Replay{}, models.ErrNotFound
 	}
@@ -52,7 +53,8 @@ func (q *Queries) RunningReplay(ctx context.Context, endpointID string) (models.
 // at. It is [models.ErrNotFound] when there is none.
 func (tx *Tx) ClaimReplay(ctx context.Context, now time.Time) (models.Replay, error) {
 	var rows []models.Replay
-	err := tx.with(ctx).Raw("SELECT * FROM replays WHERE status = 'running' AND next_at <= ? ORDER BY next_at LIMIT 1"+tx.dialect.skipLocked(), now).Scan(&rows).Error
+	err := tx.with(ctx).Raw("SELECT * FROM replays WHERE status = 'running' AND next_at <= ? ORDER BY next_at LIMIT 1"+
+		tx.dialect.skipLocked(), now).Scan(&rows).Error
 	if err == nil && len(rows) == 0 {
 		return models.Replay{}, models.ErrNotFound
 	}
@@ -85,11 +87,12 @@ func (q *Queries) NextReplayed(ctx context.Context, r models.Replay, limit int) 
 	return rows, wrap("deliveries to replay", err)
 }
 
-// replayed are the deliveries that match a job: of each event the newest one that is older than the job, so that an event
-// is sent once however often it was sent before. Test events are nothing that anybody wants again.
+// replayed are the deliveries that match a job: of each event the newest one that is older than the job, so that an
+// event is sent once however often it was sent before. Test events are nothing that anybody wants again.
 func (q *Queries) replayed(ctx context.Context, r models.Replay) *gorm.DB {
 	db := q.with(ctx).Table("deliveries AS d").
-		Where("d.merchant_id = ? AND d.endpoint_id = ? AND d.created_at < ? AND d.event_id IS NOT NULL AND d.event_type <> 'webhook.test' AND d.sign_with = ''", r.MerchantID, r.EndpointID, r.CreatedBefore).
+		Where("d.merchant_id = ? AND d.endpoint_id = ? AND d.created_at < ? AND d.event_id IS NOT NULL AND d.event_type <> "+
+			"'webhook.test' AND d.sign_with = ''", r.MerchantID, r.EndpointID, r.CreatedBefore).
 		Where(`NOT EXISTS (SELECT 1 FROM deliveries n WHERE n.event_id = d.event_id AND n.endpoint_id = d.endpoint_id AND n.replay_of IS NOT NULL
 			AND n.created_at < ? AND (n.created_at, n.id) > (d.created_at, d.id))`, r.CreatedAt)
 	if r.CreatedAfter != nil {

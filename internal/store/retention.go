@@ -7,8 +7,8 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// Retention deletes in batches of at most limit rows, passes over rows that somebody holds, and tells how many went: less
-// than limit means that nothing is left. Ids sort by time, so the primary key finds what is old.
+// Retention deletes in batches of at most limit rows, passes over rows that somebody holds, and tells how many went:
+// less than limit means that nothing is left. Ids sort by time, so the primary key finds what is old.
 
 // DropDeliveries deletes deliveries that are over, made and last changed before a moment, with their attempts.
 func (s *Store) DropDeliveries(ctx context.Context, before time.Time, limit int) (int, error) {
@@ -16,7 +16,8 @@ func (s *Store) DropDeliveries(ctx context.Context, before time.Time, limit int)
 	err := s.InTx(ctx, func(tx *Tx) error {
 		db := tx.with(ctx)
 		ids = nil
-		err := db.Raw("SELECT id FROM deliveries WHERE id < ? AND state IN ('delivered', 'dead', 'canceled') AND updated_at < ? ORDER BY id LIMIT ?"+tx.dialect.skipLocked(),
+		err := db.Raw(
+			"SELECT id FROM deliveries WHERE id < ? AND state IN ('delivered', 'dead', 'canceled') AND updated_at < ? ORDER BY id LIMIT ?"+tx.dialect.skipLocked(),
 			models.FirstID(models.PrefixDelivery, before), before, limit).Scan(&ids).Error
 		if err != nil || len(ids) == 0 {
 			return err
@@ -31,7 +32,9 @@ func (s *Store) DropDeliveries(ctx context.Context, before time.Time, limit int)
 
 // CancelHeld ends deliveries that have been held since before a moment.
 func (s *Store) CancelHeld(ctx context.Context, before, now time.Time, limit int) (int, error) {
-	res := s.db.WithContext(ctx).Exec("UPDATE deliveries SET state = 'canceled', updated_at = ? WHERE id IN (SELECT id FROM deliveries WHERE id < ? AND state = 'held' ORDER BY id LIMIT ?"+s.dialect.skipLocked()+")",
+	res := s.db.WithContext(
+		ctx).Exec(
+		"UPDATE deliveries SET state = 'canceled', updated_at = ? WHERE id IN (SELECT id FROM deliveries WHERE id < ? AND state = 'held' ORDER BY id LIMIT ?"+s.dialect.skipLocked()+")",
 		now, models.FirstID(models.PrefixDelivery, before), limit)
 	return int(res.RowsAffected), wrap("cancel held deliveries", res.Error)
 }
@@ -56,14 +59,19 @@ func (s *Store) DropBatches(ctx context.Context, before time.Time, limit int) (i
 
 // DropReplays deletes replay jobs that are over and were made before a moment.
 func (s *Store) DropReplays(ctx context.Context, before time.Time, limit int) (int, error) {
-	res := s.db.WithContext(ctx).Exec("DELETE FROM replays WHERE id IN (SELECT id FROM replays WHERE id < ? AND status <> 'running' ORDER BY id LIMIT ?"+s.dialect.skipLocked()+")",
+	res := s.db.WithContext(
+		ctx).Exec(
+		"DELETE FROM replays WHERE id IN (SELECT id FROM replays WHERE id < ? AND status <> 'running' ORDER BY id LIMIT ?"+
+			s.dialect.skipLocked()+")",
 		models.FirstID(models.PrefixReplay, before), limit)
 	return int(res.RowsAffected), wrap("drop replays", res.Error)
 }
 
 // DropWindowBuckets deletes what attempts came to before a moment.
 func (s *Store) DropWindowBuckets(ctx context.Context, before time.Time, limit int) (int, error) {
-	res := s.db.WithContext(ctx).Exec("DELETE FROM endpoint_windows WHERE (endpoint_id, bucket) IN (SELECT endpoint_id, bucket FROM endpoint_windows WHERE bucket < ? LIMIT ?"+s.dialect.skipLocked()+")",
+	res := s.db.WithContext(
+		ctx).Exec(
+		"DELETE FROM endpoint_windows WHERE (endpoint_id, bucket) IN (SELECT endpoint_id, bucket FROM endpoint_windows WHERE bucket < ? LIMIT ?"+s.dialect.skipLocked()+")",
 		before, limit)
 	return int(res.RowsAffected), wrap("drop tallies", res.Error)
 }

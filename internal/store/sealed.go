@@ -78,7 +78,8 @@ func (q *Queries) WalkSealed(ctx context.Context, size int, visit func([]SealedV
 // ReplaceSealed puts another sealed value in the place of one, and returns false when that is no longer there.
 func (q *Queries) ReplaceSealed(ctx context.Context, v SealedValue, by []byte) (bool, error) {
 	c := v.column
-	res := q.with(ctx).Exec("UPDATE "+c.table+" SET "+c.column+" = ? WHERE "+strings.Join(c.key, " = ? AND ")+" = ? AND "+c.column+" = ?",
+	res := q.with(ctx).Exec("UPDATE "+c.table+" SET "+c.column+" = ? WHERE "+strings.Join(c.key, " = ? AND ")+" = ? AND "+
+		c.column+" = ?",
 		append(append([]any{by}, v.key...), v.Value)...)
 	return res.RowsAffected == 1, wrap("replace "+v.Place, res.Error)
 }

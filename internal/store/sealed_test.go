@@ -9,8 +9,8 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 )
 
-// TestEverySealedColumnIsKnown: whatever column of the schema holds bytes is sealed, and then re-encrypted with all others, or is
-// one of those that hold what went over the wire.
+// TestEverySealedColumnIsKnown: whatever column of the schema holds bytes is sealed, and then re-encrypted with all
+// others, or is one of those that hold what went over the wire.
 func TestEverySealedColumnIsKnown(t *testing.T) {
 	_, db := storetest.Owned(t)
 	found := rows(t, db, `SELECT table_name || '.' || column_name FROM information_schema.columns

@@ -22,13 +22,15 @@ func (q *Queries) Secrets(ctx context.Context, endpointID string, now time.Time)
 
 // EndSecret sets when a secret stops signing.
 func (tx *Tx) EndSecret(ctx context.Context, id string, at time.Time) error {
-	return wrap("end secret "+id, tx.with(ctx).Model(&models.EndpointSecret{}).Where("id = ?", id).UpdateColumn("expires_at", at).Error)
+	return wrap("end secret "+id, tx.with(ctx).Model(&models.EndpointSecret{}).Where("id = ?",
+		id).UpdateColumn("expires_at", at).Error)
 }
 
 // OldestSecret is since when the oldest secret signs that has no successor, the zero time when there is none.
 func (q *Queries) OldestSecret(ctx context.Context) (time.Time, error) {
 	var since []time.Time
-	err := q.with(ctx).Table("endpoint_secrets AS s").Joins("JOIN webhook_endpoints w ON w.id = s.endpoint_id AND w.deleted_at IS NULL").
+	err := q.with(ctx).Table("endpoint_secrets AS s").Joins("JOIN webhook_endpoints w ON w.id = s.endpoint_id AND "+
+		"w.deleted_at IS NULL").
 		Where("s.expires_at IS NULL").Order("s.active_from").Limit(1).Pluck("s.active_from", &since).Error
 	if err != nil || len(since) == 0 {
 		return time.Time{}, wrap("oldest secret", err)
@@ -49,6 +51,7 @@ func (q *Queries) AgingSecrets(ctx context.Context, before time.Time, limit int)
 
 // MarkWarned records that a merchant is told about the age of a secret, and reports whether nobody did so before.
 func (tx *Tx) MarkWarned(ctx context.Context, id string, at time.Time) (bool, error) {
-	res := tx.with(ctx).Model(&models.EndpointSecret{}).Where("id = ? AND warned_at IS NULL AND expires_at IS NULL", id).UpdateColumn("warned_at", at)
+	res := tx.with(ctx).Model(&models.EndpointSecret{}).Where("id = ? AND warned_at IS NULL AND expires_at IS NULL",
+		id).UpdateColumn("warned_at", at)
 	return res.RowsAffected == 1, wrap("mark secret "+id, res.Error)
 }

@@ -18,11 +18,13 @@ func (q *Queries) SigningKeys(ctx context.Context, now time.Time) ([]models.Sign
 
 // InsertSigningKey writes a key unless there is one of its generation, and reports whether it did.
 func (tx *Tx) InsertSigningKey(ctx context.Context, k models.SigningKey) (bool, error) {
-	res := tx.with(ctx).Clauses(clause.OnConflict{Columns: []clause.Column{{Name: "generation"}}, DoNothing: true}).Create(&k)
+	res := tx.with(ctx).Clauses(clause.OnConflict{Columns: []clause.Column{{Name: "generation"}},
+		DoNothing: true}).Create(&k)
 	return res.RowsAffected == 1, wrap("insert signing key "+k.ID, res.Error)
 }
 
 // EndSigningKey sets when a key stops signing.
 func (tx *Tx) EndSigningKey(ctx context.Context, id string, at time.Time) error {
-	return wrap("end signing key "+id, tx.with(ctx).Model(&models.SigningKey{}).Where("id = ?", id).UpdateColumn("expires_at", at).Error)
+	return wrap("end signing key "+id, tx.with(ctx).Model(&models.SigningKey{}).Where("id = ?",
+		id).UpdateColumn("expires_at", at).Error)
 }

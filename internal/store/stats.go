@@ -40,21 +40,26 @@ type EndpointStats struct {
 	OldestPending        *time.Time
 }
 
-// EndpointStats counts the attempts on an endpoint since a moment, at most the newest 10,000, on deliveries that were made since
-// then, wait still, or died since then; and what waits for it now.
+// EndpointStats counts the attempts on an endpoint since a moment, at most the newest 10,000, on deliveries that were
+// made since then, wait still, or died since then; and what waits for it now.
 func (q *Queries) EndpointStats(ctx context.Context, e models.Endpoint, since time.Time) (EndpointStats, error) {
 	var s EndpointStats
 	var rows []struct {
 		TotalMicros int64
 		Class       string
 	}
-	tried := q.with(ctx).Table("deliveries").Select("id").Where("merchant_id = ? AND endpoint_id = ? AND attempts > 0", e.MerchantID, e.ID)
-	newest := tried.Session(&gorm.Session{}).Where("created_at >= ?", since).Order("created_at DESC, id DESC").Limit(statsMost)
+	tried := q.with(ctx).Table("deliveries").Select("id").Where("merchant_id = ? AND endpoint_id = ? AND attempts > 0",
+		e.MerchantID, e.ID)
+	newest := tried.Session(&gorm.Session{}).Where("created_at >= ?",
+		since).Order("created_at DESC, id DESC").Limit(statsMost)
 	// What is tried again for days was made before, and so was what died of it.
-	retried := tried.Session(&gorm.Session{}).Where("state = 'pending' AND created_at < ?", since).Order("created_at DESC, id DESC").Limit(statsMost)
-	died := tried.Session(&gorm.Session{}).Where("state = 'dead' AND dead_at >= ? AND created_at < ?", since, since).Order("dead_at DESC").Limit(statsMost)
+	retried := tried.Session(&gorm.Session{}).Where("state = 'pending' AND created_at < ?",
+		since).Order("created_at DESC, id DESC").Limit(statsMost)
+	died := tried.Session(&gorm.Session{}).Where("state = 'dead' AND dead_at >= ? AND created_at < ?", since,
+		since).Order("dead_at DESC").Limit(statsMost)
 	err := q.with(ctx).Table("attempts").Select("total_us AS total_micros, class").
-		Where("(delivery_id IN (?) OR delivery_id IN (?) OR delivery_id IN (?)) AND started_at >= ?", newest, retried, died, since).
+		Where("(delivery_id IN (?) OR delivery_id IN (?) OR delivery_id IN (?)) AND started_at >= ?", newest, retried, died,
+			since).
 		Order("started_at DESC").Limit(statsMost).Find(&rows).Error
 	if err != nil {
 		return s, wrap("attempts on "+e.ID, err)
@@ -78,7 +83,8 @@ func (q *Queries) EndpointStats(ctx context.Context, e models.Endpoint, since ti
 		N     int
 	}
 	waiting := "endpoint_id = ? AND state IN ('pending', 'held') AND event_id IS NOT NULL"
-	if err := q.with(ctx).Table("deliveries").Select("state, COUNT(*) AS n").Where(waiting, e.ID).Group("state").Find(&counts).Error; err != nil {
+	if err := q.with(ctx).Table("deliveries").Select("state, COUNT(*) AS n").Where(waiting,
+		e.ID).Group("state").Find(&counts).Error; err != nil {
 		return s, wrap("backlog of "+e.ID, err)
 	}
 	for _, c := range counts {
@@ -90,7 +96,8 @@ func (q *Queries) EndpointStats(ctx context.Context, e models.Endpoint, since ti
 	}
 	if s.Pending > 0 {
 		var oldest []time.Time
-		if err := q.with(ctx).Table("deliveries").Where("endpoint_id = ? AND state = 'pending' AND event_id IS NOT NULL", e.ID).
+		if err := q.with(ctx).Table("deliveries").Where("endpoint_id = ? AND state = 'pending' AND event_id IS NOT NULL",
+			e.ID).
 			Order("created_at").Limit(1).Pluck("created_at", &oldest).Error; err != nil {
 			return s, wrap("backlog of "+e.ID, err)
 		}
@@ -100,7 +107,8 @@ func (q *Queries) EndpointStats(ctx context.Context, e models.Endpoint, since ti
 		}
 	}
 	var dead int64
-	err = q.with(ctx).Table("deliveries").Where("endpoint_id = ? AND state = 'dead' AND dead_at >= ?", e.ID, since).Count(&dead).Error
+	err = q.with(ctx).Table("deliveries").Where("endpoint_id = ? AND state = 'dead' AND dead_at >= ?", e.ID,
+		since).Count(&dead).Error
 	s.Dead = int(dead)
 	return s, wrap("dead deliveries of "+e.ID, err)
 }

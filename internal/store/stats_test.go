@@ -16,7 +16,8 @@ func TestEndpointStatsOfOldDeliveries(t *testing.T) {
 		since := time.Now().UTC().Add(time.Hour) // all four were made before; the attempts are moved behind it
 		var verdicts []store.Verdict
 		for i, d := range ds {
-			v := verdict(d, []models.DeliveryState{models.DeliveryPending, models.DeliveryDead, models.DeliveryDelivered, models.DeliveryPending}[i])
+			v := verdict(d, []models.DeliveryState{models.DeliveryPending, models.DeliveryDead, models.DeliveryDelivered,
+				models.DeliveryPending}[i])
 			v.Attempt.StartedAt, v.At = since.Add(time.Minute), since.Add(time.Minute)
 			if i == 3 { // tried long ago, and not again
 				v.Attempt.StartedAt = since.Add(-time.Minute)
@@ -32,7 +33,8 @@ func TestEndpointStatsOfOldDeliveries(t *testing.T) {
 		if err != nil || before.Attempts != 4 || before.Dead != 1 {
 			t.Errorf("%+v, %v", before, err)
 		}
-		if later, err := s.EndpointStats(t.Context(), e, since.Add(time.Hour)); err != nil || later.Attempts != 0 || later.Dead != 0 {
+		if later, err := s.EndpointStats(t.Context(), e, since.Add(time.Hour)); err != nil || later.Attempts != 0 ||
+			later.Dead != 0 {
 			t.Errorf("%+v, %v", later, err)
 		}
 	})

@@ -195,14 +195,15 @@ func wrap(call string, err error) error {
 	return fmt.Errorf("store: %s: %w", call, err)
 }
 
-// IsUnavailable reports whether an error says that the database could not be reached, or sent us away, rather than that it refused what
-// we asked for. The statement may succeed when it is repeated; a COMMIT may have been carried out.
+// IsUnavailable reports whether an error says that the database could not be reached, or sent us away, rather than that
+// it refused what we asked for. The statement may succeed when it is repeated; a COMMIT may have been carried out.
 func IsUnavailable(err error) bool {
 	var connect *pgconn.ConnectError
 	var pg *pgconn.PgError
 	var network net.Error
 	switch {
-	case errors.As(err, &connect), errors.As(err, &network), errors.Is(err, driver.ErrBadConn), errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.As(err, &connect), errors.As(err, &network), errors.Is(err, driver.ErrBadConn),
+		errors.Is(err, io.ErrUnexpectedEOF):
 		return true
 	case errors.As(err, &pg): // shutting down, starting, too many connections, a connection that broke
 		return strings.HasPrefix(pg.Code, "57P0") || pg.Code == "53300" || strings.HasPrefix(pg.Code, "08")

@@ -27,7 +27,8 @@ func newMerchant(t testing.TB, s *store.Store) models.Merchant {
 }
 
 func newEvent(m models.Merchant, kind string, at time.Time) models.Event {
-	return models.Event{ID: models.NewID(models.PrefixEvent, at), MerchantID: m.ID, Type: kind, Body: []byte(`{}`), CreatedAt: at}
+	return models.Event{ID: models.NewID(models.PrefixEvent, at), MerchantID: m.ID, Type: kind, Body: []byte(`{}`),
+		CreatedAt: at}
 }
 
 func TestInTxRollsBack(t *testing.T) {
@@ -98,7 +99,8 @@ func TestAuditChain(t *testing.T) {
 			wg.Go(func() {
 				for i := range lines {
 					err := s.InTx(context.Background(), func(tx *store.Tx) error {
-						return tx.Audit(context.Background(), models.AuditEntry{At: noon, Actor: fmt.Sprint(w), Action: "test.line", Subject: fmt.Sprint(i), Detail: map[string]string{"b": "2", "a": "1"}})
+						return tx.Audit(context.Background(), models.AuditEntry{At: noon, Actor: fmt.Sprint(w), Action: "test.line",
+							Subject: fmt.Sprint(i), Detail: map[string]string{"b": "2", "a": "1"}})
 					})
 					if err != nil {
 						t.Error(err)
@@ -111,10 +113,12 @@ func TestAuditChain(t *testing.T) {
 		if err != nil || n != writers*lines {
 			t.Fatalf("%d lines, %v", n, err)
 		}
-		if err := s.Exec(t, "UPDATE audit_log SET actor = 'x' WHERE seq = 3"); err == nil || !strings.Contains(err.Error(), "append-only") {
+		if err := s.Exec(t, "UPDATE audit_log SET actor = 'x' WHERE seq = 3"); err == nil ||
+			!strings.Contains(err.Error(), "append-only") {
 			t.Fatalf("a line could be changed: %v", err)
 		}
-		if err := s.Exec(t, "DELETE FROM audit_log WHERE seq = 3"); err == nil || !strings.Contains(err.Error(), "append-only") {
+		if err := s.Exec(t, "DELETE FROM audit_log WHERE seq = 3"); err == nil ||
+			!strings.Contains(err.Error(), "append-only") {
 			t.Fatalf("a line could be deleted: %v", err)
 		}
 		empty := "TRUNCATE audit_log" // what SQLite has instead does the same to one line
@@ -131,7 +135,8 @@ func TestAuditChain(t *testing.T) {
 func TestWaitAtMost(t *testing.T) {
 	s := storetest.Postgres(t)
 	m := newMerchant(t, s)
-	records := []models.IdempotencyRecord{{MerchantID: m.ID, Method: "POST", Path: "/p", Key: "k", RequestHash: "h", StatusCode: 201, Answer: []byte("a"), CreatedAt: noon, ExpiresAt: noon.Add(time.Hour)}}
+	records := []models.IdempotencyRecord{{MerchantID: m.ID, Method: "POST", Path: "/p", Key: "k", RequestHash: "h",
+		StatusCode: 201, Answer: []byte("a"), CreatedAt: noon, ExpiresAt: noon.Add(time.Hour)}}
 	err := s.InTx(t.Context(), func(tx *store.Tx) error {
 		if err := tx.SaveAnswers(t.Context(), records); err != nil {
 			return err
@@ -152,9 +157,12 @@ func TestWaitAtMost(t *testing.T) {
 func TestIdempotencyIsWonOnce(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		m := newMerchant(t, s)
-		record := models.IdempotencyRecord{MerchantID: m.ID, Method: "POST", Path: "/p", Key: "k", RequestHash: "h", StatusCode: 201, Answer: []byte("a"), CreatedAt: noon, ExpiresAt: noon.Add(24 * time.Hour)}
+		record := models.IdempotencyRecord{MerchantID: m.ID, Method: "POST", Path: "/p", Key: "k", RequestHash: "h",
+			StatusCode: 201, Answer: []byte("a"), CreatedAt: noon, ExpiresAt: noon.Add(24 * time.Hour)}
 		keep := func(r models.IdempotencyRecord) error {
-			return s.InTx(context.Background(), func(tx *store.Tx) error { return tx.SaveAnswers(context.Background(), []models.IdempotencyRecord{r}) })
+			return s.InTx(context.Background(), func(tx *store.Tx) error {
+				return tx.SaveAnswers(context.Background(), []models.IdempotencyRecord{r})
+			})
 		}
 		var wg sync.WaitGroup
 		var mu sync.Mutex
@@ -298,7 +306,8 @@ func TestEventsAfterWaitsForOlderTransactions(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if events, _, err := s.EventsAfter(t.Context(), m.ID, store.EventFilter{}, store.Mark{}, 10); err != nil || len(events) != 0 {
+	if events, _, err := s.EventsAfter(t.Context(), m.ID, store.EventFilter{}, store.Mark{}, 10); err != nil ||
+		len(events) != 0 {
 		t.Fatalf("%d events are shown while an older one may still come, %v", len(events), err)
 	}
 	close(finish)
@@ -314,7 +323,8 @@ func TestEventsAfterWaitsForOlderTransactions(t *testing.T) {
 
 // TestAway: a database that is not there is told from one that refuses.
 func TestAway(t *testing.T) {
-	if _, err := store.Open(t.Context(), store.Options{DSN: "postgres://nobody@127.0.0.1:1/none"}); !store.IsUnavailable(err) {
+	if _, err := store.Open(t.Context(),
+		store.Options{DSN: "postgres://nobody@127.0.0.1:1/none"}); !store.IsUnavailable(err) {
 		t.Errorf("nobody listens: %v", err)
 	}
 	s := storetest.Postgres(t)

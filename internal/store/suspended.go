@@ -10,11 +10,11 @@ import (
 // NoSweep is the sweep_after of a row that no sweep may take, because something else ends what it waits for.
 var NoSweep = time.Date(9000, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// A suspended delivery is pending without a task, because nobody knows yet when it can be sent: its endpoint's breaker is
-// open, or deliveries are paused. [Store.ReleaseSuspended] makes it due again.
+// A suspended delivery is pending without a task, because nobody knows yet when it can be sent: its endpoint's breaker
+// is open, or deliveries are paused. [Store.ReleaseSuspended] makes it due again.
 
-// Deferral is a pending delivery that gives its task up. It is due at Until, and the sweeper makes it a new task then; a
-// suspended one is due at Until at the earliest.
+// Deferral is a pending delivery that gives its task up. It is due at Until, and the sweeper makes it a new task then;
+// a suspended one is due at Until at the earliest.
 type Deferral struct {
 	ID         string
 	Generation int
@@ -59,8 +59,8 @@ func (s *Store) deferSQLite(ctx context.Context, ds []Deferral, earliest time.Ti
 	})
 }
 
-// SuspendDeliveries suspends what is pending for an endpoint, except tests and what waits for a batch or with one. Nothing
-// of it is due before until.
+// SuspendDeliveries suspends what is pending for an endpoint, except tests and what waits for a batch or with one.
+// Nothing of it is due before until.
 func (q *Queries) SuspendDeliveries(ctx context.Context, endpointID string, until time.Time) error {
 	greatest := "GREATEST"
 	if q.dialect == SQLite {
@@ -81,9 +81,10 @@ const suspendedEndpoints = `WITH RECURSIVE p (id) AS (
 	AND NOT EXISTS (SELECT 1 FROM delivery_pause WHERE paused_at IS NOT NULL) LIMIT 100`
 
 // ReleaseSuspended releases up to limit deliveries of every endpoint whose breaker is closed and whose merchant is not
-// paused, the oldest first: number n of an endpoint is due delay(n) from now. The sweeper enqueues them then. It returns
-// how many it released.
-func (s *Store) ReleaseSuspended(ctx context.Context, now time.Time, limit int, delay func(n int) time.Duration) (int, error) {
+// paused, the oldest first: number n of an endpoint is due delay(n) from now. The sweeper enqueues them then. It
+// returns how many it released.
+func (s *Store) ReleaseSuspended(ctx context.Context, now time.Time, limit int,
+	delay func(n int) time.Duration) (int, error) {
 	var endpoints []string
 	if err := s.with(ctx).Raw(suspendedEndpoints).Scan(&endpoints).Error; err != nil {
 		return 0, wrap("endpoints with suspended deliveries", err)
@@ -107,13 +108,16 @@ func (s *Store) ReleaseSuspended(ctx context.Context, now time.Time, limit int, 
 	return total, nil
 }
 
-// release gives every row a new generation: the task of the old one may be about to be acked, and must not count as a live
-// one.
-func (tx *Tx) release(ctx context.Context, rows []models.Delivery, now time.Time, delay func(n int) time.Duration) error {
+// release gives every row a new generation: the task of the old one may be about to be acked, and must not count as a
+// live one.
+func (tx *Tx) release(ctx context.Context, rows []models.Delivery, now time.Time,
+	delay func(n int) time.Duration) error {
 	if tx.dialect == SQLite {
 		for n, d := range rows {
 			due := later(d.NextAttemptAt, now.Add(delay(n)))
-			err := tx.with(ctx).Exec("UPDATE deliveries SET parked = ?, generation = generation + 1, next_attempt_at = ?, sweep_after = ? WHERE id = ?",
+			err := tx.with(
+				ctx).Exec(
+				"UPDATE deliveries SET parked = ?, generation = generation + 1, next_attempt_at = ?, sweep_after = ? WHERE id = ?",
 				false, due, due, d.ID).Error
 			if err != nil {
 				return err

@@ -14,8 +14,8 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// SweepDelays say for how long after it is due the sweeper leaves a delivery alone, by what should happen to it until then.
-// The values are those of internal/outbox.
+// SweepDelays say for how long after it is due the sweeper leaves a delivery alone, by what should happen to it until
+// then. The values are those of internal/outbox.
 type SweepDelays struct {
 	Enqueued time.Duration // a task that was just put into the queue
 	Retried  time.Duration // a task that the queue keeps for another attempt
@@ -26,16 +26,20 @@ type SweepDelays struct {
 	Least, Most time.Duration
 }
 
-const queued = "d.id, COALESCE(d.event_id, ''), d.endpoint_id, d.merchant_id, d.event_type, d.state, d.generation, d.attempts, d.slow, d.next_attempt_at, d.created_at"
+const queued = "d.id, COALESCE(d.event_id, ''), d.endpoint_id, d.merchant_id, d.event_type, d.state, d.generation, " +
+	"d.attempts, d.slow, d.next_attempt_at, d.created_at"
 
 func scanQueued(rows *sql.Rows) (models.Delivery, error) {
 	var d models.Delivery
-	return d, rows.Scan(&d.ID, &d.EventID, &d.EndpointID, &d.MerchantID, &d.EventType, &d.State, &d.Generation, &d.Attempts, &d.Slow, &d.NextAttemptAt, &d.CreatedAt)
+	return d,
+		rows.Scan(&d.ID, &d.EventID, &d.EndpointID, &d.MerchantID, &d.EventType, &d.State, &d.Generation, &d.Attempts,
+			&d.Slow, &d.NextAttemptAt, &d.CreatedAt)
 }
 
 // ClaimSweep takes up to limit pending deliveries whose time for the sweeper has come, the oldest first, and moves that
 // time on, so that a live task costs nothing more. Rows that another sweeper or a commit holds are passed over.
-func (s *Store) ClaimSweep(ctx context.Context, now time.Time, limit int, sweep SweepDelays) ([]models.Delivery, error) {
+func (s *Store) ClaimSweep(ctx context.Context, now time.Time, limit int,
+	sweep SweepDelays) ([]models.Delivery, error) {
 	if s.dialect == SQLite {
 		return s.claimSweepSQLite(ctx, now, limit, sweep)
 	}
@@ -49,11 +53,13 @@ func (s *Store) ClaimSweep(ctx context.Context, now time.Time, limit int, sweep 
 	return claimed, wrap("claim sweep", err)
 }
 
-func (s *Store) claimSweepSQLite(ctx context.Context, now time.Time, limit int, sweep SweepDelays) ([]models.Delivery, error) {
+func (s *Store) claimSweepSQLite(ctx context.Context, now time.Time, limit int,
+	sweep SweepDelays) ([]models.Delivery, error) {
 	var claimed []models.Delivery
 	err := s.InTx(ctx, func(tx *Tx) error {
 		claimed = nil
-		if err := tx.with(ctx).Where("state = 'pending' AND sweep_after <= ?", now).Order("sweep_after").Limit(limit).Find(&claimed).Error; err != nil {
+		if err := tx.with(ctx).Where("state = 'pending' AND sweep_after <= ?",
+			now).Order("sweep_after").Limit(limit).Find(&claimed).Error; err != nil {
 			return err
 		}
 		for _, d := range claimed {
@@ -86,7 +92,8 @@ func later(a, b time.Time) time.Time {
 // start. It is how everything that has a task is looked at after Redis was lost.
 func (q *Queries) WalkPending(ctx context.Context, after models.Delivery, limit int) ([]models.Delivery, error) {
 	var rows []models.Delivery
-	err := q.with(ctx).Where("state = 'pending' AND NOT parked AND NOT ("+waitsInBatch+") AND (endpoint_id, created_at, id) > (?, ?, ?)", after.EndpointID, after.CreatedAt, after.ID).
+	err := q.with(ctx).Where("state = 'pending' AND NOT parked AND NOT ("+waitsInBatch+
+		") AND (endpoint_id, created_at, id) > (?, ?, ?)", after.EndpointID, after.CreatedAt, after.ID).
 		Order("endpoint_id, created_at, id").Limit(limit).Find(&rows).Error
 	return rows, wrap("walk pending", err)
 }
@@ -96,7 +103,8 @@ func (q *Queries) PendingByID(ctx context.Context, ids []string) ([]models.Deliv
 	var rows []models.Delivery
 	for some := range slices.Chunk(ids, chunk) {
 		var part []models.Delivery
-		if err := q.with(ctx).Where("id IN ? AND state = 'pending'", some).Order("created_at, id").Find(&part).Error; err != nil {
+		if err := q.with(ctx).Where("id IN ? AND state = 'pending'",
+			some).Order("created_at, id").Find(&part).Error; err != nil {
 			return nil, wrap("pending deliveries", err)
 		}
 		rows = append(rows, part...)
@@ -105,9 +113,10 @@ func (q *Queries) PendingByID(ctx context.Context, ids []string) ([]models.Deliv
 }
 
 // BumpGeneration gives pending deliveries, as they were read, a new generation under which they can be enqueued again
-// whatever became of the old task. Rows that moved in the meantime are left out of the answer, and so are the members of
-// a batch as long as its carrier waits; nobody gathers the others any more.
-func (s *Store) BumpGeneration(ctx context.Context, ds []models.Delivery, now time.Time, sweep SweepDelays) ([]models.Delivery, error) {
+// whatever became of the old task. Rows that moved in the meantime are left out of the answer, and so are the members
+// of a batch as long as its carrier waits; nobody gathers the others any more.
+func (s *Store) BumpGeneration(ctx context.Context, ds []models.Delivery, now time.Time,
+	sweep SweepDelays) ([]models.Delivery, error) {
 	if len(ds) == 0 {
 		return nil, nil
 	}
@@ -128,7 +137,8 @@ func (s *Store) BumpGeneration(ctx context.Context, ds []models.Delivery, now ti
 	return bumped, wrap("bump generation", err)
 }
 
-func (s *Store) bumpSQLite(ctx context.Context, ds []models.Delivery, now time.Time, sweep SweepDelays) ([]models.Delivery, error) {
+func (s *Store) bumpSQLite(ctx context.Context, ds []models.Delivery, now time.Time,
+	sweep SweepDelays) ([]models.Delivery, error) {
 	var bumped []models.Delivery
 	err := s.InTx(ctx, func(tx *Tx) error {
 		bumped = nil
@@ -156,7 +166,8 @@ func (s *Store) bumpSQLite(ctx context.Context, ds []models.Delivery, now time.T
 // SweepAt lets the sweeper look at deliveries again at a moment of the caller's choice, when enqueueing them failed.
 func (q *Queries) SweepAt(ctx context.Context, ids []string, at time.Time) error {
 	for some := range slices.Chunk(ids, chunk) {
-		if err := q.with(ctx).Exec("UPDATE deliveries SET sweep_after = ? WHERE id IN ? AND state = 'pending'", at, some).Error; err != nil {
+		if err := q.with(ctx).Exec("UPDATE deliveries SET sweep_after = ? WHERE id IN ? AND state = 'pending'", at,
+			some).Error; err != nil {
 			return wrap("sweep again", err)
 		}
 	}
@@ -167,8 +178,10 @@ func (q *Queries) SweepAt(ctx context.Context, ids []string, at time.Time) error
 // when none is due.
 func (q *Queries) OldestDue(ctx context.Context, now time.Time) (time.Time, error) {
 	var due []time.Time
-	next := q.with(ctx).Model(&models.Delivery{}).Select("next_attempt_at").Where("state = 'pending'").Order("sweep_after").Limit(1000)
-	err := q.with(ctx).Table("(?) AS waiting", next).Where("next_attempt_at <= ?", now).Order("next_attempt_at").Limit(1).Pluck("next_attempt_at", &due).Error
+	next := q.with(
+		ctx).Model(&models.Delivery{}).Select("next_attempt_at").Where("state = 'pending'").Order("sweep_after").Limit(1000)
+	err := q.with(ctx).Table("(?) AS waiting", next).Where("next_attempt_at <= ?",
+		now).Order("next_attempt_at").Limit(1).Pluck("next_attempt_at", &due).Error
 	if err != nil || len(due) == 0 {
 		return time.Time{}, wrap("oldest due", err)
 	}
@@ -178,14 +191,16 @@ func (q *Queries) OldestDue(ctx context.Context, now time.Time) (time.Time, erro
 // Unarchived reads dead deliveries that died before a moment and are not known to be in Asynq's archive.
 func (q *Queries) Unarchived(ctx context.Context, before time.Time, limit int) ([]models.Delivery, error) {
 	var rows []models.Delivery
-	err := q.with(ctx).Where("state = 'dead' AND archived_at IS NULL AND dead_at <= ?", before).Order("dead_at").Limit(limit).Find(&rows).Error
+	err := q.with(ctx).Where("state = 'dead' AND archived_at IS NULL AND dead_at <= ?",
+		before).Order("dead_at").Limit(limit).Find(&rows).Error
 	return rows, wrap("unarchived deliveries", err)
 }
 
 // MarkArchived notes that the tasks of dead deliveries are in Asynq's archive.
 func (q *Queries) MarkArchived(ctx context.Context, ids []string, at time.Time) error {
 	for some := range slices.Chunk(ids, chunk) {
-		if err := q.with(ctx).Exec("UPDATE deliveries SET archived_at = ? WHERE id IN ? AND state = 'dead'", at, some).Error; err != nil {
+		if err := q.with(ctx).Exec("UPDATE deliveries SET archived_at = ? WHERE id IN ? AND state = 'dead'", at,
+			some).Error; err != nil {
 			return wrap("mark archived", err)
 		}
 	}

@@ -13,7 +13,8 @@ import (
 // mined again, keeps its row and its first block time and gets the new block.
 func (tx *Tx) RecordTransfer(ctx context.Context, t models.Transfer) error {
 	err := tx.with(ctx).Clauses(clause.OnConflict{
-		Columns: []clause.Column{{Name: "chain_id"}, {Name: "tx_hash"}, {Name: "asset"}, {Name: "recipient"}, {Name: "ordinal"}},
+		Columns: []clause.Column{{Name: "chain_id"}, {Name: "tx_hash"}, {Name: "asset"}, {Name: "recipient"},
+			{Name: "ordinal"}},
 		DoUpdates: clause.AssignmentColumns([]string{
 			"amount", "sender", "log_index", "status", "block_number", "block_hash", "block_time", "updated_at",
 		}),
@@ -24,7 +25,8 @@ func (tx *Tx) RecordTransfer(ctx context.Context, t models.Transfer) error {
 // OrphanTransfers marks the transfers of a chain from a block number on as orphaned and returns them as they were.
 func (tx *Tx) OrphanTransfers(ctx context.Context, chainID, from uint64, now time.Time) ([]models.Transfer, error) {
 	var lost []models.Transfer
-	err := tx.with(ctx).Where("chain_id = ? AND block_number >= ? AND status <> 'orphaned' AND source = 'chain'", chainID, from).
+	err := tx.with(ctx).Where("chain_id = ? AND block_number >= ? AND status <> 'orphaned' AND source = 'chain'", chainID,
+		from).
 		Order("id").Find(&lost).Error
 	if err != nil || len(lost) == 0 {
 		return nil, wrap("transfers to orphan", err)
@@ -40,7 +42,8 @@ func (tx *Tx) OrphanTransfers(ctx context.Context, chainID, from uint64, now tim
 func (tx *Tx) FinalTransfers(ctx context.Context, chainID, final uint64, now time.Time) ([]string, error) {
 	var ids []string
 	err := tx.with(ctx).Model(&models.Transfer{}).
-		Where("chain_id = ? AND status = 'seen' AND block_number <= ?", chainID, final).Distinct().Order("payment_id").Pluck("payment_id", &ids).Error
+		Where("chain_id = ? AND status = 'seen' AND block_number <= ?", chainID,
+			final).Distinct().Order("payment_id").Pluck("payment_id", &ids).Error
 	if err != nil || len(ids) == 0 {
 		return nil, wrap("final transfers", err)
 	}

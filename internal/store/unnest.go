@@ -6,8 +6,8 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// column is one field of many rows as the array that UNNEST takes. It lets pgx read the fields where they are; slices of
-// plain strings and numbers would cost an allocation for every element.
+// column is one field of many rows as the array that UNNEST takes. It lets pgx read the fields where they are; slices
+// of plain strings and numbers would cost an allocation for every element.
 type column[T any] struct {
 	n  int
 	at func(i int) *T
@@ -92,10 +92,13 @@ func columns(vs []Verdict, sweep SweepDelays) []any {
 		column[bytesElement]{n, func(i int) *bytesElement { return (*bytesElement)(&vs[i].ResponseBody) }},
 		texts(func(v *Verdict) *string { return &v.RemoteIP }), micros(func(v *Verdict) *int64 { return &v.DNSMicros }),
 		micros(func(v *Verdict) *int64 { return &v.ConnectMicros }), micros(func(v *Verdict) *int64 { return &v.TLSMicros }),
-		micros(func(v *Verdict) *int64 { return &v.FirstByteMicros }), micros(func(v *Verdict) *int64 { return &v.TotalMicros }),
+		micros(func(v *Verdict) *int64 { return &v.FirstByteMicros }),
+		micros(func(v *Verdict) *int64 { return &v.TotalMicros }),
 		times(func(v *Verdict) *time.Time { return &v.StartedAt }), ints(func(v *Verdict) *int { return &v.Before }),
-		texts(func(v *Verdict) *string { return (*string)(&v.State) }), column[intElement]{n, func(i int) *intElement { return &moved[i] }},
-		times(func(v *Verdict) *time.Time { return &v.NextAttemptAt }), texts(func(v *Verdict) *string { return &v.DeadReason }),
+		texts(func(v *Verdict) *string { return (*string)(&v.State) }),
+		column[intElement]{n, func(i int) *intElement { return &moved[i] }},
+		times(func(v *Verdict) *time.Time { return &v.NextAttemptAt }),
+		texts(func(v *Verdict) *string { return &v.DeadReason }),
 		times(func(v *Verdict) *time.Time { return &v.At }), sweep.Retried.Seconds(),
 	}
 }

@@ -13,15 +13,16 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/telemetry"
 )
 
-// TestEveryMetricIsRecorded: a metric that nothing records stays at zero for good, and an alert on it never fires. Every
-// method of Metrics is called by the gateway itself, not only by tests.
+// TestEveryMetricIsRecorded: a metric that nothing records stays at zero for good, and an alert on it never fires.
+// Every method of Metrics is called by the gateway itself, not only by tests.
 func TestEveryMetricIsRecorded(t *testing.T) {
 	called := make(map[string]bool)
 	err := filepath.WalkDir("../..", func(path string, entry fs.DirEntry, err error) error {
 		switch name := entry.Name(); {
 		case err != nil:
 			return err
-		case entry.IsDir() && (name == "testdata" || name == "testkit" || name == "telemetry" || strings.HasPrefix(name, ".") && len(name) > 2):
+		case entry.IsDir() &&
+			(name == "testdata" || name == "testkit" || name == "telemetry" || strings.HasPrefix(name, ".") && len(name) > 2):
 			return filepath.SkipDir
 		case strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go"):
 			return metricsCalls(path, called)

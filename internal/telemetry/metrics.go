@@ -11,8 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Metrics is every number that the gateway counts, in a registry of its own. Other packages call its methods; a nil *Metrics
-// records nothing. Durations are kept in seconds.
+// Metrics is every number that the gateway counts, in a registry of its own. Other packages call its methods; a nil
+// *Metrics records nothing. Durations are kept in seconds.
 type Metrics struct {
 	registry *prometheus.Registry
 

@@ -268,7 +268,8 @@ func openTempDir() (string, error) {
 			return dir, nil
 		}
 	}
-	return "", errors.New("testkit: no temporary directory that an unprivileged user can reach (tried TMPDIR, /tmp, /var/tmp)")
+	return "",
+		errors.New("testkit: no temporary directory that an unprivileged user can reach (tried TMPDIR, /tmp, /var/tmp)")
 }
 
 func reachable(dir string) bool {

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// TB is what this package needs of a test. *testing.T, *testing.B and *testing.F are one; a program gets one from [Main].
+// TB is what this package needs of a test. *testing.T, *testing.B and *testing.F are one; a program gets one from
+// [Main].
 type TB interface {
 	Helper()
 	Log(args ...any)

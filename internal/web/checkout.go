@@ -10,7 +10,8 @@ import (
 )
 
 // noPayment is what an unknown link gets.
-var noPayment = &problem{http.StatusNotFound, "No such payment", "This payment link is not known here. Perhaps it was cut short when it was copied; the shop can give you a new one."}
+var noPayment = &problem{http.StatusNotFound, "No such payment", "This payment link is not known here. Perhaps it " +
+	"was cut short when it was copied; the shop can give you a new one."}
 
 // status is what the page asks for every two seconds. Amounts are base units, and whole units for people.
 type status struct {
@@ -59,12 +60,13 @@ func (s *Site) checkoutStatus(w http.ResponseWriter, r *http.Request) error {
 	}
 	p, places := b.payment, b.payment.AssetDecimals
 	writeJSON(w, http.StatusOK, status{
-		Status: string(p.Status), Phase: b.phase, Partial: p.Partial, Overpaid: p.Overpaid, Late: p.Late, Symbol: p.AssetSymbol,
-		Amount: p.Amount.String(), AmountDecimal: p.Amount.Decimal(places),
+		Status: string(p.Status), Phase: b.phase, Partial: p.Partial, Overpaid: p.Overpaid, Late: p.Late,
+		Symbol: p.AssetSymbol, Amount: p.Amount.String(), AmountDecimal: p.Amount.Decimal(places),
 		AmountReceived: p.AmountReceived.String(), AmountReceivedDecimal: p.AmountReceived.Decimal(places),
-		AmountConfirmed: p.AmountConfirmed.String(), Remaining: b.missing().String(), RemainingDecimal: b.missing().Decimal(places),
-		Confirmations: b.seen.Confirmations, RequiredConfirmations: b.seen.RequiredConfirmations,
-		ExpiresAt: b.seen.ExpiresAt, ServerTime: webhook.At(b.now), Version: b.version(),
+		AmountConfirmed: p.AmountConfirmed.String(), Remaining: b.missing().String(),
+		RemainingDecimal: b.missing().Decimal(places), Confirmations: b.seen.Confirmations,
+		RequiredConfirmations: b.seen.RequiredConfirmations, ExpiresAt: b.seen.ExpiresAt, ServerTime: webhook.At(b.now),
+		Version: b.version(),
 	})
 	return nil
 }

@@ -48,14 +48,17 @@ func TestCheckoutStates(t *testing.T) {
 			{name: "pending", phase: "pending", pay: true, want: []string{"Waiting for your payment", "<code>12.5</code> USDC", "Pay before"}},
 			{name: "partial", amount: 4_000_000, state: models.TransferSeen, phase: "partial", pay: true,
 				change: func(p *models.Payment) { p.Partial = true },
-				want:   []string{"Part of it has arrived", "4 of 12.5 USDC received", "missing 8.5 USDC", "uint256=8500000", "<code>8.5</code> USDC"}},
+				want: []string{"Part of it has arrived", "4 of 12.5 USDC received", "missing 8.5 USDC", "uint256=8500000",
+					"<code>8.5</code> USDC"}},
 			{name: "overdue", after: time.Hour, phase: "overdue", want: []string{"The time to pay is over"}},
 			{name: "detected", amount: 12_500_000, state: models.TransferSeen, phase: "detected",
 				change: func(p *models.Payment) { p.Status, p.DetectedAt = models.PaymentDetected, &at },
-				want:   []string{"Payment seen", "3 of 12 confirmations", `<progress value="3" max="12">`, `href="https://etherscan.io/tx/` + hash(0xabc), "3 of 12</span>"}},
+				want: []string{"Payment seen", "3 of 12 confirmations", `<progress value="3" max="12">`,
+					`href="https://etherscan.io/tx/` + hash(0xabc), "3 of 12</span>"}},
 			{name: "confirmed", amount: 12_500_000, state: models.TransferConfirmed, phase: "confirmed",
 				change: func(p *models.Payment) { p.Status, p.ConfirmedAt = models.PaymentConfirmed, &at },
-				want:   []string{"Payment complete", `href="https://shop.example/thanks?order=17"`, "Return to shop.example", "final"}},
+				want: []string{"Payment complete", `href="https://shop.example/thanks?order=17"`, "Return to shop.example",
+					"final"}},
 			{name: "overpaid", amount: 13_000_000, state: models.TransferConfirmed, phase: "confirmed",
 				change: func(p *models.Payment) { p.Status, p.Overpaid = models.PaymentConfirmed, true },
 				want:   []string{"You sent 0.5 USDC more than was asked"}},
@@ -98,8 +101,10 @@ func TestCheckoutStates(t *testing.T) {
 			if err := json.Unmarshal([]byte(answer.body), &status); err != nil {
 				t.Fatal(err)
 			}
-			if status.Phase != c.phase || status.Status != string(p.Status) || status.Amount != "12500000" || status.Required != 12 ||
-				!status.ExpiresAt.Equal(p.ExpiresAt) || status.Partial != p.Partial || status.Late != p.Late || status.Overpaid != p.Overpaid ||
+			if status.Phase != c.phase || status.Status != string(p.Status) || status.Amount != "12500000" ||
+				status.Required != 12 ||
+				!status.ExpiresAt.Equal(p.ExpiresAt) || status.Partial != p.Partial || status.Late != p.Late ||
+				status.Overpaid != p.Overpaid ||
 				status.Received != p.AmountReceived.Decimal(6) {
 				t.Errorf("%s: status %s", c.name, answer.body)
 			}
@@ -205,7 +210,8 @@ func TestCheckoutEscapesAndRefuses(t *testing.T) {
 	page.want(t, shown)
 	page.lacks(t, "<script>", `"><script`)
 
-	for _, path := range []string{"/pay/co_nothing", "/pay/co_nothing/status", "/pay/", "/pay/" + p.ID, "/pay/" + p.Token + "/x", "/portalx", "/assets/", "/assets/none.js"} {
+	for _, path := range []string{"/pay/co_nothing", "/pay/co_nothing/status", "/pay/", "/pay/" + p.ID, "/pay/" + p.Token +
+		"/x", "/portalx", "/assets/", "/assets/none.js"} {
 		res := b.get(path)
 		if res.StatusCode != http.StatusNotFound {
 			t.Errorf("GET %s: %d", path, res.StatusCode)
@@ -223,9 +229,10 @@ func TestMisdirected(t *testing.T) {
 	p := h.payment(nil)
 	h.InTx(func(tx *store.Tx) error {
 		return tx.RecordTransfer(t.Context(), models.Transfer{
-			ID: models.NewID(models.PrefixTransfer, noon), PaymentID: p.ID, MerchantID: p.MerchantID, ChainID: 1, TxHash: hash(1), Asset: models.AssetNative,
-			Recipient: p.Address, Sender: usdc, Amount: models.AmountOf(5), Status: models.TransferSeen, Source: models.SourceChain, Misdirected: true,
-			BlockNumber: 99, BlockHash: hash(99), BlockTime: noon, FirstBlockTime: noon, CreatedAt: noon, UpdatedAt: noon,
+			ID: models.NewID(models.PrefixTransfer, noon), PaymentID: p.ID, MerchantID: p.MerchantID, ChainID: 1,
+			TxHash: hash(1), Asset: models.AssetNative, Recipient: p.Address, Sender: usdc, Amount: models.AmountOf(5),
+			Status: models.TransferSeen, Source: models.SourceChain, Misdirected: true, BlockNumber: 99, BlockHash: hash(99),
+			BlockTime: noon, FirstBlockTime: noon, CreatedAt: noon, UpdatedAt: noon,
 		})
 	})
 	page := (&browser{h: h}).open("/pay/" + p.Token)
@@ -244,12 +251,14 @@ func TestHeadersAndAssets(t *testing.T) {
 	for _, path := range []string{"/pay/" + p.Token, "/portal", "/pay/co_none"} {
 		page := b.get(path)
 		csp := page.Header.Get("Content-Security-Policy")
-		for _, directive := range []string{"default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'", "connect-src 'self'", "frame-ancestors 'none'", "base-uri 'none'"} {
+		for _, directive := range []string{"default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'",
+			"connect-src 'self'", "frame-ancestors 'none'", "base-uri 'none'"} {
 			if !strings.Contains(csp, directive) {
 				t.Errorf("%s: the policy lacks %s: %s", path, directive, csp)
 			}
 		}
-		for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Cache-Control": "no-store", "Strict-Transport-Security": ""} {
+		for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY",
+			"Cache-Control": "no-store", "Strict-Transport-Security": ""} {
 			if got := page.Header.Get(name); got != want {
 				t.Errorf("%s: %s is %q", path, name, got)
 			}

@@ -20,8 +20,8 @@ const (
 	phaseOverdue = "overdue" // the time is over, and the chain has not said so yet
 )
 
-// phaseOf is what the payer has to be told. A payment expires by block time only, but who pays after the time has passed
-// by the clock pays late, so the address is no longer offered then.
+// phaseOf is what the payer has to be told. A payment expires by block time only, but who pays after the time has
+// passed by the clock pays late, so the address is no longer offered then.
 func phaseOf(p models.Payment, now time.Time) string {
 	switch {
 	case p.Status != models.PaymentPending:
@@ -93,15 +93,17 @@ func (b bill) excess() models.Amount {
 // version changes whenever the page would look different.
 func (b bill) version() string {
 	p := b.payment
-	return fmt.Sprintf("%s.%d.%s.%d.%d.%t%t%t", b.phase, p.Sequence, p.AmountReceived, b.seen.Confirmations, len(b.transfers), p.Partial, p.Overpaid, p.Late)
+	return fmt.Sprintf("%s.%d.%s.%d.%d.%t%t%t", b.phase, p.Sequence, p.AmountReceived, b.seen.Confirmations,
+		len(b.transfers), p.Partial, p.Overpaid, p.Late)
 }
 
 func (b bill) view(merchant string, c config.Chain) (checkoutView, error) {
 	p, places := b.payment, b.payment.AssetDecimals
 	v := checkoutView{
-		Phase: b.phase, Merchant: merchant, Amount: p.Amount.Decimal(places), Symbol: p.AssetSymbol, Chain: title(p.Chain), ChainID: p.ChainID,
-		Test: p.Test, Pay: b.phase == string(models.PaymentPending) || b.phase == phasePartial, ToSend: b.missing().Decimal(places),
-		Address: wallet.Checksum(p.Address), AddressURL: explorer(c, "address", wallet.Checksum(p.Address)), Progress: p.Status == models.PaymentDetected,
+		Phase: b.phase, Merchant: merchant, Amount: p.Amount.Decimal(places), Symbol: p.AssetSymbol, Chain: title(p.Chain),
+		ChainID: p.ChainID, Test: p.Test, Pay: b.phase == string(models.PaymentPending) || b.phase == phasePartial,
+		ToSend: b.missing().Decimal(places), Address: wallet.Checksum(p.Address),
+		AddressURL: explorer(c, "address", wallet.Checksum(p.Address)), Progress: p.Status == models.PaymentDetected,
 		Confirmations: min(b.seen.Confirmations, b.seen.RequiredConfirmations), Required: b.seen.RequiredConfirmations,
 		Open: p.Open(), ExpiresAt: p.ExpiresAt, Now: b.now, Version: b.version(),
 	}
@@ -139,7 +141,8 @@ func (b bill) tell(v *checkoutView) {
 		v.Icon, v.Title, v.Lead = "wait", "Waiting for your payment", "This page notices by itself when it arrives."
 	case phasePartial:
 		v.Icon, v.Title = "part", "Part of it has arrived"
-		v.Lead = fmt.Sprintf("%s of %s %s received. Please send the missing %s %s to the same address.", v.Received, v.Amount, v.Symbol, v.ToSend, v.Symbol)
+		v.Lead = fmt.Sprintf("%s of %s %s received. Please send the missing %s %s to the same address.", v.Received, v.Amount,
+			v.Symbol, v.ToSend, v.Symbol)
 	case phaseOverdue:
 		v.Icon, v.Title = "wait", "The time to pay is over"
 		v.Lead = "Please do not send anything now. A payment that was sent in time still counts as soon as the chain has it."
@@ -156,19 +159,23 @@ func (b bill) tell(v *checkoutView) {
 		v.Lead = "Please do not send anything to its address."
 	}
 	if p.Overpaid && b.excess().Sign() > 0 {
-		v.Notes = append(v.Notes, fmt.Sprintf("You sent %s %s more than was asked. Please ask the shop to return it.", b.excess().Decimal(p.AssetDecimals), p.AssetSymbol))
+		v.Notes = append(v.Notes, fmt.Sprintf("You sent %s %s more than was asked. Please ask the shop to return it.",
+			b.excess().Decimal(p.AssetDecimals), p.AssetSymbol))
 	}
 	switch {
 	case p.Late && (p.Status == models.PaymentExpired || p.Status == models.PaymentCanceled):
-		v.Notes = append(v.Notes, fmt.Sprintf("%s %s arrived after this payment had ended. Please contact the shop.", v.Received, p.AssetSymbol))
+		v.Notes = append(v.Notes, fmt.Sprintf("%s %s arrived after this payment had ended. Please contact the shop.",
+			v.Received, p.AssetSymbol))
 	case p.Late:
 		v.Notes = append(v.Notes, "Money arrived after the time to pay was over.")
 	case p.Partial && p.Status != models.PaymentPending || p.Partial && b.phase == phaseOverdue:
-		v.Notes = append(v.Notes, fmt.Sprintf("Only %s of %s %s arrived. Please contact the shop.", v.Received, v.Amount, p.AssetSymbol))
+		v.Notes = append(v.Notes, fmt.Sprintf("Only %s of %s %s arrived. Please contact the shop.", v.Received, v.Amount,
+			p.AssetSymbol))
 	}
 	for _, t := range b.transfers {
 		if t.Misdirected && t.Canonical() {
-			v.Notes = append(v.Notes, fmt.Sprintf("Something other than %s on %s arrived at this address. It does not count; please contact the shop.", p.AssetSymbol, v.Chain))
+			v.Notes = append(v.Notes, fmt.Sprintf("Something other than %s on %s arrived at this address. It does not count; "+
+				"please contact the shop.", p.AssetSymbol, v.Chain))
 			break
 		}
 	}

@@ -54,7 +54,8 @@ type way struct {
 }
 
 // ways are the plain address, and the EIP-681 request for the amount. For a token the address comes first, because a
-// wallet that reads only the target of an EIP-681 request would send to the token's contract; there nobody can get it back.
+// wallet that reads only the target of an EIP-681 request would send to the token's contract; there nobody can get it
+// back.
 func ways(p models.Payment, amount models.Amount) ([]way, error) {
 	token := p.Asset != models.AssetNative
 	request := PaymentURI(p.ChainID, p.Asset, p.Address, amount)
@@ -65,7 +66,8 @@ func ways(p models.Payment, amount models.Amount) ([]way, error) {
 			Hint: "Carries address and amount. Check both in your wallet before you send."},
 	}
 	if token {
-		all[1].Hint = "Only for wallets that understand payment links for tokens: yours must show the amount in " + p.AssetSymbol + " and the address above."
+		all[1].Hint = "Only for wallets that understand payment links for tokens: yours must show the amount in " +
+			p.AssetSymbol + " and the address above."
 	} else {
 		all[0], all[1] = all[1], all[0]
 	}
@@ -78,8 +80,8 @@ func ways(p models.Payment, amount models.Amount) ([]way, error) {
 	return all, nil
 }
 
-// PaymentURI is the EIP-681 request to pay amount base units of an asset (models.AssetNative or a contract address) to an
-// address. Addresses are spelled by EIP-55.
+// PaymentURI is the EIP-681 request to pay amount base units of an asset (models.AssetNative or a contract address) to
+// an address. Addresses are spelled by EIP-55.
 func PaymentURI(chainID uint64, asset, address string, amount models.Amount) string {
 	to := wallet.Checksum(address)
 	if asset == models.AssetNative {

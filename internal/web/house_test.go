@@ -35,8 +35,9 @@ var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 var chains = []config.Chain{
 	{
-		Name: "ethereum", ChainID: 1, Finality: config.Finality{Depth: 12}, BlockTime: 12 * time.Second, ExplorerURL: "https://etherscan.io",
-		Native: config.Native{Symbol: "ETH", Decimals: 18}, Tokens: []config.Token{{Symbol: "USDC", Contract: usdc, Decimals: 6}},
+		Name: "ethereum", ChainID: 1, Finality: config.Finality{Depth: 12}, BlockTime: 12 * time.Second,
+		ExplorerURL: "https://etherscan.io", Native: config.Native{Symbol: "ETH", Decimals: 18},
+		Tokens: []config.Token{{Symbol: "USDC", Contract: usdc, Decimals: 6}},
 	},
 	{
 		Name: "sepolia", ChainID: 11155111, Test: true, Finality: config.Finality{Depth: 12}, BlockTime: 12 * time.Second,
@@ -63,14 +64,15 @@ func newHouse(t testing.TB, s *store.Store, change ...func(*web.Options)) *house
 	log := slog.New(slog.NewTextHandler(h.logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
 	h.payments, err = payments.New(payments.Options{
-		Store: s, Chains: chains, PublicURL: "http://pay.example", Window: time.Hour, MaxAttempts: 15, MaxOpen: 1000, Now: h.clock.Now, Logger: log,
+		Store: s, Chains: chains, PublicURL: "http://pay.example", Window: time.Hour, MaxAttempts: 15, MaxOpen: 1000,
+		Now: h.clock.Now, Logger: log,
 	})
 	h.must(err)
 	h.access, err = access.New(access.Options{Store: s, Now: h.clock.Now})
 	h.must(err)
 	o := web.Options{
-		Store: s, Payments: h.payments, Redelivery: h.Redelivery, Chains: chains, Access: h.access, Sealer: h.Vault, PublicURL: "http://pay.example",
-		Now: h.clock.Now, Logger: log, EgressIPs: []string{"192.0.2.7"},
+		Store: s, Payments: h.payments, Redelivery: h.Redelivery, Chains: chains, Access: h.access, Sealer: h.Vault,
+		PublicURL: "http://pay.example", Now: h.clock.Now, Logger: log, EgressIPs: []string{"192.0.2.7"},
 	}
 	for _, f := range change {
 		f(&o)
@@ -91,7 +93,8 @@ func (h *house) must(err error) {
 
 func (h *house) head(tx *store.Tx, chainID, number uint64) error {
 	return tx.SaveCursor(h.t.Context(), models.ChainCursor{
-		ChainID: chainID, Chain: "c", Number: number, Hash: hash(number), BlockTime: h.clock.Now(), HeadNumber: number, UpdatedAt: noon,
+		ChainID: chainID, Chain: "c", Number: number, Hash: hash(number), BlockTime: h.clock.Now(), HeadNumber: number,
+		UpdatedAt: noon,
 	})
 }
 
@@ -120,7 +123,8 @@ func orderID(id string) func(*payments.Request) {
 }
 
 // move writes what a scanner would: the payment as change leaves it, and a transfer of amount base units in block 98.
-func (h *house) move(p models.Payment, amount uint64, status models.TransferStatus, change func(*models.Payment)) models.Payment {
+func (h *house) move(p models.Payment, amount uint64, status models.TransferStatus,
+	change func(*models.Payment)) models.Payment {
 	h.t.Helper()
 	if amount > 0 {
 		p.AmountReceived = models.AmountOf(amount)
@@ -131,9 +135,10 @@ func (h *house) move(p models.Payment, amount uint64, status models.TransferStat
 	h.InTx(func(tx *store.Tx) error {
 		if amount > 0 {
 			t := models.Transfer{
-				ID: models.NewID(models.PrefixTransfer, noon), PaymentID: p.ID, MerchantID: p.MerchantID, ChainID: p.ChainID, TxHash: hash(0xabc),
-				Asset: p.Asset, Recipient: p.Address, Sender: usdc, Amount: models.AmountOf(amount), Status: status, Source: models.SourceChain,
-				BlockNumber: 98, BlockHash: hash(98), BlockTime: noon, FirstBlockTime: noon, CreatedAt: noon, UpdatedAt: noon,
+				ID: models.NewID(models.PrefixTransfer, noon), PaymentID: p.ID, MerchantID: p.MerchantID, ChainID: p.ChainID,
+				TxHash: hash(0xabc), Asset: p.Asset, Recipient: p.Address, Sender: usdc, Amount: models.AmountOf(amount),
+				Status: status, Source: models.SourceChain, BlockNumber: 98, BlockHash: hash(98), BlockTime: noon,
+				FirstBlockTime: noon, CreatedAt: noon, UpdatedAt: noon,
 			}
 			if err := tx.RecordTransfer(h.t.Context(), t); err != nil {
 				return err
@@ -271,7 +276,8 @@ func (p page) lacks(t testing.TB, texts ...string) {
 }
 
 // sent makes an endpoint and a delivery of p's payment.created to it, with one attempt that was answered by body.
-func (h *house) sent(p models.Payment, status int, class string, state models.DeliveryState, body string) models.Delivery {
+func (h *house) sent(p models.Payment, status int, class string, state models.DeliveryState,
+	body string) models.Delivery {
 	h.t.Helper()
 	e, _ := h.Endpoint(h.merchant.ID, "https://shop.example/hooks")
 	events, err := h.Store.AnnouncedFor(h.t.Context(), []string{p.ID})
@@ -287,9 +293,10 @@ func (h *house) sent(p models.Payment, status int, class string, state models.De
 	})
 	_, err = h.Store.Record(h.t.Context(), []store.Verdict{{
 		Attempt: models.Attempt{
-			ID: models.NewID(models.PrefixAttempt, noon), DeliveryID: d.ID, EventID: d.EventID, EndpointID: d.EndpointID, MerchantID: d.MerchantID,
-			Number: 1, Generation: 1, Class: class, StatusCode: status, ResponseBody: []byte(body), RemoteIP: "203.0.113.9",
-			DNSMicros: 1200, ConnectMicros: 8000, TLSMicros: 14100, FirstByteMicros: 32000, TotalMicros: 33400, StartedAt: noon,
+			ID: models.NewID(models.PrefixAttempt, noon), DeliveryID: d.ID, EventID: d.EventID, EndpointID: d.EndpointID,
+			MerchantID: d.MerchantID, Number: 1, Generation: 1, Class: class, StatusCode: status, ResponseBody: []byte(body),
+			RemoteIP: "203.0.113.9", DNSMicros: 1200, ConnectMicros: 8000, TLSMicros: 14100, FirstByteMicros: 32000,
+			TotalMicros: 33400, StartedAt: noon,
 		},
 		RequestJSON:  `{"Content-Type":"application/json","X-Webhook-Signature":"[redacted]"}`,
 		ResponseJSON: `{"Content-Type":"text/html"}`,

@@ -28,7 +28,8 @@ type pages struct {
 	assets    map[string]asset
 }
 
-// asset is a static file; version is a part of its hash and of the URL that pages use, so that it can be cached for ever.
+// asset is a static file; version is a part of its hash and of the URL that pages use, so that it can be cached for
+// ever.
 type asset struct {
 	body        []byte
 	contentType string

@@ -65,7 +65,8 @@ func (s *Site) front(w http.ResponseWriter, r *http.Request) error {
 	case v.Webhooks():
 		http.Redirect(w, r, "/portal/deliveries", http.StatusSeeOther)
 	default:
-		s.fail(w, r, v, &problem{http.StatusForbidden, "Nothing to see with this key", "The portal shows payments to keys with the scope payments:read and webhooks to keys with webhooks:read. Yours has neither."})
+		s.fail(w, r, v, &problem{http.StatusForbidden, "Nothing to see with this key", "The portal shows payments to keys " +
+			"with the scope payments:read and webhooks to keys with webhooks:read. Yours has neither."})
 	}
 	return nil
 }
@@ -82,7 +83,8 @@ func (s *Site) signIn(w http.ResponseWriter, r *http.Request) error {
 	}
 	key, merchant, err := s.opts.Access.Authenticate(r.Context(), strings.TrimSpace(r.PostFormValue("key")))
 	if errors.Is(err, access.ErrUnauthenticated) {
-		return s.signInPage(w, http.StatusUnauthorized, "That is not a key that can be used: it is unknown, revoked or expired.")
+		return s.signInPage(w, http.StatusUnauthorized,
+			"That is not a key that can be used: it is unknown, revoked or expired.")
 	} else if err != nil {
 		return err
 	}
@@ -106,7 +108,8 @@ func (s *Site) signOut(w http.ResponseWriter, r *http.Request, _ *visitor) error
 // audit writes a line about what a visitor did.
 func (s *Site) audit(ctx context.Context, v *visitor, action, subject string) error {
 	return s.opts.Store.InTx(ctx, func(tx *store.Tx) error {
-		return tx.Audit(ctx, models.AuditEntry{At: s.now(), Actor: v.by().Name, IP: v.IP, Action: action, Subject: subject, Merchant: v.Merchant.ID})
+		return tx.Audit(ctx, models.AuditEntry{At: s.now(), Actor: v.by().Name, IP: v.IP, Action: action, Subject: subject,
+			Merchant: v.Merchant.ID})
 	})
 }
 
@@ -156,10 +159,12 @@ func (q *query) page() store.Page {
 }
 
 func (q *query) refuse(name string) {
-	q.err = &problem{http.StatusBadRequest, "Not understood", "The address of this page has a value for " + name + " that makes no sense here."}
+	q.err = &problem{http.StatusBadRequest, "Not understood", "The address of this page has a value for " + name +
+		" that makes no sense here."}
 }
 
-// cut takes the row too many from a list and returns the link to what follows, "" at the end. place tells a row's place.
+// cut takes the row too many from a list and returns the link to what follows, "" at the end. place tells a row's
+// place.
 func cut[T any](rows []T, r *http.Request, place func(T) (time.Time, string)) (page []T, older string) {
 	if len(rows) <= pageSize {
 		return rows, ""

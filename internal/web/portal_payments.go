@@ -12,7 +12,8 @@ import (
 // listPayments shows the merchant's payments, newest first.
 func (s *Site) listPayments(w http.ResponseWriter, r *http.Request, v *visitor) error {
 	q := queryOf(r)
-	f := store.PaymentFilter{Status: q.oneOf("status", names(models.PaymentStatuses)), OrderID: q.text("order_id"), Test: v.Key.Test}
+	f := store.PaymentFilter{Status: q.oneOf("status", names(models.PaymentStatuses)), OrderID: q.text("order_id"),
+		Test: v.Key.Test}
 	page := q.page()
 	if q.err != nil {
 		return q.err
@@ -69,8 +70,8 @@ func (s *Site) showPayment(w http.ResponseWriter, r *http.Request, v *visitor) e
 	chain := s.chains[p.ChainID]
 	seen := s.opts.Payments.View(p, transfers[p.ID], heads)
 	view := paymentView{
-		Payment: p, Chain: title(p.Chain), EIP55: seen.Address, AddressURL: explorer(chain, "address", seen.Address), Checkout: "/pay/" + p.Token,
-		Confirmations: seen.Confirmations, Events: events[p.ID],
+		Payment: p, Chain: title(p.Chain), EIP55: seen.Address, AddressURL: explorer(chain, "address", seen.Address),
+		Checkout: "/pay/" + p.Token, Confirmations: seen.Confirmations, Events: events[p.ID],
 	}
 	if p.Asset != models.AssetNative {
 		view.Contract = wallet.Checksum(p.Asset)

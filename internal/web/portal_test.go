@@ -35,14 +35,18 @@ func TestPortalShowsTheMerchantsOwn(t *testing.T) {
 		d := h.sent(p, 500, "server_error", models.DeliveryDead, "<h1>boom</h1>")
 		b := h.signedIn(false)
 
-		if res := b.get("/portal"); res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != "/portal/payments" {
+		if res := b.get("/portal"); res.StatusCode != http.StatusSeeOther ||
+			res.Header.Get("Location") != "/portal/payments" {
 			t.Errorf("GET /portal: %d to %s", res.StatusCode, res.Header.Get("Location"))
 		}
-		b.open("/portal/payments").want(t, "Tea &amp; Sons", "A-17", "12.5 USDC", `href="/portal/payments/`+p.ID+`"`, "pending")
-		b.open("/portal/payments/"+p.ID).want(t, "secret basket", "/pay/"+p.Token, "payment.created", template.HTMLEscapeString(p.DerivationPath), "Nothing has arrived")
+		b.open("/portal/payments").want(t, "Tea &amp; Sons", "A-17", "12.5 USDC", `href="/portal/payments/`+p.ID+`"`,
+			"pending")
+		b.open("/portal/payments/"+p.ID).want(t, "secret basket", "/pay/"+p.Token, "payment.created",
+			template.HTMLEscapeString(p.DerivationPath), "Nothing has arrived")
 		b.open("/portal/endpoints").want(t, "https://shop.example/hooks", "enabled", "192.0.2.7")
 		b.open("/portal/deliveries").want(t, d.ID, "payment.created", "server error", "dead", "1 of 15")
-		b.open("/portal/deliveries/"+d.ID).want(t, "attempts exhausted", "[redacted]", "X-Webhook-Signature", "500", "33.4 ms", "&lt;h1&gt;boom", "Send again", "203.0.113.9", "secret basket")
+		b.open("/portal/deliveries/"+d.ID).want(t, "attempts exhausted", "[redacted]", "X-Webhook-Signature", "500",
+			"33.4 ms", "&lt;h1&gt;boom", "Send again", "203.0.113.9", "secret basket")
 
 		log, err := s.AuditLog(t.Context(), 1, 100)
 		h.must(err)
@@ -58,12 +62,14 @@ func TestPortalShowsTheMerchantsOwn(t *testing.T) {
 
 		h.merchant = h.newMerchant("Other", "")
 		stranger := h.signedIn(false)
-		for _, path := range []string{"/portal/payments/" + p.ID, "/portal/deliveries/" + d.ID, "/portal/payments/pay_none", "/portal/deliveries/dlv_none"} {
+		for _, path := range []string{"/portal/payments/" + p.ID, "/portal/deliveries/" + d.ID, "/portal/payments/pay_none",
+			"/portal/deliveries/dlv_none"} {
 			if res := stranger.get(path); res.StatusCode != http.StatusNotFound {
 				t.Errorf("GET %s as another merchant: %d", path, res.StatusCode)
 			}
 		}
-		if res := stranger.post("/portal/deliveries/"+d.ID+"/redeliver", url.Values{"csrf": {stranger.open("/portal/deliveries").csrf()}}); res.StatusCode != http.StatusNotFound {
+		if res := stranger.post("/portal/deliveries/"+d.ID+"/redeliver",
+			url.Values{"csrf": {stranger.open("/portal/deliveries").csrf()}}); res.StatusCode != http.StatusNotFound {
 			t.Errorf("redeliver as another merchant: %d", res.StatusCode)
 		}
 		stranger.open("/portal/payments").lacks(t, p.ID)
@@ -180,7 +186,8 @@ func TestScopesAndTestKeys(t *testing.T) {
 	reader := h.signedIn(false, models.ScopeWebhooksRead)
 	page := reader.open("/portal/deliveries/" + d.ID)
 	page.lacks(t, "Send again", "secret basket", "/portal/payments")
-	if res := reader.post("/portal/deliveries/"+d.ID+"/redeliver", url.Values{"csrf": {page.csrf()}}); res.StatusCode != http.StatusForbidden {
+	if res := reader.post("/portal/deliveries/"+d.ID+"/redeliver",
+		url.Values{"csrf": {page.csrf()}}); res.StatusCode != http.StatusForbidden {
 		t.Errorf("redeliver without webhooks:write: %d", res.StatusCode)
 	}
 	if res := h.signedIn(false, models.ScopeKeysWrite).get("/portal"); res.StatusCode != http.StatusForbidden {
@@ -201,7 +208,8 @@ func TestScopesAndTestKeys(t *testing.T) {
 			t.Errorf("GET %s with a test key: %d", path, res.StatusCode)
 		}
 	}
-	if res := b.post("/portal/deliveries/"+d.ID+"/redeliver", url.Values{"csrf": {list.csrf()}}); res.StatusCode != http.StatusNotFound {
+	if res := b.post("/portal/deliveries/"+d.ID+"/redeliver",
+		url.Values{"csrf": {list.csrf()}}); res.StatusCode != http.StatusNotFound {
 		t.Errorf("redeliver a live payment's webhook with a test key: %d", res.StatusCode)
 	}
 }
@@ -214,7 +222,8 @@ func TestRedeliver(t *testing.T) {
 	csrf := b.open(path).csrf()
 	res := b.post(path+"/redeliver", url.Values{"csrf": {csrf}})
 	next := res.Header.Get("Location")
-	if res.StatusCode != http.StatusSeeOther || next == path+"?sent=1" || !strings.HasPrefix(next, "/portal/deliveries/dlv_") {
+	if res.StatusCode != http.StatusSeeOther || next == path+"?sent=1" ||
+		!strings.HasPrefix(next, "/portal/deliveries/dlv_") {
 		t.Fatalf("redeliver: %d to %s", res.StatusCode, next)
 	}
 	b.open(next).want(t, "On its way again", "Replay of", d.ID)
@@ -264,7 +273,8 @@ func TestForeignFormsAreRefused(t *testing.T) {
 	if res := b.get("/portal/sign-out"); res.StatusCode == http.StatusSeeOther || b.cookie == nil {
 		t.Errorf("signed out by a link: %d", res.StatusCode)
 	}
-	if res := b.post("/portal/sign-out", good, "Sec-Fetch-Site", "", "Origin", "http://pay.example"); res.StatusCode != http.StatusSeeOther || b.cookie != nil {
+	if res := b.post("/portal/sign-out", good, "Sec-Fetch-Site", "", "Origin",
+		"http://pay.example"); res.StatusCode != http.StatusSeeOther || b.cookie != nil {
 		t.Errorf("sign out: %d, cookie %v", res.StatusCode, b.cookie)
 	}
 	if res := b.get("/portal/payments"); res.StatusCode != http.StatusSeeOther {
@@ -276,17 +286,21 @@ func TestSessions(t *testing.T) {
 	h := newHouse(t, storetest.SQLite(t))
 	b := &browser{h: h}
 	key, secret := h.key(false)
-	for name, wrong := range map[string]string{"nothing": "", "unknown": "ck_live_" + strings.Repeat("a", 43), "long": "ck_live_" + strings.Repeat("a", 5000)} {
-		if res := b.post("/portal/sign-in", url.Values{"key": {wrong}}); res.StatusCode != http.StatusUnauthorized || b.cookie != nil {
+	for name, wrong := range map[string]string{"nothing": "", "unknown": "ck_live_" + strings.Repeat("a", 43),
+		"long": "ck_live_" + strings.Repeat("a", 5000)} {
+		if res := b.post("/portal/sign-in", url.Values{"key": {wrong}}); res.StatusCode != http.StatusUnauthorized ||
+			b.cookie != nil {
 			t.Errorf("sign in with %s: %d", name, res.StatusCode)
 		}
 	}
-	if res := b.post("/portal/sign-in", url.Values{"key": {strings.Repeat("a", 64<<10)}}); res.StatusCode != http.StatusBadRequest {
+	if res := b.post("/portal/sign-in",
+		url.Values{"key": {strings.Repeat("a", 64<<10)}}); res.StatusCode != http.StatusBadRequest {
 		t.Errorf("a form of 64 KiB: %d", res.StatusCode)
 	}
 	b.post("/portal/sign-in", url.Values{"key": {" " + secret + "\n"}})
 	c := b.cookie
-	if c == nil || !c.HttpOnly || c.Secure || c.SameSite != http.SameSiteStrictMode || c.Path != "/portal" || c.MaxAge != 8*3600 {
+	if c == nil || !c.HttpOnly || c.Secure || c.SameSite != http.SameSiteStrictMode || c.Path != "/portal" ||
+		c.MaxAge != 8*3600 {
 		t.Fatalf("cookie %+v", c)
 	}
 	b.open("/portal/payments").lacks(t, secret)
@@ -310,9 +324,11 @@ func TestSessions(t *testing.T) {
 		b.cookie = &http.Cookie{Name: c.Name, Value: base64.RawURLEncoding.EncodeToString(forged)}
 		closed("byte " + strconv.Itoa(i) + " changed")
 	}
-	elsewhere, err := h.Vault.Seal([]byte(`{"k":"`+key.ID+`","m":"`+h.merchant.ID+`","c":"x","e":"2030-01-01T00:00:00Z"}`), "endpoint_secrets/x/secret")
+	elsewhere, err := h.Vault.Seal([]byte(`{"k":"`+key.ID+`","m":"`+h.merchant.ID+`","c":"x","e":"2030-01-01T00:00:00Z"}`),
+		"endpoint_secrets/x/secret")
 	h.must(err)
-	for name, value := range map[string]string{"empty": "", "garbage": "%%%", "sealed elsewhere": base64.RawURLEncoding.EncodeToString(elsewhere), "huge": strings.Repeat("A", 8000)} {
+	for name, value := range map[string]string{"empty": "", "garbage": "%%%",
+		"sealed elsewhere": base64.RawURLEncoding.EncodeToString(elsewhere), "huge": strings.Repeat("A", 8000)} {
 		b.cookie = &http.Cookie{Name: c.Name, Value: value}
 		closed(name)
 	}

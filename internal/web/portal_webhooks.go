@@ -160,7 +160,8 @@ func (s *Site) showDelivery(w http.ResponseWriter, r *http.Request, v *visitor) 
 	slices.Reverse(attempts)
 	for _, a := range attempts {
 		shown := a.ResponseBody[:min(len(a.ResponseBody), excerpt)]
-		view.Attempts = append(view.Attempts, attemptView{a, strings.ToValidUTF8(string(shown), "\uFFFD"), len(shown) < len(a.ResponseBody)})
+		view.Attempts = append(view.Attempts, attemptView{a, strings.ToValidUTF8(string(shown), "\uFFFD"),
+			len(shown) < len(a.ResponseBody)})
 	}
 	if v.Payments() {
 		event, err := s.opts.Store.Event(ctx, v.Merchant.ID, d.EventID)

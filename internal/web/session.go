@@ -53,7 +53,8 @@ func (v *visitor) by() models.Actor { return models.Actor{Name: "key:" + v.Key.I
 func (s *Site) begin(w http.ResponseWriter, key models.APIKey) error {
 	raw := make([]byte, csrfRandom)
 	rand.Read(raw)
-	plain, err := json.Marshal(session{key.ID, key.MerchantID, base64.RawURLEncoding.EncodeToString(raw), s.now().Add(sessionFor)})
+	plain, err := json.Marshal(session{key.ID, key.MerchantID, base64.RawURLEncoding.EncodeToString(raw),
+		s.now().Add(sessionFor)})
 	if err != nil {
 		return err
 	}
@@ -70,7 +71,8 @@ func (s *Site) end(w http.ResponseWriter) { s.setCookie(w, "", -1) }
 
 func (s *Site) setCookie(w http.ResponseWriter, value string, maxAge int) {
 	http.SetCookie(w, &http.Cookie{
-		Name: cookieName, Value: value, Path: cookiePath, MaxAge: maxAge, HttpOnly: true, Secure: s.https, SameSite: http.SameSiteStrictMode,
+		Name: cookieName, Value: value, Path: cookiePath, MaxAge: maxAge, HttpOnly: true, Secure: s.https,
+		SameSite: http.SameSiteStrictMode,
 	})
 }
 
@@ -124,7 +126,8 @@ func (s *Site) signedIn(scope models.Scope, f portalHandler) http.HandlerFunc {
 			return
 		}
 		if err == nil && scope != "" && !v.Key.Allows(scope) {
-			err = &problem{http.StatusForbidden, "Not with this key", "This page needs a key with the scope " + string(scope) + ", which yours does not have."}
+			err = &problem{http.StatusForbidden, "Not with this key", "This page needs a key with the scope " + string(scope) +
+				", which yours does not have."}
 		}
 		if err == nil {
 			err = f(w, r, v)
@@ -148,7 +151,8 @@ func (s *Site) deed(scope models.Scope, f portalHandler) http.HandlerFunc {
 	})
 }
 
-var errForeign = &problem{http.StatusForbidden, "Refused", "This request did not come from a page of this portal. Please go back, reload the page and try again."}
+var errForeign = &problem{http.StatusForbidden, "Refused",
+	"This request did not come from a page of this portal. Please go back, reload the page and try again."}
 
 // sameOrigin refuses forms that another site sent, and reads the form.
 func (s *Site) sameOrigin(w http.ResponseWriter, r *http.Request) error {

@@ -61,14 +61,16 @@ type Site struct {
 
 // New checks the options and reads the templates.
 func New(o Options) (*Site, error) {
-	if o.Store == nil || o.Payments == nil || o.Redelivery == nil || o.Access == nil || o.Sealer == nil || o.Now == nil || o.Logger == nil {
+	if o.Store == nil || o.Payments == nil || o.Redelivery == nil || o.Access == nil || o.Sealer == nil || o.Now == nil ||
+		o.Logger == nil {
 		return nil, errors.New("web: Store, Payments, Redelivery, Access, Sealer, Now and Logger are needed")
 	}
 	public, err := url.Parse(o.PublicURL)
 	if err != nil || public.Host == "" || public.Scheme != "https" && public.Scheme != "http" {
 		return nil, fmt.Errorf("web: PublicURL %q is not an http or https URL", o.PublicURL)
 	}
-	s := &Site{opts: o, https: public.Scheme == "https", chains: make(map[uint64]config.Chain), origin: http.NewCrossOriginProtection()}
+	s := &Site{opts: o, https: public.Scheme == "https", chains: make(map[uint64]config.Chain),
+		origin: http.NewCrossOriginProtection()}
 	for _, c := range o.Chains {
 		s.chains[c.ChainID] = c
 	}
@@ -134,21 +136,23 @@ type problem struct {
 
 func (p *problem) Error() string { return p.Title + ": " + p.Text }
 
-// fail answers an error with a page. What is not a person's doing is logged by its route, never by its path, because the
-// path of a checkout page is its key.
+// fail answers an error with a page. What is not a person's doing is logged by its route, never by its path, because
+// the path of a checkout page is its key.
 func (s *Site) fail(w http.ResponseWriter, r *http.Request, v *visitor, err error) {
 	var p *problem
 	switch {
 	case errors.As(err, &p):
 	case errors.Is(err, models.ErrNotFound):
-		p = &problem{http.StatusNotFound, "Nothing here", "This page does not exist. Perhaps the link was cut short when it was copied."}
+		p = &problem{http.StatusNotFound, "Nothing here",
+			"This page does not exist. Perhaps the link was cut short when it was copied."}
 	case errors.Is(err, models.ErrConflict):
 		p = &problem{http.StatusConflict, "That cannot be done now", sentence(err)}
 	case r.Context().Err() != nil:
 		return // nobody is there to read an answer
 	default:
 		s.opts.Logger.ErrorContext(r.Context(), "page.failed", "route", r.Pattern, "error", err)
-		p = &problem{http.StatusInternalServerError, "Something went wrong", "It is our fault and has been noted. Please try again in a moment."}
+		p = &problem{http.StatusInternalServerError, "Something went wrong",
+			"It is our fault and has been noted. Please try again in a moment."}
 	}
 	if strings.HasSuffix(r.Pattern, "/status") {
 		writeJSON(w, p.Status, map[string]string{"error": p.Title})

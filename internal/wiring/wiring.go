@@ -24,7 +24,8 @@ import (
 // Store connects to DATABASE_URL. It does not look at the schema.
 func Store(ctx context.Context, cfg config.Config, log *slog.Logger) (*store.Store, error) {
 	db := cfg.Database
-	return store.Open(ctx, store.Options{DSN: db.URL.Reveal(), MaxConns: db.MaxOpen, MaxLifetime: db.MaxLifetime, Logger: log})
+	return store.Open(ctx, store.Options{DSN: db.URL.Reveal(), MaxConns: db.MaxOpen, MaxLifetime: db.MaxLifetime,
+		Logger: log})
 }
 
 // Vault opens what MASTER_KEYS encrypted, and encrypts with the first of them.
@@ -47,7 +48,8 @@ func Egress(cfg config.Config) (*egress.Client, error) {
 		rules = egress.Scoped(rules)
 	}
 	o := egress.Options{
-		Allow: rules, RequireHTTPS: cfg.IsProduction(), Timeout: cfg.Webhook.Timeout, MaxIdleConnsPerHost: cfg.Webhook.HostInFlight,
+		Allow: rules, RequireHTTPS: cfg.IsProduction(), Timeout: cfg.Webhook.Timeout,
+		MaxIdleConnsPerHost: cfg.Webhook.HostInFlight,
 	}
 	if proxy := cfg.Egress.Proxy.Reveal(); proxy != "" {
 		if o.Proxy, err = url.Parse(proxy); err != nil || o.Proxy.Host == "" {
@@ -89,14 +91,15 @@ func Access(cfg config.Config, s *store.Store, now func() time.Time, log *slog.L
 	})
 }
 
-// Payments is the service of payments. It asks the chains whether an address has been used before it hands the address out.
+// Payments is the service of payments. It asks the chains whether an address has been used before it hands the address
+// out.
 func Payments(
 	cfg config.Config, s *store.Store, chains Pools, now func() time.Time, log *slog.Logger, metrics *telemetry.Metrics,
 ) (*payments.Service, error) {
 	return payments.New(payments.Options{
-		Store: s, Chains: cfg.Chains, PublicURL: cfg.PublicURL, Expiry: cfg.Payments.ExpiresIn, Window: cfg.Payments.MonitoringWindow,
-		MaxAttempts: cfg.Webhook.MaxAttempts, MaxOpen: cfg.API.MaxOpenPayments, Used: chains.Used, Now: now, Logger: log,
-		Metrics: metrics,
+		Store: s, Chains: cfg.Chains, PublicURL: cfg.PublicURL, Expiry: cfg.Payments.ExpiresIn,
+		Window: cfg.Payments.MonitoringWindow, MaxAttempts: cfg.Webhook.MaxAttempts, MaxOpen: cfg.API.MaxOpenPayments,
+		Used: chains.Used, Now: now, Logger: log, Metrics: metrics,
 	})
 }
 

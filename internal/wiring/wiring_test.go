@@ -76,7 +76,8 @@ func TestChainsNamesTheBadOne(t *testing.T) {
 		{Name: "good", ChainID: 1, RPCURLs: []config.URL{"http://127.0.0.1:1"}},
 		{Name: "bad", ChainID: 2},
 	}}
-	if pools, err := wiring.Chains(cfg, time.Now, discard, nil); err == nil || pools != nil || !strings.HasPrefix(err.Error(), "chain bad: ") {
+	if pools, err := wiring.Chains(cfg, time.Now, discard, nil); err == nil || pools != nil ||
+		!strings.HasPrefix(err.Error(), "chain bad: ") {
 		t.Errorf("%v, %v", pools, err)
 	}
 	cfg.Chains = cfg.Chains[:1]

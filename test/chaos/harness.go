@@ -101,7 +101,8 @@ func newHarness(t testkit.TB, p Plan) *harness {
 		h.merchants = append(h.merchants, m)
 	}
 	// One endpoint takes batches.
-	if _, err := h.DB.Exec("UPDATE webhook_endpoints SET batch_max_events = 10, batch_max_wait_ms = 200 WHERE url LIKE '%/endpoint-1'"); err != nil {
+	if _, err := h.DB.Exec(
+		"UPDATE webhook_endpoints SET batch_max_events = 10, batch_max_wait_ms = 200 WHERE url LIKE '%/endpoint-1'"); err != nil {
 		t.Fatal(err)
 	}
 	h.load = newLoad(h, p.Events)

@@ -54,7 +54,8 @@ func (h *harness) Attempts() ([]Attempt, error) {
 // Waiting counts the rows that wait, in whatever way.
 func (h *harness) Waiting() (int, error) {
 	var n int
-	err := h.DB.QueryRowContext(h.t.Context(), "SELECT count(*) FROM deliveries WHERE state IN ('pending', 'held')").Scan(&n)
+	err := h.DB.QueryRowContext(h.t.Context(),
+		"SELECT count(*) FROM deliveries WHERE state IN ('pending', 'held')").Scan(&n)
 	return n, err
 }
 

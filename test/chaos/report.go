@@ -11,7 +11,8 @@ import (
 // report prints the table of a run.
 func report(out io.Writer, p Plan, v Verdict, restarted int, flush *rebuilt, took time.Duration) {
 	fmt.Fprintf(out, "\nseed %d, %d events, %s\n\n", p.Seed, p.Events, took.Round(time.Second))
-	fmt.Fprintf(out, "| fault | times | lost | duplicates | allowed | in work | recovery p50 | recovery max |\n|---|---|---|---|---|---|---|---|\n")
+	fmt.Fprintf(out, "| fault | times | lost | duplicates | allowed | in work | recovery p50 | recovery max "+
+		"|\n|---|---|---|---|---|---|---|---|\n")
 	for _, f := range v.byName() {
 		r := v.ByFault[f]
 		name := string(f)

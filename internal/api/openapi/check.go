@@ -49,9 +49,9 @@ func checkUint256(s string) error {
 	return nil
 }
 
-// Check holds a request against an operation; params are the values of the path's parameters. It returns nil, an [*Error],
-// an [*http.MaxBytesError] where the body is limited by [http.MaxBytesReader], or an error that is not about the request.
-// The body can be read again afterwards.
+// Check holds a request against an operation; params are the values of the path's parameters. It returns nil, an
+// [*Error], an [*http.MaxBytesError] where the body is limited by [http.MaxBytesReader], or an error that is not about
+// the request. The body can be read again afterwards.
 func (s *Spec) Check(r *http.Request, op *Operation, params map[string]string) error {
 	body, err := ReadBody(r)
 	if err != nil {
@@ -97,8 +97,8 @@ func (s *Spec) Check(r *http.Request, op *Operation, params map[string]string) e
 	return &Error{Reason: ReasonInvalid, Fields: fields, Count: count}
 }
 
-// ReadBody reads a request's body whole and puts it back. It returns an [*http.MaxBytesError] for one that is too large,
-// and an [*Error] for one that did not arrive.
+// ReadBody reads a request's body whole and puts it back. It returns an [*http.MaxBytesError] for one that is too
+// large, and an [*Error] for one that did not arrive.
 func ReadBody(r *http.Request) ([]byte, error) {
 	body, err := io.ReadAll(r.Body)
 	if errors.As(err, new(*http.MaxBytesError)) {
@@ -169,7 +169,8 @@ func unknownParameter(op *Operation, known []string, name string) (message, exam
 		return unknown + "; did you mean " + meant + "?", Example(op.Query[meant].Schema.Value)
 	}
 	if len(known) > 0 {
-		return unknown + ", which takes " + strings.Join(known, ", "), known[0] + "=" + Example(op.Query[known[0]].Schema.Value)
+		return unknown + ", which takes " + strings.Join(known, ", "), known[0] + "=" +
+			Example(op.Query[known[0]].Schema.Value)
 	}
 	return unknown + ", which takes none", op.Path
 }

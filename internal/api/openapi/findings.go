@@ -14,8 +14,8 @@ import (
 // MaxListed is how many faulty fields an [Error] lists; the others are only counted.
 const MaxListed = 50
 
-// finding is a faulty field. Its message and example are made only for the fields that an [Error] lists, so that a request
-// costs what its size costs, however many faults it holds.
+// finding is a faulty field. Its message and example are made only for the fields that an [Error] lists, so that a
+// request costs what its size costs, however many faults it holds.
 type finding struct {
 	field    string
 	describe func() (message, example string)
@@ -49,8 +49,8 @@ func oversized(schema *openapi3.Schema, value any, at string) []finding {
 	return findings
 }
 
-// list describes the first [MaxListed] faulty fields in the order of their names, each by the first finding about it, and
-// counts all of them.
+// list describes the first [MaxListed] faulty fields in the order of their names, each by the first finding about it,
+// and counts all of them.
 func list(findings []finding) (fields []models.FieldError, count int) {
 	slices.SortStableFunc(findings, func(a, b finding) int { return strings.Compare(a.field, b.field) })
 	findings = slices.CompactFunc(findings, func(a, b finding) bool { return a.field == b.field })

@@ -42,7 +42,8 @@ func mediaType(detail string) error { return &Error{Reason: ReasonMediaType, Det
 func decodeJSON(body []byte) (any, error) {
 	bad := func(offset int, format string, args ...any) error {
 		line, column := position(body, offset)
-		return &Error{Reason: ReasonJSON, Detail: fmt.Sprintf("Line %d, column %d: ", line, column) + fmt.Sprintf(format, args...) + "."}
+		return &Error{Reason: ReasonJSON, Detail: fmt.Sprintf("Line %d, column %d: ", line, column) +
+			fmt.Sprintf(format, args...) + "."}
 	}
 	if bytes.HasPrefix(body, []byte("\uFEFF")) {
 		return nil, bad(0, "there is a byte order mark before the JSON; leave it out")

@@ -6,9 +6,12 @@ import (
 	"testing"
 )
 
-// FuzzDecodeJSON: whatever the strict reader lets pass is an object or value that encodes and reads back; nothing panics.
+// FuzzDecodeJSON: whatever the strict reader lets pass is an object or value that encodes and reads back; nothing
+// panics.
 func FuzzDecodeJSON(f *testing.F) {
-	for _, seed := range []string{`{"chain":"ethereum","asset":"USDC","amount":"1500000"}`, `{"a":{"a":[{"a":1},{"a":2}]}}`, `{"a":1,"\u0061":2}`, `"\ud83d\ude00"`, `"\\ud83d"`, "[1,]", "\xff", "1 2", `"\u"`, "{}{}"} {
+	for _, seed := range []string{`{"chain":"ethereum","asset":"USDC","amount":"1500000"}`,
+		`{"a":{"a":[{"a":1},{"a":2}]}}`, `{"a":1,"\u0061":2}`, `"\ud83d\ude00"`, `"\\ud83d"`, "[1,]", "\xff", "1 2", `"\u"`,
+		"{}{}"} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {

@@ -21,7 +21,9 @@ func (o *ownRules) add(schema *openapi3.Schema, field, format string, args ...an
 	if field == "" {
 		field = "body"
 	}
-	o.findings = append(o.findings, finding{field, func() (string, string) { return fmt.Sprintf(format, args...), Example(schema) }})
+	o.findings = append(o.findings, finding{field, func() (string, string) {
+		return fmt.Sprintf(format, args...), Example(schema)
+	}})
 }
 
 var wholeNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
@@ -57,7 +59,8 @@ func (o *ownRules) object(schema *openapi3.Schema, object map[string]any, at str
 			}
 		}
 		if len(given) == 0 {
-			o.add(schema.Properties[names[0]].Value, join(at, names[0]), "is required, or %s in its place", strings.Join(names[1:], " or "))
+			o.add(schema.Properties[names[0]].Value, join(at, names[0]), "is required, or %s in its place",
+				strings.Join(names[1:], " or "))
 		}
 		for _, n := range given[min(1, len(given)):] {
 			o.add(schema.Properties[n].Value, join(at, n), "must not be given together with %s", given[0])

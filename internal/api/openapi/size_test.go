@@ -29,8 +29,8 @@ type fault struct {
 }
 
 // TestRequestsCostWhatTheirSizeCosts doubles each kind of fault in each place of each operation that can hold it: the
-// memory that the answer costs grows with the size and no faster, and is small at the largest size. Memory is the measure,
-// since it is the same on a busy machine; the time of the largest request is held with a wide margin.
+// memory that the answer costs grows with the size and no faster, and is small at the largest size. Memory is the
+// measure, since it is the same on a busy machine; the time of the largest request is held with a wide margin.
 func TestRequestsCostWhatTheirSizeCosts(t *testing.T) {
 	file, err := os.ReadFile("../openapi.yaml")
 	if err != nil {
@@ -63,7 +63,8 @@ func TestRequestsCostWhatTheirSizeCosts(t *testing.T) {
 			whole, took := check(2 * n)
 			if whole > 1<<20 { // what costs less is the same for every size
 				if half, _ := check(n); whole > 3*half {
-					t.Errorf("%s: twice the size costs %.1f times the memory: %d and %d bytes", name, float64(whole)/float64(half), half, whole)
+					t.Errorf("%s: twice the size costs %.1f times the memory: %d and %d bytes", name, float64(whole)/float64(half),
+						half, whole)
 				}
 			}
 			if whole > 16<<20 {
@@ -114,8 +115,12 @@ func faultsOf(op *openapi.Operation) []fault {
 	}
 	for name := range op.Query {
 		faults = append(faults,
-			fault{"repeated " + name, len(name) + 3, func(n int) *http.Request { return ask("?"+strings.Repeat(name+"=1&", n), nil, nil) }},
-			fault{"long " + name, 1, func(n int) *http.Request { return ask("?"+name+"="+url.QueryEscape(strings.Repeat("1", n)), nil, nil) }})
+			fault{"repeated " + name, len(name) + 3, func(n int) *http.Request {
+				return ask("?"+strings.Repeat(name+"=1&", n), nil, nil)
+			}},
+			fault{"long " + name, 1, func(n int) *http.Request {
+				return ask("?"+name+"="+url.QueryEscape(strings.Repeat("1", n)), nil, nil)
+			}})
 	}
 	for name := range op.Header {
 		faults = append(faults, fault{"repeated " + name, 1, func(n int) *http.Request {
@@ -129,7 +134,9 @@ func faultsOf(op *openapi.Operation) []fault {
 		faults = append(faults, fault{name, unit, func(n int) *http.Request { return ask("", nil, []byte(text(n))) }})
 	}
 	body("unknown names", 11, func(n int) string { return "{" + repeat(n, ",", `"x%05d":1`) + "}" })
-	body("a name again and again", 6, func(n int) string { return "{" + strings.TrimSuffix(strings.Repeat(`"a":1,`, n), ",") + "}" })
+	body("a name again and again", 6, func(n int) string {
+		return "{" + strings.TrimSuffix(strings.Repeat(`"a":1,`, n), ",") + "}"
+	})
 	body("a list", 2, func(n int) string { return "[" + strings.TrimSuffix(strings.Repeat("1,", n), ",") + "]" })
 	body("nested lists", 2, func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) })
 	body("nested objects", 6, func(n int) string { return strings.Repeat(`{"a":`, n) + "1" + strings.Repeat("}", n) })

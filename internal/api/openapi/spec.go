@@ -43,7 +43,8 @@ func Load(file []byte) (*Spec, error) {
 	if err := doc.Validate(context.Background()); err != nil {
 		return nil, fmt.Errorf("openapi: %w", err)
 	}
-	s := &Spec{doc: doc, operations: make(map[string]*Operation), alternatives: make(map[*openapi3.Schema][]string), options: options()}
+	s := &Spec{doc: doc, operations: make(map[string]*Operation), alternatives: make(map[*openapi3.Schema][]string),
+		options: options()}
 	if doc.Components != nil {
 		for _, ref := range doc.Components.Schemas {
 			s.takeAlternatives(ref.Value)

@@ -22,7 +22,8 @@ func (b builder) addEvents(page *Page) error {
 			return fmt.Errorf("reference: the example of %s: %w", name, err)
 		}
 		page.Events = append(page.Events, event{
-			Name: name, About: sent.Summary, Schema: body.Schema.Ref, Example: pretty(b.doc.Components.Schemas["Event"].Value, example),
+			Name: name, About: sent.Summary, Schema: body.Schema.Ref,
+			Example: pretty(b.doc.Components.Schemas["Event"].Value, example),
 		})
 		if page.Sent != nil {
 			continue

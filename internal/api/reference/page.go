@@ -71,8 +71,8 @@ type schema struct {
 	Fields              []row
 }
 
-// New collects what the reference says about a file; problems are the codes in the order of the page. The file must have
-// tags, and describe in x-webhooks the event types of its schema EventType.
+// New collects what the reference says about a file; problems are the codes in the order of the page. The file must
+// have tags, and describe in x-webhooks the event types of its schema EventType.
 func New(spec *openapi.Spec, problems []Problem) (*Page, error) {
 	b := builder{spec, spec.Document()}
 	page := &Page{Title: b.doc.Info.Title, Version: b.doc.Info.Version, About: b.doc.Info.Description, Problems: problems}

@@ -69,7 +69,8 @@ func New(t testkit.TB, databaseURL string) *Gateway {
 			t.Error(err)
 		}
 	})
-	if g.store, err = store.Open(ctx, store.Options{DSN: databaseURL, MaxConns: 16, Logger: slog.New(slog.DiscardHandler)}); err != nil {
+	if g.store, err = store.Open(ctx, store.Options{DSN: databaseURL, MaxConns: 16,
+		Logger: slog.New(slog.DiscardHandler)}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -85,14 +86,18 @@ func New(t testkit.TB, databaseURL string) *Gateway {
 	g.cfg, err = config.Load(config.Options{
 		Process: config.ProcessQuickstart,
 		Environ: []string{
-			"ENV=" + config.Test, "DATABASE_URL=" + databaseURL, "REDIS_URL=" + redis.URL(), "PUBLIC_URL=" + g.URL, "API_ADDR=" + addr, "OPS_ADDR=127.0.0.1:0",
-			"MASTER_KEYS=" + MasterKeys, "OPERATOR_TOKEN=" + OperatorToken, "WEBHOOK_ALLOW=127.0.0.0/8", "WEBHOOK_LANES=2", "WEBHOOK_CONCURRENCY=16",
+			"ENV=" + config.Test, "DATABASE_URL=" + databaseURL, "REDIS_URL=" + redis.URL(), "PUBLIC_URL=" + g.URL, "API_ADDR=" +
+				addr, "OPS_ADDR=127.0.0.1:0",
+			"MASTER_KEYS=" + MasterKeys, "OPERATOR_TOKEN=" + OperatorToken, "WEBHOOK_ALLOW=127.0.0.0/8", "WEBHOOK_LANES=2",
+			"WEBHOOK_CONCURRENCY=16",
 			"WEBHOOK_RETRY_BASE=1s", "WEBHOOK_RETRY_POLL_INTERVAL=250ms",
 		},
 		Chains: []config.Chain{{
-			Name: ChainName, ChainID: devnet.ChainID, RPCURLs: []config.URL{config.URL(g.Chain.URL())}, Test: true, Finality: config.Finality{Depth: 2},
-			PollInterval: 200 * time.Millisecond, BlockTime: devnet.DefaultBlockTime, Native: config.Native{Symbol: "ETH", Decimals: 18},
-			Tokens: []config.Token{{Symbol: devnet.TokenSymbol, Contract: strings.ToLower(g.Chain.Token()), Decimals: devnet.TokenDecimals}},
+			Name: ChainName, ChainID: devnet.ChainID, RPCURLs: []config.URL{config.URL(g.Chain.URL())}, Test: true,
+			Finality: config.Finality{Depth: 2}, PollInterval: 200 * time.Millisecond, BlockTime: devnet.DefaultBlockTime,
+			Native: config.Native{Symbol: "ETH", Decimals: 18},
+			Tokens: []config.Token{{Symbol: devnet.TokenSymbol, Contract: strings.ToLower(g.Chain.Token()),
+				Decimals: devnet.TokenDecimals}},
 		}},
 	})
 	if err != nil {
@@ -160,7 +165,8 @@ func (g *Gateway) NewMerchant(scopes ...models.Scope) (id, key string) {
 			return err
 		}
 		id = m.ID
-		_, key, err = g.access.CreateKey(ctx, tx, actor, access.KeyRequest{MerchantID: id, Name: "test", Test: true, Scopes: scopes})
+		_, key, err = g.access.CreateKey(ctx, tx, actor,
+			access.KeyRequest{MerchantID: id, Name: "test", Test: true, Scopes: scopes})
 		return err
 	})
 	if err != nil {

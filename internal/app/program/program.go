@@ -29,7 +29,8 @@ const (
 // instead, for container images that have no shell.
 func Main(process string, role app.Role, args []string, stdout, stderr io.Writer) int {
 	if len(args) > 1 || len(args) == 1 && args[0] != "healthcheck" {
-		fmt.Fprintf(stderr, "usage: %s [healthcheck]\n\nEvery setting is an environment variable: see docs/configuration.md.\n", process)
+		fmt.Fprintf(stderr, "usage: %s [healthcheck]\n\nEvery setting is an environment variable: see "+
+			"docs/configuration.md.\n", process)
 		return exitUsage
 	}
 	cfg, err := config.Load(config.Options{Process: process, DotEnv: ".env"})
@@ -40,7 +41,8 @@ func Main(process string, role app.Role, args []string, stdout, stderr io.Writer
 	if len(args) == 1 {
 		return healthcheck(cfg.OpsAddr, stdout, stderr)
 	}
-	log, err := telemetry.NewLogger(telemetry.LogOptions{Writer: stderr, Level: cfg.LogLevel, Format: cfg.LogFormat, Service: "ctrip-" + process})
+	log, err := telemetry.NewLogger(telemetry.LogOptions{Writer: stderr, Level: cfg.LogLevel, Format: cfg.LogFormat,
+		Service: "ctrip-" + process})
 	if err != nil {
 		fmt.Fprintf(stderr, "%s: %v\n", process, err)
 		return exitError

@@ -31,12 +31,14 @@ func Batching(most int, wait time.Duration) func(*endpoints.Settings) {
 // Batcher makes a Batcher on the clock of the fixture.
 func (w *Fixture) Batcher() *maintenance.Batcher {
 	w.T.Helper()
-	b, err := maintenance.NewBatcher(maintenance.BatcherOptions{Store: w.Store, MaxAttempts: MaxAttempts, Logger: w.Logger, Now: func() time.Time { return w.Now() }})
+	b, err := maintenance.NewBatcher(maintenance.BatcherOptions{Store: w.Store, MaxAttempts: MaxAttempts, Logger: w.Logger,
+		Now: func() time.Time { return w.Now() }})
 	must(w.T, err)
 	return b
 }
 
-// Payment makes an event of a payment, whose body is pad bytes longer than need be, and so longer than its schema allows.
+// Payment makes an event of a payment, whose body is pad bytes longer than need be, and so longer than its schema
+// allows.
 func (w *Fixture) Payment(merchantID string, pad int) models.Event {
 	w.T.Helper()
 	now := w.now()

@@ -49,7 +49,8 @@ func New(t testing.TB, s *store.Store, change ...func(*endpoints.Options)) *Fixt
 	t.Cleanup(w.Client.Close)
 	now := func() time.Time { return w.Now() }
 	o := endpoints.Options{
-		Store: s, Vault: w.Vault, CheckURL: w.Client.CheckURL, MaxEndpoints: 20, MaxAttempts: MaxAttempts, Overlap: 24 * time.Hour, Now: now,
+		Store: s, Vault: w.Vault, CheckURL: w.Client.CheckURL, MaxEndpoints: 20, MaxAttempts: MaxAttempts,
+		Overlap: 24 * time.Hour, Now: now,
 	}
 	for _, f := range change {
 		f(&o)
@@ -67,7 +68,8 @@ func New(t testing.TB, s *store.Store, change ...func(*endpoints.Options)) *Fixt
 func (w *Fixture) Sender(change ...func(*delivery.SenderOptions)) *delivery.Sender {
 	w.T.Helper()
 	o := delivery.SenderOptions{
-		Store: w.Store, Endpoints: w.Endpoints, Redelivery: w.Redelivery, Client: w.Client, Timeout: 5 * time.Second, MaxInFlight: 64, HostInFlight: 256,
+		Store: w.Store, Endpoints: w.Endpoints, Redelivery: w.Redelivery, Client: w.Client, Timeout: 5 * time.Second,
+		MaxInFlight: 64, HostInFlight: 256,
 		Schedule:    delivery.Schedule{Base: 100 * time.Millisecond, Factor: 2, Max: time.Second},
 		Breaker:     Breaker(),
 		CommitBatch: 256, CommitWait: 5 * time.Millisecond, Logger: w.Logger, Now: func() time.Time { return w.Now() },
@@ -84,8 +86,8 @@ func (w *Fixture) Sender(change ...func(*delivery.SenderOptions)) *delivery.Send
 // Breaker are rules for tests, the defaults of the settings.
 func Breaker() breaker.Rules {
 	return breaker.Rules{
-		Window: 5 * time.Minute, MinAttempts: 10, FailureRatio: 0.7, Timeouts: 5, Open: 30 * time.Second, MaxOpen: 15 * time.Minute,
-		DisableAfter: 120 * time.Hour, SlowAbove: 2 * time.Second,
+		Window: 5 * time.Minute, MinAttempts: 10, FailureRatio: 0.7, Timeouts: 5, Open: 30 * time.Second,
+		MaxOpen: 15 * time.Minute, DisableAfter: 120 * time.Hour, SlowAbove: 2 * time.Second,
 	}
 }
 
@@ -126,7 +128,8 @@ func (w *Fixture) Merchant() string {
 }
 
 // Endpoint makes an endpoint that wants every event.
-func (w *Fixture) Endpoint(merchantID, url string, change ...func(*endpoints.Settings)) (models.Endpoint, webhook.Secret) {
+func (w *Fixture) Endpoint(merchantID, url string,
+	change ...func(*endpoints.Settings)) (models.Endpoint, webhook.Secret) {
 	w.T.Helper()
 	set := endpoints.Settings{URL: &url}
 	for _, f := range change {
@@ -146,7 +149,8 @@ func (w *Fixture) Event(merchantID string) models.Event {
 	w.T.Helper()
 	now := w.now()
 	about := models.Endpoint{
-		ID: models.NewID(models.PrefixEndpoint, now), MerchantID: merchantID, URL: "https://shop.example/", Status: models.EndpointEnabled,
+		ID: models.NewID(models.PrefixEndpoint, now), MerchantID: merchantID, URL: "https://shop.example/",
+		Status: models.EndpointEnabled,
 	}
 	e, err := w.Events.Endpoint(webhook.EndpointSecretExpiring, about, events.SecretDates{}, now)
 	must(w.T, err)
@@ -206,7 +210,8 @@ func (w *Fixture) WaitState(d models.Delivery, state models.DeliveryState, timeo
 			return got
 		}
 		if time.Now().After(deadline) {
-			w.T.Fatalf("delivery %s is %s (generation %d, attempts %d, %s), not %s, after %v", d.ID, got.State, got.Generation, got.Attempts, got.LastClass, state, timeout)
+			w.T.Fatalf("delivery %s is %s (generation %d, attempts %d, %s), not %s, after %v", d.ID, got.State, got.Generation,
+				got.Attempts, got.LastClass, state, timeout)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}

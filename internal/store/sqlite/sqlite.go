@@ -13,7 +13,8 @@ import (
 
 // Open opens or creates the database file at path. The schema is not touched; call Migrate.
 func Open(ctx context.Context, path string, log *slog.Logger) (*store.Store, error) {
-	pragmas := url.Values{"_txlock": {"immediate"}, "_pragma": {"journal_mode(WAL)", "synchronous(NORMAL)", "foreign_keys(1)", "busy_timeout(10000)"}}
+	pragmas := url.Values{"_txlock": {"immediate"},
+		"_pragma": {"journal_mode(WAL)", "synchronous(NORMAL)", "foreign_keys(1)", "busy_timeout(10000)"}}
 	s, err := store.New(sqlite.Open("file:"+path+"?"+pragmas.Encode()), store.SQLite, log)
 	if err != nil {
 		return nil, err

@@ -27,8 +27,8 @@ func Postgres(t testing.TB) *store.Store {
 	return migrated(t, s, err)
 }
 
-// Owned returns a store as [Postgres] does, and the database itself, for tests that do what nobody may who goes through the
-// store.
+// Owned returns a store as [Postgres] does, and the database itself, for tests that do what nobody may who goes through
+// the store.
 func Owned(t testing.TB) (*store.Store, *sql.DB) {
 	t.Helper()
 	dsn := testkit.Postgres(t)
@@ -53,8 +53,8 @@ func SQLite(t testing.TB) *store.Store {
 	return migrated(t, s, err)
 }
 
-// Shown waits until a merchant's first n events are shown to those who catch up. Transactions of other tests on the same
-// server, in whatever database, count as older ones that could still come before them.
+// Shown waits until a merchant's first n events are shown to those who catch up. Transactions of other tests on the
+// same server, in whatever database, count as older ones that could still come before them.
 func Shown(t testing.TB, s *store.Store, merchantID string, n int) {
 	t.Helper()
 	testkit.Eventually(t, 30*time.Second, "all events are shown", func() bool {

@@ -38,12 +38,14 @@ func New(file []byte) (*Contract, error) {
 	}
 	c := &Contract{doc: doc}
 	for path, item := range doc.Paths.Map() {
-		pattern, err := regexp.Compile("^" + regexp.MustCompile(`\\\{[a-z_]+\\\}`).ReplaceAllString(regexp.QuoteMeta(path), "[^/]*") + "$")
+		pattern, err := regexp.Compile("^" + regexp.MustCompile(`\\\{[a-z_]+\\\}`).ReplaceAllString(regexp.QuoteMeta(path),
+			"[^/]*") + "$")
 		if err != nil {
 			return nil, fmt.Errorf("contract: %w", err)
 		}
 		for method, op := range item.Operations() {
-			c.operations = append(c.operations, operation{pattern, &routers.Route{Spec: doc, Path: path, PathItem: item, Method: method, Operation: op}})
+			c.operations = append(c.operations, operation{pattern,
+				&routers.Route{Spec: doc, Path: path, PathItem: item, Method: method, Operation: op}})
 		}
 	}
 	return c, nil
@@ -60,8 +62,8 @@ type Answer struct {
 // governed are the paths whose every answer the file describes, or is a problem.
 var governed = []string{"/api/", "/admin/"}
 
-// Check returns what about an answer the file does not allow, nil when it is as it should be. What lies beside the API is not
-// looked at.
+// Check returns what about an answer the file does not allow, nil when it is as it should be. What lies beside the API
+// is not looked at.
 func (c *Contract) Check(a Answer) error {
 	path, _, _ := strings.Cut(a.Target, "?")
 	if !slices.ContainsFunc(governed, func(prefix string) bool { return strings.HasPrefix(path, prefix) }) {
@@ -95,8 +97,9 @@ func promised(route *routers.Route, a Answer) (faults []error) {
 		return []error{err}
 	}
 	err = openapi3filter.ValidateResponse(context.Background(), &openapi3filter.ResponseValidationInput{
-		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: &http.Request{Method: a.Method, URL: target}, Route: route},
-		Status:                 a.Status, Header: a.Header, Body: io.NopCloser(bytes.NewReader(a.Body)),
+		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: &http.Request{Method: a.Method, URL: target},
+			Route: route},
+		Status: a.Status, Header: a.Header, Body: io.NopCloser(bytes.NewReader(a.Body)),
 		Options: &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true},
 	})
 	if err != nil {
@@ -106,7 +109,8 @@ func promised(route *routers.Route, a Answer) (faults []error) {
 	if answer == nil {
 		return faults // which has been said
 	}
-	for _, name := range []string{"ETag", "Idempotency-Replayed", "Retry-After", "Content-Disposition", "WWW-Authenticate"} {
+	for _, name := range []string{"ETag", "Idempotency-Replayed", "Retry-After", "Content-Disposition",
+		"WWW-Authenticate"} {
 		if a.Header.Get(name) != "" && answer.Value.Headers[name] == nil {
 			faults = append(faults, fmt.Errorf("has %s, which the file does not describe", name))
 		}
@@ -149,10 +153,12 @@ func common(a Answer) (faults []error) {
 	}
 	code := codeOf(a)
 	owes(true, "X-Request-Id")
-	owes(a.Status == http.StatusTooManyRequests || a.Status == http.StatusServiceUnavailable || code == "idempotency_in_progress", "Retry-After")
+	owes(a.Status == http.StatusTooManyRequests || a.Status == http.StatusServiceUnavailable ||
+		code == "idempotency_in_progress", "Retry-After")
 	owes(a.Status == http.StatusUnauthorized, "WWW-Authenticate")
 	owes(a.Status == http.StatusMethodNotAllowed, "Allow")
-	owes(a.Status < 300 && strings.HasPrefix(a.Target, "/api/v1/") && a.Method != http.MethodOptions, "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
+	owes(a.Status < 300 && strings.HasPrefix(a.Target, "/api/v1/") && a.Method != http.MethodOptions, "RateLimit-Limit",
+		"RateLimit-Remaining", "RateLimit-Reset")
 	if a.Status >= 400 && len(a.Body) > 0 && a.Header.Get("Content-Type") != "application/problem+json" {
 		faults = append(faults, fmt.Errorf("is an error of type %q", a.Header.Get("Content-Type")))
 	}

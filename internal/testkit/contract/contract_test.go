@@ -40,7 +40,8 @@ func TestCheck(t *testing.T) {
 		for _, name := range []string{"X-Request-Id", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"} {
 			h.Set(name, "1")
 		}
-		return contract.Answer{Method: "GET", Target: "/api/v1/things/a%20b?x=y", Status: 200, Header: h, Body: []byte(`{"id":"a b"}`)}
+		return contract.Answer{Method: "GET", Target: "/api/v1/things/a%20b?x=y", Status: 200, Header: h,
+			Body: []byte(`{"id":"a b"}`)}
 	}
 	problem := func(status int, code string) contract.Answer {
 		a := good()

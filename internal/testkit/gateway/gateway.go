@@ -129,7 +129,8 @@ func (c Chain) yaml() string {
 	for _, u := range append([]string{c.RPC}, c.Spare...) {
 		urls = append(urls, fmt.Sprintf("%q", u))
 	}
-	return fmt.Sprintf("- name: %s\n  chain_id: %d\n  rpc_urls: [%s]\n  finality: {depth: %d}\n  poll_interval: %s\n  block_time: 1s\n  test: true%s\n",
+	return fmt.Sprintf("- name: %s\n  chain_id: %d\n  rpc_urls: [%s]\n  finality: {depth: %d}\n  poll_interval: %s\n  "+
+		"block_time: 1s\n  test: true%s\n",
 		c.Name, c.ChainID, strings.Join(urls, ", "), c.Depth, c.PollInterval, tokens)
 }
 
