@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 
 // TestContract runs every bench with tiny sizes and holds its last line against what readers of the JSON rely on.
 func TestContract(t *testing.T) {
-	gateway.Binary(t, "worker") // built once, before five houses want it
+	gateway.Binary(t, "worker") // built once, before five harnesses want it
 	small := map[string]struct {
 		args    string
 		targets int

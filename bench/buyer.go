@@ -31,7 +31,7 @@ func startChain(t testkit.TB) gateway.Chain {
 		PollInterval: "1s"}
 }
 
-// buyer asks a house for payments over REST, with the keys in turn.
+// buyer asks a gateway for payments over REST, with the keys in turn.
 type buyer struct {
 	t       testkit.TB
 	gateway *gateway.Gateway

@@ -12,7 +12,7 @@ type deliverRun struct {
 	t        testkit.TB
 	r        *report
 	receiver *receiver
-	world    *world
+	harness  *harness
 	raw      *raw
 	body     int
 
@@ -42,8 +42,8 @@ func deliver(r *report, args []string) func(testkit.TB) {
 	_ = f.Parse(args) // exits on error
 	return func(t testkit.TB) {
 		d.t, d.receiver, d.body = t, startReceiver(t), bodySize(t)
-		d.world, d.raw = newWorld(t, d.receiver, env...), newRaw(t, d.receiver)
-		fast, slow := d.world.shops(d.shops, 0), d.world.shops(d.shops, d.delay)
+		d.harness, d.raw = newHarness(t, d.receiver, env...), newRaw(t, d.receiver)
+		fast, slow := d.harness.shops(d.shops, 0), d.harness.shops(d.shops, d.delay)
 		for pair := range *pairs {
 			t.Logf("pair %d of %d", pair+1, *pairs)
 			d.pair(pair, fast, slow)
@@ -95,8 +95,8 @@ func (d *deliverRun) baseline(name string, n, inFlight int, delay time.Duration)
 // durable is how many deliveries a second fresh workers make, from before the first row is committed until the last
 // task is acked.
 func (d *deliverRun) durable(shops []shop, n, inFlight, workers int, name string) float64 {
-	w := d.world
-	l := w.load(shops, n, together)
+	w := d.harness
+	l := w.load(shops, n, maxBatch)
 	var names []string
 	for i := range workers {
 		names = append(names, fmt.Sprintf("worker-%d", i+1))

@@ -13,7 +13,7 @@ type latencyRun struct {
 	t        testkit.TB
 	r        *report
 	receiver *receiver
-	world    *world
+	harness  *harness
 	raw      *raw
 	body     int
 
@@ -38,8 +38,8 @@ func latency(r *report, args []string) func(testkit.TB) {
 	_ = f.Parse(args) // exits on error
 	return func(t testkit.TB) {
 		l.t, l.receiver, l.body = t, startReceiver(t), bodySize(t)
-		l.world, l.raw = newWorld(t, l.receiver, env...), newRaw(t, l.receiver)
-		shops := l.world.shops(l.shops, 0)
+		l.harness, l.raw = newHarness(t, l.receiver, env...), newRaw(t, l.receiver)
+		shops := l.harness.shops(l.shops, 0)
 		for pair := range *pairs {
 			t.Logf("pair %d of %d", pair+1, *pairs)
 			for _, rate := range latencyRates {
@@ -89,7 +89,7 @@ func (l *latencyRun) baseline(rate int) {
 
 // durable is the gateway, from the commit of an event in a transaction of its own to its receipt.
 func (l *latencyRun) durable(shops []shop, rate int) {
-	w := l.world
+	w := l.harness
 	warm := count(*l.warmUp, rate)
 	n := warm + count(l.seconds, rate)
 	events := w.load(shops, n, 1)

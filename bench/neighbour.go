@@ -15,7 +15,7 @@ type neighbourRun struct {
 	t        testkit.TB
 	r        *report
 	receiver *receiver
-	world    *world
+	harness  *harness
 
 	healthy, rate, queued int
 	seconds               time.Duration
@@ -37,11 +37,11 @@ func neighbour(r *report, args []string) func(testkit.TB) {
 	_ = f.Parse(args) // exits on error
 	return func(t testkit.TB) {
 		n.t, n.receiver = t, startReceiver(t)
-		n.world = newWorld(t, n.receiver, env...)
-		shops := n.world.shops(n.healthy, 0)
+		n.harness = newHarness(t, n.receiver, env...)
+		shops := n.harness.shops(n.healthy, 0)
 		for pair := range *pairs {
 			t.Logf("pair %d of %d", pair+1, *pairs)
-			runs := []func(){func() { n.run(shops, "alone", nil) }, func() { n.run(shops, "beside", n.world.shops(1, hang)) }}
+			runs := []func(){func() { n.run(shops, "alone", nil) }, func() { n.run(shops, "beside", n.harness.shops(1, hang)) }}
 			runs[pair%2]()
 			runs[1-pair%2]()
 		}
@@ -53,7 +53,7 @@ func neighbour(r *report, args []string) func(testkit.TB) {
 
 // run times what healthy endpoints get, with a fresh worker, beside the bad one or without it.
 func (n *neighbourRun) run(shops []shop, name string, bad []shop) {
-	w := n.world
+	w := n.harness
 	warm := count(*n.warmUp, n.rate)
 	all := warm + count(n.seconds, n.rate)
 	events := w.load(shops, all, 1)
@@ -67,7 +67,7 @@ func (n *neighbourRun) run(shops []shop, name string, bad []shop) {
 			inLane[s.merchant] = w.lane(s) == lane
 		}
 		before := w.enqueued.Load()
-		w.commitAll(w.load(bad, n.queued, together))
+		w.commitAll(w.load(bad, n.queued, maxBatch))
 		testkit.Eventually(n.t, time.Minute, "the deliveries to the endpoint that hangs are queued", func() bool {
 			return w.enqueued.Load() == before+int64(n.queued)
 		})
@@ -99,7 +99,7 @@ func (n *neighbourRun) held(bad []shop) {
 		return
 	}
 	var waiting int
-	must(n.t, n.world.DB.QueryRowContext(n.t.Context(),
+	must(n.t, n.harness.DB.QueryRowContext(n.t.Context(),
 		"SELECT count(*) FROM deliveries WHERE endpoint_id = $1 AND state = 'pending'",
 		bad[0].endpoint.ID).Scan(&waiting))
 	if waiting != n.queued {
@@ -108,12 +108,12 @@ func (n *neighbourRun) held(bad []shop) {
 }
 
 // lane is the queue of an endpoint's first tries.
-func (w *world) lane(s shop) string {
+func (w *harness) lane(s shop) string {
 	return w.tasks.Queue(models.Delivery{EndpointID: s.endpoint.ID, State: models.DeliveryPending})
 }
 
 // clear throws away what was not delivered, and what is in Redis.
-func (w *world) clear() {
+func (w *harness) clear() {
 	w.t.Helper()
 	w.Redis.Flush(w.t)
 	for _, q := range []string{

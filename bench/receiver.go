@@ -32,7 +32,7 @@ func runReceiver([]string) error {
 	if err != nil {
 		return err
 	}
-	var seen sightings
+	var seen receipts
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /_reset", func(http.ResponseWriter, *http.Request) { seen.reset() })
 	mux.HandleFunc("GET /_counts", func(w http.ResponseWriter, _ *http.Request) {
@@ -52,15 +52,15 @@ func runReceiver([]string) error {
 	return nil
 }
 
-// sightings are the requests that came.
-type sightings struct {
+// receipts are the requests that came.
+type receipts struct {
 	requests, inFlight, most atomic.Int64
 	mu                       sync.Mutex
 	ids                      []string
 	times                    []int64 // Unix nanoseconds
 }
 
-func (s *sightings) serve(w http.ResponseWriter, r *http.Request) {
+func (s *receipts) serve(w http.ResponseWriter, r *http.Request) {
 	at := time.Now().UnixNano()
 	now := s.inFlight.Add(1)
 	defer s.inFlight.Add(-1)
@@ -87,7 +87,7 @@ func (s *sightings) serve(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-func (s *sightings) reset() {
+func (s *receipts) reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.requests.Store(0)
@@ -95,7 +95,7 @@ func (s *sightings) reset() {
 	s.ids, s.times = nil, nil
 }
 
-func (s *sightings) write(w io.Writer) {
+func (s *receipts) write(w io.Writer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := bufio.NewWriter(w)

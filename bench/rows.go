@@ -64,12 +64,12 @@ func patternsOf(t testkit.TB, h *gateway.Gateway, merchant string) []pattern {
 // insert is the statement that writes such a row, and its columns in the order of its parameters.
 func (p pattern) insert() (sql string, columns []string) {
 	columns = slices.Sorted(maps.Keys(p.value))
-	places := make([]string, len(columns))
+	placeholders := make([]string, len(columns))
 	for i := range columns {
-		places[i] = fmt.Sprintf("$%d", i+1)
+		placeholders[i] = fmt.Sprintf("$%d", i+1)
 	}
 	return fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s)", p.table, strings.Join(columns, ", "),
-		strings.Join(places, ", ")), columns
+		strings.Join(placeholders, ", ")), columns
 }
 
 // bareWriter commits the rows of one payment per transaction, by pgx alone: BEGIN, a statement a row, COMMIT.

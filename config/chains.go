@@ -108,8 +108,8 @@ func ParseChains(content []byte) ([]Chain, error) {
 	if err := errs.orNil(); err != nil {
 		return nil, err
 	}
-	at := func(place string) string {
-		if line := lineOf(root, place); line > 0 {
+	at := func(field string) string {
+		if line := lineOf(root, field); line > 0 {
 			return fmt.Sprintf(" (line %d)", line)
 		}
 		return ""
@@ -217,7 +217,7 @@ func (f *finalityEntry) UnmarshalYAML(node *yaml.Node) error {
 }
 
 // chain fills in the defaults of an entry and converts what is text in the file.
-func (e chainEntry) chain(place string, at func(string) string, errs *FieldErrors) Chain {
+func (e chainEntry) chain(field string, at func(string) string, errs *FieldErrors) Chain {
 	c := Chain{
 		Name: e.Name, ChainID: e.ChainID, StartBlock: e.StartBlock, Test: e.Test,
 		ExplorerURL: strings.TrimRight(e.ExplorerURL, "/"), Multicall: strings.ToLower(e.Multicall),
@@ -229,7 +229,7 @@ func (e chainEntry) chain(place string, at func(string) string, errs *FieldError
 		}
 		d, err := ParseDuration(text)
 		if err != nil {
-			errs.add(place+"."+key, "is not a duration such as 500ms or 2s%s", at(place+"."+key))
+			errs.add(field+"."+key, "is not a duration such as 500ms or 2s%s", at(field+"."+key))
 			return
 		}
 		*into = d
@@ -260,7 +260,7 @@ func (e chainEntry) chain(place string, at func(string) string, errs *FieldError
 	for j, t := range e.Tokens {
 		token := Token{Symbol: t.Symbol, Contract: strings.ToLower(t.Contract)}
 		if t.Decimals == nil {
-			name := fmt.Sprintf("%s.tokens[%d].decimals", place, j)
+			name := fmt.Sprintf("%s.tokens[%d].decimals", field, j)
 			errs.add(name, "is required%s", at(name))
 		} else {
 			token.Decimals = *t.Decimals

@@ -35,9 +35,9 @@ func validateChains(chains []Chain, errs *FieldErrors, at func(string) string) {
 	}
 	names, ids := map[string]int{}, map[uint64]int{}
 	for i, c := range chains {
-		place := fmt.Sprintf("chains[%d]", i)
+		field := fmt.Sprintf("chains[%d]", i)
 		bad := func(key, format string, args ...any) {
-			name := place + "." + key
+			name := field + "." + key
 			if !errs.Has(name) {
 				errs.add(name, "%s%s", fmt.Sprintf(format, args...), at(name))
 			}
@@ -137,9 +137,9 @@ func isContract(address string) bool {
 
 // lineOf finds the line of a place such as chains[0].tokens[1].decimals under the list of chains; where the last steps
 // are missing from the file it is the line of what would hold them.
-func lineOf(list *yaml.Node, place string) int {
+func lineOf(list *yaml.Node, field string) int {
 	node, line := list, 0
-	for _, m := range step.FindAllStringSubmatch(strings.TrimPrefix(place, "chains"), -1) {
+	for _, m := range step.FindAllStringSubmatch(strings.TrimPrefix(field, "chains"), -1) {
 		if node == nil {
 			return line
 		}

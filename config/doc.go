@@ -7,9 +7,8 @@
 // itself.
 //
 // It does not connect to anything: whether the database answers, its schema is current or a chain has the id it claims
-// is for the rooms that talk to them. It imports nothing of ours, is the only room that reads the environment, and the
-// only one that knows YAML. The binaries serve themselves from it; rooms get plain values out of it through their
-// Options.
+// is for the packages that talk to them. It imports nothing of ours, is the only package that reads the environment,
+// and the only one that knows YAML. The programs read it; packages get plain values out of it through their Options.
 package config
 
 //go:generate go test -count 1 -run ^TestReference$ . -update

@@ -19,7 +19,7 @@ import (
 )
 
 // count says how often each webhook-id was received.
-func (h *house) count() map[string]int {
+func (h *harness) count() map[string]int {
 	n := make(map[string]int)
 	for _, r := range h.receiver.All() {
 		n[r.ID()]++
@@ -27,7 +27,7 @@ func (h *house) count() map[string]int {
 	return n
 }
 
-func (h *house) wantEachOnce(ds []models.Delivery) {
+func (h *harness) wantEachOnce(ds []models.Delivery) {
 	h.t.Helper()
 	got := h.count()
 	for _, d := range ds {
@@ -41,18 +41,18 @@ func (h *house) wantEachOnce(ds []models.Delivery) {
 	}
 }
 
-func (h *house) inspector() *asynq.Inspector {
+func (h *harness) inspector() *asynq.Inspector {
 	i := asynq.NewInspector(asynq.RedisClientOpt{Addr: h.server.Addr})
 	h.t.Cleanup(func() { check(h.t, i.Close()) })
 	return i
 }
 
-func (h *house) queueOf(endpointID string) string {
+func (h *harness) queueOf(endpointID string) string {
 	return h.client.Queue(models.Delivery{EndpointID: endpointID, State: models.DeliveryPending})
 }
 
 func TestDeliversThroughRedis(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	_, secret := h.Endpoint(h.merchant, h.receiver.URL)
 	h.produce()
 	stop := h.work()
@@ -93,7 +93,7 @@ func TestQuickstartPair(t *testing.T) {
 }
 
 func TestPayloadHoldsOnlyIDs(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	e, secret := h.Endpoint(h.merchant, h.receiver.URL)
 	h.produce()
 	d := h.Publish(h.merchant, 1)[0]
@@ -111,7 +111,7 @@ func TestPayloadHoldsOnlyIDs(t *testing.T) {
 	}
 }
 
-func (h *house) waitTask(queue, id string, state asynq.TaskState) *asynq.TaskInfo {
+func (h *harness) waitTask(queue, id string, state asynq.TaskState) *asynq.TaskInfo {
 	h.t.Helper()
 	i := h.inspector()
 	deadline := time.Now().Add(15 * time.Second)
@@ -128,7 +128,7 @@ func (h *house) waitTask(queue, id string, state asynq.TaskState) *asynq.TaskInf
 }
 
 func TestFailedFirstTryMovesToRetryLane(t *testing.T) {
-	h := newHouse(t, func(o *delivery.SenderOptions) {
+	h := newHarness(t, func(o *delivery.SenderOptions) {
 		o.Schedule = delivery.Schedule{Base: time.Hour, Factor: 1, Max: time.Hour}
 	})
 	e, _ := h.Endpoint(h.merchant, h.receiver.URL)
@@ -158,7 +158,7 @@ func TestFailedFirstTryMovesToRetryLane(t *testing.T) {
 }
 
 func TestExhaustedIsDeadAndArchived(t *testing.T) {
-	h := newHouse(t, func(o *delivery.SenderOptions) { o.Schedule.Base = time.Millisecond })
+	h := newHarness(t, func(o *delivery.SenderOptions) { o.Schedule.Base = time.Millisecond })
 	three := new(int)
 	*three = 3
 	h.Endpoint(h.merchant, h.receiver.URL, func(s *endpoints.Settings) { s.MaxAttempts = &three })
@@ -199,7 +199,7 @@ func TestExhaustedIsDeadAndArchived(t *testing.T) {
 // TestDeadWithoutTaskIsArchived loses the task of a dead delivery, as a crash between commit and ack with a lost Redis
 // would.
 func TestDeadWithoutTaskIsArchived(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	one := new(int)
 	*one = 1
 	e, _ := h.Endpoint(h.merchant, h.receiver.URL, func(s *endpoints.Settings) { s.MaxAttempts = &one })
@@ -218,7 +218,7 @@ func TestDeadWithoutTaskIsArchived(t *testing.T) {
 
 // TestLimiterDoesNotSpendAttempts holds more deliveries than the endpoint may have in flight.
 func TestLimiterDoesNotSpendAttempts(t *testing.T) {
-	h := newHouse(t, func(o *delivery.SenderOptions) { o.MaxInFlight = 1 })
+	h := newHarness(t, func(o *delivery.SenderOptions) { o.MaxInFlight = 1 })
 	one := new(int)
 	*one = 1 // a limiter error on the last attempt must not bury it
 	h.Endpoint(h.merchant, h.receiver.URL, func(s *endpoints.Settings) { s.MaxAttempts = &one })
@@ -250,7 +250,7 @@ func TestLimiterDoesNotSpendAttempts(t *testing.T) {
 }
 
 func TestStopHandsOverWithoutLoss(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	h.Endpoint(h.merchant, h.receiver.URL)
 	h.receiver.Script(func(testkit.Received) testkit.Answer { return testkit.Answer{Delay: 30 * time.Millisecond} })
 	h.produce()
@@ -267,7 +267,7 @@ func TestStopHandsOverWithoutLoss(t *testing.T) {
 }
 
 func TestDrainArchive(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	e, _ := h.Endpoint(h.merchant, h.receiver.URL)
 	ds := h.Publish(h.merchant, 12)
 	for _, d := range ds {
@@ -282,7 +282,7 @@ func TestDrainArchive(t *testing.T) {
 }
 
 func TestInspect(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	check(t, h.redis.Ping(t.Context()))
 	got, err := h.redis.Inspect(t.Context())
 	check(t, err)

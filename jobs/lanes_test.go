@@ -14,7 +14,7 @@ import (
 // TestSlowEndpointGetsALaneOfItsOwn lets an endpoint become slow: what comes then goes through wh:slow, and all of it
 // arrives once.
 func TestSlowEndpointGetsALaneOfItsOwn(t *testing.T) {
-	h := newHouse(t, func(o *delivery.SenderOptions) { o.Breaker.SlowAbove = 20 * time.Millisecond })
+	h := newHarness(t, func(o *delivery.SenderOptions) { o.Breaker.SlowAbove = 20 * time.Millisecond })
 	e, _ := h.Endpoint(h.merchant, h.receiver.URL)
 	h.receiver.Script(func(testkit.Received) testkit.Answer { return testkit.Answer{Delay: 60 * time.Millisecond} })
 	h.produce()
@@ -45,7 +45,7 @@ func TestSlowEndpointGetsALaneOfItsOwn(t *testing.T) {
 // TestPausedDeliveriesLeaveRedis turns the incident switch while tasks wait in Redis: they are taken out of it, and go
 // on when it is turned back.
 func TestPausedDeliveriesLeaveRedis(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	h.Endpoint(h.merchant, h.receiver.URL)
 	now := time.Now().UTC()
 	h.InTx(func(tx *store.Tx) error { return tx.PauseDeliveries(t.Context(), &now, "test") })
@@ -53,7 +53,7 @@ func TestPausedDeliveriesLeaveRedis(t *testing.T) {
 	h.produce()
 	h.work()
 	ds := h.Publish(h.merchant, 50)
-	parked := func() (n int) {
+	suspended := func() (n int) {
 		for _, d := range ds {
 			if h.Get(d).Suspended {
 				n++
@@ -61,9 +61,9 @@ func TestPausedDeliveriesLeaveRedis(t *testing.T) {
 		}
 		return n
 	}
-	for deadline := time.Now().Add(10 * time.Second); parked() < len(ds); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); suspended() < len(ds); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d of %d parked", parked(), len(ds))
+			t.Fatalf("%d of %d parked", suspended(), len(ds))
 		}
 	}
 	h.sweep()
@@ -87,7 +87,7 @@ func TestPausedDeliveriesLeaveRedis(t *testing.T) {
 // TestFloodStaysOutOfTheLane queues a thousand deliveries for one endpoint: all but its share of the lane wait in
 // wh:slow, where the sweeper finds them alive, and all of them arrive once.
 func TestFloodStaysOutOfTheLane(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	e, _ := h.Endpoint(h.merchant, h.receiver.URL)
 	h.sweep()
 	stop := h.produce()

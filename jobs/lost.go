@@ -15,21 +15,21 @@ import (
 
 const (
 	// leaseGrace is how long after the end of its lease a task is given to a worker that was only cut off.
-	leaseGrace   = 10 * time.Second
-	strandedMost = 2000
+	leaseGrace = 10 * time.Second
+	maxExpired = 2000
 )
 
 // Keys of Asynq v0.26. A queue is one hash tag, so all of them are in one slot of a cluster.
-func key(queue, what string) string   { return "asynq:{" + queue + "}:" + what }
-func taskKey(queue, id string) string { return key(queue, "t:"+id) }
-func epochKey(queue string) string    { return "ctrip:{" + queue + "}:epoch" }
+func key(queue, what string) string      { return "asynq:{" + queue + "}:" + what }
+func taskKey(queue, id string) string    { return key(queue, "t:"+id) }
+func incarnationKey(queue string) string { return "ctrip:{" + queue + "}:epoch" }
 func millis(nanos string) (int64, bool) {
 	n, err := strconv.ParseInt(nanos, 10, 64)
 	return n / 1e6, err == nil
 }
 
-// place is where Redis says that a task is.
-type place struct {
+// location is where Redis says that a task is.
+type location struct {
 	queue, id string
 	state     string // "" when there is no such task
 	since     string // pending_since, Unix nanoseconds
@@ -40,22 +40,22 @@ type place struct {
 // exist, was archived or completed, is held by a dead worker, or its hash says that it waits in a set where it is not.
 // Asynq never finds the last kind by itself.
 func (c *Client) MissingTasks(ctx context.Context, ds []models.Delivery) ([]bool, error) {
-	places := make([]*place, len(ds))
+	locations := make([]*location, len(ds))
 	for i, d := range ds {
-		places[i] = &place{queue: c.lanes.queue(d), id: taskID(d)}
+		locations[i] = &location{queue: c.lanes.queue(d), id: taskID(d)}
 	}
-	if err := c.find(ctx, places); err != nil {
+	if err := c.find(ctx, locations); err != nil {
 		return nil, err
 	}
-	if err := c.verify(ctx, places); err != nil {
+	if err := c.verify(ctx, locations); err != nil {
 		return nil, err
 	}
 	// A task that moved on while it was looked for is not lost: ask again whether it still claims to be where it is not.
-	var doubtful []*place
-	again := make(map[*place]*place)
-	for _, p := range places {
+	var doubtful []*location
+	again := make(map[*location]*location)
+	for _, p := range locations {
 		if p.state != "" && !p.live {
-			q := &place{queue: p.queue, id: p.id}
+			q := &location{queue: p.queue, id: p.id}
 			again[p] = q
 			doubtful = append(doubtful, q)
 		}
@@ -66,7 +66,7 @@ func (c *Client) MissingTasks(ctx context.Context, ds []models.Delivery) ([]bool
 		}
 	}
 	lost := make([]bool, len(ds))
-	for i, p := range places {
+	for i, p := range locations {
 		lost[i] = !p.live
 		if q := again[p]; q != nil && q.state != p.state {
 			lost[i] = false
@@ -77,14 +77,14 @@ func (c *Client) MissingTasks(ctx context.Context, ds []models.Delivery) ([]bool
 
 // find looks for tasks where their deliveries say that they are, and for those that are not there in the lane of slow
 // endpoints, to which what is too much for a lane goes.
-func (c *Client) find(ctx context.Context, places []*place) error {
-	if err := c.states(ctx, places); err != nil {
+func (c *Client) find(ctx context.Context, locations []*location) error {
+	if err := c.states(ctx, locations); err != nil {
 		return err
 	}
-	var elsewhere []*place
-	for _, p := range places {
+	var elsewhere []*location
+	for _, p := range locations {
 		if p.state == "" && p.queue != slowQueue {
-			elsewhere = append(elsewhere, &place{queue: slowQueue, id: p.id})
+			elsewhere = append(elsewhere, &location{queue: slowQueue, id: p.id})
 		}
 	}
 	if len(elsewhere) == 0 {
@@ -93,7 +93,7 @@ func (c *Client) find(ctx context.Context, places []*place) error {
 	if err := c.states(ctx, elsewhere); err != nil {
 		return err
 	}
-	for _, p := range places {
+	for _, p := range locations {
 		if p.state == "" && p.queue != slowQueue {
 			if found := elsewhere[0]; found.state != "" {
 				*p = *found
@@ -105,16 +105,16 @@ func (c *Client) find(ctx context.Context, places []*place) error {
 }
 
 // states reads what the hashes of tasks say.
-func (c *Client) states(ctx context.Context, places []*place) error {
+func (c *Client) states(ctx context.Context, locations []*location) error {
 	pipe := c.redis.plain.Pipeline()
-	answers := make([]*redis.SliceCmd, len(places))
-	for i, p := range places {
+	answers := make([]*redis.SliceCmd, len(locations))
+	for i, p := range locations {
 		answers[i] = pipe.HMGet(ctx, taskKey(p.queue, p.id), "state", "pending_since")
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("jobs: look up tasks: %w", err)
 	}
-	for i, p := range places {
+	for i, p := range locations {
 		values := answers[i].Val()
 		p.state, _ = values[0].(string)
 		p.since, _ = values[1].(string)
@@ -123,15 +123,15 @@ func (c *Client) states(ctx context.Context, places []*place) error {
 }
 
 // verify finds out which of the tasks are where their hash says.
-func (c *Client) verify(ctx context.Context, places []*place) error {
-	heads, err := c.heads(ctx, places)
+func (c *Client) verify(ctx context.Context, locations []*location) error {
+	heads, err := c.heads(ctx, locations)
 	if err != nil {
 		return err
 	}
 	pipe := c.redis.plain.Pipeline()
-	scores := make(map[*place]*redis.FloatCmd)
-	messages := make(map[*place]*redis.BoolCmd)
-	for _, p := range places {
+	scores := make(map[*location]*redis.FloatCmd)
+	messages := make(map[*location]*redis.BoolCmd)
+	for _, p := range locations {
 		switch p.state {
 		case "pending":
 			p.live = heads[p.queue].reaches(p.since)
@@ -175,9 +175,9 @@ func (h head) reaches(since string) bool {
 	return !known || !told || mine+1000 >= oldest
 }
 
-func (c *Client) heads(ctx context.Context, places []*place) (map[string]head, error) {
+func (c *Client) heads(ctx context.Context, locations []*location) (map[string]head, error) {
 	heads := make(map[string]head)
-	for _, p := range places {
+	for _, p := range locations {
 		if _, done := heads[p.queue]; done || p.state != "pending" {
 			continue
 		}
@@ -198,8 +198,9 @@ func (c *Client) heads(ctx context.Context, places []*place) (map[string]head, e
 	return heads, nil
 }
 
-// bury removes an id that is in a queue's active list without a task: nobody can ever work on it, ack it or delete it.
-var bury = redis.NewScript(`
+// dropOrphan removes an id that is in a queue's active list without a task: nobody can ever work on it, ack it or
+// delete it.
+var dropOrphan = redis.NewScript(`
 if redis.call("HEXISTS", KEYS[3], "msg") == 0 then
 	redis.call("LREM", KEYS[1], 0, ARGV[1])
 	redis.call("ZREM", KEYS[2], ARGV[1])
@@ -216,7 +217,7 @@ func (c *Client) ExpiredLeases(ctx context.Context) ([]string, error) {
 	answers := make([]*redis.StringSliceCmd, len(queues))
 	until := strconv.FormatInt(c.now().Add(-leaseGrace).Unix(), 10)
 	for i, q := range queues {
-		answers[i] = pipe.ZRangeByScore(ctx, key(q, "lease"), &redis.ZRangeBy{Min: "-inf", Max: until, Count: strandedMost})
+		answers[i] = pipe.ZRangeByScore(ctx, key(q, "lease"), &redis.ZRangeBy{Min: "-inf", Max: until, Count: maxExpired})
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, fmt.Errorf("jobs: leases: %w", err)
@@ -224,7 +225,7 @@ func (c *Client) ExpiredLeases(ctx context.Context) ([]string, error) {
 	var found []string
 	for i, q := range queues {
 		for _, id := range answers[i].Val() {
-			if err := bury.Run(ctx, c.redis.plain, []string{key(q, "active"), key(q, "lease"), taskKey(q, id)},
+			if err := dropOrphan.Run(ctx, c.redis.plain, []string{key(q, "active"), key(q, "lease"), taskKey(q, id)},
 				id).Err(); err != nil {
 				return nil, fmt.Errorf("jobs: stranded %s: %w", id, err)
 			}
@@ -243,8 +244,8 @@ func (c *Client) RedisIncarnation(ctx context.Context) (string, error) {
 	pipe := c.redis.plain.Pipeline()
 	marks := make([]*redis.StringCmd, len(queues))
 	for i, q := range queues {
-		pipe.SetNX(ctx, epochKey(q), models.NewToken("ep"), 0)
-		marks[i] = pipe.Get(ctx, epochKey(q))
+		pipe.SetNX(ctx, incarnationKey(q), models.NewToken("ep"), 0)
+		marks[i] = pipe.Get(ctx, incarnationKey(q))
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return "", fmt.Errorf("jobs: epoch: %w", err)

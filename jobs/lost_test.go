@@ -14,7 +14,7 @@ import (
 )
 
 func TestFlushedRedisLosesNothing(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	h.Endpoint(h.merchant, h.receiver.URL)
 	stopProducer := h.produce()
 	h.sweep() // learns the epoch
@@ -35,7 +35,7 @@ func TestFlushedRedisLosesNothing(t *testing.T) {
 }
 
 func TestNeverEnqueuedIsSwept(t *testing.T) {
-	h := newHouse(t) // and no producer
+	h := newHarness(t) // and no producer
 	h.Endpoint(h.merchant, h.receiver.URL)
 	h.sweep()
 	ds := h.Publish(h.merchant, 3)
@@ -53,21 +53,21 @@ func TestNeverEnqueuedIsSwept(t *testing.T) {
 
 // TestLostTasks damages tasks in every way that Asynq does not recover from.
 func TestLostTasks(t *testing.T) {
-	for name, damage := range map[string]func(h *house, queue, id string){
-		"hash deleted":     func(h *house, queue, id string) { h.server.Do(h.t, "DEL", "asynq:{"+queue+"}:t:"+id) },
-		"archived by hand": func(h *house, queue, id string) { check(h.t, h.inspector().ArchiveTask(queue, id)) },
-		"deleted by hand":  func(h *house, queue, id string) { check(h.t, h.inspector().DeleteTask(queue, id)) },
-		"list evicted":     func(h *house, queue, id string) { h.server.Do(h.t, "DEL", "asynq:{"+queue+"}:pending") },
-		"active without lease": func(h *house, queue, id string) {
+	for name, damage := range map[string]func(h *harness, queue, id string){
+		"hash deleted":     func(h *harness, queue, id string) { h.server.Do(h.t, "DEL", "asynq:{"+queue+"}:t:"+id) },
+		"archived by hand": func(h *harness, queue, id string) { check(h.t, h.inspector().ArchiveTask(queue, id)) },
+		"deleted by hand":  func(h *harness, queue, id string) { check(h.t, h.inspector().DeleteTask(queue, id)) },
+		"list evicted":     func(h *harness, queue, id string) { h.server.Do(h.t, "DEL", "asynq:{"+queue+"}:pending") },
+		"active without lease": func(h *harness, queue, id string) {
 			h.server.Do(h.t, "RPOPLPUSH", "asynq:{"+queue+"}:pending", "asynq:{"+queue+"}:active")
 			h.server.Do(h.t, "HSET", "asynq:{"+queue+"}:t:"+id, "state", "active")
 		},
-		"active at a dead worker": func(h *house, queue, id string) {
+		"active at a dead worker": func(h *harness, queue, id string) {
 			h.server.Do(h.t, "RPOPLPUSH", "asynq:{"+queue+"}:pending", "asynq:{"+queue+"}:active")
 			h.server.Do(h.t, "HSET", "asynq:{"+queue+"}:t:"+id, "state", "active")
 			h.server.Do(h.t, "ZADD", "asynq:{"+queue+"}:lease", fmt.Sprint(time.Now().Add(-11*time.Second).Unix()), id)
 		},
-		"stranded without a task": func(h *house, queue, id string) {
+		"stranded without a task": func(h *harness, queue, id string) {
 			h.server.Do(h.t, "RPOPLPUSH", "asynq:{"+queue+"}:pending", "asynq:{"+queue+"}:active")
 			h.server.Do(h.t, "DEL", "asynq:{"+queue+"}:t:"+id)
 			h.server.Do(h.t, "HSET", "asynq:{"+queue+"}:t:"+id, "state", "active")
@@ -76,7 +76,7 @@ func TestLostTasks(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newHouse(t)
+			h := newHarness(t)
 			e, _ := h.Endpoint(h.merchant, h.receiver.URL)
 			h.sweep()
 			stop := h.produce()
@@ -112,7 +112,7 @@ func TestLostTasks(t *testing.T) {
 }
 
 func TestLiveTaskOnlyPushesTheSweeperOn(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	h.Endpoint(h.merchant, h.receiver.URL)
 	stop := h.produce()
 	h.sweep()
@@ -130,7 +130,7 @@ func TestLiveTaskOnlyPushesTheSweeperOn(t *testing.T) {
 }
 
 func TestConflictIsSuccess(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	e, _ := h.Endpoint(h.merchant, h.receiver.URL)
 	d := h.Publish(h.merchant, 1)[0]
 	for range 2 {
@@ -180,7 +180,7 @@ func TestFailedAckIsRepeated(t *testing.T) {
 
 // TestStalledRedis freezes Redis for a while in the middle of work: nothing is lost and nothing is sent twice.
 func TestStalledRedis(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	h.Endpoint(h.merchant, h.receiver.URL)
 	h.produce()
 	h.work()
@@ -202,12 +202,12 @@ func TestStalledRedis(t *testing.T) {
 	h.wantEachOnce(all)
 }
 
-func deliverSome(h *house) func(n int) []models.Delivery {
+func deliverSome(h *harness) func(n int) []models.Delivery {
 	return func(n int) []models.Delivery { return h.Publish(h.merchant, n) }
 }
 
 func TestRedisAwayAtPublish(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	h.Endpoint(h.merchant, h.receiver.URL)
 	h.produce()
 	h.sweep()

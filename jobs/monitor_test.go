@@ -19,7 +19,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/jobs"
 )
 
-func board(t *testing.T, h *house, audit func(context.Context, *http.Request, string, string,
+func board(t *testing.T, h *harness, audit func(context.Context, *http.Request, string, string,
 	string) error) *httptest.Server {
 	t.Helper()
 	m, err := jobs.NewMonitor(jobs.MonitorOptions{Redis: h.redis, Hosts: []string{"ops.example"}, Audit: audit})
@@ -66,7 +66,7 @@ func holdsPolicy(t *testing.T, path string, header http.Header, body string) {
 }
 
 func TestMonitor(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	e, _ := h.Endpoint(h.merchant, h.receiver.URL)
 	d := h.Publish(h.merchant, 1)[0]
 	check(t, h.client.Enqueue(t.Context(), d, time.Now()))

@@ -12,8 +12,8 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/delivery"
 )
 
-// handoverPause is how long a task waits whose successor could not be enqueued.
-const handoverPause = 5 * time.Second
+// requeuePause is how long a task waits whose successor could not be enqueued.
+const requeuePause = 5 * time.Second
 
 // turnedAway is how many tasks a second the slow lane turns away at most.
 const turnedAway = 640
@@ -29,16 +29,16 @@ func (e *retryIn) Error() string { return e.reason }
 
 // handler is the one handler, of first tries and retries alike.
 type handler struct {
-	client *Client
-	sender *delivery.Sender
-	crew   crew
+	client  *Client
+	sender  *delivery.Sender
+	workers workerPool
 	// slowPace is how long a task of the slow lane that came to nothing keeps its place.
 	slowPace time.Duration
 }
 
 // ProcessTask makes the attempt that a task asks for. It returns nil only when the record needs the task no more.
 func (h *handler) ProcessTask(ctx context.Context, t *asynq.Task) error {
-	return h.crew.do(func() error { return h.process(ctx, t) })
+	return h.workers.do(func() error { return h.process(ctx, t) })
 }
 
 func (h *handler) process(ctx context.Context, t *asynq.Task) error {
@@ -52,10 +52,10 @@ func (h *handler) process(ctx context.Context, t *asynq.Task) error {
 	case delivery.Ack:
 		return nil
 	case delivery.Requeue:
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handoverPause)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requeuePause)
 		defer cancel()
 		if err := h.client.Enqueue(ctx, out.Delivery, out.At); err != nil {
-			return &retryIn{at: h.client.now().Add(handoverPause), reason: "the next try could not be enqueued"}
+			return &retryIn{at: h.client.now().Add(requeuePause), reason: "the next try could not be enqueued"}
 		}
 		return nil
 	case delivery.Archive:
@@ -88,7 +88,7 @@ func delays(now func() time.Time) asynq.RetryDelayFunc {
 	return func(_ int, err error, _ *asynq.Task) time.Duration {
 		var r *retryIn
 		if !errors.As(err, &r) {
-			return handoverPause // a lease that ran out, a time limit, a panic
+			return requeuePause // a lease that ran out, a time limit, a panic
 		}
 		// The extra millisecond keeps Asynq, which reads the clock a moment later and cuts to seconds, on the right one.
 		return max(wholeSecond(r.at).Sub(now())+time.Millisecond, time.Second)

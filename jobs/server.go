@@ -110,7 +110,7 @@ func (s *Server) Run(ctx context.Context) error {
 		stopping.Go(srv.Shutdown)
 	}
 	stopping.Wait()
-	h.crew.dismiss()
+	h.workers.dismiss()
 	return failed
 }
 

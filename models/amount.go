@@ -103,9 +103,9 @@ func (a Amount) Add(b Amount) (Amount, error) {
 // LessTolerance returns the smallest sum that settles a, given a tolerance in basis points (1/10,000), rounded up, so
 // that a tolerance never forgives more than it says.
 func (a Amount) LessTolerance(bps int) Amount {
-	keep := new(big.Int).Mul(a.ref(), big.NewInt(int64(10_000-bps)))
-	keep.Add(keep, big.NewInt(9_999))
-	return Amount{keep.Div(keep, big.NewInt(10_000))}
+	due := new(big.Int).Mul(a.ref(), big.NewInt(int64(10_000-bps)))
+	due.Add(due, big.NewInt(9_999))
+	return Amount{due.Div(due, big.NewInt(10_000))}
 }
 
 // String returns the base units as decimal digits.

@@ -4,9 +4,9 @@ import "time"
 
 // Batch is several events in one signed request. It is formed once; a retry sends the same bytes under the same id.
 //
-// Its carrier is a delivery of its own, of the type [BatchType], without an event; the deliveries whose events it
-// holds, its members, share its fate and have no task. Batch and carrier are never shown to merchants: a member shows
-// the attempts of its carrier.
+// A batch delivery sends it: a delivery of the type [BatchType], without an event. The deliveries whose events it
+// holds, its members, end as it ends and have no task. Merchants see neither the batch nor its delivery: a member
+// shows the attempts of its batch delivery.
 type Batch struct {
 	ID         string `gorm:"primaryKey"` // its webhook-id
 	MerchantID string
@@ -16,7 +16,7 @@ type Batch struct {
 	CreatedAt  time.Time
 }
 
-// BatchType is the event type of a batch's carrier, and the type in its body.
+// BatchType is the event type of a batch delivery, and the type in its body.
 const BatchType = "batch"
 
 // DefaultBatchWait is how long the first event of a batch waits for company at an endpoint that says nothing about it.

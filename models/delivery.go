@@ -89,9 +89,9 @@ type Delivery struct {
 	Suspended bool `gorm:"column:parked"`
 	// Slow says that the task of the current generation is in the lane of slow endpoints.
 	Slow bool
-	// BatchID names the batch that carries the delivery, or its endpoint while it waits to be gathered into one. Once the
-	// generation is above 1 the delivery goes alone, and the batch is where it was before. A row with a batch and no event
-	// is the carrier itself.
+	// BatchID names the batch that holds the event, or the endpoint while the delivery waits for a batch. Once the
+	// generation is above 1 the delivery goes alone, and the batch is where it was before. A row with a batch and no
+	// event is the batch delivery itself.
 	BatchID *string
 	// ArchivedAt is set once the dead delivery's task was put into Asynq's archive, where operators see it.
 	ArchivedAt  *time.Time

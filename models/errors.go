@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Errors that every room shares. A door translates them into its own language in one table.
+// Errors that every package shares. Each entry point translates them in one table.
 var (
 	ErrNotFound = errors.New("not found")
 	ErrConflict = errors.New("conflict")

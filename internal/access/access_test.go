@@ -248,14 +248,14 @@ func TestAnAccountKeyKeepsItsBranch(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		moved := service{onBranch7, s}
-		if _, err := moved.setXPub(t.Context(), m.ID, other); err != nil {
+		onAnother := service{onBranch7, s}
+		if _, err := onAnother.setXPub(t.Context(), m.ID, other); err != nil {
 			t.Fatal(err)
 		}
-		if again, err := moved.setXPub(t.Context(), m.ID, public); err != nil || again != first {
+		if again, err := onAnother.setXPub(t.Context(), m.ID, public); err != nil || again != first {
 			t.Errorf("first %s, now %s, %v", first, again, err)
 		}
-		if _, err := moved.setXPub(t.Context(), "mer_nobody", public); !errors.Is(err, models.ErrNotFound) {
+		if _, err := onAnother.setXPub(t.Context(), "mer_nobody", public); !errors.Is(err, models.ErrNotFound) {
 			t.Errorf("a merchant that is not there: %v", err)
 		}
 	})

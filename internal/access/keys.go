@@ -113,33 +113,35 @@ func (s *Service) RevokeKey(ctx context.Context, tx *store.Tx, actor models.Acto
 }
 
 func (s *Service) checkKey(r KeyRequest) error {
-	var faults models.FieldErrors
+	var problems models.FieldErrors
 	if problem := badName(r.Name); problem != "" {
-		faults = append(faults, models.FieldError{Field: "name", Message: problem, Example: "Checkout server"})
+		problems = append(problems, models.FieldError{Field: "name", Message: problem, Example: "Checkout server"})
 	}
 	if len(r.Scopes) == 0 {
-		faults = append(faults, models.FieldError{Field: "scopes", Message: "must name at least one scope",
+		problems = append(problems, models.FieldError{Field: "scopes", Message: "must name at least one scope",
 			Example: `["payments:read"]`})
 	}
 	for _, scope := range r.Scopes {
 		if !slices.Contains(models.Scopes, scope) {
-			faults = append(faults, models.FieldError{Field: "scopes", Message: fmt.Sprintf("has %q, which is no scope", scope),
+			problems = append(problems, models.FieldError{Field: "scopes",
+				Message: fmt.Sprintf("has %q, which is no scope", scope),
 				Example: joinScopes(models.Scopes)})
 		} else if r.Granter != nil && !r.Granter.Allows(scope) {
-			faults = append(faults, models.FieldError{Field: "scopes", Message: fmt.Sprintf("has %q, which the key that asks "+
+			problems = append(problems, models.FieldError{Field: "scopes", Message: fmt.Sprintf("has %q, which the key that "+
+				"asks "+
 				"does not have itself", scope), Example: joinScopes(r.Granter.Scopes)})
 		}
 	}
 	if r.Granter != nil && r.Granter.Test && !r.Test {
-		faults = append(faults, models.FieldError{Field: "test", Message: "must be true: a test key makes only test keys",
+		problems = append(problems, models.FieldError{Field: "test", Message: "must be true: a test key makes only test keys",
 			Example: "true"})
 	}
 	if r.ExpiresAt != nil && !r.ExpiresAt.After(s.now()) {
-		faults = append(faults, models.FieldError{Field: "expires_at", Message: "must be in the future",
+		problems = append(problems, models.FieldError{Field: "expires_at", Message: "must be in the future",
 			Example: s.now().AddDate(1, 0, 0).Format(time.RFC3339)})
 	}
-	if faults != nil {
-		return faults
+	if problems != nil {
+		return problems
 	}
 	return nil
 }

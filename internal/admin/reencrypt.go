@@ -58,14 +58,14 @@ func (a *Admin) Reencrypt(ctx context.Context, progress func(Reencryption)) (Ree
 
 func (a *Admin) reencrypt(ctx context.Context, safe *vault.Vault, v store.SealedValue, r *Reencryption) error {
 	r.Checked++
-	if _, err := safe.Open(v.Value, v.Place); err != nil {
-		r.Unreadable[v.Place] = err.Error()
+	if _, err := safe.Open(v.Value, v.AAD); err != nil {
+		r.Unreadable[v.AAD] = err.Error()
 		return nil
 	}
 	if !safe.NeedsReseal(v.Value) {
 		return nil
 	}
-	fresh, err := safe.Reseal(v.Value, v.Place)
+	fresh, err := safe.Reseal(v.Value, v.AAD)
 	if err != nil {
 		return err
 	}

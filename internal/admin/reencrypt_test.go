@@ -52,7 +52,7 @@ func sealed(t *testing.T, s *store.Store) map[string][]byte {
 	all := make(map[string][]byte)
 	if err := s.WalkSealed(t.Context(), 2, func(page []store.SealedValue) error {
 		for _, v := range page {
-			all[v.Place] = v.Value
+			all[v.AAD] = v.Value
 		}
 		return nil
 	}); err != nil {
@@ -156,12 +156,12 @@ func TestReencrypt(t *testing.T) {
 
 		// Whoever has only another key is told which values he cannot read, and changes nothing.
 		a, _ = openAdminWith(t, s, masterKey("k3", 3))
-		kept := sealed(t, s)
+		unchanged := sealed(t, s)
 		r, err = a.Reencrypt(t.Context(), func(admin.Reencryption) {})
 		if err != nil || len(r.Unreadable) != 11 || r.Reencrypted != 0 || r.Err() == nil {
 			t.Errorf("with a foreign key: %+v, %v", r, err)
 		}
-		if !maps.EqualFunc(kept, sealed(t, s), bytes.Equal) {
+		if !maps.EqualFunc(unchanged, sealed(t, s), bytes.Equal) {
 			t.Error("values changed that were not readable")
 		}
 		if _, err := s.VerifyAudit(t.Context()); err != nil {

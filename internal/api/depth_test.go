@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestRequestsReachDeep: the requests that FuzzRequests makes are not all turned away at the door. On every route some
+// TestRequestsReachDeep: the requests that FuzzRequests makes are not all refused at once. On every route some
 // are accepted, and on every route that takes a body some with one.
 func TestRequestsReachDeep(t *testing.T) {
 	f := newFuzzedCounter(t)

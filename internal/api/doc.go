@@ -1,4 +1,4 @@
-// Package api is the merchant's door: REST under /api/v1, the OpenAPI file at /openapi.yaml and its reference at /docs.
+// Package api is what merchants call: REST under /api/v1, the OpenAPI file at /openapi.yaml and its reference at /docs.
 //
 // openapi.yaml is the source. Types and routes are generated from it, every request is held against it before a handler
 // sees it, and the reference page is drawn from it. The package promises that a request which does not match the file
@@ -6,7 +6,7 @@
 // leaves one line in the log, without its query string, body or credentials; and that a failure of ours shows nothing
 // of our insides.
 //
-// It decides nothing: rules about payments and webhooks live in the rooms below. Echo is known here and nowhere else
+// It decides nothing: rules about payments and webhooks live in the packages below. Echo is known here and nowhere else
 // but where internal/app mounts it. It serves merchants, and whoever reads the reference.
 package api
 

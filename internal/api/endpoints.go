@@ -178,12 +178,12 @@ func (h *handlers) RotateWebhookSecret(ctx context.Context,
 
 // change is an action on one endpoint that answers with the endpoint.
 func (h *handlers) change(ctx context.Context, id string, key *string,
-	deed func(*store.Tx, requestContext) (models.Endpoint, *webhook.Secret, error)) (savedAnswer, error) {
+	operation func(*store.Tx, requestContext) (models.Endpoint, *webhook.Secret, error)) (savedAnswer, error) {
 	if _, err := h.ownEndpoint(ctx, id); err != nil {
 		return savedAnswer{}, err
 	}
 	return h.once(ctx, key, func(tx *store.Tx) (savedAnswer, error) {
-		e, secret, err := deed(tx, callerOf(ctx))
+		e, secret, err := operation(tx, callerOf(ctx))
 		if err != nil {
 			return savedAnswer{}, err
 		}

@@ -175,7 +175,7 @@ func TestKeysOverREST(t *testing.T) {
 
 // TestEveryRouteKeepsItsDoor walks every route of the OpenAPI file: without a key it is 401, with a key that lacks the
 // scope 403, and with another merchant's id 404.
-func TestEveryRouteKeepsItsDoor(t *testing.T) {
+func TestEveryRouteNeedsItsCredential(t *testing.T) {
 	c := newCounter(t, storetest.SQLite(t))
 	_, mine := c.merchant(t, "a", false)
 	otherID, theirs := c.merchant(t, "b", false)

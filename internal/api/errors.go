@@ -19,8 +19,8 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// translations is the table from the errors of the packages below to problems. The first row that fits counts.
-var translations = []struct {
+// errorTranslator is the table from the errors of the packages below to problems. The first row that fits counts.
+var errorTranslator = []struct {
 	is         []error
 	code       Code
 	detail     string
@@ -60,7 +60,7 @@ func problemOf(err error) *Problem {
 	if p := carried(err); p != nil {
 		return p
 	}
-	for _, t := range translations {
+	for _, t := range errorTranslator {
 		if !slices.ContainsFunc(t.is, func(target error) bool { return errors.Is(err, target) }) {
 			continue
 		}

@@ -68,14 +68,14 @@ func (h *handlers) ListPauses(ctx context.Context, _ ListPausesRequestObject) (L
 
 // PauseAll turns the incident switch for everybody.
 func (h *handlers) PauseAll(ctx context.Context, r PauseAllRequestObject) (PauseAllResponseObject, error) {
-	return h.turn(ctx, "", r.Params.IdempotencyKey, func(tx *store.Tx) error {
+	return h.setPaused(ctx, "", r.Params.IdempotencyKey, func(tx *store.Tx) error {
 		return h.endpoints.PauseDeliveries(ctx, tx, operatorOf(ctx), "", r.Body.Reason)
 	})
 }
 
 // ResumeAll turns it back.
 func (h *handlers) ResumeAll(ctx context.Context, r ResumeAllRequestObject) (ResumeAllResponseObject, error) {
-	return h.turn(ctx, "", r.Params.IdempotencyKey, func(tx *store.Tx) error {
+	return h.setPaused(ctx, "", r.Params.IdempotencyKey, func(tx *store.Tx) error {
 		return h.endpoints.ResumeDeliveries(ctx, tx, operatorOf(ctx), "")
 	})
 }
@@ -83,7 +83,7 @@ func (h *handlers) ResumeAll(ctx context.Context, r ResumeAllRequestObject) (Res
 // PauseMerchant turns the incident switch for one merchant.
 func (h *handlers) PauseMerchant(ctx context.Context,
 	r PauseMerchantRequestObject) (PauseMerchantResponseObject, error) {
-	return h.turn(ctx, "merchant", r.Params.IdempotencyKey, func(tx *store.Tx) error {
+	return h.setPaused(ctx, "merchant", r.Params.IdempotencyKey, func(tx *store.Tx) error {
 		return h.endpoints.PauseDeliveries(ctx, tx, operatorOf(ctx), r.ID, r.Body.Reason)
 	})
 }
@@ -91,7 +91,7 @@ func (h *handlers) PauseMerchant(ctx context.Context,
 // ResumeMerchant turns it back.
 func (h *handlers) ResumeMerchant(ctx context.Context,
 	r ResumeMerchantRequestObject) (ResumeMerchantResponseObject, error) {
-	return h.turn(ctx, "merchant", r.Params.IdempotencyKey, func(tx *store.Tx) error {
+	return h.setPaused(ctx, "merchant", r.Params.IdempotencyKey, func(tx *store.Tx) error {
 		return h.endpoints.ResumeDeliveries(ctx, tx, operatorOf(ctx), r.ID)
 	})
 }
@@ -99,7 +99,7 @@ func (h *handlers) ResumeMerchant(ctx context.Context,
 // PauseEndpoint holds the deliveries of one endpoint until the operator resumes it.
 func (h *handlers) PauseEndpoint(ctx context.Context,
 	r PauseEndpointRequestObject) (PauseEndpointResponseObject, error) {
-	return h.turn(ctx, "webhook endpoint", r.Params.IdempotencyKey, func(tx *store.Tx) error {
+	return h.setPaused(ctx, "webhook endpoint", r.Params.IdempotencyKey, func(tx *store.Tx) error {
 		merchantID, err := tx.MerchantOfEndpoint(ctx, r.ID)
 		if err == nil {
 			_, err = h.endpoints.Pause(ctx, tx, operatorOf(ctx), merchantID, r.ID, r.Body.Reason)
@@ -111,7 +111,7 @@ func (h *handlers) PauseEndpoint(ctx context.Context,
 // ResumeEndpoint lets it have its deliveries again.
 func (h *handlers) ResumeEndpoint(ctx context.Context,
 	r ResumeEndpointRequestObject) (ResumeEndpointResponseObject, error) {
-	return h.turn(ctx, "webhook endpoint", r.Params.IdempotencyKey, func(tx *store.Tx) error {
+	return h.setPaused(ctx, "webhook endpoint", r.Params.IdempotencyKey, func(tx *store.Tx) error {
 		merchantID, err := tx.MerchantOfEndpoint(ctx, r.ID)
 		if err == nil {
 			_, err = h.endpoints.Resume(ctx, tx, operatorOf(ctx), merchantID, r.ID)
@@ -120,11 +120,11 @@ func (h *handlers) ResumeEndpoint(ctx context.Context,
 	})
 }
 
-// turn does something to the incident switch and shows what is paused afterwards.
-func (h *handlers) turn(ctx context.Context, what string, key *string,
-	deed func(*store.Tx) error) (savedAnswer, error) {
+// setPaused changes what is paused and shows what is paused afterwards.
+func (h *handlers) setPaused(ctx context.Context, what string, key *string,
+	operation func(*store.Tx) error) (savedAnswer, error) {
 	return h.once(ctx, key, func(tx *store.Tx) (savedAnswer, error) {
-		if err := deed(tx); err != nil {
+		if err := operation(tx); err != nil {
 			return savedAnswer{}, noSuch(what, err)
 		}
 		v, err := h.pauses(ctx, &tx.Queries)

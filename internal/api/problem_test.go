@@ -83,7 +83,7 @@ func TestManyFields(t *testing.T) {
 	}
 }
 
-func TestKeptAnswer(t *testing.T) {
+func TestSavedAnswer(t *testing.T) {
 	w := httptest.NewRecorder()
 	body := []byte(`{"a":"<&>"}`)
 	if err := (savedAnswer{status: 201, header: http.Header{"Idempotency-Replayed": {"true"}},

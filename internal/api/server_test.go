@@ -139,12 +139,12 @@ func checkProblemSchema(t *testing.T, doc []byte) {
 
 func TestRequestIDs(t *testing.T) {
 	s := testServer(t, io.Discard)
-	for given, kept := range map[string]bool{
+	for given, accepted := range map[string]bool{
 		"req-1.a:b_c": true, "": false, "has space": false, "new\tline": false, strings.Repeat("x", 129): false, "ck_live_secret": false, "<script>": false,
 	} {
 		w := ask(s, http.MethodGet, "/api/v1/assets", "", "X-Request-Id", "", "X-Request-Id", given)
 		got := w.Header().Get("X-Request-Id")
-		if (got == given) != kept || got == "" || !saneRequestID.MatchString(got) {
+		if (got == given) != accepted || got == "" || !saneRequestID.MatchString(got) {
 			t.Errorf("%q became %q", given, got)
 		}
 	}

@@ -83,13 +83,13 @@ func (a *App) buildWorker(context.Context) error {
 	}
 	a.part("watch", watch.Run)
 	if w.URL.Reveal() != "" {
-		a.part("default endpoints", a.keepDefaults)
+		a.part("default endpoints", a.ensureDefaults)
 	}
 	return nil
 }
 
-// keepDefaults gives every merchant without an endpoint the deployment's own.
-func (a *App) keepDefaults(ctx context.Context) error {
+// ensureDefaults gives every merchant without an endpoint the deployment's own.
+func (a *App) ensureDefaults(ctx context.Context) error {
 	tick := time.NewTicker(defaultsEvery)
 	defer tick.Stop()
 	for {

@@ -36,7 +36,7 @@ only reads. Exits with 1 when something is not as it should be, and says what to
 		RunE: sh.do(func(ctx context.Context, _ []string) error {
 			cfg, loaded := loadConfig()
 			report := admin.Examine(ctx, cfg, loaded, time.Now)
-			err := sh.answer(report, func() error { return sh.sayReport(report) })
+			err := sh.answer(report, func() error { return sh.printReport(report) })
 			if err == nil && !report.OK {
 				err = errSaid
 			}
@@ -45,7 +45,7 @@ only reads. Exits with 1 when something is not as it should be, and says what to
 	}
 }
 
-func (sh *shell) sayReport(report admin.Report) error {
+func (sh *shell) printReport(report admin.Report) error {
 	var rows [][]string
 	for _, c := range report.Checks {
 		mark := "ok"

@@ -77,8 +77,8 @@ func (sh *shell) atAPI(f func(ctx context.Context, api *apiClient,
 	}
 }
 
-// say prints the last answer as it came when JSON was asked for, and as people like it otherwise.
-func (api *apiClient) say(err error, forPeople func() error) error {
+// print prints the last answer as it came when JSON was asked for, and as people like it otherwise.
+func (api *apiClient) print(err error, forPeople func() error) error {
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (api *apiClient) say(err error, forPeople func() error) error {
 
 // page prints a page of a list, and how to get the next one.
 func (api *apiClient) page(err error, headings, none string, next *string, rows func() [][]string) error {
-	return api.say(err, func() error {
+	return api.print(err, func() error {
 		if err := api.sh.table(headings, none, rows()); err != nil || next == nil {
 			return err
 		}
@@ -144,8 +144,8 @@ func (api *apiClient) export(file string, csv func() (io.ReadCloser, error),
 	return err
 }
 
-// sayProblem prints what the API refused: what is wrong with every faulty field, a good value, and the request id.
-func (sh *shell) sayProblem(p *client.Problem) {
+// printProblem prints what the API refused: what is wrong with every faulty field, a good value, and the request id.
+func (sh *shell) printProblem(p *client.Problem) {
 	kind := p.Code
 	if kind == "" {
 		kind = "no answer of the gateway"

@@ -17,7 +17,7 @@ func (sh *shell) apiMerchant() *cobra.Command {
 		Use: "get", Short: "Show the merchant, its account key and its limits", Args: cobra.NoArgs,
 		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, _ []string) error {
 			m, err := api.GetMerchant(ctx, api.options...)
-			return api.say(err, func() error {
+			return api.print(err, func() error {
 				pairs := []string{"merchant", m.ID, "name", m.Name, "paused", fmt.Sprint(m.Paused), "accepts late",
 					fmt.Sprint(m.AcceptLate)}
 				if k := m.AccountKey; k != nil {
@@ -74,7 +74,7 @@ func (sh *shell) apiKeyCreate() *cobra.Command {
 				in.ExpiresAt = new(time.Now().Add(time.Duration(expires)).UTC().Truncate(time.Second))
 			}
 			k, err := api.CreateAPIKey(ctx, in, api.options...)
-			return api.say(err, func() error {
+			return api.print(err, func() error {
 				return sh.facts("The key is shown this once. Store it now.", "id", k.ID, "name", k.Name, "scopes", scopesOf(k),
 					"expires", stamped(k.ExpiresAt), "key", orEmpty(k.Key))
 			})
@@ -120,7 +120,7 @@ func (sh *shell) apiKeyRevoke() *cobra.Command {
 	return &cobra.Command{
 		Use: "revoke KEY", Short: "End an API key by its id", Args: cobra.ExactArgs(1),
 		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
-			return api.say(api.RevokeAPIKey(ctx, args[0], api.options...), func() error {
+			return api.print(api.RevokeAPIKey(ctx, args[0], api.options...), func() error {
 				return sh.facts("", "revoked", args[0])
 			})
 		}),

@@ -19,9 +19,9 @@ func (sh *shell) apiEndpoint() *cobra.Command {
 		sh.apiEndpointDelete(), sh.apiEndpointRotate(), sh.apiEndpointTest(), sh.apiEndpointStats(), sh.apiEndpointReplay())
 }
 
-func (api *apiClient) sayEndpoint(note string) func(client.WebhookEndpoint, error) error {
+func (api *apiClient) printEndpoint(note string) func(client.WebhookEndpoint, error) error {
 	return func(e client.WebhookEndpoint, err error) error {
-		return api.say(err, func() error {
+		return api.print(err, func() error {
 			pairs := []string{"endpoint", e.ID, "url", e.URL, "description", e.Description, "events",
 				strings.Join(e.Events, ","),
 				"status", string(e.Status), "reason", orEmpty(e.DisabledReason), "breaker", e.Breaker.State, "last success",
@@ -73,7 +73,7 @@ func (sh *shell) apiEndpointCreate() *cobra.Command {
 		if in.Secret, err = sh.brought(file); err != nil {
 			return err
 		}
-		return api.sayEndpoint("The secret is shown this once. Give it to the receiver now.")(api.CreateWebhookEndpoint(ctx,
+		return api.printEndpoint("The secret is shown this once. Give it to the receiver now.")(api.CreateWebhookEndpoint(ctx,
 			in, api.options...))
 	})
 	settings.add(c)
@@ -106,7 +106,7 @@ func (sh *shell) apiEndpointGet() *cobra.Command {
 	return &cobra.Command{
 		Use: "get ENDPOINT", Short: "Show a webhook endpoint", Args: cobra.ExactArgs(1),
 		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
-			return api.sayEndpoint("")(api.GetWebhookEndpoint(ctx, args[0], api.options...))
+			return api.printEndpoint("")(api.GetWebhookEndpoint(ctx, args[0], api.options...))
 		}),
 	}
 }
@@ -122,7 +122,7 @@ func (sh *shell) apiEndpointUpdate() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return api.sayEndpoint("")(api.UpdateWebhookEndpoint(ctx, args[0], in, api.options...))
+		return api.printEndpoint("")(api.UpdateWebhookEndpoint(ctx, args[0], in, api.options...))
 	})
 	settings.add(c)
 	return ifMatch(c)
@@ -132,7 +132,7 @@ func (sh *shell) apiEndpointEnable() *cobra.Command {
 	return once(&cobra.Command{
 		Use: "enable ENDPOINT", Short: "Enable a webhook endpoint; what was held is sent", Args: cobra.ExactArgs(1),
 		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
-			return api.sayEndpoint("")(api.EnableWebhookEndpoint(ctx, args[0], api.options...))
+			return api.printEndpoint("")(api.EnableWebhookEndpoint(ctx, args[0], api.options...))
 		}),
 	})
 }
@@ -142,7 +142,7 @@ func (sh *shell) apiEndpointDisable() *cobra.Command {
 	c := &cobra.Command{
 		Use: "disable ENDPOINT", Short: "Disable a webhook endpoint; its deliveries are held", Args: cobra.ExactArgs(1),
 		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
-			return api.sayEndpoint("")(api.DisableWebhookEndpoint(ctx, args[0],
+			return api.printEndpoint("")(api.DisableWebhookEndpoint(ctx, args[0],
 				client.WebhookEndpointDisable{Reason: given(reason)}, api.options...))
 		}),
 	}
@@ -154,7 +154,7 @@ func (sh *shell) apiEndpointDelete() *cobra.Command {
 	return ifMatch(&cobra.Command{
 		Use: "delete ENDPOINT", Short: "Delete a webhook endpoint; what waits for it is canceled", Args: cobra.ExactArgs(1),
 		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
-			return api.say(api.DeleteWebhookEndpoint(ctx, args[0], api.options...), func() error {
+			return api.print(api.DeleteWebhookEndpoint(ctx, args[0], api.options...), func() error {
 				return sh.facts("", "deleted", args[0])
 			})
 		}),
@@ -178,7 +178,7 @@ that the receiver can be changed meanwhile. With --activate-in the old one stays
 		if in.Secret, err = sh.brought(file); err != nil {
 			return err
 		}
-		return api.sayEndpoint(
+		return api.printEndpoint(
 			"The secret is shown this once. Give it to the receiver before the overlap ends.")(api.RotateWebhookSecret(ctx,
 			args[0], in, api.options...))
 	})
@@ -197,7 +197,7 @@ func (sh *shell) apiEndpointTest() *cobra.Command {
 		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
 			d, err := api.TestWebhookEndpoint(ctx, args[0],
 				client.WebhookEndpointTest{EventType: given(webhook.EventType(kind)), SignWith: given(signWith)}, api.options...)
-			if err := api.sayAttempts(d, err); err != nil {
+			if err := api.printAttempts(d, err); err != nil {
 				return err
 			}
 			if d.State != client.DeliveryStateDelivered {
@@ -219,7 +219,7 @@ func (sh *shell) apiEndpointStats() *cobra.Command {
 		Use: "stats ENDPOINT", Short: "Show how a webhook endpoint has done in the last 24 hours", Args: cobra.ExactArgs(1),
 		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
 			s, err := api.GetWebhookEndpointStats(ctx, args[0], api.options...)
-			return api.say(err, func() error {
+			return api.print(err, func() error {
 				ms := func(f *float64) string {
 					if f == nil {
 						return ""

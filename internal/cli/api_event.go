@@ -49,7 +49,7 @@ func (sh *shell) apiEventList() *cobra.Command {
 			params.After = &after
 		}
 		list, err := api.ListEvents(ctx, params, api.options...)
-		return api.say(err, func() error {
+		return api.print(err, func() error {
 			var rows [][]string
 			for _, body := range list.Data {
 				e, err := webhook.Decode(body)
@@ -168,13 +168,13 @@ func (sh *shell) apiDeliveryGet() *cobra.Command {
 	return &cobra.Command{
 		Use: "get DELIVERY", Short: "Show a delivery with every attempt", Args: cobra.ExactArgs(1),
 		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
-			return api.sayAttempts(api.GetDelivery(ctx, args[0], api.options...))
+			return api.printAttempts(api.GetDelivery(ctx, args[0], api.options...))
 		}),
 	}
 }
 
-func (api *apiClient) sayAttempts(d client.DeliveryDetail, err error) error {
-	return api.say(err, func() error {
+func (api *apiClient) printAttempts(d client.DeliveryDetail, err error) error {
+	return api.print(err, func() error {
 		err := api.sh.facts("", "delivery", d.ID, "event", d.EventID, "type", string(d.EventType), "endpoint", d.EndpointID,
 			"payment", orEmpty(d.PaymentID),
 			"state", string(d.State), "attempts", fmt.Sprintf("%d of %d", d.Attempts, d.MaxAttempts), "next attempt",
@@ -201,7 +201,7 @@ func (sh *shell) apiDeliveryRedeliver() *cobra.Command {
 		Use: "redeliver DELIVERY", Short: "Deliver again: the same bytes under the same webhook-id", Args: cobra.ExactArgs(1),
 		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
 			d, err := api.Redeliver(ctx, args[0], api.options...)
-			return api.say(err, func() error {
+			return api.print(err, func() error {
 				return sh.facts("", "delivery", d.ID, "event", d.EventID, "endpoint", d.EndpointID, "state", string(d.State),
 					"replay of", orEmpty(d.ReplayOf))
 			})

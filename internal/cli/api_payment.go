@@ -19,8 +19,8 @@ func (sh *shell) apiPayment() *cobra.Command {
 		sh.apiPaymentCreate(), sh.apiPaymentGet(), sh.apiPaymentList(), sh.apiPaymentCancel(), sh.apiPaymentExport())
 }
 
-func (api *apiClient) sayPayment(p client.Payment, err error) error {
-	return api.say(err, func() error {
+func (api *apiClient) printPayment(p client.Payment, err error) error {
+	return api.print(err, func() error {
 		var flags, metadata []string
 		for name, set := range map[string]bool{"partial": p.Partial, "overpaid": p.Overpaid, "late": p.Late} {
 			if set {
@@ -70,7 +70,7 @@ func (sh *shell) apiPaymentCreate() *cobra.Command {
 			if len(metadata) > 0 {
 				in.Metadata = &metadata
 			}
-			return api.sayPayment(api.CreatePayment(ctx, in, api.options...))
+			return api.printPayment(api.CreatePayment(ctx, in, api.options...))
 		}),
 	}
 	c.Flags().StringVar(&in.Chain, "chain", "", "name of the chain (required)")
@@ -91,7 +91,7 @@ func (sh *shell) apiPaymentGet() *cobra.Command {
 	return &cobra.Command{
 		Use: "get PAYMENT", Short: "Show a payment and its transfers", Args: cobra.ExactArgs(1),
 		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
-			return api.sayPayment(api.GetPayment(ctx, args[0], api.options...))
+			return api.printPayment(api.GetPayment(ctx, args[0], api.options...))
 		}),
 	}
 }
@@ -100,7 +100,7 @@ func (sh *shell) apiPaymentCancel() *cobra.Command {
 	return once(&cobra.Command{
 		Use: "cancel PAYMENT", Short: "Cancel a payment while nothing was received", Args: cobra.ExactArgs(1),
 		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
-			return api.sayPayment(api.CancelPayment(ctx, args[0], api.options...))
+			return api.printPayment(api.CancelPayment(ctx, args[0], api.options...))
 		}),
 	})
 }

@@ -32,7 +32,7 @@ of each event, and leaves out what is going to be sent anyway.`,
 			if err == nil && wait && job.ID != nil {
 				job, err = api.follow(ctx, job)
 			}
-			return api.sayReplay(job, err)
+			return api.printReplay(job, err)
 		}),
 	}
 	c.Flags().StringVar(&kind, "type", "", "only events of this type")
@@ -61,8 +61,8 @@ func (api *apiClient) follow(ctx context.Context, job client.Replay) (client.Rep
 	return job, err
 }
 
-func (api *apiClient) sayReplay(j client.Replay, err error) error {
-	return api.say(err, func() error {
+func (api *apiClient) printReplay(j client.Replay, err error) error {
+	return api.print(err, func() error {
 		return api.sh.facts("", "replay", orEmpty(j.ID), "endpoint", j.EndpointID, "type", orEmpty(j.EventType), "state",
 			orEmpty(j.State),
 			"after", stamped(j.CreatedAfter), "before", stamped(&j.CreatedBefore), "rate", fmt.Sprint(j.Rate, "/s"), "status",
@@ -85,7 +85,7 @@ func (sh *shell) apiReplayGet() *cobra.Command {
 			if err == nil && wait && job.ID != nil {
 				job, err = api.follow(ctx, job)
 			}
-			return api.sayReplay(job, err)
+			return api.printReplay(job, err)
 		}),
 	}
 	c.Flags().BoolVar(&wait, "wait", false, "wait until it is over, and show how far it is")
@@ -96,7 +96,7 @@ func (sh *shell) apiReplayCancel() *cobra.Command {
 	return once(&cobra.Command{
 		Use: "cancel REPLAY", Short: "End a replay; what it has begun is sent", Args: cobra.ExactArgs(1),
 		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
-			return api.sayReplay(api.CancelReplay(ctx, args[0], api.options...))
+			return api.printReplay(api.CancelReplay(ctx, args[0], api.options...))
 		}),
 	})
 }

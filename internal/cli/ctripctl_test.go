@@ -33,17 +33,17 @@ func TestScripts(t *testing.T) {
 			t.Parallel()
 			dsn := testkit.Postgres(t)
 			commands := map[string]func(*testscript.TestScript, bool, []string){"capture": capture, "waitfor": waitFor}
-			var world *online
+			var online *online
 			if strings.HasPrefix(filepath.Base(file), "api-") {
-				world = newOnline(t, dsn)
-				commands["gateway"], commands["receiver"] = world.gatewayCmd, world.receiverCmd
+				online = newOnline(t, dsn)
+				commands["gateway"], commands["receiver"] = online.gatewayCmd, online.receiverCmd
 			}
 			testscript.Run(t, testscript.Params{
 				Files: []string{file}, RequireExplicitExec: true, Cmds: commands,
 				Setup: func(env *testscript.Env) error {
 					env.Setenv("ENV", "test")
-					if world != nil {
-						world.setup(env)
+					if online != nil {
+						online.setup(env)
 						return nil
 					}
 					env.Setenv("DATABASE_URL", dsn)

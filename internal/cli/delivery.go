@@ -108,7 +108,7 @@ held against that log later, with "ctripctl audit list --from SEQ".`,
 					len(e.Attempts), len(e.Audit)
 				v.AuditHead = fmt.Sprintf("%d %s", e.AuditHead.Seq, e.AuditHead.Hash)
 			}
-			return sh.sayEvidence(v)
+			return sh.printEvidence(v)
 		}),
 	}
 	c.Flags().StringVar(&keySet, "keys-file", "", "file with the JSON of /.well-known/webhook-keys.json")
@@ -117,7 +117,7 @@ held against that log later, with "ctripctl audit list --from SEQ".`,
 	return c
 }
 
-func (sh *shell) sayEvidence(v evidenceVerdict) error {
+func (sh *shell) printEvidence(v evidenceVerdict) error {
 	err := sh.answer(v, func() error {
 		if !v.OK {
 			return sh.facts("", "unchanged", "no", "problem", v.Problem)

@@ -28,7 +28,7 @@ func (sh *shell) brought(path string) (*string, error) {
 	return &s, err
 }
 
-func (sh *shell) sayEndpoint(e admin.EndpointCreated, note string) error {
+func (sh *shell) printEndpoint(e admin.EndpointCreated, note string) error {
 	return sh.answer(e, func() error {
 		return sh.facts(note, "endpoint", e.Endpoint.ID, "merchant", e.Endpoint.MerchantID, "url", e.Endpoint.URL,
 			"events", strings.Join(e.Endpoint.Events, ","), "secret", e.Secret)
@@ -52,7 +52,7 @@ Needs MASTER_KEYS, the same as the gateway's.`,
 			if err != nil {
 				return err
 			}
-			return sh.sayEndpoint(made, "The secret is shown this once. Give it to the receiver now.")
+			return sh.printEndpoint(made, "The secret is shown this once. Give it to the receiver now.")
 		}),
 	}
 	c.Flags().StringVar(&r.MerchantID, "merchant", "", "id of the merchant (required)")
@@ -109,7 +109,7 @@ Needs MASTER_KEYS, the same as the gateway's.`,
 		if err != nil {
 			return err
 		}
-		return sh.sayEndpoint(made, "The secret is shown this once. Give it to the receiver before the overlap ends.")
+		return sh.printEndpoint(made, "The secret is shown this once. Give it to the receiver before the overlap ends.")
 	})
 	c.Flags().Var(&overlap, "overlap", "how long the old secret signs on, 0s to 7d (default WEBHOOK_SECRET_OVERLAP)")
 	c.Flags().Var(&activateIn, "activate-in", "when the new secret becomes current, up to 7d (default at once)")

@@ -70,7 +70,7 @@ A receiver on another machine needs --allow-remote: events tell of payments, and
 func (sh *shell) forward(ctx context.Context, f *listenFlags) error {
 	o := admin.ListenOptions{
 		URL: f.to, AllowRemote: f.remote, Patterns: f.patterns, Attempts: f.attempts, Now: time.Now,
-		OnAttempt: sh.sayForwarded, OnUnavailable: sh.sayUnavailable,
+		OnAttempt: sh.printForwarded, OnUnavailable: sh.printUnavailable,
 	}
 	if !strings.Contains(f.to, "://") {
 		o.URL = "http://" + f.to
@@ -95,7 +95,7 @@ func (sh *shell) forward(ctx context.Context, f *listenFlags) error {
 	if o.API, err = sh.caller(); err != nil {
 		return err
 	}
-	o.OnStart = func() error { return sh.sayListening(o, made) }
+	o.OnStart = func() error { return sh.printListening(o, made) }
 	l, err := admin.NewListener(o)
 	if err != nil {
 		return usageError{err}
@@ -119,14 +119,14 @@ func beginning(s string, now time.Time) (after string, at time.Time, err error) 
 	return "", now.Add(-ago), nil
 }
 
-// sayLine prints one line of JSON; what listen says has no end.
-func (sh *shell) sayLine(v any) error {
+// printLine prints one line of JSON; what listen says has no end.
+func (sh *shell) printLine(v any) error {
 	enc := json.NewEncoder(sh.out)
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)
 }
 
-func (sh *shell) sayListening(o admin.ListenOptions, made bool) error {
+func (sh *shell) printListening(o admin.ListenOptions, made bool) error {
 	secret := "the one that you gave"
 	if made {
 		secret = o.Secret.Reveal()
@@ -140,17 +140,17 @@ func (sh *shell) sayListening(o admin.ListenOptions, made bool) error {
 		if made {
 			line.Secret = &secret
 		}
-		return sh.sayLine(line)
+		return sh.printLine(line)
 	}
 	_, err := fmt.Fprintf(sh.out, "Forwarding %s to %s. Ctrl-C ends it.\nSigned with the secret %s\n\n",
 		strings.Join(o.Patterns, ","), o.URL, secret)
 	return err
 }
 
-// sayForwarded prints a try: when, what, and what the receiver made of it.
-func (sh *shell) sayForwarded(f admin.Forwarded) {
+// printForwarded prints a try: when, what, and what the receiver made of it.
+func (sh *shell) printForwarded(f admin.Forwarded) {
 	if sh.json {
-		_ = sh.sayLine(f)
+		_ = sh.printLine(f)
 		return
 	}
 	verdict := fmt.Sprintf("%d in %d ms", f.Status, f.Millis)
@@ -168,8 +168,8 @@ func (sh *shell) sayForwarded(f admin.Forwarded) {
 	fmt.Fprintf(sh.out, "%s  %-24s %s  %s\n", time.Now().Format(time.TimeOnly), f.Type, f.EventID, verdict)
 }
 
-// sayUnavailable tells that the API did not answer.
-func (sh *shell) sayUnavailable(err error) {
+// printUnavailable tells that the API did not answer.
+func (sh *shell) printUnavailable(err error) {
 	var p *client.Problem
 	if errors.As(err, &p) {
 		err = p

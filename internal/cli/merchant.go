@@ -52,7 +52,7 @@ that the owner's wallet shows for the account.`,
 			if err != nil {
 				return err
 			}
-			return sh.sayMerchant(m)
+			return sh.printMerchant(m)
 		}),
 	}
 	c.Flags().StringVar(&name, "name", "", "what the merchant is called (required)")
@@ -60,7 +60,7 @@ that the owner's wallet shows for the account.`,
 	return require(c, "name")
 }
 
-func (sh *shell) sayMerchant(m admin.MerchantCreated) error {
+func (sh *shell) printMerchant(m admin.MerchantCreated) error {
 	return sh.answer(m, func() error {
 		note := ""
 		if m.FirstAddress != "" {
@@ -106,7 +106,7 @@ that the merchant had before goes on where it stopped.`,
 			if err != nil {
 				return err
 			}
-			return sh.sayMerchant(m)
+			return sh.printMerchant(m)
 		}),
 	}
 	xpub.add(c)

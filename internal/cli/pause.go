@@ -34,7 +34,7 @@ attempt, and leaves oldest first after ` + "`ctripctl deliveries resume`" + `. W
 			if err != nil {
 				return err
 			}
-			return sh.sayPauses(p)
+			return sh.printPauses(p)
 		}),
 	}
 	scopeFlags(c, &of)
@@ -52,7 +52,7 @@ func (sh *shell) deliveryResume() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return sh.sayPauses(p)
+			return sh.printPauses(p)
 		}),
 	}
 	scopeFlags(c, &of)
@@ -67,7 +67,7 @@ func (sh *shell) deliveryPauses() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return sh.sayPauses(p)
+			return sh.printPauses(p)
 		}),
 	}
 }
@@ -78,7 +78,7 @@ func scopeFlags(c *cobra.Command, of *admin.Scope) {
 	c.MarkFlagsMutuallyExclusive("merchant", "endpoint")
 }
 
-func (sh *shell) sayPauses(p admin.Pauses) error {
+func (sh *shell) printPauses(p admin.Pauses) error {
 	return sh.answer(p, func() error {
 		var rows [][]string
 		if p.All != nil {

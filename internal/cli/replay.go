@@ -63,7 +63,7 @@ of each event, and leaves out what is going to be sent anyway. Workers carry it 
 					return err
 				}
 			}
-			return sh.sayReplay(job)
+			return sh.printReplay(job)
 		})
 	})
 	c.Flags().StringVar(&r.State, "state", "", "only delivered, dead or canceled ones")
@@ -113,7 +113,7 @@ func (sh *shell) replayGet() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return sh.sayReplay(job)
+			return sh.printReplay(job)
 		}),
 	}
 }
@@ -126,12 +126,12 @@ func (sh *shell) replayCancel() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return sh.sayReplay(job)
+			return sh.printReplay(job)
 		}),
 	}
 }
 
-func (sh *shell) sayReplay(j admin.Replay) error {
+func (sh *shell) printReplay(j admin.Replay) error {
 	return sh.answer(j, func() error {
 		return sh.facts("", "replay", j.ID, "endpoint", j.EndpointID, "type", j.EventType, "state", j.State, "after",
 			when(j.CreatedAfter), "before", when(&j.CreatedBefore),

@@ -45,7 +45,7 @@ as its list of orders. Where that lists what was done for each order, copies tha
 			if err != nil {
 				return err
 			}
-			return sh.sayReceiver(report)
+			return sh.printReceiver(report)
 		}),
 	}
 	c.Flags().StringVar(&secretFile, "secret-file", "", "file with the endpoint's secret, - for standard input")
@@ -58,7 +58,7 @@ as its list of orders. Where that lists what was done for each order, copies tha
 	return c
 }
 
-func (sh *shell) sayReceiver(report receivertest.Report) error {
+func (sh *shell) printReceiver(report receivertest.Report) error {
 	err := sh.answer(report, func() error {
 		var rows [][]string
 		for _, r := range report.Results {

@@ -71,7 +71,7 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 		return exitUsage
 	}
 	if errors.As(err, &problem) {
-		sh.sayProblem(problem)
+		sh.printProblem(problem)
 		return exitFailure
 	}
 	fmt.Fprintf(errs, "ctripctl: %v\n", err)

@@ -160,7 +160,7 @@ func (sh *shell) verify(ctx context.Context, f *verifyFlags) error {
 			return err
 		}
 	}
-	return sh.sayVerdict(v)
+	return sh.printVerdict(v)
 }
 
 // secrets reads the secrets in the named files, then those in the named variables.
@@ -219,7 +219,7 @@ func (sh *shell) readRequest(request, headers, body string) (http.Header, []byte
 	return h, raw, err
 }
 
-func (sh *shell) sayVerdict(v admin.Verdict) error {
+func (sh *shell) printVerdict(v admin.Verdict) error {
 	err := sh.answer(v, func() error {
 		pairs := []string{"verified", map[bool]string{true: "yes", false: "no"}[v.Verified]}
 		for _, s := range v.Schemes {

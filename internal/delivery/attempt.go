@@ -40,7 +40,7 @@ func (s *Sender) Attempt(ctx context.Context, task Task) Outcome {
 			return s.settle(ctx, task, nil, snooze(at, s.now(), ReasonEndpointFull))
 		}
 	}
-	row, err := s.loader.load(ctx, task.DeliveryID)
+	row, err := s.batches.load(ctx, task.DeliveryID)
 	if err != nil {
 		return s.loadFailed(ctx, task, err)
 	}

@@ -16,14 +16,14 @@ import (
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
-// TestBatchAtAClosedEndpoint holds that carrier and members stay together while their endpoint is disabled, paused or
+// TestBatchAtAClosedEndpoint holds that batch and members stay together while their endpoint is disabled, paused or
 // deleted, and that what waits for a batch is held too.
 func TestBatchAtAClosedEndpoint(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		r := testkit.NewReceiver(t)
 		w := deliverytest.NewBatches(t, s, r.URL, 10, time.Minute)
 		sender := w.Sender()
-		carrier, members := w.One(2)
+		batch, members := w.One(2)
 		waiting := w.PublishPayments(w.Shop, 2, 0)
 		states := func(want models.DeliveryState, ds ...models.Delivery) {
 			t.Helper()
@@ -37,12 +37,12 @@ func TestBatchAtAClosedEndpoint(t *testing.T) {
 			_, err := w.Endpoints.Pause(t.Context(), tx, models.System, w.Shop, w.To.ID, "maintenance")
 			return err
 		})
-		states(models.DeliveryHeld, append(append([]models.Delivery{carrier}, members...), waiting...)...)
+		states(models.DeliveryHeld, append(append([]models.Delivery{batch}, members...), waiting...)...)
 		published := w.PublishPayments(w.Shop, 1, 0)[0]
 		states(models.DeliveryHeld, published)
 		w.Clock.Advance(2 * time.Minute)
 		w.Form(0)
-		if out := sender.Attempt(t.Context(), deliverytest.Task(carrier)); out.Do != delivery.Ack || out.Attempted {
+		if out := sender.Attempt(t.Context(), deliverytest.Task(batch)); out.Do != delivery.Ack || out.Attempted {
 			t.Fatalf("held: %+v", out)
 		}
 
@@ -50,9 +50,9 @@ func TestBatchAtAClosedEndpoint(t *testing.T) {
 			_, err := w.Endpoints.Resume(t.Context(), tx, models.System, w.Shop, w.To.ID)
 			return err
 		})
-		states(models.DeliveryPending, append(append([]models.Delivery{carrier, published}, members...), waiting...)...)
+		states(models.DeliveryPending, append(append([]models.Delivery{batch, published}, members...), waiting...)...)
 		due, err := s.ClaimSweep(t.Context(), w.Clock.Now(), 100, outbox.Sweep)
-		if err != nil || len(due) != 1 || due[0].ID != carrier.ID || due[0].Generation != 2 {
+		if err != nil || len(due) != 1 || due[0].ID != batch.ID || due[0].Generation != 2 {
 			t.Fatalf("resumed: %+v, %v", due, err)
 		}
 		w.Form(1)
@@ -64,9 +64,9 @@ func TestBatchAtAClosedEndpoint(t *testing.T) {
 		if out := sender.Attempt(t.Context(), deliverytest.Task(due[0])); out.Do != delivery.Ack || !out.Attempted {
 			t.Fatalf("resumed: %+v", out)
 		}
-		states(models.DeliveryDelivered, append(members, carrier)...)
+		states(models.DeliveryDelivered, append(members, batch)...)
 
-		// A carrier that is written while its endpoint is closed takes its members along when its task comes.
+		// A batch that is written while its endpoint is closed takes its members along when its task comes.
 		w.InTx(func(tx *store.Tx) error {
 			return tx.SetWaiting(t.Context(), second.ID, second.Generation, models.DeliveryHeld, w.Clock.Now())
 		})
@@ -139,14 +139,14 @@ func TestBatchNobodyEnqueued(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		r := testkit.NewReceiver(t)
 		w := deliverytest.NewBatches(t, s, r.URL, 10, time.Minute)
-		carrier, members := w.One(3) // and nothing is done with what was offered
+		batch, members := w.One(3) // and nothing is done with what was offered
 		w.Clock.Advance(11 * time.Second)
 		due, err := s.ClaimSweep(t.Context(), w.Clock.Now(), 100, outbox.Sweep)
-		if err != nil || len(due) != 1 || due[0].ID != carrier.ID {
+		if err != nil || len(due) != 1 || due[0].ID != batch.ID {
 			t.Fatalf("swept: %+v, %v", due, err)
 		}
 		if all, err := s.WalkPending(t.Context(), models.Delivery{}, 100); err != nil || len(all) != 1 ||
-			all[0].ID != carrier.ID {
+			all[0].ID != batch.ID {
 			t.Fatalf("after the loss of Redis: %+v, %v", all, err)
 		}
 		bumped, err := s.BumpGeneration(t.Context(), due, w.Clock.Now(), outbox.Sweep)
@@ -164,24 +164,24 @@ func TestBatchNobodyEnqueued(t *testing.T) {
 	})
 }
 
-// TestMemberWithoutACarrier sends members alone whose carrier ended without them.
-func TestMemberWithoutACarrier(t *testing.T) {
+// TestMemberWithoutABatch sends members alone whose batch ended without them.
+func TestMemberWithoutABatch(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		w := deliverytest.NewBatches(t, s, "https://shop.example/", 10, time.Minute)
-		carrier, members := w.One(2)
+		batch, members := w.One(2)
 		late := w.Clock.Now().Add(61 * time.Minute)
 		due, err := s.ClaimSweep(t.Context(), late, 100, outbox.Sweep)
 		if err != nil || len(due) != 3 {
 			t.Fatalf("swept: %+v, %v", due, err)
 		}
-		due = slices.DeleteFunc(due, func(d models.Delivery) bool { return d.ID == carrier.ID })
+		due = slices.DeleteFunc(due, func(d models.Delivery) bool { return d.ID == batch.ID })
 		if bumped, err := s.BumpGeneration(t.Context(), due, late, outbox.Sweep); err != nil || len(bumped) != 0 {
 			t.Fatalf("while the carrier waits: %+v, %v", bumped, err)
 		}
 		done, err := s.Record(t.Context(),
-			[]store.Verdict{{Attempt: models.Attempt{ID: models.NewID("att", late), DeliveryID: carrier.ID,
-				EventID:    *carrier.BatchID,
-				EndpointID: carrier.EndpointID, MerchantID: carrier.MerchantID, Number: 1, Generation: 1, Class: "gone",
+			[]store.Verdict{{Attempt: models.Attempt{ID: models.NewID("att", late), DeliveryID: batch.ID,
+				EventID:    *batch.BatchID,
+				EndpointID: batch.EndpointID, MerchantID: batch.MerchantID, Number: 1, Generation: 1, Class: "gone",
 				StatusCode: 410, StartedAt: late},
 				State: models.DeliveryDead, At: late}}, outbox.Sweep)
 		if err != nil || !done[0].Applied {

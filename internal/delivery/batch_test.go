@@ -19,14 +19,14 @@ import (
 // TestBatchVerdicts has one row for every way in which a batch can be answered.
 func TestBatchVerdicts(t *testing.T) {
 	for _, c := range []struct {
-		name    string
-		status  int
-		last    bool // the last attempt of the budget
-		do      delivery.Step
-		state   models.DeliveryState // of the members
-		reason  string
-		alone   bool
-		carrier models.DeliveryState
+		name   string
+		status int
+		last   bool // the last attempt of the budget
+		do     delivery.Step
+		state  models.DeliveryState // of the members
+		reason string
+		alone  bool
+		batch  models.DeliveryState
 	}{
 		{"delivered", 200, false, delivery.Ack, models.DeliveryDelivered, "", false, models.DeliveryDelivered},
 		{"too much at once", 400, false, delivery.Ack, models.DeliveryPending, "", true, models.DeliveryCanceled},
@@ -53,13 +53,13 @@ func TestBatchVerdicts(t *testing.T) {
 						return err
 					})
 				}
-				carrier, members := w.One(3)
-				out := w.Sender().Attempt(t.Context(), deliverytest.Task(carrier))
+				batch, members := w.One(3)
+				out := w.Sender().Attempt(t.Context(), deliverytest.Task(batch))
 				if out.Do != c.do || !out.Attempted {
 					t.Fatalf("outcome %+v", out)
 				}
-				row := w.Load(carrier.ID)
-				if row.State != c.carrier || row.Attempts != 1 {
+				row := w.Load(batch.ID)
+				if row.State != c.batch || row.Attempts != 1 {
 					t.Errorf("carrier %+v", row.Delivery)
 				}
 				offered := w.Offered.Take()
@@ -92,14 +92,14 @@ func TestBatchVerdicts(t *testing.T) {
 					}
 				}
 				if dead, err := s.Unarchived(t.Context(), w.Clock.Now().Add(time.Hour), 10); err != nil || len(dead) > 1 ||
-					len(dead) == 1 && dead[0].ID != carrier.ID {
+					len(dead) == 1 && dead[0].ID != batch.ID {
 					t.Errorf("to be archived: %+v, %v", dead, err)
 				}
 				list, err := s.ListDeliveries(t.Context(), w.Shop, store.DeliveryFilter{EndpointID: w.To.ID}, store.Page{Limit: 10})
 				if err != nil || len(list) != len(members) {
 					t.Errorf("%d listed, %v", len(list), err)
 				}
-				if _, err := s.Delivery(t.Context(), w.Shop, carrier.ID); err == nil {
+				if _, err := s.Delivery(t.Context(), w.Shop, batch.ID); err == nil {
 					t.Error("a merchant can see the carrier")
 				}
 			})
@@ -113,15 +113,15 @@ func TestBatchIsRetriedUnchanged(t *testing.T) {
 		r := testkit.NewReceiver(t)
 		r.Answers(testkit.Answer{Status: 500}, testkit.Answer{Status: 503}, testkit.Answer{})
 		w := deliverytest.NewBatches(t, s, r.URL, 10, time.Minute)
-		carrier, members := w.One(4)
+		batch, members := w.One(4)
 		sender := w.Sender()
 		for range 3 {
-			sender.Attempt(t.Context(), deliverytest.Task(w.Load(carrier.ID).Delivery))
+			sender.Attempt(t.Context(), deliverytest.Task(w.Load(batch.ID).Delivery))
 			w.Clock.Advance(time.Minute)
 		}
 		got := r.WaitCount(t, 3, time.Second)
 		for i, g := range got {
-			if !bytes.Equal(g.Body, got[0].Body) || g.ID() != *carrier.BatchID ||
+			if !bytes.Equal(g.Body, got[0].Body) || g.ID() != *batch.BatchID ||
 				g.Header.Get("webhook-attempt") != string(rune('1'+i)) {
 				t.Errorf("request %d: id %s, attempt %s", i, g.ID(), g.Header.Get("webhook-attempt"))
 			}
@@ -151,10 +151,10 @@ func TestSplitMembersGoOn(t *testing.T) {
 			return testkit.Answer{}
 		})
 		w := deliverytest.NewBatches(t, s, r.URL, 10, time.Minute)
-		carrier, members := w.One(3)
+		batch, members := w.One(3)
 		sender := w.Sender()
-		before := w.Load(carrier.ID)
-		sender.Attempt(t.Context(), deliverytest.Task(carrier))
+		before := w.Load(batch.ID)
+		sender.Attempt(t.Context(), deliverytest.Task(batch))
 		first := w.Offered.Take()[0]
 		if out := sender.Attempt(t.Context(), deliverytest.Task(first)); out.Do != delivery.Ack || !out.Attempted {
 			t.Fatalf("alone: %+v", out)
@@ -170,9 +170,9 @@ func TestSplitMembersGoOn(t *testing.T) {
 
 		// A POST of the batch that was still under way answers 2xx.
 		now := w.Clock.Now().UTC().Truncate(time.Microsecond)
-		late := store.Verdict{Attempt: models.Attempt{ID: models.NewID("att", now), DeliveryID: carrier.ID,
-			EventID: before.EventID, EndpointID: carrier.EndpointID,
-			MerchantID: carrier.MerchantID, Number: 1, Generation: 1, Class: "delivered", StatusCode: 200, StartedAt: now},
+		late := store.Verdict{Attempt: models.Attempt{ID: models.NewID("att", now), DeliveryID: batch.ID,
+			EventID: before.EventID, EndpointID: batch.EndpointID,
+			MerchantID: batch.MerchantID, Number: 1, Generation: 1, Class: "delivered", StatusCode: 200, StartedAt: now},
 			Before: before.Attempts,
 			State:  models.DeliveryDelivered, At: now}
 		w.InTx(func(tx *store.Tx) error {
@@ -180,7 +180,7 @@ func TestSplitMembersGoOn(t *testing.T) {
 			if err != nil || !done[0].Applied {
 				t.Fatalf("late success %+v, %v", done, err)
 			}
-			return tx.UpdateBatchMembers(t.Context(), carrier.ID, before.EventID, late, outbox.Sweep)
+			return tx.UpdateBatchMembers(t.Context(), batch.ID, before.EventID, late, outbox.Sweep)
 		})
 		for _, m := range members {
 			if row := w.Get(m); row.State != models.DeliveryDelivered {
@@ -211,17 +211,17 @@ func TestDeadBatchIsRun(t *testing.T) {
 				endpoints.Settings{MaxAttempts: new(new(1))})
 			return err
 		})
-		carrier, members := w.One(3)
+		batch, members := w.One(3)
 		sender := w.Sender()
-		if out := sender.Attempt(t.Context(), deliverytest.Task(carrier)); out.Do != delivery.Archive {
+		if out := sender.Attempt(t.Context(), deliverytest.Task(batch)); out.Do != delivery.Archive {
 			t.Fatalf("outcome %+v", out)
 		}
-		if out := sender.Attempt(t.Context(), deliverytest.Task(carrier)); out.Do != delivery.Archive || out.Attempted {
+		if out := sender.Attempt(t.Context(), deliverytest.Task(batch)); out.Do != delivery.Archive || out.Attempted {
 			t.Fatalf("just dead: %+v", out)
 		}
 		w.Clock.Advance(time.Hour)
 		for range 2 { // however often the task comes
-			if out := sender.Attempt(t.Context(), deliverytest.Task(carrier)); out.Do != delivery.Ack || out.Attempted {
+			if out := sender.Attempt(t.Context(), deliverytest.Task(batch)); out.Do != delivery.Ack || out.Attempted {
 				t.Fatalf("run: %+v", out)
 			}
 		}
@@ -257,14 +257,14 @@ func TestRedeliverBatched(t *testing.T) {
 			w.Get(waiting).BatchID != nil {
 			t.Fatalf("offered %+v", got)
 		}
-		carrier, members := w.One(2)
+		batch, members := w.One(2)
 		sender := w.Sender(func(o *delivery.SenderOptions) { o.Schedule.Base = time.Hour; o.Schedule.Max = time.Hour })
-		sender.Attempt(t.Context(), deliverytest.Task(carrier))
+		sender.Attempt(t.Context(), deliverytest.Task(batch))
 		if same := again(members[1]); same.ID != members[1].ID {
 			t.Errorf("another row: %+v", same)
 		}
 		got := w.Offered.Take()
-		if len(got) != 1 || got[0].ID != carrier.ID || got[0].NextAttemptAt.After(w.Clock.Now()) {
+		if len(got) != 1 || got[0].ID != batch.ID || got[0].NextAttemptAt.After(w.Clock.Now()) {
 			t.Fatalf("offered %+v", got)
 		}
 		if out := sender.Attempt(t.Context(), deliverytest.Task(got[0])); out.Do != delivery.Ack || !out.Attempted {
@@ -276,7 +276,7 @@ func TestRedeliverBatched(t *testing.T) {
 			t.Errorf("replay %+v", fresh)
 		}
 		w.InTx(func(tx *store.Tx) error {
-			if _, err := w.Redelivery.Redeliver(t.Context(), tx, models.System, w.Shop, carrier.ID); err == nil {
+			if _, err := w.Redelivery.Redeliver(t.Context(), tx, models.System, w.Shop, batch.ID); err == nil {
 				t.Error("a carrier was redelivered")
 			}
 			return nil

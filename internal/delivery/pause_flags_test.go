@@ -15,7 +15,7 @@ import (
 
 // TestIncidentSwitch pauses everybody, and one merchant: nothing is sent meanwhile and nothing is lost by it.
 func TestIncidentSwitch(t *testing.T) {
-	for name, turn := range map[string]func(tx *store.Tx, merchant string, at *time.Time) error{
+	for name, setPaused := range map[string]func(tx *store.Tx, merchant string, at *time.Time) error{
 		"everybody": func(tx *store.Tx, _ string, at *time.Time) error {
 			return tx.PauseDeliveries(t.Context(), at, "incident 7")
 		},
@@ -36,7 +36,7 @@ func TestIncidentSwitch(t *testing.T) {
 						MerchantID: d.MerchantID}
 				}
 				now := time.Now().UTC()
-				w.InTx(func(tx *store.Tx) error { return turn(tx, m, &now) })
+				w.InTx(func(tx *store.Tx) error { return setPaused(tx, m, &now) })
 				paused := func() bool { // a worker learns of it within a second
 					out := sender.Attempt(t.Context(), of(d))
 					if out.Attempted {
@@ -55,7 +55,7 @@ func TestIncidentSwitch(t *testing.T) {
 				if n, err := s.ReleaseSuspended(t.Context(), time.Now().UTC(), 10, breaker.SlowStart); err != nil || n != 0 {
 					t.Fatalf("released %d while paused, %v", n, err)
 				}
-				w.InTx(func(tx *store.Tx) error { return turn(tx, m, nil) })
+				w.InTx(func(tx *store.Tx) error { return setPaused(tx, m, nil) })
 				if n, err := s.ReleaseSuspended(t.Context(), time.Now().UTC(), 10, breaker.SlowStart); err != nil || n != 1 {
 					t.Fatalf("released %d, %v", n, err)
 				}

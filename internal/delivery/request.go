@@ -70,8 +70,8 @@ const maxRecorded = 4 << 10
 
 // headerJSON writes headers as a JSON object with one string a name, in the order of the names.
 func headerJSON(h http.Header, hide func(name string) bool) string {
-	var room [16]string
-	names := room[:0]
+	var space [16]string
+	names := space[:0]
 	for name := range h {
 		names = append(names, name)
 	}

@@ -130,7 +130,7 @@ func (s *Sender) alongside(row *store.Waiting, p Plan, v store.Verdict) func(con
 // after says what becomes of the task once its verdict is in the record.
 func (s *Sender) after(ctx context.Context, task Task, row *store.Waiting, v store.Verdict, r store.Recorded) Outcome {
 	if !r.Applied { // the delivery moved on meanwhile, or this verdict was recorded before
-		now, err := s.loader.load(ctx, row.ID)
+		now, err := s.batches.load(ctx, row.ID)
 		if err != nil {
 			return s.retryLater(pause, ReasonLoadFailed)
 		}

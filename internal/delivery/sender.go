@@ -77,7 +77,7 @@ type SenderOptions struct {
 // commits for all of them.
 type Sender struct {
 	opts        SenderOptions
-	loader      *batchLoader
+	batches     *batchLoader
 	writer      *attemptWriter
 	deferWriter *deferWriter
 	health      *health
@@ -121,7 +121,7 @@ func NewSender(o SenderOptions) (*Sender, error) {
 		endpoints: newLimits(), hosts: newLimits(), rates: newRates(o.Store),
 		pauseFlags: &pauseFlags{store: o.Store, log: o.Logger},
 	}
-	s.loader = newBatchLoader(o.Store, s.batchDelay)
+	s.batches = newBatchLoader(o.Store, s.batchDelay)
 	s.writer = newAttemptWriter(o.Store, o.CommitBatch, s.commitDelay, o.Logger)
 	s.deferWriter = newDeferWriter(o.Store, s.now)
 	s.health = newHealth(o.Store, o.Endpoints, o.Breaker, o.Logger, s.now)
@@ -150,7 +150,7 @@ func (s *Sender) Run(ctx context.Context) error {
 	stop := make(chan struct{})
 	var helpers sync.WaitGroup
 	for range loaders {
-		helpers.Go(func() { s.loader.run(stop) })
+		helpers.Go(func() { s.batches.run(stop) })
 	}
 	for range flushers {
 		helpers.Go(func() { s.writer.run(stop) })

@@ -75,12 +75,12 @@ func (p *pool) add(tx *types.Transaction, head *types.Header, statedb *state.Sta
 		return fmt.Errorf("sender: %w", err)
 	}
 	p.arrivals++
-	place := pooled{tx: tx, arrived: p.arrivals}
+	entry := pooled{tx: tx, arrived: p.arrivals}
 	if old, taken := p.accounts[sender][tx.Nonce()]; taken {
 		if !outbids(tx, old.tx) {
 			return txpool.ErrReplaceUnderpriced
 		}
-		place.arrived = old.arrived
+		entry.arrived = old.arrived
 		delete(p.byHash, old.tx.Hash())
 	} else if len(p.byHash) >= maxPooled {
 		return errors.New("txpool is full")
@@ -88,7 +88,7 @@ func (p *pool) add(tx *types.Transaction, head *types.Header, statedb *state.Sta
 	if p.accounts[sender] == nil {
 		p.accounts[sender] = make(map[uint64]pooled)
 	}
-	p.accounts[sender][tx.Nonce()] = place
+	p.accounts[sender][tx.Nonce()] = entry
 	p.byHash[tx.Hash()] = tx
 	return nil
 }

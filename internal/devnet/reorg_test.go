@@ -31,7 +31,7 @@ func balance(t *testing.T, chain *devnet.Chain, address string) int64 {
 	return wei.Int64()
 }
 
-func TestReorgMinesKeptTransactionsAgain(t *testing.T) {
+func TestReorgMinesTransactionsAgain(t *testing.T) {
 	chain := startChain(t, devnet.ChainOptions{})
 	for range 3 {
 		mine(t, chain)
@@ -87,9 +87,9 @@ func TestReorgMinesKeptTransactionsAgain(t *testing.T) {
 
 func TestReorgDropsTransactions(t *testing.T) {
 	chain := startChain(t, devnet.ChainOptions{})
-	kept, gone, late, token := freshAddress(t), freshAddress(t), freshAddress(t), freshAddress(t)
+	remined, gone, late, token := freshAddress(t), freshAddress(t), freshAddress(t), freshAddress(t)
 	mine(t, chain)
-	keptHash := send(t, chain, chain.Payer(), kept, 1)
+	reminedHash := send(t, chain, chain.Payer(), remined, 1)
 	goneHash := send(t, chain, chain.DemoPayer(), gone, 2)
 	tokenHash, err := chain.SendToken(t.Context(), chain.Deployer(), token, big.NewInt(4))
 	if err != nil {
@@ -98,7 +98,7 @@ func TestReorgDropsTransactions(t *testing.T) {
 	mine(t, chain)
 	lateHash := send(t, chain, chain.DemoPayer(), late, 3) // the next nonce of the dropped one's sender
 	mine(t, chain)
-	poolHash := send(t, chain, chain.Payer(), kept, 10) // still in the pool when the branch is replaced
+	poolHash := send(t, chain, chain.Payer(), remined, 10) // still in the pool when the branch is replaced
 
 	done, err := chain.ReorgOut(goneHash)
 	if err != nil {
@@ -109,7 +109,7 @@ func TestReorgDropsTransactions(t *testing.T) {
 		t.Errorf("reorganised %+v", done)
 	}
 	slices.Sort(done.Remined)
-	want := []string{keptHash, tokenHash}
+	want := []string{reminedHash, tokenHash}
 	slices.Sort(want)
 	if !slices.Equal(done.Remined, want) {
 		t.Errorf("mined again %v, want %v", done.Remined, want)
@@ -120,7 +120,7 @@ func TestReorgDropsTransactions(t *testing.T) {
 	if _, err := chain.WaitMined(within(t, 5*time.Second), poolHash); err != nil {
 		t.Error(err)
 	}
-	if got := balance(t, chain, kept); got != 11 {
+	if got := balance(t, chain, remined); got != 11 {
 		t.Errorf("kept receiver has %d wei", got)
 	}
 	if got := tokenBalance(t, chain, token).Int64(); got != 4 {

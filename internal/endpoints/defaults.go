@@ -66,12 +66,12 @@ func (s *Service) defaultSecret(ctx context.Context, tx *store.Tx, e models.Endp
 	if err != nil {
 		return err
 	}
-	kept := false
+	present := false
 	changed := false
 	for _, row := range rows {
-		if key, err := s.openSecret(row); err == nil && !kept && !s.opts.DefaultSecret.IsZero() &&
+		if key, err := s.openSecret(row); err == nil && !present && !s.opts.DefaultSecret.IsZero() &&
 			key.Equal(s.opts.DefaultSecret) {
-			kept = true
+			present = true
 			continue
 		}
 		if err := tx.EndSecret(ctx, row.ID, now); err != nil {
@@ -79,7 +79,7 @@ func (s *Service) defaultSecret(ctx context.Context, tx *store.Tx, e models.Endp
 		}
 		changed = true
 	}
-	if !kept && !s.opts.DefaultSecret.IsZero() {
+	if !present && !s.opts.DefaultSecret.IsZero() {
 		if err := s.insertSecret(ctx, tx, e.ID, s.opts.DefaultSecret, now); err != nil {
 			return err
 		}

@@ -20,17 +20,18 @@ func (s *Service) Create(ctx context.Context, tx *store.Tx, actor models.Actor, 
 		ID: models.NewID(models.PrefixEndpoint, now), MerchantID: merchantID, Events: []string{webhook.PatternAll},
 		Status: models.EndpointEnabled, BreakerState: models.BreakerClosed, Version: 1, CreatedAt: now, UpdatedAt: now,
 	}
-	var faults models.FieldErrors
+	var problems models.FieldErrors
 	if set.URL == nil {
-		faults = append(faults, models.FieldError{Field: "url", Message: "is needed", Example: "https://shop.example/hooks"})
+		problems = append(problems, models.FieldError{Field: "url", Message: "is needed",
+			Example: "https://shop.example/hooks"})
 	}
-	faults = append(faults, s.apply(&e, set)...)
-	key, fault := newSecret(secret)
-	if fault != nil {
-		faults = append(faults, *fault)
+	problems = append(problems, s.apply(&e, set)...)
+	key, problem := newSecret(secret)
+	if problem != nil {
+		problems = append(problems, *problem)
 	}
-	if len(faults) > 0 {
-		return e, webhook.Secret{}, faults
+	if len(problems) > 0 {
+		return e, webhook.Secret{}, problems
 	}
 	m, err := tx.LockMerchant(ctx, merchantID)
 	if err != nil {
@@ -75,8 +76,8 @@ func (s *Service) Update(ctx context.Context, tx *store.Tx, actor models.Actor, 
 		return e, err
 	}
 	before := e
-	if faults := s.apply(&e, set); len(faults) > 0 {
-		return before, faults
+	if problems := s.apply(&e, set); len(problems) > 0 {
+		return before, problems
 	}
 	if e.URL != before.URL { // what failed was another receiver
 		e = breaker.Close(e)

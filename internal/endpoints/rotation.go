@@ -29,20 +29,21 @@ func (s *Service) RotateSecret(ctx context.Context, tx *store.Tx, actor models.A
 	if r.Overlap != nil {
 		overlap = *r.Overlap
 	}
-	var faults models.FieldErrors
+	var problems models.FieldErrors
 	if overlap < 0 || overlap > MaxOverlap {
-		faults = append(faults, models.FieldError{Field: "overlap_seconds", Message: "must be 0 to 604800", Example: "86400"})
+		problems = append(problems, models.FieldError{Field: "overlap_seconds", Message: "must be 0 to 604800",
+			Example: "86400"})
 	}
 	if r.ActivateIn < 0 || r.ActivateIn > MaxActivateIn {
-		faults = append(faults, models.FieldError{Field: "activate_in", Message: "must be 0 to 604800 seconds",
+		problems = append(problems, models.FieldError{Field: "activate_in", Message: "must be 0 to 604800 seconds",
 			Example: "3600"})
 	}
-	key, fault := newSecret(r.Secret)
-	if fault != nil {
-		faults = append(faults, *fault)
+	key, problem := newSecret(r.Secret)
+	if problem != nil {
+		problems = append(problems, *problem)
 	}
-	if len(faults) > 0 {
-		return e, webhook.Secret{}, faults
+	if len(problems) > 0 {
+		return e, webhook.Secret{}, problems
 	}
 	now := s.now()
 	have, err := tx.Secrets(ctx, id, now)

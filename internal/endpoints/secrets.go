@@ -43,11 +43,11 @@ func LiveSecrets(secrets []models.EndpointSecret, now time.Time) Live {
 			live.Previous = append(live.Previous, s)
 		}
 	}
-	room := maxLiveSecrets - 1
+	space := maxLiveSecrets - 1
 	if live.Next != nil {
-		room--
+		space--
 	}
-	live.Previous = live.Previous[:min(len(live.Previous), room)]
+	live.Previous = live.Previous[:min(len(live.Previous), space)]
 	return live
 }
 

@@ -59,9 +59,9 @@ func (set Settings) names() []string {
 
 // apply checks every setting and writes the good ones into e.
 func (s *Service) apply(e *models.Endpoint, set Settings) models.FieldErrors {
-	var faults models.FieldErrors
+	var problems models.FieldErrors
 	bad := func(field, example, format string, args ...any) {
-		faults = append(faults, models.FieldError{Field: field, Message: fmt.Sprintf(format, args...), Example: example})
+		problems = append(problems, models.FieldError{Field: field, Message: fmt.Sprintf(format, args...), Example: example})
 	}
 	if set.URL != nil {
 		url, err := s.opts.CheckURL(egress.Tenant{Merchant: e.MerchantID}, *set.URL)
@@ -131,7 +131,7 @@ func (s *Service) apply(e *models.Endpoint, set Settings) models.FieldErrors {
 	}
 	number("batch_max_events", &e.BatchMaxEvents, set.BatchMaxEvents, 1, 100)
 	number("batch_max_wait", &e.BatchMaxWaitMS, set.BatchMaxWaitMS, 10, 60_000)
-	return faults
+	return problems
 }
 
 func (s *Service) applyHeaders(e *models.Endpoint, custom map[string]string,

@@ -64,14 +64,14 @@ func (s *Service) insertSigningKey(ctx context.Context, tx *store.Tx, generation
 // one does.
 func (s *Service) RotateSigningKey(ctx context.Context, tx *store.Tx, actor models.Actor, publishAhead,
 	overlap time.Duration) (models.SigningKey, error) {
-	var faults models.FieldErrors
+	var problems models.FieldErrors
 	for field, d := range map[string]time.Duration{"publish_ahead": publishAhead, "overlap": overlap} {
 		if d < 0 || d > MaxKeyDelay {
-			faults = append(faults, models.FieldError{Field: field, Message: "must be 0s to 30d", Example: "24h"})
+			problems = append(problems, models.FieldError{Field: field, Message: "must be 0s to 30d", Example: "24h"})
 		}
 	}
-	if len(faults) > 0 {
-		return models.SigningKey{}, faults
+	if len(problems) > 0 {
+		return models.SigningKey{}, problems
 	}
 	now := s.now()
 	have, err := tx.SigningKeys(ctx, now)

@@ -60,9 +60,9 @@ func (s *Service) SendTest(ctx context.Context, tx *store.Tx, actor models.Actor
 }
 
 func (s *Service) checkTest(ctx context.Context, tx *store.Tx, e models.Endpoint, test Test) error {
-	var faults models.FieldErrors
+	var problems models.FieldErrors
 	if !slices.Contains(webhook.EventTypes(), test.EventType) {
-		faults = append(faults, models.FieldError{Field: "event_type", Message: "is no event type",
+		problems = append(problems, models.FieldError{Field: "event_type", Message: "is no event type",
 			Example: string(webhook.PaymentConfirmed)})
 	}
 	secrets, err := tx.Secrets(ctx, e.ID, s.now())
@@ -75,13 +75,13 @@ func (s *Service) checkTest(ctx context.Context, tx *store.Tx, e models.Endpoint
 		SignWithPrevious: len(live.Previous) > 0,
 	}
 	if !there[test.SignWith] {
-		faults = append(faults, models.FieldError{
+		problems = append(problems, models.FieldError{
 			Field: "sign_with", Message: "must name a live secret of the endpoint: current, next or previous",
 			Example: SignWithCurrent,
 		})
 	}
-	if len(faults) > 0 {
-		return faults
+	if len(problems) > 0 {
+		return problems
 	}
 	return nil
 }

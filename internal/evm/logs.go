@@ -23,7 +23,7 @@ var transferTopic = common.HexToHash("0xddf252ad1be2c89b69c2b068fc378daa952ba7f1
 type logList struct {
 	logs []wireLog // transfers of listed tokens, of whatever shape
 	// unsure says that the answer held something else than was asked for, or that there was none: the receipts decide.
-	unsure bool
+	doubtful bool
 }
 
 // addLogs reads the transfers of the listed tokens in some blocks.
@@ -42,7 +42,7 @@ func (p *Pool) addLogs(ctx context.Context, n *conn, blocks []readBlock) error {
 	var empty []*readBlock
 	for i, b := range pointers {
 		switch {
-		case lists[i].unsure:
+		case lists[i].doubtful:
 			logs, err := p.logsOfReceipts(ctx, n, b)
 			if err != nil {
 				return err
@@ -91,12 +91,12 @@ func (p *Pool) logsOfOne(ctx context.Context, n *conn, b *readBlock) (logList, e
 	if !n.pr.lacks(noLogsByHash) {
 		list, err := p.getLogs(ctx, n, []*readBlock{b}, map[string]any{"blockHash": common.Hash(b.Hash)})
 		switch {
-		case err == nil && !list[0].unsure:
+		case err == nil && !list[0].doubtful:
 			return list[0], nil
 		case err != nil && !refusal(err):
 			return logList{}, err
 		case err != nil && !unsupported(err): // it does not have the block, or the answer would be too large
-			return logList{unsure: true}, nil
+			return logList{doubtful: true}, nil
 		}
 		n.pr.learn(noLogsByHash, 1)
 	}
@@ -105,7 +105,7 @@ func (p *Pool) logsOfOne(ctx context.Context, n *conn, b *readBlock) (logList, e
 		return list[0], nil
 	}
 	if refusal(err) {
-		return logList{unsure: true}, nil
+		return logList{doubtful: true}, nil
 	}
 	return logList{}, err
 }
@@ -146,7 +146,7 @@ func (p *Pool) getLogs(ctx context.Context, n *conn, blocks []*readBlock, query 
 	}
 	if strange {
 		for i := range lists {
-			lists[i].unsure = true
+			lists[i].doubtful = true
 		}
 	}
 	return lists, nil

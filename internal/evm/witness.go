@@ -100,7 +100,7 @@ func (p *Pool) secondLists(
 			lists, err := p.logsOf(ctx, n, blocks)
 			answers = make(map[*readBlock][]wireLog, len(lists))
 			for i, l := range lists {
-				if !l.unsure {
+				if !l.doubtful {
 					answers[blocks[i]] = l.logs
 				}
 			}

@@ -137,7 +137,7 @@ func (b *Batcher) form(ctx context.Context) (int, error) {
 // formOf forms the batches of one endpoint and reports whether there may be more to form at once.
 func (b *Batcher) formOf(ctx context.Context, endpointID string) (formed int, more bool, err error) {
 	type line struct {
-		carrier       models.Delivery
+		batch         models.Delivery
 		events, bytes int
 	}
 	var lines []line
@@ -169,11 +169,11 @@ func (b *Batcher) formOf(ctx context.Context, endpointID string) (formed int, mo
 			if err != nil {
 				return err
 			}
-			carrier, err := outbox.InsertBatch(ctx, tx, ep, body, members, b.maxAttempts, now)
+			batch, err := outbox.InsertBatch(ctx, tx, ep, body, members, b.maxAttempts, now)
 			if err != nil {
 				return err
 			}
-			lines = append(lines, line{carrier, len(members), len(body)})
+			lines = append(lines, line{batch, len(members), len(body)})
 		}
 		return nil
 	})
@@ -181,9 +181,9 @@ func (b *Batcher) formOf(ctx context.Context, endpointID string) (formed int, mo
 		return 0, false, err
 	}
 	for _, l := range lines {
-		b.log.InfoContext(ctx, "batch.formed", "batch_id", *l.carrier.BatchID, "delivery_id", l.carrier.ID, "endpoint_id",
+		b.log.InfoContext(ctx, "batch.formed", "batch_id", *l.batch.BatchID, "delivery_id", l.batch.ID, "endpoint_id",
 			endpointID,
-			"merchant_id", l.carrier.MerchantID, "events", l.events, "bytes", l.bytes)
+			"merchant_id", l.batch.MerchantID, "events", l.events, "bytes", l.bytes)
 	}
 	return len(lines), more, nil
 }

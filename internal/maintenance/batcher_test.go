@@ -25,8 +25,8 @@ func TestBatchesAreFormed(t *testing.T) {
 			t.Fatalf("offered before the batch: %+v", got)
 		}
 		w.Form(2)
-		carriers := w.Offered.Take()
-		for i, c := range carriers {
+		batches := w.Offered.Take()
+		for i, c := range batches {
 			row := w.Load(c.ID)
 			if !row.IsBatch || row.EventID != *c.BatchID || row.State != models.DeliveryPending || row.MaxAttempts != 15 ||
 				!row.OccurredAt.Equal(ds[3*i].CreatedAt) {
@@ -36,8 +36,8 @@ func TestBatchesAreFormed(t *testing.T) {
 				t.Errorf("batch %d holds %v", i, got)
 			}
 		}
-		if len(carriers) != 2 {
-			t.Fatalf("offered %+v", carriers)
+		if len(batches) != 2 {
+			t.Fatalf("offered %+v", batches)
 		}
 		w.Form(0)
 		w.Clock.Advance(61 * time.Second)

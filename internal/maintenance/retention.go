@@ -15,8 +15,8 @@ const (
 	retentionBatch = 500
 	// retentionPause lets others have the database between two batches.
 	retentionPause = 20 * time.Millisecond
-	// talliesKept is longer than any window of a circuit breaker.
-	talliesKept = 24 * time.Hour
+	// windowAge is longer than any window of a circuit breaker.
+	windowAge = 24 * time.Hour
 )
 
 // RetentionOptions are what a Retention needs.
@@ -30,7 +30,7 @@ type RetentionOptions struct {
 }
 
 // Retention deletes what is old: deliveries and attempts, then events of which no delivery is left, the bodies of
-// batches, replay jobs, the tallies of circuit breakers and expired answers of idempotency keys; and it cancels what
+// batches, replay jobs, the windows of circuit breakers and expired answers of idempotency keys; and it cancels what
 // was held for too long. It never touches what still waits to be sent, payments, or the audit log. Batches are small
 // and pass over rows that somebody holds, so any number of them may run beside everything else.
 type Retention struct{ opts RetentionOptions }
@@ -68,9 +68,9 @@ func (r *Retention) Pass(ctx context.Context) error {
 	s := r.opts.Store
 	var all []error
 	for _, step := range []struct {
-		what string
-		kept time.Duration
-		drop func(before time.Time) (int, error)
+		what    string
+		expired time.Duration
+		drop    func(before time.Time) (int, error)
 	}{
 		{"held deliveries canceled", r.opts.Deliveries, func(t time.Time) (int, error) {
 			return s.CancelHeld(ctx, t, now, retentionBatch)
@@ -79,16 +79,16 @@ func (r *Retention) Pass(ctx context.Context) error {
 		{"batches", r.opts.Deliveries, func(t time.Time) (int, error) { return s.DropBatches(ctx, t, retentionBatch) }},
 		{"events", r.opts.Events, func(t time.Time) (int, error) { return s.DropEvents(ctx, t, retentionBatch) }},
 		{"replays", r.opts.Events, func(t time.Time) (int, error) { return s.DropReplays(ctx, t, retentionBatch) }},
-		{"tallies", talliesKept, func(t time.Time) (int, error) { return s.DropWindowBuckets(ctx, t, retentionBatch) }},
+		{"tallies", windowAge, func(t time.Time) (int, error) { return s.DropWindowBuckets(ctx, t, retentionBatch) }},
 		{"idempotency records", time.Nanosecond, func(time.Time) (int, error) {
 			n, err := s.DropExpiredAnswers(ctx, now, retentionBatch)
 			return int(n), err
 		}},
 	} {
-		if step.kept == 0 {
+		if step.expired == 0 {
 			continue
 		}
-		total, err := drain(ctx, func() (int, error) { return step.drop(now.Add(-step.kept)) })
+		total, err := drain(ctx, func() (int, error) { return step.drop(now.Add(-step.expired)) })
 		if total > 0 {
 			r.opts.Logger.InfoContext(ctx, "retention.dropped", "what", step.what, "rows", total)
 		}

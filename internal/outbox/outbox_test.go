@@ -20,19 +20,19 @@ import (
 
 // tasks is a queue in memory that can be damaged. The real one is tested in jobs, on a real Redis.
 type tasks struct {
-	mu       sync.Mutex
-	epoch    string
-	have     map[string]bool // "<delivery>:<generation>"
-	order    []string
-	due      map[string]time.Time // by delivery, of the last time it was enqueued
-	stranded []string
-	archived []string
-	err      error
-	block    chan struct{}
+	mu          sync.Mutex
+	incarnation string
+	have        map[string]bool // "<delivery>:<generation>"
+	order       []string
+	due         map[string]time.Time // by delivery, of the last time it was enqueued
+	expired     []string
+	archived    []string
+	err         error
+	block       chan struct{}
 }
 
 func newTasks() *tasks {
-	return &tasks{epoch: "1", have: make(map[string]bool), due: make(map[string]time.Time)}
+	return &tasks{incarnation: "1", have: make(map[string]bool), due: make(map[string]time.Time)}
 }
 
 func name(d models.Delivery) string { return fmt.Sprintf("%s:%d", d.ID, d.Generation) }
@@ -66,12 +66,12 @@ func (q *tasks) MissingTasks(_ context.Context, ds []models.Delivery) ([]bool, e
 	return lost, q.err
 }
 
-func (q *tasks) ExpiredLeases(context.Context) ([]string, error) { return q.stranded, q.err }
+func (q *tasks) ExpiredLeases(context.Context) ([]string, error) { return q.expired, q.err }
 
 func (q *tasks) RedisIncarnation(context.Context) (string, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.epoch, q.err
+	return q.incarnation, q.err
 }
 
 func (q *tasks) Archive(_ context.Context, d models.Delivery) error {
@@ -83,7 +83,7 @@ func (q *tasks) flush() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	clear(q.have)
-	q.epoch += "'"
+	q.incarnation += "'"
 }
 
 func sweeper(t *testing.T, s *store.Store, q *tasks, now func() time.Time) *outbox.Sweeper {
@@ -127,7 +127,7 @@ func TestSweep(t *testing.T) {
 		q.flush()
 		sweep(t, sw, 20)
 		sweep(t, sw, 0)
-		q.stranded = []string{ds[5].ID, "dlv_unknown"}
+		q.expired = []string{ds[5].ID, "dlv_unknown"}
 		sweep(t, sw, 0) // its task was enqueued again meanwhile
 		q.mu.Lock()
 		delete(q.have, name(w.Get(ds[5])))
@@ -137,7 +137,7 @@ func TestSweep(t *testing.T) {
 		// While the queue is away nothing is claimed, and afterwards nothing has to be waited for.
 		ahead += 5 * time.Minute
 		clear(q.have)
-		q.stranded, q.err = nil, errors.New("away")
+		q.expired, q.err = nil, errors.New("away")
 		if _, err := sw.Sweep(t.Context()); err == nil {
 			t.Error("a sweep succeeded without its queue")
 		}

@@ -15,7 +15,7 @@ import (
 type Facts struct {
 	Transfers []models.Transfer // all of the payment's, orphaned ones included
 	Announced []store.Announced // the payment's events so far, by sequence
-	Lost      []models.Transfer // as they were before the reorg that this step records; usually none
+	Orphaned  []models.Transfer // as they were before the reorg that this step records; usually none
 	// ChainTime is the time of the newest block of the payment's own chain, nil when the step is another chain's:
 	// only its own chain can expire a payment.
 	ChainTime *time.Time
@@ -49,38 +49,38 @@ func Decide(p models.Payment, f Facts) (models.Payment, []Announcement) {
 	}
 
 	lost := lostSince(f)
-	live, retracted := standing(f.Announced, lost)
+	live, retracted := unretracted(f.Announced, lost)
 	var out []Announcement
-	say := func(t webhook.EventType, shown models.Payment, retracts []string) {
+	announce := func(t webhook.EventType, shown models.Payment, retracts []string) {
 		out = append(out, Announcement{Type: t, Payment: shown, Retracts: retracts})
 	}
 	if lost != nil {
-		say(webhook.PaymentReorged, next, append([]string{}, retracted...))
+		announce(webhook.PaymentReorged, next, append([]string{}, retracted...))
 		next.OverpaidAnnounced, next.LateAnnounced = models.Amount{}, models.Amount{}
 	}
 	settled := next.Status == models.PaymentDetected || next.Status == models.PaymentConfirmed
 	canGoOn := next.Status == models.PaymentPending || next.Status == models.PaymentExpired && next.AcceptLate
 	if next.Partial && canGoOn && !live.has(webhook.PaymentPartiallyPaid) {
-		say(webhook.PaymentPartiallyPaid, next, nil)
+		announce(webhook.PaymentPartiallyPaid, next, nil)
 	}
 	if settled && !live.has(webhook.PaymentDetected) {
 		shown := next
 		shown.Status, shown.ConfirmedAt = models.PaymentDetected, nil
-		say(webhook.PaymentDetected, shown, nil)
+		announce(webhook.PaymentDetected, shown, nil)
 	}
 	if next.Status == models.PaymentConfirmed && !live.has(webhook.PaymentConfirmed) {
-		say(webhook.PaymentConfirmed, next, nil)
+		announce(webhook.PaymentConfirmed, next, nil)
 	}
 	if over := excess(s.final, p.Amount); over.Cmp(next.OverpaidAnnounced) > 0 {
 		next.OverpaidAnnounced = over
-		say(webhook.PaymentOverpaid, next, nil)
+		announce(webhook.PaymentOverpaid, next, nil)
 	}
 	if s.lateFinal.Cmp(next.LateAnnounced) > 0 {
 		next.LateAnnounced = s.lateFinal
-		say(webhook.PaymentLate, next, nil)
+		announce(webhook.PaymentLate, next, nil)
 	}
 	if next.Status == models.PaymentExpired && p.Status != models.PaymentExpired {
-		say(webhook.PaymentExpired, next, nil)
+		announce(webhook.PaymentExpired, next, nil)
 	}
 	for _, t := range newestMisdirected(f.Transfers, live.count(webhook.PaymentMisdirected)) {
 		out = append(out, Announcement{Type: webhook.PaymentMisdirected, Payment: next, Misdirected: &t})
@@ -111,7 +111,7 @@ func status(p models.Payment, s sums, due models.Amount, chainTime *time.Time) m
 
 func stamp(p *models.Payment, f Facts) {
 	now := f.Now
-	p.DetectedAt, p.ConfirmedAt, p.ClosedAt, p.WatchUntil = keep(p.DetectedAt, now), nil, nil, nil
+	p.DetectedAt, p.ConfirmedAt, p.ClosedAt, p.WatchUntil = orElse(p.DetectedAt, now), nil, nil, nil
 	closed := now
 	if f.ChainTime != nil {
 		closed = *f.ChainTime // windows run in block time
@@ -130,7 +130,7 @@ func stamp(p *models.Payment, f Facts) {
 	}
 }
 
-func keep(t *time.Time, now time.Time) *time.Time {
+func orElse(t *time.Time, now time.Time) *time.Time {
 	if t != nil {
 		return t
 	}
@@ -207,15 +207,15 @@ func (es announced) count(t webhook.EventType) int {
 	return n
 }
 
-// money are the events that tell of transfers: a reorg that takes a transfer away makes them untrue.
-var money = []string{
+// transferEvents are the events that tell of transfers: a reorg that takes a transfer away makes them untrue.
+var transferEvents = []string{
 	string(webhook.PaymentPartiallyPaid), string(webhook.PaymentDetected), string(webhook.PaymentConfirmed),
 	string(webhook.PaymentOverpaid), string(webhook.PaymentLate), string(webhook.PaymentMisdirected),
 }
 
-// standing splits the events that nothing has retracted yet into those that still hold and the ids of those that a
+// unretracted splits the events that nothing has retracted yet into those that still hold and the ids of those that a
 // reorg, which took away a transfer first seen at lost, makes untrue now.
-func standing(all []store.Announced, lost *time.Time) (live announced, retracted []string) {
+func unretracted(all []store.Announced, lost *time.Time) (live announced, retracted []string) {
 	gone := make(map[string]bool)
 	for _, a := range all {
 		for _, id := range a.Retracts {
@@ -225,7 +225,7 @@ func standing(all []store.Announced, lost *time.Time) (live announced, retracted
 	for _, a := range all {
 		switch {
 		case gone[a.ID]:
-		case lost != nil && !a.CreatedAt.Before(*lost) && slices.Contains(money, a.Type):
+		case lost != nil && !a.CreatedAt.Before(*lost) && slices.Contains(transferEvents, a.Type):
 			retracted = append(retracted, a.ID)
 		default:
 			live = append(live, a)
@@ -238,7 +238,7 @@ func standing(all []store.Announced, lost *time.Time) (live announced, retracted
 // all of them again with the same amounts.
 func lostSince(f Facts) *time.Time {
 	var first *time.Time
-	for _, was := range f.Lost {
+	for _, was := range f.Orphaned {
 		i := slices.IndexFunc(f.Transfers, func(t models.Transfer) bool { return t.ID == was.ID })
 		if i >= 0 && f.Transfers[i].Canonical() && f.Transfers[i].Amount.Cmp(was.Amount) == 0 {
 			continue

@@ -15,17 +15,17 @@ import (
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-// world is a payment with a clock and a chain, for telling stories.
-type world struct {
+// scenario is a payment with a clock and a chain, for telling stories.
+type scenario struct {
 	p      models.Payment
 	facts  Facts
 	minute int
 	serial int
 }
 
-// newWorld starts at minute 0 with a pending payment of 100 that expires at minute 30.
-func newWorld() *world {
-	return &world{
+// newScenario starts at minute 0 with a pending payment of 100 that expires at minute 30.
+func newScenario() *scenario {
+	return &scenario{
 		p: models.Payment{ID: "pay_1", Status: models.PaymentPending, Amount: models.AmountOf(100),
 			ExpiresAt: noon.Add(30 * time.Minute), Sequence: 1},
 		facts: Facts{Window: time.Hour, Announced: []store.Announced{{ID: "e1", Type: "payment.created", Sequence: 1,
@@ -33,10 +33,10 @@ func newWorld() *world {
 	}
 }
 
-func (w *world) now() time.Time { return noon.Add(time.Duration(w.minute) * time.Minute) }
+func (w *scenario) now() time.Time { return noon.Add(time.Duration(w.minute) * time.Minute) }
 
-// see adds a transfer in a block of this minute; its id is t1, t2, …
-func (w *world) see(amount uint64) string {
+// record adds a transfer in a block of this minute; its id is t1, t2, …
+func (w *scenario) record(amount uint64) string {
 	id := fmt.Sprintf("t%d", len(w.facts.Transfers)+1)
 	w.facts.Transfers = append(w.facts.Transfers, models.Transfer{
 		ID: id, Amount: models.AmountOf(amount), Status: models.TransferSeen, BlockNumber: uint64(w.minute),
@@ -45,16 +45,16 @@ func (w *world) see(amount uint64) string {
 	return id
 }
 
-func (w *world) mark(id string, status models.TransferStatus) {
+func (w *scenario) mark(id string, status models.TransferStatus) {
 	i := slices.IndexFunc(w.facts.Transfers, func(t models.Transfer) bool { return t.ID == id })
 	if status == models.TransferOrphaned {
-		w.facts.Lost = append(w.facts.Lost, w.facts.Transfers[i])
+		w.facts.Orphaned = append(w.facts.Orphaned, w.facts.Transfers[i])
 	}
 	w.facts.Transfers[i].Status = status
 }
 
 // step decides, records what was announced and returns it as "status flags: types".
-func (w *world) step() string {
+func (w *scenario) step() string {
 	now := w.now()
 	w.facts.Now, w.facts.ChainTime = now, &now
 	next, out := Decide(w.p, w.facts)
@@ -69,7 +69,7 @@ func (w *world) step() string {
 		}
 		said = append(said, word)
 	}
-	w.p, w.facts.Lost = next, nil
+	w.p, w.facts.Orphaned = next, nil
 	flags := ""
 	for name, on := range map[string]bool{"P": next.Partial, "O": next.Overpaid, "L": next.Late} {
 		if on {
@@ -79,7 +79,7 @@ func (w *world) step() string {
 	return fmt.Sprintf("%s%s: %s", next.Status, strings.TrimRight(" "+flags, " "), strings.Join(said, " "))
 }
 
-func expect(t *testing.T, w *world, want string) {
+func expect(t *testing.T, w *scenario, want string) {
 	t.Helper()
 	if got := w.step(); got != want {
 		t.Fatalf("minute %d: got %q, want %q", w.minute, got, want)
@@ -90,11 +90,11 @@ func expect(t *testing.T, w *world, want string) {
 }
 
 func TestPaidInTwoParts(t *testing.T) {
-	w := newWorld()
-	a := w.see(40)
+	w := newScenario()
+	a := w.record(40)
 	expect(t, w, "pending P: partially_paid")
 	w.minute = 5
-	b := w.see(60)
+	b := w.record(60)
 	expect(t, w, "detected: detected")
 	w.mark(a, models.TransferConfirmed)
 	expect(t, w, "detected: ")
@@ -106,39 +106,39 @@ func TestPaidInTwoParts(t *testing.T) {
 }
 
 func TestSeenAndFinalAtOnceAnnouncesBoth(t *testing.T) {
-	w := newWorld()
-	w.mark(w.see(100), models.TransferConfirmed)
+	w := newScenario()
+	w.mark(w.record(100), models.TransferConfirmed)
 	expect(t, w, "confirmed: detected confirmed")
 }
 
 func TestOverpaidIsAnnouncedWhenItsMoneyIsFinal(t *testing.T) {
-	w := newWorld()
-	w.mark(w.see(100), models.TransferConfirmed)
+	w := newScenario()
+	w.mark(w.record(100), models.TransferConfirmed)
 	expect(t, w, "confirmed: detected confirmed")
 	w.minute = 40 // after expiry, but it was settled in time: too much, not too late
-	extra := w.see(7)
+	extra := w.record(7)
 	expect(t, w, "confirmed O: ")
 	w.mark(extra, models.TransferConfirmed)
 	expect(t, w, "confirmed O: overpaid")
-	w.mark(w.see(1), models.TransferConfirmed)
+	w.mark(w.record(1), models.TransferConfirmed)
 	expect(t, w, "confirmed O: overpaid") // new money is told again
 }
 
 func TestExpiryIsJudgedByBlockTime(t *testing.T) {
-	w := newWorld()
+	w := newScenario()
 	w.minute = 30
 	expect(t, w, "pending: ") // at expires_at it is not over yet
 	w.minute = 31
 	expect(t, w, "expired: expired")
-	id := w.see(100)
+	id := w.record(100)
 	expect(t, w, "expired L: ")
 	w.mark(id, models.TransferConfirmed)
 	expect(t, w, "expired L: late")
 }
 
 func TestADetectedPaymentDoesNotExpire(t *testing.T) {
-	w := newWorld()
-	id := w.see(100)
+	w := newScenario()
+	id := w.record(100)
 	expect(t, w, "detected: detected")
 	w.minute = 60
 	expect(t, w, "detected: ")
@@ -147,10 +147,10 @@ func TestADetectedPaymentDoesNotExpire(t *testing.T) {
 }
 
 func TestATransferInTimeFoundLaterReopens(t *testing.T) {
-	w := newWorld()
+	w := newScenario()
 	w.minute = 31
 	expect(t, w, "expired: expired")
-	id := w.see(100)
+	id := w.record(100)
 	w.facts.Transfers[0].FirstBlockTime = noon.Add(20 * time.Minute)
 	expect(t, w, "detected: detected")
 	w.mark(id, models.TransferConfirmed)
@@ -158,13 +158,13 @@ func TestATransferInTimeFoundLaterReopens(t *testing.T) {
 }
 
 func TestAcceptLate(t *testing.T) {
-	w := newWorld()
+	w := newScenario()
 	w.p.AcceptLate = true
-	w.see(40)
+	w.record(40)
 	expect(t, w, "pending P: partially_paid")
 	w.minute = 31
 	expect(t, w, "expired P: expired")
-	id := w.see(60)
+	id := w.record(60)
 	expect(t, w, "detected L: detected")
 	w.mark("t1", models.TransferConfirmed)
 	w.mark(id, models.TransferConfirmed)
@@ -172,20 +172,20 @@ func TestAcceptLate(t *testing.T) {
 }
 
 func TestCanceledNeverGoesOn(t *testing.T) {
-	w := newWorld()
+	w := newScenario()
 	w.p.Status, w.p.AcceptLate = models.PaymentCanceled, true
-	id := w.see(100)
+	id := w.record(100)
 	expect(t, w, "canceled L: ")
 	w.mark(id, models.TransferConfirmed)
 	expect(t, w, "canceled L: late")
 }
 
 func TestReorg(t *testing.T) {
-	w := newWorld()
-	w.see(40)
+	w := newScenario()
+	w.record(40)
 	expect(t, w, "pending P: partially_paid")
 	w.minute = 1
-	b := w.see(60)
+	b := w.record(60)
 	expect(t, w, "detected: detected")
 
 	w.mark(b, models.TransferOrphaned)
@@ -196,8 +196,8 @@ func TestReorg(t *testing.T) {
 }
 
 func TestReorgThatChangesNothingIsSilent(t *testing.T) {
-	w := newWorld()
-	id := w.see(100)
+	w := newScenario()
+	id := w.record(100)
 	expect(t, w, "detected: detected")
 	w.mark(id, models.TransferOrphaned)
 	w.mark(id, models.TransferSeen) // the replacement branch has it too
@@ -205,8 +205,8 @@ func TestReorgThatChangesNothingIsSilent(t *testing.T) {
 }
 
 func TestReorgAfterExpiryExpires(t *testing.T) {
-	w := newWorld()
-	id := w.see(100)
+	w := newScenario()
+	id := w.record(100)
 	expect(t, w, "detected: detected")
 	w.minute = 40
 	w.mark(id, models.TransferOrphaned)
@@ -214,15 +214,15 @@ func TestReorgAfterExpiryExpires(t *testing.T) {
 }
 
 func TestTolerance(t *testing.T) {
-	w := newWorld()
+	w := newScenario()
 	w.p.ToleranceBPS = 100
-	w.mark(w.see(99), models.TransferConfirmed)
+	w.mark(w.record(99), models.TransferConfirmed)
 	expect(t, w, "confirmed: detected confirmed")
 }
 
 func TestMisdirectedNeverCounts(t *testing.T) {
-	w := newWorld()
-	id := w.see(100)
+	w := newScenario()
+	id := w.record(100)
 	w.facts.Transfers[0].Misdirected = true
 	expect(t, w, "pending: ")
 	w.mark(id, models.TransferConfirmed)
@@ -232,13 +232,13 @@ func TestMisdirectedNeverCounts(t *testing.T) {
 // TestDecideLaws draws random lives and holds what must be true of each step.
 func TestDecideLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := newWorld()
+		w := newScenario()
 		w.p.AcceptLate = rapid.Bool().Draw(t, "accept late")
 		for range rapid.IntRange(1, 12).Draw(t, "steps") {
 			w.minute += rapid.IntRange(0, 12).Draw(t, "minutes")
 			switch n := len(w.facts.Transfers); {
 			case n == 0 || rapid.Bool().Draw(t, "new"):
-				w.see(rapid.Uint64Range(1, 150).Draw(t, "amount"))
+				w.record(rapid.Uint64Range(1, 150).Draw(t, "amount"))
 			default:
 				tr := w.facts.Transfers[rapid.IntRange(0, n-1).Draw(t, "which")]
 				to := rapid.SampledFrom([]models.TransferStatus{models.TransferSeen, models.TransferConfirmed,
@@ -253,7 +253,7 @@ func TestDecideLaws(t *testing.T) {
 			if before.Status != w.p.Status && !reachable(before.Status, w.p.Status) {
 				t.Fatalf("%s → %s is not in the table", before.Status, w.p.Status)
 			}
-			live, _ := standing(w.facts.Announced, nil)
+			live, _ := unretracted(w.facts.Announced, nil)
 			if live.count("payment.detected") > 1 || live.count("payment.confirmed") > 1 ||
 				live.count("payment.partially_paid") > 1 {
 				t.Fatalf("announced twice: %v", w.facts.Announced)

@@ -26,14 +26,14 @@ func crowd(n int, ask func(i int) (models.Payment, error)) ([]models.Payment, []
 }
 
 // record is that of an idempotency key.
-func (h *house) record(key string) *models.IdempotencyRecord {
+func (h *harness) record(key string) *models.IdempotencyRecord {
 	return &models.IdempotencyRecord{
 		MerchantID: h.merchant.ID, Method: "POST", Path: "/api/v1/payments", Key: key, RequestHash: "h", StatusCode: 201,
 		Answer: []byte("a"), CreatedAt: noon, ExpiresAt: noon.Add(time.Hour),
 	}
 }
 
-func (h *house) request(order string) Request {
+func (h *harness) request(order string) Request {
 	r := Request{MerchantID: h.merchant.ID, Chain: "ethereum", Asset: "USDC", AmountDecimal: "1.5"}
 	if order != "" {
 		r.OrderID = &order
@@ -47,7 +47,7 @@ func TestConcurrentCreation(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		const n = 100
 		asked := 0 // of the chain, one at a time
-		h := newHouse(t, s, func(o *Options) {
+		h := newHarness(t, s, func(o *Options) {
 			o.Used = func(_ context.Context, _ uint64, addresses []string) (map[string]bool, error) {
 				asked++
 				answers := make(map[string]bool)
@@ -88,7 +88,7 @@ func TestConcurrentCreation(t *testing.T) {
 // told why not; everybody else gets what he asked for, and no address is lost.
 func TestNobodyAnswersForHisNeighbours(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
-		h := newHouse(t, s, nil)
+		h := newHarness(t, s, nil)
 		const n = 60
 		made, errs := crowd(n, func(i int) (models.Payment, error) {
 			order, key := fmt.Sprintf("A-%d", i), fmt.Sprintf("k-%d", i)
@@ -132,7 +132,7 @@ func TestNobodyAnswersForHisNeighbours(t *testing.T) {
 // TestOneWhoWaitsHoldsNobodyUp: while a key is in another transaction's hands, only the request with that key waits.
 func TestOneWhoWaitsHoldsNobodyUp(t *testing.T) {
 	s := storetest.Postgres(t)
-	h := newHouse(t, s, nil)
+	h := newHarness(t, s, nil)
 	held, finish, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
 		done <- s.InTx(context.Background(), func(tx *store.Tx) error {
@@ -178,7 +178,7 @@ func TestAnAddressIsHandedOutOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	h := newHouse(t, s, nil)
+	h := newHarness(t, s, nil)
 	draft, err := h.Prepare(t.Context(), h.request(""))
 	if err != nil {
 		t.Fatal(err)

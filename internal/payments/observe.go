@@ -194,7 +194,8 @@ func (s *Service) recompute(ctx context.Context, tx *store.Tx, touched map[strin
 	heads[chainID] = head
 	var changes []StatusChange
 	for _, p := range ps {
-		f := Facts{Transfers: transfers[p.ID], Announced: announced[p.ID], Lost: lost[p.ID], Window: s.window, Now: s.now()}
+		f := Facts{Transfers: transfers[p.ID], Announced: announced[p.ID], Orphaned: lost[p.ID], Window: s.window,
+			Now: s.now()}
 		if p.ChainID == chainID {
 			f.ChainTime = chainTime
 		}

@@ -40,17 +40,17 @@ var sepolia = config.Chain{
 	Native: config.Native{Symbol: "ETH", Decimals: 18},
 }
 
-// house is a service on a store, with one merchant, one endpoint that wants everything, and a chain that moves.
-type house struct {
+// harness is a service on a store, with one merchant, one endpoint that wants everything, and a chain that moves.
+type harness struct {
 	*Service
 	store    *store.Store
 	clock    *testkit.Clock
 	merchant models.Merchant
 }
 
-func newHouse(t *testing.T, s *store.Store, change func(*Options)) *house {
+func newHarness(t *testing.T, s *store.Store, change func(*Options)) *harness {
 	t.Helper()
-	h := &house{store: s, clock: testkit.NewClock(noon)}
+	h := &harness{store: s, clock: testkit.NewClock(noon)}
 	o := Options{
 		Store: s, Chains: []config.Chain{ethereum, sepolia}, PublicURL: "https://pay.example", Window: time.Hour,
 		MaxAttempts: 15, MaxOpen: 1000, Now: h.clock.Now, Logger: slog.New(slog.DiscardHandler),
@@ -120,7 +120,7 @@ func testXPub(t *testing.T) string {
 	return key.String()
 }
 
-func (h *house) ask(change func(*Request)) (models.Payment, error) {
+func (h *harness) ask(change func(*Request)) (models.Payment, error) {
 	r := Request{MerchantID: h.merchant.ID, Chain: "ethereum", Asset: "USDC", AmountDecimal: "1.5"}
 	if change != nil {
 		change(&r)
@@ -129,7 +129,7 @@ func (h *house) ask(change func(*Request)) (models.Payment, error) {
 }
 
 // create makes a payment as the API does.
-func (h *house) create(r Request, record *models.IdempotencyRecord) (models.Payment, error) {
+func (h *harness) create(r Request, record *models.IdempotencyRecord) (models.Payment, error) {
 	draft, err := h.Prepare(context.Background(), r)
 	if err != nil {
 		return models.Payment{}, err
@@ -137,7 +137,7 @@ func (h *house) create(r Request, record *models.IdempotencyRecord) (models.Paym
 	return h.Commit(context.Background(), draft, record)
 }
 
-func (h *house) cancel(merchantID, id string) error {
+func (h *harness) cancel(merchantID, id string) error {
 	return h.store.InTx(context.Background(), func(tx *store.Tx) error {
 		_, err := h.Cancel(context.Background(), tx, merchantID, id)
 		return err
@@ -145,13 +145,13 @@ func (h *house) cancel(merchantID, id string) error {
 }
 
 // block records one block of Ethereum with the given transfers.
-func (h *house) block(t *testing.T, number, final uint64, at time.Time, transfers ...chain.Transfer) []StatusChange {
+func (h *harness) block(t *testing.T, number, final uint64, at time.Time, transfers ...chain.Transfer) []StatusChange {
 	t.Helper()
 	return h.observe(t, Step{ChainID: 1, Blocks: []Block{blockOf(number, number, at, transfers...)}, Head: number,
 		Final: final})
 }
 
-func (h *house) observe(t *testing.T, step Step) []StatusChange {
+func (h *harness) observe(t *testing.T, step Step) []StatusChange {
 	t.Helper()
 	var changes []StatusChange
 	err := h.store.InTx(t.Context(), func(tx *store.Tx) (err error) {
@@ -186,7 +186,7 @@ func chainHash(n uint64) (h chain.Hash) {
 	return h
 }
 
-func (h *house) types(t *testing.T, paymentID string) []string {
+func (h *harness) types(t *testing.T, paymentID string) []string {
 	t.Helper()
 	all, err := h.store.AnnouncedFor(t.Context(), []string{paymentID})
 	if err != nil {
@@ -204,7 +204,7 @@ func (h *house) types(t *testing.T, paymentID string) []string {
 
 func TestLifeOfAPayment(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
-		h := newHouse(t, s, nil)
+		h := newHarness(t, s, nil)
 		var due []models.Delivery
 		s.OnCommit(func(ds []models.Delivery) { due = append(due, ds...) })
 		p, err := h.ask(nil)
@@ -245,7 +245,7 @@ func TestLifeOfAPayment(t *testing.T) {
 
 func TestReorgIsRecordedAsOneStep(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
-		h := newHouse(t, s, nil)
+		h := newHarness(t, s, nil)
 		p, err := h.ask(nil)
 		if err != nil {
 			t.Fatal(err)
@@ -273,7 +273,7 @@ func TestReorgIsRecordedAsOneStep(t *testing.T) {
 
 func TestExpiryAndWindow(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
-		h := newHouse(t, s, nil)
+		h := newHarness(t, s, nil)
 		p, err := h.ask(func(r *Request) { r.ExpiresIn = time.Minute })
 		if err != nil {
 			t.Fatal(err)
@@ -294,7 +294,7 @@ func TestExpiryAndWindow(t *testing.T) {
 
 func TestWrongAssetAndWrongChainAreReported(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
-		h := newHouse(t, s, nil)
+		h := newHarness(t, s, nil)
 		p, err := h.ask(nil)
 		if err != nil {
 			t.Fatal(err)
@@ -315,7 +315,7 @@ func TestWrongAssetAndWrongChainAreReported(t *testing.T) {
 }
 
 func TestCreateRefuses(t *testing.T) {
-	h := newHouse(t, storetest.SQLite(t), func(o *Options) { o.MaxOpen = 1 })
+	h := newHarness(t, storetest.SQLite(t), func(o *Options) { o.MaxOpen = 1 })
 	long := strings.Repeat("x", 500)
 	for name, c := range map[string]struct {
 		change func(*Request)
@@ -364,7 +364,7 @@ func TestCreateRefuses(t *testing.T) {
 
 func TestCancel(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
-		h := newHouse(t, s, nil)
+		h := newHarness(t, s, nil)
 		p, err := h.ask(nil)
 		if err != nil {
 			t.Fatal(err)
@@ -387,7 +387,7 @@ func TestCancel(t *testing.T) {
 
 func TestAUsedAddressIsSkipped(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
-		h := newHouse(t, s, func(o *Options) {
+		h := newHarness(t, s, func(o *Options) {
 			o.Used = func(_ context.Context, _ uint64, addresses []string) (map[string]bool, error) {
 				answers := map[string]bool{}
 				for i, a := range addresses {
@@ -409,7 +409,7 @@ func TestAUsedAddressIsSkipped(t *testing.T) {
 
 func TestWatchSetFindsWhatCommittedLate(t *testing.T) {
 	s := storetest.Postgres(t)
-	h := newHouse(t, s, nil)
+	h := newHarness(t, s, nil)
 	_, mark, err := s.WatchSet(t.Context(), store.WatchMark{}, noon)
 	if err != nil {
 		t.Fatal(err)
@@ -468,7 +468,7 @@ func TestWatchSetFindsWhatCommittedLate(t *testing.T) {
 func TestQuarantine(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		metrics := telemetry.NewMetrics()
-		h := newHouse(t, s, func(o *Options) { o.Metrics = metrics })
+		h := newHarness(t, s, func(o *Options) { o.Metrics = metrics })
 		counted := func(want string) {
 			t.Helper()
 			w := httptest.NewRecorder()
@@ -507,7 +507,7 @@ func TestQuarantine(t *testing.T) {
 	})
 }
 
-func (h *house) setSequence(t *testing.T, id string, n int) {
+func (h *harness) setSequence(t *testing.T, id string, n int) {
 	t.Helper()
 	err := h.store.InTx(t.Context(), func(tx *store.Tx) error {
 		ps, err := tx.LockPayments(t.Context(), []string{id})

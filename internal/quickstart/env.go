@@ -10,7 +10,7 @@ import (
 )
 
 // writeEnv writes the env file in one step, by rename, so that whoever waits for it finds it whole.
-func (w *world) writeEnv() error {
+func (w *system) writeEnv() error {
 	if w.o.EnvFile == "" {
 		return nil
 	}
@@ -43,7 +43,7 @@ func (w *world) writeEnv() error {
 }
 
 // links prints where to look next.
-func (w *world) links() {
+func (w *system) links() {
 	fmt.Fprintf(w.o.Out, `
   shop            %s
   checkout        buy something there, or open a checkout_url

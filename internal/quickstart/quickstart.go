@@ -45,7 +45,7 @@ type Options struct {
 // Run builds the toy world, tells the story and then waits for ctx to end.
 func Run(ctx context.Context, o Options) (err error) {
 	started := time.Now()
-	w := &world{o: o}
+	w := &system{o: o}
 	defer func() { err = errors.Join(err, w.close()) }()
 	if err := w.build(ctx); err != nil {
 		return err
@@ -77,8 +77,8 @@ func Run(ctx context.Context, o Options) (err error) {
 	return errors.Join(err, <-ended, <-ended)
 }
 
-// world is everything that the quickstart runs.
-type world struct {
+// system is everything that the quickstart runs.
+type system struct {
 	o       Options
 	dir     string
 	chain   *devnet.Chain
@@ -93,7 +93,7 @@ type world struct {
 	closers                       []func() error
 }
 
-func (w *world) build(ctx context.Context) error {
+func (w *system) build(ctx context.Context) error {
 	var err error
 	if w.dir, err = os.MkdirTemp("", "ctrip-quickstart-"); err != nil {
 		return err
@@ -139,7 +139,7 @@ func (w *world) build(ctx context.Context) error {
 }
 
 // config is what an operator would have written for this world.
-func (w *world) config() (config.Config, error) {
+func (w *system) config() (config.Config, error) {
 	key := make([]byte, 32)
 	rand.Read(key)
 	return config.Load(config.Options{
@@ -164,7 +164,7 @@ func (w *world) config() (config.Config, error) {
 }
 
 // openShop makes the demo shop a merchant, as an operator would, and opens it.
-func (w *world) openShop(ctx context.Context, cfg config.Config) error {
+func (w *system) openShop(ctx context.Context, cfg config.Config) error {
 	operators, err := wiring.Access(cfg, w.store, time.Now, w.o.Log)
 	if err != nil {
 		return err
@@ -202,7 +202,7 @@ func (w *world) openShop(ctx context.Context, cfg config.Config) error {
 }
 
 // close takes the world down, last built first.
-func (w *world) close() error {
+func (w *system) close() error {
 	var errs []error
 	for i := len(w.closers) - 1; i >= 0; i-- {
 		errs = append(errs, w.closers[i]())

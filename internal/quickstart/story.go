@@ -32,7 +32,7 @@ func newStory(out io.Writer) *story {
 	return &story{out: out, start: now, last: now}
 }
 
-func (s *story) say(who, format string, args ...any) {
+func (s *story) tell(who, format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.line(who, fmt.Sprintf(format, args...))
@@ -83,20 +83,20 @@ func (s *story) event(paymentID string, t webhook.EventType, path string) (webho
 }
 
 // tell waits until the gateway is ready, tells the four chapters and prints the links.
-func (w *world) tell(ctx context.Context, started time.Time) error {
+func (w *system) tell(ctx context.Context, started time.Time) error {
 	s := w.story
 	s.start = started
 	if err := w.waitReady(ctx); err != nil {
 		return err
 	}
 	s.title("cTrip quickstart: a gateway, a chain, a Redis and a shop in one process")
-	s.say("chain", "Ethereum (geth, in memory) mines a block a second at %s", w.chain.URL())
-	s.say("api", "ready at %s", w.apiURL)
+	s.tell("chain", "Ethereum (geth, in memory) mines a block a second at %s", w.chain.URL())
+	s.tell("api", "ready at %s", w.apiURL)
 	id, err := w.shop.Subscribe(ctx, devnet.HookPath, "*")
 	if err != nil {
 		return err
 	}
-	s.say("api", "201 endpoint %s for %s%s, secret shown once", id, w.shop.URL(), devnet.HookPath)
+	s.tell("api", "201 endpoint %s for %s%s, secret shown once", id, w.shop.URL(), devnet.HookPath)
 
 	s.title("1. A coffee, paid in ETH")
 	if err := w.sale(ctx, "A cup of coffee", "0.002", false); err != nil {
@@ -125,7 +125,7 @@ func (w *world) tell(ctx context.Context, started time.Time) error {
 	return nil
 }
 
-func (w *world) sale(ctx context.Context, item, amount string, token bool) error {
+func (w *system) sale(ctx context.Context, item, amount string, token bool) error {
 	o, err := w.buy(ctx, item, amount, token)
 	if err != nil {
 		return err
@@ -136,31 +136,31 @@ func (w *world) sale(ctx context.Context, item, amount string, token bool) error
 	return w.paid(ctx, o)
 }
 
-func (w *world) buy(ctx context.Context, item, amount string, token bool) (devnet.Order, error) {
+func (w *system) buy(ctx context.Context, item, amount string, token bool) (devnet.Order, error) {
 	o, err := w.shop.Buy(ctx, item, amount, token)
 	if err == nil {
-		w.story.say("api", "201 payment %s for order %s: %s base units to %s", o.PaymentID, o.ID, o.Amount, o.Address)
+		w.story.tell("api", "201 payment %s for order %s: %s base units to %s", o.PaymentID, o.ID, o.Amount, o.Address)
 	}
 	return o, err
 }
 
-func (w *world) pay(ctx context.Context, o devnet.Order) (string, error) {
+func (w *system) pay(ctx context.Context, o devnet.Order) (string, error) {
 	tx, err := w.shop.Pay(ctx, o)
 	if err != nil {
 		return "", err
 	}
-	w.story.say("payer", "sent %s in %s", o.ID, tx)
+	w.story.tell("payer", "sent %s in %s", o.ID, tx)
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	mined, err := w.chain.WaitMined(ctx, tx)
 	if err == nil {
-		w.story.say("chain", "mined %s in block %d", tx, mined.Block.Number)
+		w.story.tell("chain", "mined %s in block %d", tx, mined.Block.Number)
 	}
 	return tx, err
 }
 
 // paid waits until the shop has marked the order paid, and holds the story against the API.
-func (w *world) paid(ctx context.Context, o devnet.Order) error {
+func (w *system) paid(ctx context.Context, o devnet.Order) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	o, err := w.shop.Wait(ctx, o.ID, func(o devnet.Order) bool {
@@ -172,13 +172,13 @@ func (w *world) paid(ctx context.Context, o devnet.Order) error {
 		return err
 	}
 	e, _ := w.story.event(o.PaymentID, webhook.PaymentConfirmed, devnet.HookPath)
-	w.story.say("shop", "order %s marked paid, %s after %s happened", o.ID,
+	w.story.tell("shop", "order %s marked paid, %s after %s happened", o.ID,
 		time.Since(e.CreatedAt.Time).Round(time.Millisecond), e.Type)
 	return w.delivered(ctx, e.ID, 1)
 }
 
 // delivered asks the API what became of an event's delivery and waits until it is delivered.
-func (w *world) delivered(ctx context.Context, eventID string, attempts int) error {
+func (w *system) delivered(ctx context.Context, eventID string, attempts int) error {
 	for {
 		page, err := w.api.ListDeliveries(ctx, client.ListDeliveriesParams{EventID: &eventID})
 		if err != nil {
@@ -186,7 +186,7 @@ func (w *world) delivered(ctx context.Context, eventID string, attempts int) err
 		}
 		for _, d := range page.Data {
 			if d.State == client.DeliveryStateDelivered && d.Attempts >= attempts && d.LastStatus != nil {
-				w.story.say("api", "delivery %s of %s: %s, attempt %d answered %d", d.ID, eventID, d.State, d.Attempts,
+				w.story.tell("api", "delivery %s of %s: %s, attempt %d answered %d", d.ID, eventID, d.State, d.Attempts,
 					*d.LastStatus)
 				return nil
 			}
@@ -199,12 +199,12 @@ func (w *world) delivered(ctx context.Context, eventID string, attempts int) err
 	}
 }
 
-func (w *world) recovery(ctx context.Context) error {
+func (w *system) recovery(ctx context.Context) error {
 	id, err := w.shop.Subscribe(ctx, devnet.FlakyHookPath, string(webhook.PaymentCanceled))
 	if err != nil {
 		return err
 	}
-	w.story.say("api", "201 endpoint %s for %s%s", id, w.shop.URL(), devnet.FlakyHookPath)
+	w.story.tell("api", "201 endpoint %s for %s%s", id, w.shop.URL(), devnet.FlakyHookPath)
 	o, err := w.buy(ctx, "A cup of coffee", "0.002", false)
 	if err != nil {
 		return err
@@ -213,7 +213,7 @@ func (w *world) recovery(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.story.say("api", "200 payment %s is %s", o.PaymentID, p.Status)
+	w.story.tell("api", "200 payment %s is %s", o.PaymentID, p.Status)
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
@@ -229,7 +229,7 @@ func (w *world) recovery(ctx context.Context) error {
 	}
 }
 
-func (w *world) reorg(ctx context.Context) error {
+func (w *system) reorg(ctx context.Context) error {
 	o, err := w.buy(ctx, "A cup of coffee", "0.002", false)
 	if err != nil {
 		return err
@@ -245,7 +245,7 @@ func (w *world) reorg(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.story.say("chain", "reorg: %d block(s) replaced, %s is gone", gone.Depth, tx)
+	w.story.tell("chain", "reorg: %d block(s) replaced, %s is gone", gone.Depth, tx)
 	if err := w.sees(ctx, o, webhook.PaymentReorged); err != nil {
 		return err
 	}
@@ -256,7 +256,7 @@ func (w *world) reorg(ctx context.Context) error {
 }
 
 // sees waits until the shop has verified an event of a type for the order.
-func (w *world) sees(ctx context.Context, o devnet.Order, t webhook.EventType) error {
+func (w *system) sees(ctx context.Context, o devnet.Order, t webhook.EventType) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	_, err := w.shop.Wait(ctx, o.ID, func(o devnet.Order) bool { return slices.Contains(o.Events, string(t)) })
@@ -265,7 +265,7 @@ func (w *world) sees(ctx context.Context, o devnet.Order, t webhook.EventType) e
 
 // waitReady asks /readyz until it says yes and the scanner has recorded a block: payments are refused on a chain that
 // does not move.
-func (w *world) waitReady(ctx context.Context) error {
+func (w *system) waitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {

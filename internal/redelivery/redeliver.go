@@ -104,16 +104,16 @@ func (s *Service) dueNow(ctx context.Context, tx *store.Tx, d models.Delivery, n
 	if !d.InBatch() {
 		return tx.DueNow(ctx, d, now, outbox.Sweep)
 	}
-	carrier, err := tx.LockBatchDelivery(ctx, *d.BatchID)
-	if err == nil && carrier.State == models.DeliveryPending {
-		_, err = tx.DueNow(ctx, carrier, now, outbox.Sweep)
+	batch, err := tx.LockBatchDelivery(ctx, *d.BatchID)
+	if err == nil && batch.State == models.DeliveryPending {
+		_, err = tx.DueNow(ctx, batch, now, outbox.Sweep)
 	}
 	return d, err
 }
 
 // runBatch answers an operator who pressed Run on the task of a dead batch: its members are sent again, one by one.
-func (s *Service) runBatch(ctx context.Context, tx *store.Tx, carrier models.Delivery, e models.Endpoint) error {
-	members, err := tx.LockBatchMembers(ctx, *carrier.BatchID)
+func (s *Service) runBatch(ctx context.Context, tx *store.Tx, batch models.Delivery, e models.Endpoint) error {
+	members, err := tx.LockBatchMembers(ctx, *batch.BatchID)
 	if err != nil {
 		return err
 	}

@@ -66,21 +66,22 @@ func (s *Service) PlanReplay(ctx context.Context, q *store.Queries, merchantID, 
 	if job.Rate == 0 {
 		job.Rate = DefaultReplayRate
 	}
-	var faults models.FieldErrors
+	var problems models.FieldErrors
 	if job.Rate < 1 || job.Rate > MaxReplayRate {
-		faults = append(faults, models.FieldError{Field: "rate",
+		problems = append(problems, models.FieldError{Field: "rate",
 			Message: fmt.Sprintf("must be 1 to %d deliveries a second", MaxReplayRate), Example: fmt.Sprint(DefaultReplayRate)})
 	}
 	if r.State != "" && !slices.Contains(replayable, models.DeliveryState(r.State)) {
-		faults = append(faults, models.FieldError{Field: "state", Message: "must be delivered, dead or canceled",
+		problems = append(problems, models.FieldError{Field: "state", Message: "must be delivered, dead or canceled",
 			Example: "dead"})
 	}
 	if job.CreatedAfter != nil && !job.CreatedAfter.Before(job.CreatedBefore) {
-		faults = append(faults, models.FieldError{Field: "created_after", Message: "must be earlier than created_before " +
-			"and than now", Example: now.Add(-time.Hour).Format(time.RFC3339)})
+		problems = append(problems, models.FieldError{Field: "created_after",
+			Message: "must be earlier than created_before " +
+				"and than now", Example: now.Add(-time.Hour).Format(time.RFC3339)})
 	}
-	if len(faults) > 0 {
-		return job, faults
+	if len(problems) > 0 {
+		return job, problems
 	}
 	job.Matched, err = q.CountReplayed(ctx, job)
 	return job, err

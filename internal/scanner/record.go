@@ -72,8 +72,8 @@ func (s *Scanner) writeStep(
 	if err != nil {
 		return nil, err
 	}
-	if cursor.Number%pruneEvery == 0 && cursor.FinalNumber > keepBlocks {
-		if err := tx.PruneBlocks(ctx, s.chain.ChainID, cursor.FinalNumber-keepBlocks); err != nil {
+	if cursor.Number%pruneEvery == 0 && cursor.FinalNumber > blocksBelowFinal {
+		if err := tx.PruneBlocks(ctx, s.chain.ChainID, cursor.FinalNumber-blocksBelowFinal); err != nil {
 			return nil, err
 		}
 	}

@@ -196,12 +196,12 @@ func TestScanReorg(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		c := startDevnet(t)
 		h := devnetHarness(t, s, c)
-		dropped, moved := h.ask(t, "native", "1"), h.ask(t, "native", "2")
+		dropped, remined := h.ask(t, "native", "1"), h.ask(t, "native", "2")
 		tx, err := c.SendNative(t.Context(), c.DemoPayer(), dropped.Address, big.NewInt(1))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.SendNative(t.Context(), c.Payer(), moved.Address, big.NewInt(2)); err != nil {
+		if _, err := c.SendNative(t.Context(), c.Payer(), remined.Address, big.NewInt(2)); err != nil {
 			t.Fatal(err)
 		}
 		mine(t, c, 1)
@@ -215,7 +215,7 @@ func TestScanReorg(t *testing.T) {
 		}
 		mine(t, c, 4)
 		h.catchUp(t)
-		if got := h.events(t, moved.ID); !slices.Equal(got, []string{"created", "detected", "confirmed"}) {
+		if got := h.events(t, remined.ID); !slices.Equal(got, []string{"created", "detected", "confirmed"}) {
 			t.Errorf("the payment that was mined again: %v", got)
 		}
 	})

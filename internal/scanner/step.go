@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	// keepBlocks is how many recorded blocks below the final point are kept, for an operator who accepts a deep reorg.
-	keepBlocks = 256
+	// blocksBelowFinal is how many recorded blocks below the final point are kept, for an operator who accepts a deep
+	// reorg.
+	blocksBelowFinal = 256
 	// maxRecord bounds how many recorded blocks are read to find where a branch begins.
 	maxRecord = 1 << 16
 )
@@ -119,7 +120,7 @@ func (s *Scanner) plan(
 
 // recorded reads the record down to the final point and [keepBlocks] below it.
 func (s *Scanner) recorded(ctx context.Context, cursor models.ChainCursor) (chain.Record, error) {
-	limit := min(cursor.Number-min(cursor.FinalNumber, cursor.Number)+keepBlocks, maxRecord)
+	limit := min(cursor.Number-min(cursor.FinalNumber, cursor.Number)+blocksBelowFinal, maxRecord)
 	rows, err := s.store.Blocks(ctx, s.chain.ChainID, int(limit))
 	if err != nil {
 		return chain.Record{}, err

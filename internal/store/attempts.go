@@ -133,7 +133,7 @@ func (q *Queries) recordSQLite(ctx context.Context, vs []Verdict, sweep SweepDel
 			set["next_attempt_at"], set["sweep_after"] = v.NextAttemptAt, v.NextAttemptAt.Add(sweep.Retried)
 		}
 		names := []string{"attempts = attempts + 1", "generation = generation + ?"}
-		values := []any{moved(v.ChangesLane)}
+		values := []any{oneIf(v.ChangesLane)}
 		for name, value := range set {
 			names, values = append(names, name+" = ?"), append(values, value)
 		}
@@ -150,7 +150,7 @@ func (q *Queries) recordSQLite(ctx context.Context, vs []Verdict, sweep SweepDel
 	return done, nil
 }
 
-func moved(yes bool) int {
+func oneIf(yes bool) int {
 	if yes {
 		return 1
 	}

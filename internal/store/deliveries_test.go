@@ -81,11 +81,11 @@ func row(t *testing.T, s *store.Store, d models.Delivery) models.Delivery {
 func TestRecord(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		_, ds := shop(t, s, 6)
-		moved := verdict(ds[0], models.DeliveryPending)
-		moved.ChangesLane = true
+		changed := verdict(ds[0], models.DeliveryPending)
+		changed.ChangesLane = true
 		stale := verdict(ds[3], models.DeliveryPending)
 		stale.Attempt.Generation = 7
-		done := record(t, s, moved, verdict(ds[1], models.DeliveryDelivered), verdict(ds[2], models.DeliveryDead), stale)
+		done := record(t, s, changed, verdict(ds[1], models.DeliveryDelivered), verdict(ds[2], models.DeliveryDead), stale)
 		for i, want := range []store.Recorded{{Applied: true, Generation: 2}, {Applied: true, Generation: 1},
 			{Applied: true, Generation: 1}, {}} {
 			if done[i] != want {
@@ -93,8 +93,8 @@ func TestRecord(t *testing.T) {
 			}
 		}
 		if got := row(t, s, ds[0]); got.State != models.DeliveryPending || got.Attempts != 1 ||
-			!got.NextAttemptAt.Equal(moved.NextAttemptAt) ||
-			!got.SweepAfter.Equal(moved.NextAttemptAt.Add(180*time.Second)) || got.LastClass != "x" || got.LastStatus != 500 {
+			!got.NextAttemptAt.Equal(changed.NextAttemptAt) ||
+			!got.SweepAfter.Equal(changed.NextAttemptAt.Add(180*time.Second)) || got.LastClass != "x" || got.LastStatus != 500 {
 			t.Errorf("moved: %+v", got)
 		}
 		if got := row(t, s, ds[1]); got.State != models.DeliveryDelivered || got.DeliveredAt == nil || got.DeadAt != nil {
@@ -107,7 +107,7 @@ func TestRecord(t *testing.T) {
 			t.Errorf("a stale failure counted: %+v", got)
 		}
 		// The same again, as after a commit whose answer was lost: nothing changes, and nothing is there twice.
-		for i, r := range record(t, s, moved, verdict(ds[1], models.DeliveryDelivered), stale) {
+		for i, r := range record(t, s, changed, verdict(ds[1], models.DeliveryDelivered), stale) {
 			if r.Applied {
 				t.Errorf("verdict %d was applied again", i)
 			}
@@ -254,7 +254,7 @@ func TestWalkPendingSeesEveryRowOnce(t *testing.T) {
 	})
 }
 
-func TestQueueEpoch(t *testing.T) {
+func TestRedisIncarnation(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		for _, want := range []string{"", "a", "b"} {
 			if want != "" {

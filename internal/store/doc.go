@@ -1,5 +1,5 @@
-// Package store is the only room that speaks SQL. It keeps the record: what it has committed happened, and what it has
-// not did not, whatever Redis says.
+// Package store is the only package that speaks SQL. It keeps the record: what it has committed happened, and what it
+// has not did not, whatever Redis says.
 //
 // It promises that [Store.InTx] is one transaction, tried again when the database asks for that; that a delivery row
 // committed in it is handed to the hook of [Store.OnCommit], never before; and that both engines, Postgres and SQLite,

@@ -33,9 +33,9 @@ func (tx *Tx) LockHealth(ctx context.Context, id string) (models.Endpoint, error
 }
 
 // AddToWindow adds to the buckets of an endpoint and returns their sum since a moment.
-func (tx *Tx) AddToWindow(ctx context.Context, id string, tallies []WindowBucket,
+func (tx *Tx) AddToWindow(ctx context.Context, id string, buckets []WindowBucket,
 	since time.Time) (WindowBucket, error) {
-	for _, t := range tallies {
+	for _, t := range buckets {
 		err := tx.with(ctx).Exec(`INSERT INTO endpoint_windows (endpoint_id, bucket, ok, failed) VALUES (?, ?, ?, ?)
 			ON CONFLICT (endpoint_id, bucket) DO UPDATE SET ok = endpoint_windows.ok + excluded.ok, failed = endpoint_windows.failed + excluded.failed`,
 			id, t.At, t.OK, t.Failed).Error

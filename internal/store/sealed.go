@@ -11,7 +11,7 @@ import (
 
 // SealedValue is a value that the vault sealed.
 type SealedValue struct {
-	Place string // that it is bound to
+	AAD   string // that it is bound to
 	Value []byte
 
 	column *sealedColumn
@@ -22,11 +22,11 @@ type SealedValue struct {
 type sealedColumn struct {
 	table, column string
 	key           []string // primary key
-	place         func(key []string) string
+	aad           func(key []string) string
 }
 
-func ofID(place func(string) string) func([]string) string {
-	return func(key []string) string { return place(key[0]) }
+func ofID(aad func(string) string) func([]string) string {
+	return func(key []string) string { return aad(key[0]) }
 }
 
 // sealedColumns are all that there are: a migration that adds one adds it here.
@@ -81,7 +81,7 @@ func (q *Queries) ReplaceSealed(ctx context.Context, v SealedValue, by []byte) (
 	res := q.with(ctx).Exec("UPDATE "+c.table+" SET "+c.column+" = ? WHERE "+strings.Join(c.key, " = ? AND ")+" = ? AND "+
 		c.column+" = ?",
 		append(append([]any{by}, v.key...), v.Value)...)
-	return res.RowsAffected == 1, wrap("replace "+v.Place, res.Error)
+	return res.RowsAffected == 1, wrap("replace "+v.AAD, res.Error)
 }
 
 func (c *sealedColumn) filled(db *gorm.DB) *gorm.DB {
@@ -113,7 +113,7 @@ func (c *sealedColumn) page(db *gorm.DB, after []any, size int) ([]SealedValue, 
 		for _, k := range key {
 			v.key = append(v.key, k)
 		}
-		v.Place = c.place(key)
+		v.AAD = c.aad(key)
 		page = append(page, v)
 	}
 	return page, rows.Err()

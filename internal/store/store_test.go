@@ -63,16 +63,16 @@ func TestInTxRollsBack(t *testing.T) {
 func TestSavepointGivesUpOnlyItsOwn(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		m := newMerchant(t, s)
-		kept, lost := newEvent(m, "webhook.test", noon), newEvent(m, "webhook.test", noon)
+		saved, lost := newEvent(m, "webhook.test", noon), newEvent(m, "webhook.test", noon)
 		err := s.InTx(t.Context(), func(tx *store.Tx) error {
-			if _, err := outbox.Publish(t.Context(), tx, []models.Event{kept}, 15); err != nil {
+			if _, err := outbox.Publish(t.Context(), tx, []models.Event{saved}, 15); err != nil {
 				return err
 			}
 			if err := tx.Savepoint(t.Context(), func(tx *store.Tx) error {
 				if _, err := outbox.Publish(t.Context(), tx, []models.Event{lost}, 15); err != nil {
 					return err
 				}
-				_, err := outbox.Publish(t.Context(), tx, []models.Event{kept}, 15) // the id is taken
+				_, err := outbox.Publish(t.Context(), tx, []models.Event{saved}, 15) // the id is taken
 				return err
 			}); err == nil {
 				return errors.New("an id was used twice")
@@ -82,7 +82,7 @@ func TestSavepointGivesUpOnlyItsOwn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Event(t.Context(), m.ID, kept.ID); err != nil {
+		if _, err := s.Event(t.Context(), m.ID, saved.ID); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := s.Event(t.Context(), m.ID, lost.ID); !errors.Is(err, models.ErrNotFound) {

@@ -114,7 +114,7 @@ func (q *Queries) PendingByID(ctx context.Context, ids []string) ([]models.Deliv
 
 // BumpGeneration gives pending deliveries, as they were read, a new generation under which they can be enqueued again
 // whatever became of the old task. Rows that moved in the meantime are left out of the answer, and so are the members
-// of a batch as long as its carrier waits; nobody gathers the others any more.
+// of a batch as long as its batch delivery waits; nobody puts the others into a batch any more.
 func (s *Store) BumpGeneration(ctx context.Context, ds []models.Delivery, now time.Time,
 	sweep SweepDelays) ([]models.Delivery, error) {
 	if len(ds) == 0 {
@@ -207,26 +207,26 @@ func (q *Queries) MarkArchived(ctx context.Context, ids []string, at time.Time) 
 	return nil
 }
 
-type queueEpoch struct {
-	ID     int `gorm:"primaryKey"`
-	Epoch  string
-	SeenAt time.Time
+type redisIncarnation struct {
+	ID          int    `gorm:"primaryKey"`
+	Incarnation string `gorm:"column:epoch"`
+	SeenAt      time.Time
 }
 
-func (queueEpoch) TableName() string { return "queue_epoch" }
+func (redisIncarnation) TableName() string { return "queue_epoch" }
 
 // RedisIncarnation reads which Redis the pending deliveries were last enqueued in; "" before the first.
 func (q *Queries) RedisIncarnation(ctx context.Context) (string, error) {
-	var e queueEpoch
+	var e redisIncarnation
 	err := q.with(ctx).Where("id = 1").Take(&e).Error
 	if errors.Is(err, gorm.ErrRecordNotFound) {
 		return "", nil
 	}
-	return e.Epoch, wrap("queue epoch", err)
+	return e.Incarnation, wrap("redis incarnation", err)
 }
 
-// SetRedisIncarnation notes that everything pending was enqueued in the Redis of this epoch.
-func (q *Queries) SetRedisIncarnation(ctx context.Context, epoch string, now time.Time) error {
-	return wrap("set queue epoch", q.with(ctx).Exec(`INSERT INTO queue_epoch (id, epoch, seen_at) VALUES (1, ?, ?)
-		ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, seen_at = excluded.seen_at`, epoch, now).Error)
+// SetRedisIncarnation notes that everything pending was enqueued in this incarnation of Redis.
+func (q *Queries) SetRedisIncarnation(ctx context.Context, incarnation string, now time.Time) error {
+	return wrap("set redis incarnation", q.with(ctx).Exec(`INSERT INTO queue_epoch (id, epoch, seen_at) VALUES (1, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, seen_at = excluded.seen_at`, incarnation, now).Error)
 }

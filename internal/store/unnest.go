@@ -76,10 +76,10 @@ func columns(vs []Verdict, sweep SweepDelays) []any {
 	times := func(f func(*Verdict) *time.Time) any {
 		return column[timeElement]{n, func(i int) *timeElement { return (*timeElement)(f(&vs[i])) }}
 	}
-	moved := make([]intElement, n)
+	changed := make([]intElement, n)
 	for i := range vs {
 		if vs[i].ChangesLane {
-			moved[i] = 1
+			changed[i] = 1
 		}
 	}
 	return []any{
@@ -96,7 +96,7 @@ func columns(vs []Verdict, sweep SweepDelays) []any {
 		micros(func(v *Verdict) *int64 { return &v.TotalMicros }),
 		times(func(v *Verdict) *time.Time { return &v.StartedAt }), ints(func(v *Verdict) *int { return &v.Before }),
 		texts(func(v *Verdict) *string { return (*string)(&v.State) }),
-		column[intElement]{n, func(i int) *intElement { return &moved[i] }},
+		column[intElement]{n, func(i int) *intElement { return &changed[i] }},
 		times(func(v *Verdict) *time.Time { return &v.NextAttemptAt }),
 		texts(func(v *Verdict) *string { return &v.DeadReason }),
 		times(func(v *Verdict) *time.Time { return &v.At }), sweep.Retried.Seconds(),

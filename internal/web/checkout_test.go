@@ -32,7 +32,7 @@ func ExamplePaymentURI() {
 
 func TestCheckoutStates(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
-		h := newHouse(t, s)
+		h := newHarness(t, s)
 		b := &browser{h: h}
 		at := noon.Add(time.Minute)
 		for i, c := range []struct {
@@ -178,7 +178,7 @@ func matrix(t *testing.T, text string) string {
 // TestQRCodes: a wallet that reads only the target of an EIP-681 request sends tokens to their contract, so for tokens
 // the code that is shown first holds the plain address.
 func TestQRCodes(t *testing.T) {
-	h := newHouse(t, storetest.SQLite(t))
+	h := newHarness(t, storetest.SQLite(t))
 	b := &browser{h: h}
 	for _, c := range []struct{ asset, first, request string }{
 		{"USDC", "address", "ethereum:" + wallet.Checksum(usdc) + "@1/transfer?address=%s&uint256=12500000"},
@@ -200,7 +200,7 @@ func TestQRCodes(t *testing.T) {
 }
 
 func TestCheckoutEscapesAndRefuses(t *testing.T) {
-	h := newHouse(t, storetest.SQLite(t))
+	h := newHarness(t, storetest.SQLite(t))
 	b := &browser{h: h}
 	p := h.payment(func(r *payments.Request) {
 		r.OrderID, r.Metadata, r.RedirectURL = ptr(evil), map[string]string{"k": evil}, "https://shop.example/?"+`"><script>`
@@ -225,7 +225,7 @@ func TestCheckoutEscapesAndRefuses(t *testing.T) {
 
 // TestMisdirected: what does not count is not listed among what does, and the payer is told.
 func TestMisdirected(t *testing.T) {
-	h := newHouse(t, storetest.SQLite(t))
+	h := newHarness(t, storetest.SQLite(t))
 	p := h.payment(nil)
 	h.InTx(func(tx *store.Tx) error {
 		return tx.RecordTransfer(t.Context(), models.Transfer{
@@ -241,10 +241,10 @@ func TestMisdirected(t *testing.T) {
 }
 
 func TestHeadersAndAssets(t *testing.T) {
-	h := newHouse(t, storetest.SQLite(t))
+	h := newHarness(t, storetest.SQLite(t))
 	b := &browser{h: h}
 	p := h.payment(nil)
-	secured := newHouse(t, storetest.SQLite(t), func(o *web.Options) { o.PublicURL = "https://pay.example" })
+	secured := newHarness(t, storetest.SQLite(t), func(o *web.Options) { o.PublicURL = "https://pay.example" })
 	linked := regexp.MustCompile(`(?:src|href)="(/assets/[^"]+)"`)
 	inline := regexp.MustCompile(`(?i)<style|style=|\son\w+=|<script(?:\s[^>]*)?>[^<]|javascript:`)
 	elsewhere := regexp.MustCompile(`(?:src|<link[^>]*href)="(?:https?:)?//`)
@@ -293,7 +293,7 @@ func TestHeadersAndAssets(t *testing.T) {
 
 // TestPrefixesReachTheSite mounts the site as internal/api does.
 func TestPrefixesReachTheSite(t *testing.T) {
-	h := newHouse(t, storetest.SQLite(t))
+	h := newHarness(t, storetest.SQLite(t))
 	p := h.payment(nil)
 	e := echo.New()
 	for _, prefix := range web.Prefixes {

@@ -8,5 +8,5 @@
 // of a checkout link is never logged.
 //
 // It decides nothing about payments: status, sums and flags are read as internal/payments left them. It changes nothing
-// except by the deeds of internal/delivery. It serves payers and merchants; internal/app mounts it under [Prefixes].
+// except through internal/redelivery. It serves payers and merchants; internal/app mounts it under [Prefixes].
 package web

@@ -165,11 +165,11 @@ func (q *query) refuse(name string) {
 
 // cut takes the row too many from a list and returns the link to what follows, "" at the end. place tells a row's
 // place.
-func cut[T any](rows []T, r *http.Request, place func(T) (time.Time, string)) (page []T, older string) {
+func cut[T any](rows []T, r *http.Request, position func(T) (time.Time, string)) (page []T, older string) {
 	if len(rows) <= pageSize {
 		return rows, ""
 	}
-	at, id := place(rows[pageSize-1])
+	at, id := position(rows[pageSize-1])
 	next := r.URL.Query()
 	next.Set("cursor", base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(at.UnixMicro(), 10)+" "+id)))
 	return rows[:pageSize], r.URL.Path + "?" + next.Encode()

@@ -30,7 +30,7 @@ func record(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 
 func TestPortalShowsTheMerchantsOwn(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
-		h := newHouse(t, s)
+		h := newHarness(t, s)
 		p := h.payment(nil)
 		d := h.sent(p, 500, "server_error", models.DeliveryDead, "<h1>boom</h1>")
 		b := h.signedIn(false)
@@ -79,7 +79,7 @@ func TestPortalShowsTheMerchantsOwn(t *testing.T) {
 }
 
 func TestPortalEscapes(t *testing.T) {
-	h := newHouse(t, storetest.SQLite(t))
+	h := newHarness(t, storetest.SQLite(t))
 	h.merchant = h.newMerchant(evil, otherXPub)
 	p := h.payment(func(r *payments.Request) { r.OrderID, r.Metadata = ptr(evil), map[string]string{evil: evil} })
 	d := h.sent(p, 500, "server_error", models.DeliveryPending, evil+"\xff\x00")
@@ -99,7 +99,7 @@ func TestPortalEscapes(t *testing.T) {
 const otherXPub = "xpub6BosfCnifzxcFwrSzQiqu2DBVTshkCXacvNsWGYJVVhhawA7d4R5WSWGFNbi8Aw6ZRc1brxMyWMzG3DSSSSoekkudhUd9yLb6qx39T9nMdj"
 
 func TestFiltersAndPaging(t *testing.T) {
-	h := newHouse(t, storetest.SQLite(t))
+	h := newHarness(t, storetest.SQLite(t))
 	for i := range 60 {
 		h.clock.Advance(time.Second)
 		p := h.payment(orderID("order-" + strconv.Itoa(i)))
@@ -146,7 +146,7 @@ func TestFiltersAndPaging(t *testing.T) {
 }
 
 func TestDeliveryFilters(t *testing.T) {
-	h := newHouse(t, storetest.SQLite(t))
+	h := newHarness(t, storetest.SQLite(t))
 	dead := h.sent(h.payment(orderID("a")), 500, "server_error", models.DeliveryDead, "")
 	done := h.sent(h.payment(orderID("b")), 200, "delivered", models.DeliveryDelivered, "ok")
 	b := h.signedIn(false)
@@ -162,7 +162,7 @@ func TestDeliveryFilters(t *testing.T) {
 }
 
 func TestScopesAndTestKeys(t *testing.T) {
-	h := newHouse(t, storetest.SQLite(t))
+	h := newHarness(t, storetest.SQLite(t))
 	live := h.payment(nil)
 	d := h.sent(live, 500, "server_error", models.DeliveryDead, "boom")
 	toy := h.payment(func(r *payments.Request) { r.Chain, r.Asset, r.OrderID = "sepolia", "native", ptr("toy order") })
@@ -215,7 +215,7 @@ func TestScopesAndTestKeys(t *testing.T) {
 }
 
 func TestRedeliver(t *testing.T) {
-	h := newHouse(t, storetest.SQLite(t))
+	h := newHarness(t, storetest.SQLite(t))
 	d := h.sent(h.payment(nil), 500, "server_error", models.DeliveryDead, "")
 	b := h.signedIn(false)
 	path := "/portal/deliveries/" + d.ID
@@ -243,7 +243,7 @@ func TestRedeliver(t *testing.T) {
 }
 
 func TestForeignFormsAreRefused(t *testing.T) {
-	h := newHouse(t, storetest.SQLite(t))
+	h := newHarness(t, storetest.SQLite(t))
 	d := h.sent(h.payment(nil), 500, "server_error", models.DeliveryDead, "")
 	b := h.signedIn(false)
 	cookie := b.cookie
@@ -283,7 +283,7 @@ func TestForeignFormsAreRefused(t *testing.T) {
 }
 
 func TestSessions(t *testing.T) {
-	h := newHouse(t, storetest.SQLite(t))
+	h := newHarness(t, storetest.SQLite(t))
 	b := &browser{h: h}
 	key, secret := h.key(false)
 	for name, wrong := range map[string]string{"nothing": "", "unknown": "ck_live_" + strings.Repeat("a", 43),
@@ -352,7 +352,7 @@ func TestSessions(t *testing.T) {
 		t.Error("the key was logged")
 	}
 
-	secured := newHouse(t, storetest.SQLite(t), func(o *web.Options) { o.PublicURL = "https://pay.example" })
+	secured := newHarness(t, storetest.SQLite(t), func(o *web.Options) { o.PublicURL = "https://pay.example" })
 	if s := secured.signedIn(false); !s.cookie.Secure {
 		t.Error("the cookie is not Secure on https")
 	}
@@ -360,7 +360,7 @@ func TestSessions(t *testing.T) {
 
 // TestFailuresAreOurs: an error of the database is one page, and its log line names the route and not the token.
 func TestFailuresAreOurs(t *testing.T) {
-	h := newHouse(t, storetest.SQLite(t))
+	h := newHarness(t, storetest.SQLite(t))
 	p := h.payment(nil)
 	h.must(h.Store.Close())
 	res := (&browser{h: h}).get("/pay/" + p.Token)

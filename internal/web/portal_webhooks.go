@@ -126,7 +126,7 @@ type deliveryView struct {
 	Attempts []attemptView
 	Made     int
 	Body     string // what is sent; "" when the key may not see payments
-	Again    string // the words on the button; "" when there is none
+	Button   string // the words on the button; "" when there is none
 	Sent     bool   // the button was pressed just now
 }
 
@@ -151,7 +151,7 @@ func (s *Site) showDelivery(w http.ResponseWriter, r *http.Request, v *visitor) 
 		return err
 	default:
 		view.URL = endpoint.URL
-		view.Again = again(d, endpoint, v)
+		view.Button = again(d, endpoint, v)
 	}
 	attempts, err := s.opts.Store.Attempts(ctx, v.Merchant.ID, d.ID)
 	if err != nil {

@@ -138,8 +138,9 @@ func (s *Site) signedIn(scope models.Scope, f portalHandler) http.HandlerFunc {
 	}
 }
 
-// deed is signedIn for what changes something: the request must come from a page of ours and carry the session's token.
-func (s *Site) deed(scope models.Scope, f portalHandler) http.HandlerFunc {
+// changing is signedIn for what changes something: the request must come from a page of ours and carry the session's
+// token.
+func (s *Site) changing(scope models.Scope, f portalHandler) http.HandlerFunc {
 	return s.signedIn(scope, func(w http.ResponseWriter, r *http.Request, v *visitor) error {
 		if err := s.sameOrigin(w, r); err != nil {
 			return err

@@ -92,13 +92,13 @@ func (s *Site) mux() http.Handler {
 	mux.HandleFunc("GET /portal", s.public(s.front))
 	mux.Handle("GET /portal/{$}", http.RedirectHandler("/portal", http.StatusSeeOther))
 	mux.HandleFunc("POST /portal/sign-in", s.public(s.signIn))
-	mux.HandleFunc("POST /portal/sign-out", s.deed("", s.signOut))
+	mux.HandleFunc("POST /portal/sign-out", s.changing("", s.signOut))
 	mux.HandleFunc("GET /portal/payments", s.signedIn(models.ScopePaymentsRead, s.listPayments))
 	mux.HandleFunc("GET /portal/payments/{id}", s.signedIn(models.ScopePaymentsRead, s.showPayment))
 	mux.HandleFunc("GET /portal/endpoints", s.signedIn(models.ScopeWebhooksRead, s.listEndpoints))
 	mux.HandleFunc("GET /portal/deliveries", s.signedIn(models.ScopeWebhooksRead, s.listDeliveries))
 	mux.HandleFunc("GET /portal/deliveries/{id}", s.signedIn(models.ScopeWebhooksRead, s.showDelivery))
-	mux.HandleFunc("POST /portal/deliveries/{id}/redeliver", s.deed(models.ScopeWebhooksWrite, s.redeliver))
+	mux.HandleFunc("POST /portal/deliveries/{id}/redeliver", s.changing(models.ScopeWebhooksWrite, s.redeliver))
 	mux.HandleFunc("/", s.public(func(http.ResponseWriter, *http.Request) error { return models.ErrNotFound }))
 	return mux
 }
@@ -163,7 +163,7 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, v *visitor, err erro
 	}
 }
 
-// sentence is the text of a deed's error without the room's name and with a capital.
+// sentence is the text of an error without the package's name and with a capital.
 func sentence(err error) string {
 	text := strings.TrimSuffix(err.Error(), ": "+models.ErrConflict.Error())
 	return strings.ToUpper(text[:1]) + text[1:] + "."

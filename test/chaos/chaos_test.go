@@ -20,7 +20,7 @@ func TestChaos(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Events, s.Min, s.Away, s.Stall, s.Backlog = 600, 1, 5*time.Second, 4*time.Second, 0
+	s.Events, s.Min, s.PostgresAway, s.Stall, s.Backlog = 600, 1, 5*time.Second, 4*time.Second, 0
 	v := chaos(t, s)
 	for _, f := range AllFaults {
 		if v.ByFault[f] == nil || v.ByFault[f].Times != 1 {

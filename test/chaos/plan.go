@@ -65,19 +65,19 @@ var workers = []string{"worker", "worker-2"}
 
 // Settings are what a run is like.
 type Settings struct {
-	Events int
-	Seed   uint64
-	Faults []Fault
-	Min    int           // how often each fault is injected
-	Away   time.Duration // how long Postgres stays away
-	Stall  time.Duration // how long Redis stalls
+	Events       int
+	Seed         uint64
+	Faults       []Fault
+	Min          int           // how often each fault is injected
+	PostgresAway time.Duration // how long Postgres stays away
+	Stall        time.Duration // how long Redis stalls
 	// Backlog is about how many deliveries wait when the recovery after FLUSHALL is measured; 0 measures none.
 	Backlog int
 }
 
 // readSettings reads the settings from the environment.
 func readSettings(get func(string) string) (Settings, error) {
-	s := Settings{Events: 20_000, Seed: rand.Uint64() >> 12, Faults: AllFaults, Min: 5, Away: time.Minute,
+	s := Settings{Events: 20_000, Seed: rand.Uint64() >> 12, Faults: AllFaults, Min: 5, PostgresAway: time.Minute,
 		Stall: 6 * time.Second}
 	number := func(name string, least int, into *int) error {
 		v := get(name)
@@ -109,7 +109,7 @@ func readSettings(get func(string) string) (Settings, error) {
 		if err != nil || d <= 0 {
 			return s, fmt.Errorf("CHAOS_AWAY=%q is not a duration", v)
 		}
-		s.Away = d
+		s.PostgresAway = d
 	}
 	if v := get("CHAOS_FAULTS"); v != "" {
 		var err error
@@ -198,7 +198,7 @@ func newStep(random *rand.Rand, s Settings, f Fault, nth int) Step {
 	}
 	switch f {
 	case LosePostgres:
-		step.Lasts = s.Away
+		step.Lasts = s.PostgresAway
 	case StallRedis:
 		step.Lasts = s.Stall
 	case KillPostgres, RestartPostgres, EmptyRedis, KillRedis:

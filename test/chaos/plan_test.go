@@ -23,14 +23,14 @@ func setting(pairs ...string) func(string) string {
 
 func TestReadSettings(t *testing.T) {
 	s, err := readSettings(setting())
-	if err != nil || s.Events != 20_000 || s.Min != 5 || s.Away != time.Minute || s.Backlog != 12_500 ||
+	if err != nil || s.Events != 20_000 || s.Min != 5 || s.PostgresAway != time.Minute || s.Backlog != 12_500 ||
 		len(s.Faults) != len(AllFaults) {
 		t.Errorf("by default: %+v, %v", s, err)
 	}
 	s, err = readSettings(setting("CHAOS_EVENTS", "100", "CHAOS_SEED", "7", "CHAOS_FAULTS",
 		"redis-cut, api-kill,redis-cut", "CHAOS_MIN", "2", "CHAOS_AWAY", "5s"))
 	if err != nil || s.Events != 100 || s.Seed != 7 || !slices.Equal(s.Faults, []Fault{CutRedis, KillAPI}) || s.Min != 2 ||
-		s.Away != 5*time.Second || s.Backlog != 0 {
+		s.PostgresAway != 5*time.Second || s.Backlog != 0 {
 		t.Errorf("chosen: %+v, %v", s, err)
 	}
 	if s, err = readSettings(setting("CHAOS_FAULTS", "none")); err != nil || len(s.Faults) != 0 ||
@@ -52,9 +52,9 @@ func TestPlan(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := Settings{
 			Events: rapid.IntRange(200, 50_000).Draw(t, "events"), Seed: rapid.Uint64().Draw(t, "seed"),
-			Min:    rapid.IntRange(1, 6).Draw(t, "min"),
-			Faults: rapid.SliceOfNDistinct(rapid.SampledFrom(AllFaults), 1, -1, rapid.ID).Draw(t, "faults"), Away: time.Minute,
-			Stall: 6 * time.Second,
+			Min:          rapid.IntRange(1, 6).Draw(t, "min"),
+			Faults:       rapid.SliceOfNDistinct(rapid.SampledFrom(AllFaults), 1, -1, rapid.ID).Draw(t, "faults"),
+			PostgresAway: time.Minute, Stall: 6 * time.Second,
 		}
 		s.Backlog = rapid.IntRange(0, s.Events/2).Draw(t, "backlog")
 		p := NewPlan(s)
@@ -74,7 +74,7 @@ func TestPlan(t *testing.T) {
 				!slices.Contains(workers, step.Victim) {
 				t.Fatalf("%+v", step)
 			}
-			if step.Fault == LosePostgres && step.Lasts != s.Away || step.Fault == StallRedis && step.Lasts != s.Stall {
+			if step.Fault == LosePostgres && step.Lasts != s.PostgresAway || step.Fault == StallRedis && step.Lasts != s.Stall {
 				t.Fatalf("%s lasts %s", step.Fault, step.Lasts)
 			}
 		}

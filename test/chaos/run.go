@@ -62,8 +62,8 @@ func Run(t testkit.TB, p Plan, out io.Writer) Verdict {
 func (h *harness) quiet() {
 	h.t.Helper()
 	var last string
-	logged, moved := time.Now(), time.Now()
-	for ; time.Since(moved) < quietPatience && h.t.Context().Err() == nil; h.wait(500*time.Millisecond, nil) {
+	logged, lastMove := time.Now(), time.Now()
+	for ; time.Since(lastMove) < quietPatience && h.t.Context().Err() == nil; h.wait(500*time.Millisecond, nil) {
 		waiting, err := h.Waiting()
 		left := h.Left()
 		if h.load.Behind() == 0 && err == nil && waiting == 0 && len(h.down) == 0 && len(left) == 0 {
@@ -71,7 +71,7 @@ func (h *harness) quiet() {
 			return
 		}
 		if now := fmt.Sprint(h.load.Behind(), waiting, h.receiver.Accepted(), len(left)); now != last {
-			last, moved = now, time.Now()
+			last, lastMove = now, time.Now()
 		}
 		if time.Since(logged) > 10*time.Second {
 			logged = time.Now()

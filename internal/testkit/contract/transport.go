@@ -38,14 +38,14 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 // Handler holds every answer of next against the contract, and tells report what is wrong with one.
 func (c *Contract) Handler(next http.Handler, report func(error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		target, kept := r.URL.RequestURI(), httptest.NewRecorder()
-		next.ServeHTTP(kept, r)
-		for name, values := range kept.Header() {
+		target, recorded := r.URL.RequestURI(), httptest.NewRecorder()
+		next.ServeHTTP(recorded, r)
+		for name, values := range recorded.Header() {
 			w.Header()[name] = values
 		}
-		w.WriteHeader(kept.Code)
-		body := kept.Body.Bytes()
-		if err := c.Check(Answer{r.Method, target, kept.Code, kept.Header(), body}); err != nil {
+		w.WriteHeader(recorded.Code)
+		body := recorded.Body.Bytes()
+		if err := c.Check(Answer{r.Method, target, recorded.Code, recorded.Header(), body}); err != nil {
 			report(err)
 		}
 		if len(body) > 0 {

@@ -36,7 +36,7 @@ ALTER TABLE merchants ADD COLUMN deliveries_paused_at TIMESTAMPTZ;
 
 -- parked: taken out of Redis while a pause lasts; no task, and none until it is resumed.
 -- slow: the task is in the lane of slow endpoints.
--- batch_id: of a member, the batch that carries it; of a carrier, which has no event of its own, the batch that it is.
+-- batch_id: of a member, the batch that carries it; of a batch delivery, which has no event of its own, the batch that it is.
 ALTER TABLE deliveries
     ADD COLUMN parked    BOOLEAN NOT NULL DEFAULT FALSE,
     ADD COLUMN slow      BOOLEAN NOT NULL DEFAULT FALSE,

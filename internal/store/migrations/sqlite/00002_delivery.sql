@@ -35,7 +35,7 @@ ALTER TABLE merchants ADD COLUMN deliveries_paused_at DATETIME;
 
 -- parked: taken out of Redis while a pause lasts; no task, and none until it is resumed.
 -- slow: the task is in the lane of slow endpoints.
--- batch_id: of a member, the batch that carries it; of a carrier, which has no event of its own, the batch that it is.
+-- batch_id: of a member, the batch that carries it; of a batch delivery, which has no event of its own, the batch that it is.
 --
 -- A delivery is written in the transaction of its event, and retention deletes it before that one, so it needs no checked
 -- references. Ids sort by the time they were made, so the primary key finds what is old.

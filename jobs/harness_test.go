@@ -14,8 +14,8 @@ import (
 	"github.com/ctrip-gateway/ctrip/jobs"
 )
 
-// house is a worker and what feeds it, on a real Postgres and a real Redis.
-type house struct {
+// harness is a worker and what feeds it, on a real Postgres and a real Redis.
+type harness struct {
 	*deliverytest.Fixture
 	t        *testing.T
 	server   *testkit.RedisServer
@@ -33,9 +33,9 @@ type house struct {
 const testLanes = 2
 
 func build(t *testing.T, s *store.Store, addr string, server *testkit.RedisServer,
-	change ...func(*delivery.SenderOptions)) *house {
+	change ...func(*delivery.SenderOptions)) *harness {
 	t.Helper()
-	h := &house{Fixture: deliverytest.New(t, s), t: t, server: server, receiver: testkit.NewReceiver(t)}
+	h := &harness{Fixture: deliverytest.New(t, s), t: t, server: server, receiver: testkit.NewReceiver(t)}
 	var err error
 	h.redis, err = jobs.Connect(config.Redis{Mode: config.RedisSingle, Addrs: []string{addr}}, 64)
 	check(t, err)
@@ -54,14 +54,14 @@ func build(t *testing.T, s *store.Store, addr string, server *testkit.RedisServe
 	return h
 }
 
-func newHouse(t *testing.T, change ...func(*delivery.SenderOptions)) *house {
+func newHarness(t *testing.T, change ...func(*delivery.SenderOptions)) *harness {
 	t.Helper()
 	server := testkit.Redis(t)
 	return build(t, storetest.Postgres(t), server.Addr, server, change...)
 }
 
 // work starts a worker process's share and returns what stops it.
-func (h *house) work() (stop func()) {
+func (h *harness) work() (stop func()) {
 	h.t.Helper()
 	srv, err := jobs.NewServer(jobs.ServerOptions{Redis: h.redis, Client: h.client, Sender: h.sender, Concurrency: 64,
 		RetryPollInterval: 100 * time.Millisecond, ShutdownGrace: 5 * time.Second, Logger: h.Logger})
@@ -69,9 +69,9 @@ func (h *house) work() (stop func()) {
 	return deliverytest.Run(h.t, srv.Run)
 }
 
-func (h *house) produce() (stop func()) { return deliverytest.Run(h.t, h.producer.Run) }
+func (h *harness) produce() (stop func()) { return deliverytest.Run(h.t, h.producer.Run) }
 
-func (h *house) sweep() int {
+func (h *harness) sweep() int {
 	h.t.Helper()
 	r, err := h.sweeper.Sweep(h.t.Context())
 	check(h.t, err)

@@ -45,8 +45,8 @@ var chains = []config.Chain{
 	},
 }
 
-// house is the site with the rooms that it shows, real ones, on a store of the test's choice.
-type house struct {
+// harness is the site with the services that it shows, real ones, on a store of the test's choice.
+type harness struct {
 	*deliverytest.Fixture
 	t        testing.TB
 	clock    *testkit.Clock
@@ -57,9 +57,9 @@ type house struct {
 	merchant models.Merchant
 }
 
-func newHouse(t testing.TB, s *store.Store, change ...func(*web.Options)) *house {
+func newHarness(t testing.TB, s *store.Store, change ...func(*web.Options)) *harness {
 	t.Helper()
-	h := &house{t: t, clock: testkit.NewClock(noon), logged: new(strings.Builder), Fixture: deliverytest.New(t, s)}
+	h := &harness{t: t, clock: testkit.NewClock(noon), logged: new(strings.Builder), Fixture: deliverytest.New(t, s)}
 	h.Now = h.clock.Now
 	log := slog.New(slog.NewTextHandler(h.logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
@@ -84,14 +84,14 @@ func newHouse(t testing.TB, s *store.Store, change ...func(*web.Options)) *house
 	return h
 }
 
-func (h *house) must(err error) {
+func (h *harness) must(err error) {
 	h.t.Helper()
 	if err != nil {
 		h.t.Fatal(err)
 	}
 }
 
-func (h *house) head(tx *store.Tx, chainID, number uint64) error {
+func (h *harness) head(tx *store.Tx, chainID, number uint64) error {
 	return tx.SaveCursor(h.t.Context(), models.ChainCursor{
 		ChainID: chainID, Chain: "c", Number: number, Hash: hash(number), BlockTime: h.clock.Now(), HeadNumber: number,
 		UpdatedAt: noon,
@@ -101,7 +101,7 @@ func (h *house) head(tx *store.Tx, chainID, number uint64) error {
 func hash(n uint64) string { return fmt.Sprintf("0x%064x", n) }
 
 // payment asks for a payment of 12.5 USDC, or of what change makes of it.
-func (h *house) payment(change func(*payments.Request)) models.Payment {
+func (h *harness) payment(change func(*payments.Request)) models.Payment {
 	h.t.Helper()
 	order := "A-17"
 	r := payments.Request{
@@ -123,7 +123,7 @@ func orderID(id string) func(*payments.Request) {
 }
 
 // move writes what a scanner would: the payment as change leaves it, and a transfer of amount base units in block 98.
-func (h *house) move(p models.Payment, amount uint64, status models.TransferStatus,
+func (h *harness) move(p models.Payment, amount uint64, status models.TransferStatus,
 	change func(*models.Payment)) models.Payment {
 	h.t.Helper()
 	if amount > 0 {
@@ -152,7 +152,7 @@ func (h *house) move(p models.Payment, amount uint64, status models.TransferStat
 var operator = models.Actor{Name: "operator"}
 
 // newMerchant makes a merchant, with an account key when xpub is not "".
-func (h *house) newMerchant(name, xpub string) (m models.Merchant) {
+func (h *harness) newMerchant(name, xpub string) (m models.Merchant) {
 	h.t.Helper()
 	h.InTx(func(tx *store.Tx) (err error) {
 		m, _, err = h.access.CreateMerchant(h.t.Context(), tx, operator, name, xpub)
@@ -162,7 +162,7 @@ func (h *house) newMerchant(name, xpub string) (m models.Merchant) {
 }
 
 // key makes a key of the merchant and returns it with its secret.
-func (h *house) key(test bool, scopes ...models.Scope) (models.APIKey, string) {
+func (h *harness) key(test bool, scopes ...models.Scope) (models.APIKey, string) {
 	h.t.Helper()
 	if scopes == nil {
 		scopes = models.Scopes
@@ -179,12 +179,12 @@ func (h *house) key(test bool, scopes ...models.Scope) (models.APIKey, string) {
 
 // browser is what keeps a cookie and sends what browsers send along.
 type browser struct {
-	h      *house
+	h      *harness
 	cookie *http.Cookie
 }
 
 // signedIn opens a session for a new key.
-func (h *house) signedIn(test bool, scopes ...models.Scope) *browser {
+func (h *harness) signedIn(test bool, scopes ...models.Scope) *browser {
 	h.t.Helper()
 	_, secret := h.key(test, scopes...)
 	b := &browser{h: h}
@@ -276,7 +276,7 @@ func (p page) lacks(t testing.TB, texts ...string) {
 }
 
 // sent makes an endpoint and a delivery of p's payment.created to it, with one attempt that was answered by body.
-func (h *house) sent(p models.Payment, status int, class string, state models.DeliveryState,
+func (h *harness) sent(p models.Payment, status int, class string, state models.DeliveryState,
 	body string) models.Delivery {
 	h.t.Helper()
 	e, _ := h.Endpoint(h.merchant.ID, "https://shop.example/hooks")

@@ -28,13 +28,13 @@ const (
 	pollInterval = 10 * time.Millisecond
 	lanes        = 8
 	maxAttempts  = 15
-	// together is how many events the bench commits in a transaction where that is not what is measured.
-	together = 500
+	// maxBatch is how many events the bench commits in a transaction where that is not what is measured.
+	maxBatch = 500
 )
 
-// world is a gateway without its API: the bench commits the rows of events, and tells the producer of each commit, as
+// harness is a gateway without its API: the bench commits the rows of events, and tells the producer of each commit, as
 // the processes that make events do.
-type world struct {
+type harness struct {
 	*gateway.Gateway
 	t        testkit.TB
 	store    *store.Store
@@ -59,7 +59,7 @@ func must(t testkit.TB, err error) {
 	}
 }
 
-func newWorld(t testkit.TB, r *receiver, env ...string) *world {
+func newHarness(t testkit.TB, r *receiver, env ...string) *harness {
 	t.Helper()
 	// The endpoints of every benchmark are on one host and answer as one receiver can: its limit is not what is measured.
 	h := gateway.New(t, gateway.Options{Env: append([]string{
@@ -68,7 +68,7 @@ func newWorld(t testkit.TB, r *receiver, env ...string) *world {
 	}, env...)})
 	h.DB.SetMaxOpenConns(32)
 	h.DB.SetMaxIdleConns(32)
-	w := &world{Gateway: h, t: t, receiver: r}
+	w := &harness{Gateway: h, t: t, receiver: r}
 	unused := config.Chain{ // a configuration names one; nothing here asks it
 		Name: "unused", ChainID: 1, RPCURLs: []config.URL{"http://127.0.0.1:1"}, Test: true,
 		Finality: config.Finality{Depth: 1}, PollInterval: time.Second, BlockTime: time.Second,
@@ -108,7 +108,7 @@ func newWorld(t testkit.TB, r *receiver, env ...string) *world {
 }
 
 // counting counts what the producer enqueues.
-type counting struct{ w *world }
+type counting struct{ w *harness }
 
 func (c counting) Enqueue(ctx context.Context, d models.Delivery, at time.Time) error {
 	err := c.w.tasks.Enqueue(ctx, d, at)
@@ -119,7 +119,7 @@ func (c counting) Enqueue(ctx context.Context, d models.Delivery, at time.Time) 
 }
 
 // shops makes n merchants with one endpoint each, which lead to the receiver and answer after delay.
-func (w *world) shops(n int, delay time.Duration) []shop {
+func (w *harness) shops(n int, delay time.Duration) []shop {
 	w.t.Helper()
 	url := w.receiver.endpoint(delay)
 	var all []shop
@@ -169,7 +169,7 @@ func event(merchant string) (models.Event, error) {
 // load is what a run delivers: made before the clock runs.
 type load struct {
 	deliveries []models.Delivery
-	together   int      // events of one transaction
+	maxBatch   int      // events of one transaction
 	rows       []string // so many events each, as insertRows takes them
 }
 
@@ -181,7 +181,7 @@ func bodySize(t testkit.TB) int {
 	return len(e.Body)
 }
 
-func (w *world) load(shops []shop, n, together int) *load {
+func (w *harness) load(shops []shop, n, maxBatch int) *load {
 	w.t.Helper()
 	type row struct {
 		ID       string `json:"id"`
@@ -191,7 +191,7 @@ func (w *world) load(shops []shop, n, together int) *load {
 		Type     string `json:"type"`
 		Body     string `json:"body"`
 	}
-	l := &load{together: together}
+	l := &load{maxBatch: maxBatch}
 	var rows []row
 	for i := range n {
 		s := shops[i%len(shops)]
@@ -200,7 +200,7 @@ func (w *world) load(shops []shop, n, together int) *load {
 		d := outbox.NewDelivery(e, s.endpoint, maxAttempts, e.CreatedAt)
 		l.deliveries = append(l.deliveries, d)
 		rows = append(rows, row{e.ID, d.ID, d.EndpointID, d.MerchantID, e.Type, string(e.Body)})
-		if len(rows) == together || i == n-1 {
+		if len(rows) == maxBatch || i == n-1 {
 			b, err := json.Marshal(rows)
 			must(w.t, err)
 			l.rows, rows = append(l.rows, string(b)), nil
@@ -222,18 +222,18 @@ SELECT delivery, id, endpoint, merchant, type, 'pending', 1, $2, now(), now() + 
 
 // commit writes transaction i of a load, tells the producer of it, and returns its deliveries and when it was
 // committed.
-func (w *world) commit(ctx context.Context, l *load, i int) ([]models.Delivery, time.Time, error) {
+func (w *harness) commit(ctx context.Context, l *load, i int) ([]models.Delivery, time.Time, error) {
 	if _, err := w.DB.ExecContext(ctx, insertRows, l.rows[i], maxAttempts); err != nil {
 		return nil, time.Time{}, err
 	}
 	at := time.Now()
-	ds := l.deliveries[i*l.together : min((i+1)*l.together, len(l.deliveries))]
+	ds := l.deliveries[i*l.maxBatch : min((i+1)*l.maxBatch, len(l.deliveries))]
 	w.producer.Offer(ds)
 	return ds, at, nil
 }
 
 // commitAll writes all of a load, one transaction after the other.
-func (w *world) commitAll(l *load) {
+func (w *harness) commitAll(l *load) {
 	w.t.Helper()
 	for i := range l.rows {
 		_, _, err := w.commit(w.t.Context(), l, i)
@@ -243,7 +243,7 @@ func (w *world) commitAll(l *load) {
 
 // offer commits a load at so many transactions a second. It returns when each delivery but the first warm ones was
 // committed, by the id of its event, and the rate that came of it.
-func (w *world) offer(l *load, warm, rate int) (*stamps, float64) {
+func (w *harness) offer(l *load, warm, rate int) (*stamps, float64) {
 	w.t.Helper()
 	from := newStamps()
 	real := pace(w.t, len(l.rows), rate, func(i int) error {
@@ -260,7 +260,7 @@ func (w *world) offer(l *load, warm, rate int) (*stamps, float64) {
 
 // waitDelivered returns when nothing is left to do: the receiver has n requests, no delivery is pending, and no task is
 // queued or worked on in Redis.
-func (w *world) waitDelivered(n int) {
+func (w *harness) waitDelivered(n int) {
 	w.t.Helper()
 	w.receiver.wait(n, 5*time.Minute)
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
@@ -279,7 +279,7 @@ func (w *world) waitDelivered(n int) {
 
 // check holds the record against a load that was committed after start, when the clock has stopped: every event
 // delivered, by one attempt and one request.
-func (w *world) check(l *load, start time.Time) {
+func (w *harness) check(l *load, start time.Time) {
 	w.t.Helper()
 	var delivered, attempts int
 	must(w.t, w.DB.QueryRowContext(w.t.Context(),

@@ -2,15 +2,15 @@ package jobs
 
 import "sync"
 
-// crew does work on goroutines that live on. Asynq starts one for every task, and an attempt would make its small stack
-// grow several times over; the one of the crew that was busy last has a stack that is large enough.
-type crew struct {
+// workerPool does work on goroutines that live on. Asynq starts one for every task, and an attempt would make its small
+// stack grow several times over; the worker that was busy last has a stack that is large enough.
+type workerPool struct {
 	mu   sync.Mutex
-	idle []*hand
+	idle []*worker
 }
 
-// hand is one goroutine of a crew.
-type hand struct {
+// worker is one goroutine of a pool.
+type worker struct {
 	work chan func() error
 	done chan result
 }
@@ -21,7 +21,7 @@ type result struct {
 }
 
 // do does work and returns its error. A panic is the caller's.
-func (c *crew) do(work func() error) error {
+func (c *workerPool) do(work func() error) error {
 	h := c.take()
 	h.work <- work
 	r := <-h.done
@@ -34,7 +34,7 @@ func (c *crew) do(work func() error) error {
 	return r.err
 }
 
-func (c *crew) take() *hand {
+func (c *workerPool) take() *worker {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if n := len(c.idle); n > 0 {
@@ -42,13 +42,13 @@ func (c *crew) take() *hand {
 		c.idle = c.idle[:n-1]
 		return h
 	}
-	h := &hand{make(chan func() error), make(chan result, 1)}
+	h := &worker{make(chan func() error), make(chan result, 1)}
 	go h.run()
 	return h
 }
 
 // dismiss ends the goroutines that are idle.
-func (c *crew) dismiss() {
+func (c *workerPool) dismiss() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, h := range c.idle {
@@ -57,7 +57,7 @@ func (c *crew) dismiss() {
 	c.idle = nil
 }
 
-func (h *hand) run() {
+func (h *worker) run() {
 	for work := range h.work {
 		h.done <- attempt(work)
 	}
