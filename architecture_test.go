@@ -261,18 +261,3 @@ func functions(file *ast.File) []string {
 	}
 	return names
 }
-
-// TestFileLengths: no file is longer than a reader wants to scroll.
-func TestFileLengths(t *testing.T) {
-	for _, p := range list(t, "./...") {
-		for _, name := range p.GoFiles {
-			src, err := os.ReadFile(filepath.Join(p.Dir, name))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if n := bytes.Count(src, []byte("\n")); n > 450 && !strings.HasSuffix(name, ".gen.go") {
-				t.Errorf("%s/%s has %d lines", p.name(), name, n)
-			}
-		}
-	}
-}

@@ -122,7 +122,8 @@ func offence(file, name string) string {
 		words = append(words, strings.ToLower(w))
 	}
 	for _, r := range rules {
-		if r.only != "" && !regexp.MustCompile(r.only).MatchString(file) || r.except != "" && regexp.MustCompile(r.except).MatchString(file) {
+		if r.only != "" && !regexp.MustCompile(r.only).MatchString(file) ||
+			r.except != "" && regexp.MustCompile(r.except).MatchString(file) {
 			continue
 		}
 		for _, not := range strings.Fields(r.not) {

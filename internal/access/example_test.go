@@ -3,14 +3,12 @@ package access_test
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/access"
 	"github.com/ctrip-gateway/ctrip/internal/store"
-	"github.com/ctrip-gateway/ctrip/internal/store/sqlite"
+	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
@@ -18,25 +16,10 @@ const exampleXPub = "xpub6Ce9NcJvTk36xtLSrJLZqE7wtgA5deCeYs7rSQtreh4cj6ByPtrg9sD
 
 var ann = models.Actor{Name: "operator:ann"}
 
-// exampleStore is an empty database in a directory of its own, which close removes.
-func exampleStore(ctx context.Context) (s *store.Store, close func()) {
-	dir, err := os.MkdirTemp("", "access-example-")
-	if err != nil {
-		panic(err)
-	}
-	if s, err = sqlite.Open(ctx, filepath.Join(dir, "ctrip.db"), nil); err == nil {
-		_, err = s.Migrate(ctx)
-	}
-	if err != nil {
-		panic(err)
-	}
-	return s, func() { s.Close(); os.RemoveAll(dir) }
-}
-
 // A merchant, a key that may only read payments, and what the key opens. The caller owns the transaction.
 func Example() {
 	ctx := context.Background()
-	s, close := exampleStore(ctx)
+	s, close := storetest.Temporary(ctx)
 	defer close()
 	svc, err := access.New(access.Options{Store: s, Now: time.Now})
 	if err != nil {
@@ -73,7 +56,7 @@ func Example() {
 // What an operator does to a merchant stands in the audit log under the operator's name.
 func ExampleService_SuspendMerchant() {
 	ctx := context.Background()
-	s, close := exampleStore(ctx)
+	s, close := storetest.Temporary(ctx)
 	defer close()
 	svc, err := access.New(access.Options{Store: s, Now: time.Now})
 	if err != nil {
@@ -120,7 +103,7 @@ func ExampleOperatorTokens() {
 
 func ExampleService_ChangeMerchant() {
 	ctx := context.Background()
-	s, close := exampleStore(ctx)
+	s, close := storetest.Temporary(ctx)
 	defer close()
 	svc, err := access.New(access.Options{Store: s, Now: time.Now})
 	if err != nil {

@@ -47,6 +47,21 @@ func (a *App) buildWorker(context.Context) error {
 		return err
 	}
 	a.part("sweeper", sweeper.Run)
+	server, err := jobs.NewServer(jobs.ServerOptions{
+		Redis: a.redis, Client: a.jobs, Sender: sender, Concurrency: w.Concurrency, PollInterval: w.PollInterval,
+		RetryPollInterval: w.RetryPollInterval, ShutdownGrace: max(a.cfg.ShutdownGrace-stopMargin, time.Second),
+		Logger: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	a.part("asynq", server.Run)
+	return a.buildMaintenance()
+}
+
+// buildMaintenance builds what a worker does beside sending.
+func (a *App) buildMaintenance() error {
+	w := a.cfg.Webhook
 	batcher, err := maintenance.NewBatcher(maintenance.BatcherOptions{Store: a.store, MaxAttempts: w.MaxAttempts,
 		Logger: a.log, Now: time.Now})
 	if err != nil {
@@ -58,15 +73,6 @@ func (a *App) buildWorker(context.Context) error {
 		return err
 	}
 	a.part("replayer", replayer.Run)
-	server, err := jobs.NewServer(jobs.ServerOptions{
-		Redis: a.redis, Client: a.jobs, Sender: sender, Concurrency: w.Concurrency, PollInterval: w.PollInterval,
-		RetryPollInterval: w.RetryPollInterval, ShutdownGrace: max(a.cfg.ShutdownGrace-stopMargin, time.Second),
-		Logger: a.log,
-	})
-	if err != nil {
-		return err
-	}
-	a.part("asynq", server.Run)
 	retention, err := maintenance.NewRetention(maintenance.RetentionOptions{
 		Store: a.store, Deliveries: a.cfg.Retention.Deliveries, Events: a.cfg.Retention.Events, Logger: a.log, Now: time.Now,
 	})

@@ -57,7 +57,7 @@ func (set Settings) names() []string {
 	return slices.Sorted(maps.Keys(given))
 }
 
-// apply checks every setting and writes the good ones into e.
+// apply checks every setting and writes the good ones into e. It is long because it is a list of settings.
 func (s *Service) apply(e *models.Endpoint, set Settings) models.FieldErrors {
 	var problems models.FieldErrors
 	bad := func(field, example, format string, args ...any) {

@@ -307,7 +307,8 @@ func spoil(r *request) {
 	r.body = bytes.Replace(r.body, []byte(`"amount_confirmed":"1500000"`), []byte(`"amount_confirmed":"9500000"`), 1)
 }
 
-// refused are forgeries: each differs in one thing from a genuine request that was never sent.
+// refused are forgeries: each differs in one thing from a genuine request that was never sent. It is long because it
+// is a list.
 func (m maker) refused() ([]shot, error) {
 	stranger, err := webhook.NewSecret(nil)
 	if err != nil {

@@ -158,8 +158,7 @@ func (tx *Tx) InsertBatch(ctx context.Context, b models.Batch, d models.Delivery
 // it reaches the hook of [Store.OnCommit] when it needs a task.
 func (tx *Tx) LeaveBatch(ctx context.Context, d models.Delivery) error {
 	d.BatchID = nil
-	err := tx.with(
-		ctx).Exec(
+	err := tx.with(ctx).Exec(
 		"UPDATE deliveries SET batch_id = NULL, next_attempt_at = ?, sweep_after = ?, parked = ?, slow = ?, updated_at = ? WHERE id = ?",
 		d.NextAttemptAt, d.SweepAfter, d.Suspended, d.Slow, d.UpdatedAt, d.ID).Error
 	if err == nil {

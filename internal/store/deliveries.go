@@ -229,8 +229,7 @@ func (q *Queries) SetWaiting(ctx context.Context, id string, generation int, to 
 // first row has a base of its own when it went in a batch before it went alone.
 func (q *Queries) AttemptsMade(ctx context.Context, eventID, endpointID string) (int, error) {
 	var n int
-	err := q.with(
-		ctx).Raw(
+	err := q.with(ctx).Raw(
 		"SELECT COALESCE(SUM(attempts + CASE WHEN replay_of IS NULL THEN attempt_base ELSE 0 END), 0) FROM deliveries WHERE event_id = ? AND endpoint_id = ?", eventID, endpointID).Scan(&n).Error
 	return n, wrap("attempts made", err)
 }

@@ -135,8 +135,7 @@ func (q *Queries) EndpointTimeouts(ctx context.Context) (map[string]time.Duratio
 
 // HoldDeliveries holds every pending delivery of an endpoint, except tests, and returns how many.
 func (tx *Tx) HoldDeliveries(ctx context.Context, endpointID string, now time.Time) (int64, error) {
-	res := tx.with(
-		ctx).Exec(
+	res := tx.with(ctx).Exec(
 		"UPDATE deliveries SET state = 'held', parked = FALSE, updated_at = ? WHERE endpoint_id = ? AND state = 'pending' AND event_type <> 'webhook.test' AND sign_with = ''",
 		now, endpointID)
 	return res.RowsAffected, wrap("hold deliveries of "+endpointID, res.Error)
@@ -155,8 +154,7 @@ func (tx *Tx) ResumeDeliveries(ctx context.Context, endpointID string, now time.
 
 // CancelDeliveries ends every waiting delivery of an endpoint and returns how many.
 func (tx *Tx) CancelDeliveries(ctx context.Context, endpointID string, now time.Time) (int64, error) {
-	res := tx.with(
-		ctx).Exec(
+	res := tx.with(ctx).Exec(
 		"UPDATE deliveries SET state = 'canceled', updated_at = ? WHERE endpoint_id = ? AND state IN ('pending', 'held')",
 		now, endpointID)
 	return res.RowsAffected, wrap("cancel deliveries of "+endpointID, res.Error)

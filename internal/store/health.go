@@ -44,8 +44,7 @@ func (tx *Tx) AddToWindow(ctx context.Context, id string, buckets []WindowBucket
 		}
 	}
 	var sum WindowBucket
-	err := tx.with(
-		ctx).Raw(
+	err := tx.with(ctx).Raw(
 		"SELECT COALESCE(SUM(ok), 0) AS ok, COALESCE(SUM(failed), 0) AS failed FROM endpoint_windows WHERE endpoint_id = ? AND bucket > ?", id, since).
 		Row().Scan(&sum.OK, &sum.Failed)
 	return sum, wrap("sum tallies of "+id, err)
@@ -125,16 +124,14 @@ func (tx *Tx) probe(ctx context.Context, endpointID string, now, until time.Time
 	}
 	d := oldest[0]
 	d.Generation, d.Suspended, d.NextAttemptAt, d.SweepAfter = d.Generation+1, false, now, now.Add(sweep.Enqueued)
-	err = tx.with(
-		ctx).Exec(
+	err = tx.with(ctx).Exec(
 		"UPDATE deliveries SET generation = ?, parked = ?, next_attempt_at = ?, sweep_after = ?, updated_at = ? WHERE id = ?",
 		d.Generation, false, d.NextAttemptAt, d.SweepAfter, now, d.ID).Error
 	if err != nil {
 		return nil, err
 	}
 	return &d,
-		tx.with(
-			ctx).Exec(
+		tx.with(ctx).Exec(
 			"UPDATE webhook_endpoints SET breaker_state = 'half_open', breaker_open_until = ?, breaker_probe = ? WHERE id = ?",
 			until, d.ID, endpointID).Error
 }
@@ -168,8 +165,7 @@ func (s *Store) LeaseRate(ctx context.Context, endpointID string, span time.Dura
 		if len(given) > 0 {
 			begin = later(given[0], now)
 		}
-		return tx.with(
-			ctx).Exec(
+		return tx.with(ctx).Exec(
 			"INSERT INTO endpoint_rates (endpoint_id, given_until) VALUES (?, ?) ON CONFLICT (endpoint_id) DO UPDATE SET given_until = excluded.given_until",
 			endpointID, begin.Add(span)).Error
 	})

@@ -32,8 +32,7 @@ func (s *Store) DropDeliveries(ctx context.Context, before time.Time, limit int)
 
 // CancelHeld ends deliveries that have been held since before a moment.
 func (s *Store) CancelHeld(ctx context.Context, before, now time.Time, limit int) (int, error) {
-	res := s.db.WithContext(
-		ctx).Exec(
+	res := s.db.WithContext(ctx).Exec(
 		"UPDATE deliveries SET state = 'canceled', updated_at = ? WHERE id IN (SELECT id FROM deliveries WHERE id < ? AND state = 'held' ORDER BY id LIMIT ?"+s.dialect.skipLocked()+")",
 		now, models.FirstID(models.PrefixDelivery, before), limit)
 	return int(res.RowsAffected), wrap("cancel held deliveries", res.Error)
@@ -59,8 +58,7 @@ func (s *Store) DropBatches(ctx context.Context, before time.Time, limit int) (i
 
 // DropReplays deletes replay jobs that are over and were made before a moment.
 func (s *Store) DropReplays(ctx context.Context, before time.Time, limit int) (int, error) {
-	res := s.db.WithContext(
-		ctx).Exec(
+	res := s.db.WithContext(ctx).Exec(
 		"DELETE FROM replays WHERE id IN (SELECT id FROM replays WHERE id < ? AND status <> 'running' ORDER BY id LIMIT ?"+
 			s.dialect.skipLocked()+")",
 		models.FirstID(models.PrefixReplay, before), limit)
@@ -69,8 +67,7 @@ func (s *Store) DropReplays(ctx context.Context, before time.Time, limit int) (i
 
 // DropWindowBuckets deletes what attempts came to before a moment.
 func (s *Store) DropWindowBuckets(ctx context.Context, before time.Time, limit int) (int, error) {
-	res := s.db.WithContext(
-		ctx).Exec(
+	res := s.db.WithContext(ctx).Exec(
 		"DELETE FROM endpoint_windows WHERE (endpoint_id, bucket) IN (SELECT endpoint_id, bucket FROM endpoint_windows WHERE bucket < ? LIMIT ?"+s.dialect.skipLocked()+")",
 		before, limit)
 	return int(res.RowsAffected), wrap("drop tallies", res.Error)

@@ -44,6 +44,20 @@ type EndpointStats struct {
 // made since then, wait still, or died since then; and what waits for it now.
 func (q *Queries) EndpointStats(ctx context.Context, e models.Endpoint, since time.Time) (EndpointStats, error) {
 	var s EndpointStats
+	if err := q.countAttempts(ctx, e, since, &s); err != nil {
+		return s, wrap("attempts on "+e.ID, err)
+	}
+	if err := q.countBacklog(ctx, e, &s); err != nil {
+		return s, wrap("backlog of "+e.ID, err)
+	}
+	var dead int64
+	err := q.with(ctx).Table("deliveries").Where("endpoint_id = ? AND state = 'dead' AND dead_at >= ?", e.ID,
+		since).Count(&dead).Error
+	s.Dead = int(dead)
+	return s, wrap("dead deliveries of "+e.ID, err)
+}
+
+func (q *Queries) countAttempts(ctx context.Context, e models.Endpoint, since time.Time, s *EndpointStats) error {
 	var rows []struct {
 		TotalMicros int64
 		Class       string
@@ -62,7 +76,7 @@ func (q *Queries) EndpointStats(ctx context.Context, e models.Endpoint, since ti
 			since).
 		Order("started_at DESC").Limit(statsMost).Find(&rows).Error
 	if err != nil {
-		return s, wrap("attempts on "+e.ID, err)
+		return err
 	}
 	took := make([]int64, len(rows))
 	for i, r := range rows {
@@ -78,6 +92,10 @@ func (q *Queries) EndpointStats(ctx context.Context, e models.Endpoint, since ti
 	if s.Attempts = len(took); s.Attempts > 0 {
 		s.P50Micros, s.P95Micros = took[(len(took)-1)/2], took[(len(took)-1)*95/100]
 	}
+	return nil
+}
+
+func (q *Queries) countBacklog(ctx context.Context, e models.Endpoint, s *EndpointStats) error {
 	var counts []struct {
 		State models.DeliveryState
 		N     int
@@ -85,7 +103,7 @@ func (q *Queries) EndpointStats(ctx context.Context, e models.Endpoint, since ti
 	waiting := "endpoint_id = ? AND state IN ('pending', 'held') AND event_id IS NOT NULL"
 	if err := q.with(ctx).Table("deliveries").Select("state, COUNT(*) AS n").Where(waiting,
 		e.ID).Group("state").Find(&counts).Error; err != nil {
-		return s, wrap("backlog of "+e.ID, err)
+		return err
 	}
 	for _, c := range counts {
 		if c.State == models.DeliveryHeld {
@@ -99,16 +117,12 @@ func (q *Queries) EndpointStats(ctx context.Context, e models.Endpoint, since ti
 		if err := q.with(ctx).Table("deliveries").Where("endpoint_id = ? AND state = 'pending' AND event_id IS NOT NULL",
 			e.ID).
 			Order("created_at").Limit(1).Pluck("created_at", &oldest).Error; err != nil {
-			return s, wrap("backlog of "+e.ID, err)
+			return err
 		}
 		if len(oldest) > 0 {
 			at := oldest[0].UTC()
 			s.OldestPending = &at
 		}
 	}
-	var dead int64
-	err = q.with(ctx).Table("deliveries").Where("endpoint_id = ? AND state = 'dead' AND dead_at >= ?", e.ID,
-		since).Count(&dead).Error
-	s.Dead = int(dead)
-	return s, wrap("dead deliveries of "+e.ID, err)
+	return nil
 }

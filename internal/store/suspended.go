@@ -115,8 +115,7 @@ func (tx *Tx) release(ctx context.Context, rows []models.Delivery, now time.Time
 	if tx.dialect == SQLite {
 		for n, d := range rows {
 			due := later(d.NextAttemptAt, now.Add(delay(n)))
-			err := tx.with(
-				ctx).Exec(
+			err := tx.with(ctx).Exec(
 				"UPDATE deliveries SET parked = ?, generation = generation + 1, next_attempt_at = ?, sweep_after = ? WHERE id = ?",
 				false, due, due, d.ID).Error
 			if err != nil {

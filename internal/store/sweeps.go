@@ -178,10 +178,10 @@ func (q *Queries) SweepAt(ctx context.Context, ids []string, at time.Time) error
 // when none is due.
 func (q *Queries) OldestDue(ctx context.Context, now time.Time) (time.Time, error) {
 	var due []time.Time
-	next := q.with(
-		ctx).Model(&models.Delivery{}).Select("next_attempt_at").Where("state = 'pending'").Order("sweep_after").Limit(1000)
-	err := q.with(ctx).Table("(?) AS waiting", next).Where("next_attempt_at <= ?",
-		now).Order("next_attempt_at").Limit(1).Pluck("next_attempt_at", &due).Error
+	next := q.with(ctx).Model(&models.Delivery{}).Select("next_attempt_at").Where("state = 'pending'").
+		Order("sweep_after").Limit(1000)
+	err := q.with(ctx).Table("(?) AS waiting", next).Where("next_attempt_at <= ?", now).
+		Order("next_attempt_at").Limit(1).Pluck("next_attempt_at", &due).Error
 	if err != nil || len(due) == 0 {
 		return time.Time{}, wrap("oldest due", err)
 	}

@@ -50,7 +50,8 @@ var latencyBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1
 var deliveredBuckets = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 15, 60, 300, 1800, 7200, 43200, 86400,
 	259200}
 
-// NewMetrics makes the metrics and registers them, with those of the Go runtime and the process.
+// NewMetrics makes the metrics and registers them, with those of the Go runtime and the process. It is long because it
+// is a list.
 func NewMetrics() *Metrics {
 	r := prometheus.NewRegistry()
 	counter := func(name, help string) prometheus.Counter {

@@ -47,62 +47,11 @@ func New(t testkit.TB, databaseURL string) *Gateway {
 	t.Helper()
 	g := &Gateway{t: t}
 	ctx := t.Context()
+	g.startChain()
+	redisURL := startRedis(t)
+	g.openStore(databaseURL)
+	g.configure(databaseURL, redisURL)
 	var err error
-	if g.Chain, err = devnet.StartChain(devnet.ChainOptions{Addr: "127.0.0.1:0"}); err != nil {
-		t.Fatal(err)
-	}
-	mining, stopMining := context.WithCancel(context.WithoutCancel(ctx))
-	mined := make(chan error, 1)
-	go func() { mined <- g.Chain.Run(mining) }()
-	t.Cleanup(func() {
-		stopMining()
-		if err := errors.Join(<-mined, g.Chain.Close()); err != nil {
-			t.Error(err)
-		}
-	})
-	redis, err := devnet.StartRedis("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := redis.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if g.store, err = store.Open(ctx, store.Options{DSN: databaseURL, MaxConns: 16,
-		Logger: slog.New(slog.DiscardHandler)}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := g.store.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if _, err := g.store.Migrate(ctx); err != nil {
-		t.Fatal(err)
-	}
-	addr := testkit.FreeAddr(t)
-	g.URL = "http://" + addr
-	g.cfg, err = config.Load(config.Options{
-		Process: config.ProcessQuickstart,
-		Environ: []string{
-			"ENV=" + config.Test, "DATABASE_URL=" + databaseURL, "REDIS_URL=" + redis.URL(), "PUBLIC_URL=" + g.URL, "API_ADDR=" +
-				addr, "OPS_ADDR=127.0.0.1:0",
-			"MASTER_KEYS=" + MasterKeys, "OPERATOR_TOKEN=" + OperatorToken, "WEBHOOK_ALLOW=127.0.0.0/8", "WEBHOOK_LANES=2",
-			"WEBHOOK_CONCURRENCY=16",
-			"WEBHOOK_RETRY_BASE=1s", "WEBHOOK_RETRY_POLL_INTERVAL=250ms",
-		},
-		Chains: []config.Chain{{
-			Name: ChainName, ChainID: devnet.ChainID, RPCURLs: []config.URL{config.URL(g.Chain.URL())}, Test: true,
-			Finality: config.Finality{Depth: 2}, PollInterval: 200 * time.Millisecond, BlockTime: devnet.DefaultBlockTime,
-			Native: config.Native{Symbol: "ETH", Decimals: 18},
-			Tokens: []config.Token{{Symbol: devnet.TokenSymbol, Contract: strings.ToLower(g.Chain.Token()),
-				Decimals: devnet.TokenDecimals}},
-		}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	if g.access, err = wiring.Access(g.cfg, g.store, time.Now, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
@@ -117,6 +66,83 @@ func New(t testkit.TB, databaseURL string) *Gateway {
 		return err == nil
 	})
 	return g
+}
+
+// startChain starts the chain and mines on it until the test ends.
+func (g *Gateway) startChain() {
+	g.t.Helper()
+	var err error
+	if g.Chain, err = devnet.StartChain(devnet.ChainOptions{Addr: "127.0.0.1:0"}); err != nil {
+		g.t.Fatal(err)
+	}
+	mining, stopMining := context.WithCancel(context.WithoutCancel(g.t.Context()))
+	mined := make(chan error, 1)
+	go func() { mined <- g.Chain.Run(mining) }()
+	g.t.Cleanup(func() {
+		stopMining()
+		if err := errors.Join(<-mined, g.Chain.Close()); err != nil {
+			g.t.Error(err)
+		}
+	})
+}
+
+func startRedis(t testkit.TB) (url string) {
+	t.Helper()
+	redis, err := devnet.StartRedis("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := redis.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return redis.URL()
+}
+
+func (g *Gateway) openStore(databaseURL string) {
+	g.t.Helper()
+	ctx := g.t.Context()
+	var err error
+	if g.store, err = store.Open(ctx, store.Options{DSN: databaseURL, MaxConns: 16,
+		Logger: slog.New(slog.DiscardHandler)}); err != nil {
+		g.t.Fatal(err)
+	}
+	g.t.Cleanup(func() {
+		if err := g.store.Close(); err != nil {
+			g.t.Error(err)
+		}
+	})
+	if _, err := g.store.Migrate(ctx); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+func (g *Gateway) configure(databaseURL, redisURL string) {
+	g.t.Helper()
+	var err error
+	addr := testkit.FreeAddr(g.t)
+	g.URL = "http://" + addr
+	g.cfg, err = config.Load(config.Options{
+		Process: config.ProcessQuickstart,
+		Environ: []string{
+			"ENV=" + config.Test, "DATABASE_URL=" + databaseURL, "REDIS_URL=" + redisURL, "PUBLIC_URL=" + g.URL,
+			"API_ADDR=" + addr, "OPS_ADDR=127.0.0.1:0",
+			"MASTER_KEYS=" + MasterKeys, "OPERATOR_TOKEN=" + OperatorToken, "WEBHOOK_ALLOW=127.0.0.0/8", "WEBHOOK_LANES=2",
+			"WEBHOOK_CONCURRENCY=16",
+			"WEBHOOK_RETRY_BASE=1s", "WEBHOOK_RETRY_POLL_INTERVAL=250ms",
+		},
+		Chains: []config.Chain{{
+			Name: ChainName, ChainID: devnet.ChainID, RPCURLs: []config.URL{config.URL(g.Chain.URL())}, Test: true,
+			Finality: config.Finality{Depth: 2}, PollInterval: 200 * time.Millisecond, BlockTime: devnet.DefaultBlockTime,
+			Native: config.Native{Symbol: "ETH", Decimals: 18},
+			Tokens: []config.Token{{Symbol: devnet.TokenSymbol, Contract: strings.ToLower(g.Chain.Token()),
+				Decimals: devnet.TokenDecimals}},
+		}},
+	})
+	if err != nil {
+		g.t.Fatal(err)
+	}
 }
 
 // Start starts the gateway again after [Gateway.Stop].

@@ -1,7 +1,9 @@
 package storetest
 
 import (
+	"context"
 	"database/sql"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -51,6 +53,21 @@ func SQLite(t testing.TB) *store.Store {
 	t.Helper()
 	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "ctrip.db"), nil)
 	return migrated(t, s, err)
+}
+
+// Temporary returns a migrated SQLite store for an example, which has no test to end with: close closes and removes it.
+func Temporary(ctx context.Context) (s *store.Store, close func()) {
+	dir, err := os.MkdirTemp("", "ctrip-example-")
+	if err != nil {
+		panic(err)
+	}
+	if s, err = sqlite.Open(ctx, filepath.Join(dir, "ctrip.db"), nil); err == nil {
+		_, err = s.Migrate(ctx)
+	}
+	if err != nil {
+		panic(err)
+	}
+	return s, func() { s.Close(); os.RemoveAll(dir) }
 }
 
 // Shown waits until a merchant's first n events are shown to those who catch up. Transactions of other tests on the
