@@ -79,6 +79,8 @@ func problemOf(err error) *Problem {
 		return NewProblem(CodeUnavailable, "The gateway cannot reach its database. Repeat the request, with the same "+
 			"Idempotency-Key.").
 			RetryAfter(time.Second).Because(err)
+	case store.IsBadText(err):
+		return NewProblem(CodeInvalidRequest, "A text of the request holds NUL, or is not UTF-8.").Because(err)
 	case errors.As(err, &routing):
 		return problemOfRouting(routing, err)
 	}

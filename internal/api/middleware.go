@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"regexp"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -117,6 +118,19 @@ func (s *Server) recover(next echo.HandlerFunc) echo.HandlerFunc {
 func (s *Server) secure(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		headers.Public(c.Response().Header(), headers.NoContent, s.https)
+		return next(c)
+	}
+}
+
+// textPath answers 404 to a path that holds NUL or is not UTF-8: nothing has such a name, and no database takes it.
+// Mounted pages say so in their own words.
+func (s *Server) textPath(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		path := c.Request().URL.Path
+		mounted := func(prefix string) bool { return strings.HasPrefix(path, prefix) }
+		if !models.IsText(path) && !slices.ContainsFunc(s.mounted, mounted) {
+			return NewProblem(CodeNotFound, "Nothing has this path: it holds NUL, or is not UTF-8.")
+		}
 		return next(c)
 	}
 }

@@ -2,12 +2,11 @@ package api
 
 import (
 	"encoding/base64"
-	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/models"
 )
 
 const (
@@ -16,27 +15,17 @@ const (
 	exampleCursor = "MTc5NTQyODE5MjQ1NjAwMCBwYXlfMGszbXpxOHI1djd3Mng5eTRiNmMxZDBlZmc"
 )
 
-// latest is the last moment that a cursor may name, in Unix microseconds: the end of the year 9999.
-const latest = 253_402_300_799_999_999
-
-// cursorID is what the ids in cursors look like.
-var cursorID = regexp.MustCompile(`^[a-z]+_[0-9a-z]+$`)
-
 // pageOf reads the two parameters that every list has.
 func pageOf(limit *int, cursor *string) (store.Page, error) {
 	p := store.Page{Limit: limitOf(limit)}
 	if cursor == nil || *cursor == "" {
 		return p, nil
 	}
-	fields, ok := openCursor(*cursor, 2)
+	at, id, ok := models.ParseCursor(*cursor)
 	if !ok {
 		return p, badCursor("cursor")
 	}
-	micros, err := strconv.ParseInt(fields[0], 10, 64)
-	if err != nil || micros < 0 || micros > latest || !cursorID.MatchString(fields[1]) {
-		return p, badCursor("cursor")
-	}
-	p.Before = &store.Position{CreatedAt: time.UnixMicro(micros).UTC(), ID: fields[1]}
+	p.Before = &store.Position{CreatedAt: at, ID: id}
 	return p, nil
 }
 
@@ -52,11 +41,11 @@ func nextCursor(n, limit int, at time.Time, id string) *string {
 	if n < limit {
 		return nil
 	}
-	c := sealCursor(strconv.FormatInt(at.UnixMicro(), 10), id)
+	c := models.Cursor(at, id)
 	return &c
 }
 
-// A cursor is opaque to merchants: base64 of its fields.
+// sealCursor is the cursor of events in their order of commit: base64 of its fields, opaque to merchants.
 func sealCursor(fields ...string) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(strings.Join(fields, " ")))
 }

@@ -42,11 +42,18 @@ type fuzzedCounter struct {
 	changed    int               // requests that changed something
 	mine       map[string]string // his things, by resource
 	other      stranger
+	token      string // of a checkout page of his
+	visitor    visitor
 }
 
 func newFuzzedCounter(t testing.TB) *fuzzedCounter {
 	t.Helper()
-	c := newCounter(t, storetest.SQLite(t), func(o *Options) { o.Limits.Rate, o.Limits.Burst = 1e9, 1e9 })
+	var o Options
+	c := newCounter(t, storetest.Postgres(t), func(given *Options) {
+		given.Limits.Rate, given.Limits.Burst = 1e9, 1e9
+		o = *given
+	})
+	mountPages(t, c.Server, o)
 	f := &fuzzedCounter{counter: c, operations: routesOf(c.Server)}
 	f.routes = slices.Sorted(maps.Keys(f.operations))
 	c.store.OnCommit(f.work)
@@ -58,6 +65,11 @@ func newFuzzedCounter(t testing.TB) *fuzzedCounter {
 	f.other.marks = append(slices.Collect(maps.Values(f.other.ids)), "strangers-mark")
 	f.other.key = theirs
 	f.other.rows = f.strangersRows()
+	mine, err := c.store.Payment(t.Context(), f.merchantID, f.mine["payments"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.token, f.visitor = mine.Token, signIn(t, c.Server, f.key)
 	return f
 }
 
@@ -144,7 +156,8 @@ func pick[T any](d *dice, from ...T) T { return from[d.n(len(from))] }
 
 // odd are values that no schema asks for, or that lie on its edge.
 func (d *dice) odd() any {
-	return pick[any](d, nil, true, 0, -1, 1.5, 1e300, "", " ", "null", "\x00", "a\nb", "\u202egnp.exe", "𝕏",
+	return pick[any](d, nil, true, 0, -1, 1.5, 1e300, "", " ", "null", "\x00", "a\nb", "\xff", "a\xc0\x80b",
+		"\u202egnp.exe", "𝕏",
 		"'; DROP TABLE payments; --", "../../etc/passwd",
 		strings.Repeat("x", 70_000), strings.Repeat("9", 80), "0x"+strings.Repeat("f", 40), "-0", "1e3",
 		"2026-11-23T10:00:00Z", "http://169.254.169.254/",
@@ -235,8 +248,9 @@ func (d *dice) object(s *openapi3.Schema, depth int) map[string]any {
 
 // request is one that the dice made of an operation.
 type request struct {
-	route, method, target, body, idempotencyKey string
-	operator                                    bool
+	route, method, target, body, idempotencyKey, cookie string
+	operator                                            bool
+	page                                                bool // for people
 }
 
 // filters are the query parameters that hold an id, by resource.
@@ -244,6 +258,9 @@ var filters = map[string]string{"payment_id": "payments", "event_id": "events", 
 	"endpoint_id": "webhook_endpoints"}
 
 func (f *fuzzedCounter) request(d *dice) request {
+	if d.one(4) {
+		return f.pageRequest(d)
+	}
 	method, path, _ := strings.Cut(pick(d, f.routes...), " ")
 	op := f.operations[method+" "+path]
 	resource := strings.Split(path, "/")[3]
@@ -285,7 +302,7 @@ func (f *fuzzedCounter) request(d *dice) request {
 		}
 	}
 	if d.one(4) {
-		r.idempotencyKey = pick(d, "a", "b", strings.Repeat("k", 256), "\t")
+		r.idempotencyKey = pick(d, "a", "b", strings.Repeat("k", 256), "\t", "\xff")
 	}
 	return r
 }
@@ -308,6 +325,9 @@ func FuzzRequests(f *testing.F) {
 // send asks for one thing and holds the answer, and what became of the second merchant's rows, against what is allowed.
 func (f *fuzzedCounter) send(t testing.TB, r request) *httptest.ResponseRecorder {
 	t.Helper()
+	if r.page {
+		return f.sendPage(t, r)
+	}
 	f.t = t
 	var headers []string
 	if r.idempotencyKey != "" {
@@ -371,6 +391,7 @@ func (f *fuzzedCounter) renew(t testing.TB) {
 	t.Helper()
 	if w := f.ask(f.key, "GET", "/api/v1/merchant", ""); w.Code == http.StatusUnauthorized { // it was his key
 		f.key = f.counter.key(t, f.merchantID, false)
+		f.visitor = signIn(t, f.Server, f.key)
 		f.mine["api_keys"] = decoded[APIKeyList](t, f.ask(f.key, "GET", "/api/v1/api_keys", ""), http.StatusOK).Data[0].ID
 	}
 	if w := f.ask(f.key, "GET", "/api/v1/webhook_endpoints/"+f.mine["webhook_endpoints"],

@@ -64,6 +64,7 @@ type Server struct {
 	metrics *telemetry.Metrics
 	spec    *openapi.Spec
 	echo    *echo.Echo
+	mounted []string // prefixes
 }
 
 // New reads the OpenAPI file and sets up every route.
@@ -88,7 +89,7 @@ func New(o Options) (*Server, error) {
 	s.echo.HTTPErrorHandler = s.answerError
 	s.echo.IPExtractor = echo.ExtractIPDirect()
 	s.echo.Pre(s.requestID, s.count, s.accessLog, s.recover, deadline(o.Limits.Timeout), s.secure,
-		crossOrigin(o.Limits.Origins))
+		crossOrigin(o.Limits.Origins), s.textPath)
 	s.page("/openapi.yaml", static("application/yaml", "", openAPI))
 	s.page("/docs", static("text/html; charset=utf-8", reference.Policy, page))
 	s.page("/docs/reference.css", static("text/css; charset=utf-8", "", reference.CSS()))
@@ -120,6 +121,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // Mount serves everything under prefix, which ends in a slash, by h: pages that are not part of the API. They get a
 // request id, a log line without their path, and the security headers, which h may override.
 func (s *Server) Mount(prefix string, h http.Handler) {
+	s.mounted = append(s.mounted, prefix)
 	s.echo.Any(prefix+"*", echo.WrapHandler(h))
 }
 

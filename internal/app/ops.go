@@ -13,6 +13,7 @@ import (
 
 	"github.com/ctrip-gateway/ctrip/internal/access"
 	"github.com/ctrip-gateway/ctrip/internal/headers"
+	"github.com/ctrip-gateway/ctrip/models"
 )
 
 // checkTimeout bounds one readiness check.
@@ -75,6 +76,10 @@ func opsHandler(tokens access.OperatorTokens, refused func(*http.Request), check
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		headers.Common(w.Header())
+		if !models.IsText(r.URL.Path) { // a queue of such a name could not be written into the audit log
+			http.NotFound(w, r)
+			return
+		}
 		mux.ServeHTTP(w, r)
 	})
 }

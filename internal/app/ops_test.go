@@ -80,6 +80,15 @@ func TestOpsListener(t *testing.T) {
 			t.Errorf("the token that may look: %s %s is answered %d, want %d", c.method, c.path, w.Code, c.want)
 		}
 	}
+	for _, path := range []string{"/queues/api/queues/%00:pause", "/queues/%ff", "/debug/pprof/%00", "/healthz/%c0%80"} {
+		for _, method := range []string{"GET", "POST", "DELETE"} {
+			r, w := httptest.NewRequest(method, path, nil), httptest.NewRecorder()
+			bearer("operator-token")(r)
+			if h.ServeHTTP(w, r); w.Code != http.StatusNotFound {
+				t.Errorf("%s %s, a path that is no text, is answered %d", method, path, w.Code)
+			}
+		}
+	}
 	if w := httptest.NewRecorder(); true {
 		opsHandler(access.OperatorTokens{}, func(*http.Request) {}, nil, page, page).ServeHTTP(w,
 			httptest.NewRequest(http.MethodGet, "/queues", nil))

@@ -211,6 +211,13 @@ func IsUnavailable(err error) bool {
 	return false
 }
 
+// IsBadText reports whether the database refused a text that is no text: it holds NUL, or is not UTF-8. What comes from
+// outside is checked before; this is for what was forgotten.
+func IsBadText(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "22021"
+}
+
 // retryable reports whether the database rolled the transaction back only because of its neighbours.
 func retryable(err error) bool {
 	var pg *pgconn.PgError

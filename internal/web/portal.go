@@ -2,12 +2,10 @@ package web
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -124,7 +122,7 @@ func queryOf(r *http.Request) *query { return &query{values: r.URL.Query()} }
 // text reads a field of at most 255 bytes.
 func (q *query) text(name string) string {
 	v := strings.TrimSpace(q.values.Get(name))
-	if len(v) > 255 || strings.ContainsRune(v, 0) {
+	if len(v) > 255 || !models.IsText(v) {
 		q.refuse(name)
 		return ""
 	}
@@ -147,14 +145,12 @@ func (q *query) page() store.Page {
 	if c == "" {
 		return p
 	}
-	raw, _ := base64.RawURLEncoding.DecodeString(c)
-	at, id, ok := strings.Cut(string(raw), " ")
-	micros, err := strconv.ParseInt(at, 10, 64)
-	if !ok || err != nil {
+	at, id, ok := models.ParseCursor(c)
+	if !ok {
 		q.refuse("cursor")
 		return p
 	}
-	p.Before = &store.Position{CreatedAt: time.UnixMicro(micros).UTC(), ID: id}
+	p.Before = &store.Position{CreatedAt: at, ID: id}
 	return p
 }
 
@@ -171,7 +167,7 @@ func cut[T any](rows []T, r *http.Request, position func(T) (time.Time, string))
 	}
 	at, id := position(rows[pageSize-1])
 	next := r.URL.Query()
-	next.Set("cursor", base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(at.UnixMicro(), 10)+" "+id)))
+	next.Set("cursor", models.Cursor(at, id))
 	return rows[:pageSize], r.URL.Path + "?" + next.Encode()
 }
 

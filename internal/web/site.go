@@ -113,8 +113,18 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, "/portal") { // its forms need an Origin header, which no-referrer would take away
 		w.Header().Set("Referrer-Policy", "same-origin")
 	}
-	s.routes.ServeHTTP(w, r)
+	switch query, err := url.QueryUnescape(r.URL.RawQuery); {
+	case !models.IsText(r.URL.Path):
+		s.fail(w, r, nil, models.ErrNotFound)
+	case err != nil || !models.IsText(query):
+		s.fail(w, r, nil, errQuery)
+	default:
+		s.routes.ServeHTTP(w, r)
+	}
 }
+
+var errQuery = &problem{http.StatusBadRequest, "Not understood", "The address of this page is broken. Perhaps it was " +
+	"changed when it was copied."}
 
 // now is the time to the microsecond, which is what both databases keep.
 func (s *Site) now() time.Time { return models.Now(s.opts.Now) }
@@ -149,6 +159,8 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, v *visitor, err erro
 		p = &problem{http.StatusConflict, "That cannot be done now", sentence(err)}
 	case r.Context().Err() != nil:
 		return // nobody is there to read an answer
+	case store.IsBadText(err):
+		p = errQuery
 	default:
 		s.opts.Logger.ErrorContext(r.Context(), "page.failed", "route", r.Pattern, "error", err)
 		p = &problem{http.StatusInternalServerError, "Something went wrong",
