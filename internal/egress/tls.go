@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -92,12 +91,9 @@ func (s TLSSettings) config(roots *x509.CertPool, now func() time.Time) (*tls.Co
 		c.VerifyConnection = func(state tls.ConnectionState) error { return checkPins(pins, state) }
 	}
 	if s.ClientCertPEM != "" || s.ClientKeyPEM != "" {
-		if s.ClientCertPEM == "" || s.ClientKeyPEM == "" {
-			return nil, &TLSFieldError{"client_cert", "needs both a certificate and its key"}
-		}
-		pair, err := tls.X509KeyPair([]byte(s.ClientCertPEM), []byte(s.ClientKeyPEM))
-		if err != nil { // its text could quote the input
-			return nil, &TLSFieldError{"client_cert", "is not a PEM certificate with the PEM private key that belongs to it"}
+		pair, problem := clientCertificate(s.ClientCertPEM, s.ClientKeyPEM)
+		if problem != "" {
+			return nil, &TLSFieldError{"client_cert", problem}
 		}
 		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 	}
@@ -105,25 +101,31 @@ func (s TLSSettings) config(roots *x509.CertPool, now func() time.Time) (*tls.Co
 }
 
 func authorities(text string) (*x509.CertPool, string) {
-	pool, n := x509.NewCertPool(), 0
-	for rest := []byte(text); ; n++ {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			break
-		}
-		if block.Type != "CERTIFICATE" {
-			return nil, "must hold certificates only"
-		}
-		cert, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, fmt.Sprintf("certificate %d cannot be read", n+1)
-		}
+	certs, problem := certificates(text)
+	pool := x509.NewCertPool()
+	for _, cert := range certs {
 		pool.AddCert(cert)
 	}
-	if n == 0 {
-		return nil, "holds no PEM certificate"
+	return pool, problem
+}
+
+// clientCertificate reads a certificate with its chain and its key. It looks at the keys' sizes before anything is
+// done with them.
+func clientCertificate(certPEM, keyPEM string) (pair tls.Certificate, problem string) {
+	if certPEM == "" || keyPEM == "" {
+		return pair, "needs both a certificate and its key"
 	}
-	return pool, ""
+	if _, problem = certificates(certPEM); problem == "" {
+		problem = checkPrivateKey(keyPEM)
+	}
+	if problem != "" {
+		return pair, problem
+	}
+	pair, err := tls.X509KeyPair([]byte(certPEM), []byte(keyPEM))
+	if err != nil { // its text could quote the input
+		return pair, "is not a PEM certificate with the PEM private key that belongs to it"
+	}
+	return pair, ""
 }
 
 // checkPins looks at the verified chains only: a server may send any certificate along without having its key.

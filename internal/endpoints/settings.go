@@ -2,6 +2,7 @@ package endpoints
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -92,8 +93,8 @@ func (s *Service) apply(e *models.Endpoint, set Settings) models.FieldErrors {
 		s.applyHeaders(e, set.Headers, bad)
 	}
 	if set.CAPEM != nil {
-		if err := (egress.TLSSettings{CAPEM: *set.CAPEM}).Check(); err != nil || len(*set.CAPEM) > maxPEM {
-			bad("ca_pem", "-----BEGIN CERTIFICATE-----…", "must be certificates in PEM, at most %d bytes", maxPEM)
+		if problem := tlsProblem(egress.TLSSettings{CAPEM: *set.CAPEM}, len(*set.CAPEM)); problem != "" {
+			bad("ca_pem", "-----BEGIN CERTIFICATE-----…", "%s", problem)
 		}
 		e.CAPEM = *set.CAPEM
 	}
@@ -134,6 +135,18 @@ func (s *Service) apply(e *models.Endpoint, set Settings) models.FieldErrors {
 	return problems
 }
 
+// tlsProblem is what is wrong with a field of TLS settings that has so many bytes, "" when nothing is.
+func tlsProblem(settings egress.TLSSettings, size int) string {
+	if size > maxPEM {
+		return fmt.Sprintf("must be PEM of at most %d bytes", maxPEM)
+	}
+	var broken *egress.TLSFieldError
+	if err := settings.Check(); errors.As(err, &broken) {
+		return broken.Reason
+	}
+	return ""
+}
+
 func (s *Service) applyHeaders(e *models.Endpoint, custom map[string]string,
 	bad func(field, example, format string, args ...any)) {
 	if problem := checkHeaders(custom); problem != "" {
@@ -161,9 +174,13 @@ func (s *Service) applyClientCert(e *models.Endpoint, c ClientCert,
 	if c.CertPEM == "" && c.KeyPEM == "" {
 		return
 	}
-	err := egress.TLSSettings{ClientCertPEM: c.CertPEM, ClientKeyPEM: c.KeyPEM}.Check()
-	if err != nil || len(c.CertPEM) > maxPEM || len(c.KeyPEM) > maxPEM || strings.Contains(c.CertPEM, "PRIVATE KEY") {
-		bad("client_cert", exampleClientCert, "must be a certificate chain and its unencrypted private key in PEM")
+	problem := tlsProblem(egress.TLSSettings{ClientCertPEM: c.CertPEM, ClientKeyPEM: c.KeyPEM},
+		max(len(c.CertPEM), len(c.KeyPEM)))
+	if strings.Contains(c.CertPEM, "PRIVATE KEY") {
+		problem = "must have the certificates in cert_pem and the key in key_pem"
+	}
+	if problem != "" {
+		bad("client_cert", exampleClientCert, "%s", problem)
 		return
 	}
 	sealed, err := s.vault.Seal([]byte(c.KeyPEM), models.ClientKeyAAD(e.ID))
