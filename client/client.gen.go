@@ -349,7 +349,7 @@ type Breaker struct {
 	State string `json:"state"`
 }
 
-// ClientCertificate The certificate with which the gateway presents itself to your endpoint.
+// ClientCertificate The certificate with which the gateway presents itself to your endpoint. Its key is RSA of 2048 to 4096 bits, ECDSA on P-256 or P-384, or Ed25519.
 //
 // Example: {"cert_pem":"-----BEGIN CERTIFICATE-----\nMIIB…\n-----END CERTIFICATE-----\n","key_pem":"-----BEGIN PRIVATE KEY-----\nMIGH…\n-----END PRIVATE KEY-----\n"}
 type ClientCertificate struct {
@@ -1172,14 +1172,14 @@ type WebhookEndpointCreate struct {
 	// Example: 2
 	BatchMaxWait *float64 `json:"batch_max_wait,omitempty"`
 
-	// CAPEM Trust these authorities instead of the system's, in PEM.
+	// CAPEM Trust these authorities instead of the system's, in PEM: at most 50, with keys of RSA 2048 to 4096 bits, ECDSA P-256 or P-384, or Ed25519.
 	//
 	// Example: -----BEGIN CERTIFICATE-----
 	// MIIB…
 	// -----END CERTIFICATE-----
 	CAPEM *string `json:"ca_pem,omitempty"`
 
-	// ClientCert The certificate with which the gateway presents itself to your endpoint.
+	// ClientCert The certificate with which the gateway presents itself to your endpoint. Its key is RSA of 2048 to 4096 bits, ECDSA on P-256 or P-384, or Ed25519.
 	//
 	// Example: {"cert_pem":"-----BEGIN CERTIFICATE-----\nMIIB…\n-----END CERTIFICATE-----\n","key_pem":"-----BEGIN PRIVATE KEY-----\nMIGH…\n-----END PRIVATE KEY-----\n"}
 	ClientCert *ClientCertificate `json:"client_cert,omitempty"`

@@ -108,14 +108,17 @@ type Retention struct {
 
 // API is what bounds a caller.
 type API struct {
-	Rate            float64       `env:"API_RATE" envDefault:"100" desc:"Requests a second that one API key may make in the long run."`
-	Burst           int           `env:"API_BURST" envDefault:"500" desc:"Requests that one API key may make at once."`
-	Origins         []string      `env:"API_CORS_ORIGINS" desc:"Web origins whose pages may call the API from a browser, comma-separated, such as https://shop.example. Empty allows none. A page that holds an API key shows it to its visitors."`
-	Proxies         []string      `env:"TRUSTED_PROXIES" desc:"Addresses or CIDRs of the reverse proxies in front of API_ADDR, comma-separated. From them X-Forwarded-For is believed, so that the log and the audit log name the caller; from anybody else it is not."`
-	Timeout         time.Duration `env:"API_TIMEOUT" envDefault:"30s" desc:"Time for one API request in all."`
-	MaxEndpoints    int           `env:"MAX_ENDPOINTS" envDefault:"20" desc:"Webhook endpoints of one merchant."`
-	MaxKeys         int           `env:"MAX_KEYS" envDefault:"20" desc:"API keys of one merchant."`
-	MaxOpenPayments int           `env:"MAX_OPEN_PAYMENTS" envDefault:"10000" desc:"Open payments of one merchant."`
+	Rate                     float64       `env:"API_RATE" envDefault:"100" desc:"Requests a second that one API key may make in the long run."`
+	Burst                    int           `env:"API_BURST" envDefault:"500" desc:"Requests that one API key may make at once."`
+	Origins                  []string      `env:"API_CORS_ORIGINS" desc:"Web origins whose pages may call the API from a browser, comma-separated, such as https://shop.example. Empty allows none. A page that holds an API key shows it to its visitors."`
+	Proxies                  []string      `env:"TRUSTED_PROXIES" desc:"Addresses or CIDRs of the reverse proxies in front of API_ADDR, comma-separated. From them X-Forwarded-For is believed, so that the log and the audit log name the caller; from anybody else it is not."`
+	Timeout                  time.Duration `env:"API_TIMEOUT" envDefault:"30s" desc:"Time for one API request in all."`
+	AnswerTimeout            time.Duration `env:"API_ANSWER_TIMEOUT" envDefault:"30s" desc:"Time that a reader has, beyond API_TIMEOUT, to take an answer; then the connection is closed. A CSV export has it for every 500 rows. For API_ADDR and OPS_ADDR."`
+	MaxConnections           int           `env:"API_MAX_CONNECTIONS" envDefault:"10000" desc:"Connections that one API process holds; further ones are closed at once. OPS_ADDR holds 256."`
+	MaxConnectionsPerAddress int           `env:"API_MAX_CONNECTIONS_PER_ADDRESS" envDefault:"1000" desc:"Connections that one API process holds for one address, or one /64 of IPv6; 0 for no such limit. TRUSTED_PROXIES have none."`
+	MaxEndpoints             int           `env:"MAX_ENDPOINTS" envDefault:"20" desc:"Webhook endpoints of one merchant."`
+	MaxKeys                  int           `env:"MAX_KEYS" envDefault:"20" desc:"API keys of one merchant."`
+	MaxOpenPayments          int           `env:"MAX_OPEN_PAYMENTS" envDefault:"10000" desc:"Open payments of one merchant."`
 }
 
 // Tracing is where spans go. Without an endpoint none are sent; traceparent headers are made all the same.

@@ -17,11 +17,8 @@ import (
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
-const (
-	// exportPage is how many rows an export reads at a time, exportPatience how long a reader may take for them.
-	exportPage     = 500
-	exportPatience = 30 * time.Second
-)
+// exportPage is how many rows an export reads at a time.
+const exportPage = 500
 
 // wantsCSV reports whether a request prefers a CSV export to JSON: the heavier of the two that Accept names decides,
 // and between equals the first.
@@ -53,6 +50,8 @@ type export struct {
 	columns []string
 	next    func(ctx context.Context, p store.Page) (rows [][]string, last store.Position, err error)
 	ctx     context.Context
+	// patience is how long a reader may take for a page.
+	patience time.Duration
 }
 
 // newExport checks a request for an export and writes it into the audit log.
@@ -74,7 +73,7 @@ func (h *handlers) newExport(ctx context.Context, name string, limit *int, curso
 			Subject: x.merchant.ID, Merchant: x.merchant.ID})
 	})
 	// Reading it all may take longer than any other request; a reader that went away ends it at the next page.
-	return export{name: name, columns: columns, ctx: context.WithoutCancel(ctx)}, err
+	return export{name: name, columns: columns, ctx: context.WithoutCancel(ctx), patience: h.limits.AnswerTimeout}, err
 }
 
 func (e export) VisitListPaymentsResponse(w http.ResponseWriter) error   { return e.write(w) }
@@ -97,7 +96,9 @@ func (e export) write(w http.ResponseWriter) error {
 			w.WriteHeader(http.StatusOK)
 			rows = append([][]string{e.columns}, rows...)
 		}
-		_ = control.SetWriteDeadline(time.Now().Add(exportPatience)) // not every writer has one
+		if e.patience > 0 {
+			_ = control.SetWriteDeadline(time.Now().Add(e.patience)) // not every writer has one
+		}
 		if err == nil {
 			err = out.WriteAll(rows)
 		}

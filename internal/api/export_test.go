@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
@@ -179,4 +181,60 @@ func heap() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
+}
+
+// TestExportsHaveADeadlineAPage: an export may take longer than any answer, as long as its reader takes each page of it
+// in time; one who does not read is cut off.
+func TestExportsHaveADeadlineAPage(t *testing.T) {
+	const pages = 12
+	gone := make(chan struct{})
+	handler := func(patience time.Duration, endless bool) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			page := 0
+			e := export{name: "payments", columns: []string{"id"}, ctx: r.Context(), patience: patience}
+			e.next = func(context.Context, store.Page) ([][]string, store.Position, error) {
+				if page++; page == pages && !endless {
+					return nil, store.Position{}, nil
+				}
+				if !endless {
+					time.Sleep(100 * time.Millisecond) // in all longer than the server gives an answer
+				}
+				return slices.Repeat([][]string{{strings.Repeat("x", 1000)}}, exportPage), store.Position{}, nil
+			}
+			if endless {
+				defer close(gone)
+			}
+			if err := e.write(w); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	serve := func(h http.Handler) *httptest.Server {
+		s := httptest.NewUnstartedServer(h)
+		s.Config.WriteTimeout = 500 * time.Millisecond
+		s.Start()
+		t.Cleanup(s.Close)
+		return s
+	}
+	res, err := http.Get(serve(handler(30*time.Second, false)).URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if n, err := io.Copy(io.Discard, res.Body); err != nil || n < (pages-1)*exportPage*1000 {
+		t.Errorf("a reader who takes every page got %d bytes: %v", n, err)
+	}
+	silent, err := net.Dial("tcp", serve(handler(200*time.Millisecond, true)).Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	if _, err := io.WriteString(silent, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-gone:
+	case <-time.After(time.Minute):
+		t.Error("an export that nobody reads goes on for ever")
+	}
 }

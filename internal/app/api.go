@@ -39,9 +39,10 @@ func (a *App) buildAPI(context.Context) error {
 	for _, prefix := range web.Prefixes {
 		server.Mount(prefix, site)
 	}
-	handler, err := behindProxies(a.cfg.API.Proxies, server)
+	trusted, err := networks(a.cfg.API.Proxies)
 	if err != nil {
 		return err
 	}
-	return a.serve("API listener", a.o.APIListener, a.cfg.APIAddr, handler)
+	return a.serve("API listener", a.o.APIListener, a.cfg.APIAddr, behindProxies(trusted, server), connectionLimits{
+		total: a.cfg.API.MaxConnections, perAddress: a.cfg.API.MaxConnectionsPerAddress, exempt: trusted})
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/config"
@@ -265,11 +266,12 @@ func (a *App) buildOps(context.Context) error {
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		opsHandler(tokens, refused, a.checks, a.metrics.Handler(), queues).ServeHTTP(w, r)
 	})
-	return a.serve("ops listener", a.o.OpsListener, a.cfg.OpsAddr, handler)
+	return a.serve("ops listener", a.o.OpsListener, a.cfg.OpsAddr, handler, connectionLimits{total: opsConnections})
 }
 
-// serve adds an HTTP server on a listener, or on an address when there is none.
-func (a *App) serve(name string, l net.Listener, addr string, h http.Handler) error {
+// serve adds an HTTP server on a listener, or on an address when there is none. Whoever does not read an answer in time
+// loses the connection; what takes longer than one answer moves its own deadline on.
+func (a *App) serve(name string, l net.Listener, addr string, h http.Handler, limits connectionLimits) error {
 	if l == nil {
 		var err error
 		if l, err = net.Listen("tcp", addr); err != nil {
@@ -282,14 +284,17 @@ func (a *App) serve(name string, l net.Listener, addr string, h http.Handler) er
 			return nil
 		})
 	}
+	limits.refused = a.refusals(strings.TrimSuffix(name, " listener"))
+	limited := limitListener(l, limits)
 	srv := &http.Server{
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
+		WriteTimeout:   a.cfg.API.Timeout + a.cfg.API.AnswerTimeout, // net/http counts from the end of the request's headers
 		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}
 	a.log.Info("process.listening", "listener", name, "addr", l.Addr().String())
 	a.part(name, func(ctx context.Context) error {
 		served := make(chan error, 1)
-		go func() { served <- srv.Serve(l) }()
+		go func() { served <- srv.Serve(limited) }()
 		select {
 		case err := <-served:
 			return err

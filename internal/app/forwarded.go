@@ -12,17 +12,9 @@ import (
 
 // behindProxies gives a request that came through proxies of ours the address of whoever asked the outermost one, so
 // that the log, the audit log and the portal's sessions are about callers. Nobody else's X-Forwarded-For is believed.
-func behindProxies(proxies []string, next http.Handler) (http.Handler, error) {
-	var trusted []netip.Prefix
-	for _, p := range proxies {
-		network, err := config.ParseNetwork(p)
-		if err != nil {
-			return nil, err
-		}
-		trusted = append(trusted, network)
-	}
+func behindProxies(trusted []netip.Prefix, next http.Handler) http.Handler {
 	if len(trusted) == 0 {
-		return next, nil
+		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if peer, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
@@ -33,7 +25,19 @@ func behindProxies(proxies []string, next http.Handler) (http.Handler, error) {
 			}
 		}
 		next.ServeHTTP(w, r)
-	}), nil
+	})
+}
+
+// networks reads addresses and CIDRs.
+func networks(texts []string) (all []netip.Prefix, err error) {
+	for _, text := range texts {
+		network, err := config.ParseNetwork(text)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, network)
+	}
+	return all, nil
 }
 
 // callerBehind reads X-Forwarded-For from its end, where each proxy adds whom it was asked by, as far as those who

@@ -8,11 +8,11 @@ import (
 
 func TestBehindProxies(t *testing.T) {
 	var seen string
-	h, err := behindProxies([]string{"10.0.0.0/8", "2001:db8::7"},
-		http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = r.RemoteAddr }))
+	trusted, err := networks([]string{"10.0.0.0/8", "2001:db8::7"})
 	if err != nil {
 		t.Fatal(err)
 	}
+	h := behindProxies(trusted, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = r.RemoteAddr }))
 	for _, c := range []struct {
 		name, peer string
 		forwarded  []string

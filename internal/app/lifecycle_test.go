@@ -5,12 +5,14 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -298,5 +300,28 @@ func TestFailedStartClosesEverything(t *testing.T) {
 			noError(t, err)
 			noError(t, l.Close())
 		})
+	}
+}
+
+// TestListenersHoldSoManyConnections: both listeners of a process have their limit, by the settings and fixed.
+func TestListenersHoldSoManyConnections(t *testing.T) {
+	url, _ := database(t, true)
+	cfg := settings(t, url, testkit.Redis(t))
+	cfg.API.MaxConnections = 5
+	start(t, cfg)
+	for addr, limit := range map[string]int{cfg.APIAddr: 5, cfg.OpsAddr: 256} {
+		held := make([]net.Conn, 0, limit+1)
+		for len(held) < limit+1 {
+			conn, err := net.Dial("tcp", addr)
+			noError(t, err)
+			held = append(held, conn)
+		}
+		noError(t, held[limit].SetReadDeadline(time.Now().Add(30*time.Second)))
+		if _, err := held[limit].Read(make([]byte, 1)); !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("the listener at %s holds one more than %d connections: %v", addr, limit, err)
+		}
+		for _, conn := range held {
+			noError(t, conn.Close())
+		}
 	}
 }

@@ -41,6 +41,7 @@ type Metrics struct {
 	requests       *prometheus.CounterVec
 	requestSeconds *prometheus.HistogramVec
 	authFailures   prometheus.Counter
+	refused        *prometheus.CounterVec
 }
 
 // latencyBuckets reach from a loopback answer to the longest endpoint timeout.
@@ -115,7 +116,9 @@ func NewMetrics() *Metrics {
 		quarantined:    counter("ctrip_payments_quarantined_total", "Payments set aside because processing them failed."),
 		requests:       counters("ctrip_api_requests_total", "API requests answered.", "route", "method", "code"),
 		requestSeconds: requestSeconds,
-		authFailures:   counter("ctrip_api_auth_failures_total", "API requests with a missing or bad key."),
+		refused: counters("ctrip_connections_refused_total",
+			"Connections closed because there were too many, by listener and limit.", "listener", "limit"),
+		authFailures: counter("ctrip_api_auth_failures_total", "API requests with a missing or bad key."),
 	}
 }
 
@@ -309,6 +312,14 @@ func (m *Metrics) Request(route, method string, code int, took time.Duration) {
 func (m *Metrics) AuthFailure() {
 	if m != nil {
 		m.authFailures.Inc()
+	}
+}
+
+// ConnectionRefused counts a connection that was closed because there were too many: in all ("total"), or of one
+// address ("address").
+func (m *Metrics) ConnectionRefused(listener, limit string) {
+	if m != nil {
+		m.refused.WithLabelValues(label(listener), label(limit)).Inc()
 	}
 }
 

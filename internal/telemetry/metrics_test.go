@@ -45,6 +45,7 @@ func useAll(m *Metrics) {
 	m.Request("", "BREW"+string([]byte{0xff}), 404, time.Millisecond)
 	m.Request("/bad"+string([]byte{0xff}), http.MethodGet, 404, time.Millisecond)
 	m.AuthFailure()
+	m.ConnectionRefused("API", "total")
 	m.Running("worker")
 }
 
@@ -80,6 +81,7 @@ func TestMetricsHaveTheirFixedNames(t *testing.T) {
 		`ctrip_api_requests_total{code="404",method="GET",route="/bad?"} 1`,
 		`ctrip_api_request_seconds_count{method="GET",route="/api/v1/payments/:id"} 1`,
 		`ctrip_api_auth_failures_total 1`,
+		`ctrip_connections_refused_total{limit="total",listener="API"} 1`,
 		`go_goroutines `,
 	} {
 		if !strings.Contains(got, "\n"+want) {
