@@ -110,8 +110,8 @@ func (c *countedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// sayRefusedEvery is how often the log tells of refused connections, of which there may be thousands a second.
-const sayRefusedEvery = time.Minute
+// logRefusedEvery is how often the log tells of refused connections, of which there may be thousands a second.
+const logRefusedEvery = time.Minute
 
 // refusals counts what a listener refuses, and logs the first of each minute.
 func (a *App) refusals(listener string) func(limit string, peer netip.Addr) {
@@ -121,7 +121,7 @@ func (a *App) refusals(listener string) func(limit string, peer netip.Addr) {
 		a.metrics.ConnectionRefused(listener, limit)
 		mu.Lock()
 		defer mu.Unlock()
-		if now := time.Now(); now.Sub(told) >= sayRefusedEvery {
+		if now := time.Now(); now.Sub(told) >= logRefusedEvery {
 			told = now
 			a.log.Warn("connection.refused", "listener", listener, "limit", limit, "remote", peer.String())
 		}

@@ -135,7 +135,8 @@ func TestConnectionLimits(t *testing.T) {
 		}
 	}
 	l := limitListener(nil, connectionLimits{perAddress: 1})
-	for remote, want := range map[string]string{"[2001:db8:1:2:3::4]:5": "2001:db8:1:2::", "[::ffff:192.0.2.1]:5": "192.0.2.1"} {
+	for remote, want := range map[string]string{"[2001:db8:1:2:3::4]:5": "2001:db8:1:2::",
+		"[::ffff:192.0.2.1]:5": "192.0.2.1"} {
 		at, err := net.ResolveTCPAddr("tcp", remote)
 		if err != nil {
 			t.Fatal(err)
