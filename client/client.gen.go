@@ -1534,7 +1534,7 @@ func (c *Client) ResumeAll(ctx context.Context, options ...Option) (Pauses, erro
 
 // PauseEndpoint: Send nothing to an endpoint.
 //
-// Its deliveries are held; only the operator can resume it.
+// Its deliveries are held, tests too; only the operator can resume it. Until then the merchant can neither delete it nor have another endpoint at its host (409, endpoint_paused).
 func (c *Client) PauseEndpoint(ctx context.Context, id EndpointID, body Pause, options ...Option) (Pauses, error) {
 	return call[Pauses](ctx, c, http.MethodPost, fmt.Sprintf("/admin/v1/webhook_endpoints/%s/pause", url.PathEscape(id)), nil, body, options)
 }
@@ -1767,7 +1767,8 @@ func (c *Client) GetWebhookEndpointStats(ctx context.Context, id EndpointID, opt
 // TestWebhookEndpoint: Send a test event.
 //
 // Sends a signed event with sample data and answers with its delivery and what the endpoint said; `state` is still
-// `pending` when it said nothing in time. An endpoint that is disabled, or whose breaker is open, gets it all the same. The sample payment is of test money, and its
+// `pending` when it said nothing in time. An endpoint that is disabled, or whose breaker is open, gets it all the same; where the operator paused
+// it, the test waits too and `state` is `held`. The sample payment is of test money, and its
 // `order_id` is `sample-order`.
 func (c *Client) TestWebhookEndpoint(ctx context.Context, id EndpointID, body WebhookEndpointTest, options ...Option) (DeliveryDetail, error) {
 	return call[DeliveryDetail](ctx, c, http.MethodPost, fmt.Sprintf("/api/v1/webhook_endpoints/%s/test", url.PathEscape(id)), nil, body, options)

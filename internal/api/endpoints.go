@@ -232,7 +232,7 @@ func (h *handlers) TestWebhookEndpoint(ctx context.Context,
 		if err != nil {
 			return nil, err
 		}
-		if row.Attempts > 0 || wait.Err() != nil {
+		if row.Attempts > 0 || row.State == models.DeliveryHeld || wait.Err() != nil {
 			return h.detail(ctx, x, row)
 		}
 		select {

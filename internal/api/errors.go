@@ -41,7 +41,7 @@ var errorTranslator = []struct {
 	{is: []error{redelivery.ErrEndpointDisabled}, code: CodeEndpointDisabled,
 		detail: "Enable it first; what is held for it is then sent."},
 	{is: []error{endpoints.ErrPaused}, code: CodeEndpointPaused,
-		detail: "Only the operator of this gateway can resume it."},
+		detail: "Only the operator of this gateway can resume it, and it cannot be deleted until then."},
 	{is: []error{endpoints.ErrDefault}, code: CodeEndpointReadOnly,
 		detail: "Make an endpoint of your own, and this one goes."},
 	{is: []error{endpoints.ErrSecretTooOld}, code: CodeSecretTooOld,
@@ -95,6 +95,7 @@ func carried(err error) *Problem {
 	var broken models.FieldErrors
 	var taken *payments.OrderTakenError
 	var running *redelivery.ReplayRunningError
+	var paused *endpoints.PausedHostError
 	switch {
 	case errors.As(err, &p):
 		return p
@@ -106,6 +107,10 @@ func carried(err error) *Problem {
 		return Unprocessable(fieldErrors(broken)...)
 	case errors.As(err, &taken):
 		return NewProblem(CodeOrderIDTaken, fmt.Sprintf("The order_id belongs to payment %s.", taken.PaymentID))
+	case errors.As(err, &paused):
+		return NewProblem(CodeEndpointPaused, fmt.Sprintf("The operator of this gateway has paused your endpoint %s at %s. "+
+			"Until they resume it, it stays at that host, and no other endpoint of yours goes there.", paused.EndpointID,
+			paused.Host))
 	case errors.As(err, &running):
 		return NewProblem(CodeReplayRunning, fmt.Sprintf("Replay %s is still running: wait for its end or cancel it.",
 			running.ID))

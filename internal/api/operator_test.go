@@ -42,6 +42,19 @@ func TestIncidentSwitch(t *testing.T) {
 			http.StatusConflict); problem.Code != CodeEndpointPaused {
 			t.Errorf("%+v", problem)
 		}
+		for what, w := range map[string]*httptest.ResponseRecorder{
+			"deleted": c.ask(key, "DELETE", "/api/v1/webhook_endpoints/"+endpoint, ""),
+			"another": c.ask(key, "POST", "/api/v1/webhook_endpoints", `{"url":"http://SHOP.example./other"}`),
+			"moved":   c.ask(key, "PATCH", "/api/v1/webhook_endpoints/"+endpoint, `{"url":"https://elsewhere.example/"}`),
+		} {
+			if problem := decoded[Problem](t, w, http.StatusConflict); problem.Code != CodeEndpointPaused {
+				t.Errorf("%s while paused: %+v", what, problem)
+			}
+		}
+		if d := decoded[DeliveryDetail](t, c.ask(key, "POST", "/api/v1/webhook_endpoints/"+endpoint+"/test", ""),
+			http.StatusOK); d.State != "held" {
+			t.Errorf("a test while paused is %s", d.State)
+		}
 		m := decoded[OperatedMerchant](t, c.ask(operatorReadToken, "GET", "/admin/v1/merchants/"+merchant, ""), http.StatusOK)
 		if m.DeliveriesPausedAt == nil || m.PausedAt != nil {
 			t.Errorf("%+v", m)
@@ -55,7 +68,7 @@ func TestIncidentSwitch(t *testing.T) {
 			t.Errorf("%+v", p)
 		}
 		after, err := s.VerifyAudit(t.Context())
-		if err != nil || after-before != 6 {
+		if err != nil || after-before != 7 { // with the test
 			t.Errorf("%d audit lines, %v", after-before, err)
 		}
 		page := decoded[AuditPage](t, c.ask(operatorReadToken, "GET", "/admin/v1/audit?limit=2", ""), http.StatusOK)

@@ -362,6 +362,12 @@ func (f *fuzzedCounter) send(t testing.TB, r request) *httptest.ResponseRecorder
 				w.Code, f.other.rows, now)
 		}
 		f.other.rows = now
+		if r.route == "POST /admin/v1/webhook_endpoints/:id/pause" && f.changed%4 != 0 { // it cannot be deleted
+			for _, id := range []string{f.mine["webhook_endpoints"], f.other.ids["webhook_endpoints"]} {
+				f.ask(operatorToken, "POST", "/admin/v1/webhook_endpoints/"+id+"/resume", "")
+			}
+			f.other.rows = f.strangersRows()
+		}
 		if f.changed++; f.changed%300 == 0 {
 			f.tidy(t)
 		}

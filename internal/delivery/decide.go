@@ -101,7 +101,7 @@ func Decide(row *store.Waiting, task Task, now time.Time) Decision {
 		return Decision{Write: WriteCanceled, Step: Ack, Reason: ReasonEndpointDeleted}
 	case task.Generation > row.Generation:
 		return Decision{Step: Ack, Reason: ReasonUnknownGeneration}
-	case row.EndpointStatus != models.EndpointEnabled && !test:
+	case row.EndpointStatus == models.EndpointPaused, row.EndpointStatus != models.EndpointEnabled && !test:
 		return Decision{Write: WriteHeld, Step: Ack, Reason: ReasonEndpointOff}
 	case !(test && row.Attempts == 0) && blocked(row): // somebody waits for the first attempt of a test
 		return Decision{Write: WriteSuspended, Step: Ack, At: *row.BreakerUntil, Reason: ReasonBreaker}

@@ -62,6 +62,7 @@ func TestDecide(t *testing.T) {
 		"paused":          {func(w *store.Waiting) { w.EndpointStatus = models.EndpointPaused }, 3, Decision{Write: WriteHeld, Step: Ack, Reason: ReasonEndpointOff}},
 		"deleted":         {func(w *store.Waiting) { w.EndpointDeleted = true }, 3, Decision{Write: WriteCanceled, Step: Ack, Reason: ReasonEndpointDeleted}},
 		"test, disabled":  {func(w *store.Waiting) { w.EndpointStatus, w.EventType = models.EndpointDisabled, "webhook.test" }, 3, send},
+		"test, paused":    {func(w *store.Waiting) { w.EndpointStatus, w.EventType = models.EndpointPaused, "webhook.test" }, 3, Decision{Write: WriteHeld, Step: Ack, Reason: ReasonEndpointOff}},
 		"test, deleted":   {func(w *store.Waiting) { w.EndpointDeleted, w.EventType = true, "webhook.test" }, 3, Decision{Write: WriteCanceled, Step: Ack, Reason: ReasonEndpointDeleted}},
 		"gated":           {func(w *store.Waiting) { w.NotBefore = at(time.Minute) }, 3, writes(WriteDue, time.Minute, ReasonThrottled)},
 		"gate is over":    {func(w *store.Waiting) { w.NotBefore = at(0) }, 3, send},

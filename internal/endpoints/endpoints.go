@@ -12,7 +12,8 @@ import (
 )
 
 // Create makes an enabled endpoint and its first secret: the one given, or a new one. The merchant's default
-// endpoint is gone with it. It returns [models.FieldErrors] or [ErrLimit] when the request cannot be met.
+// endpoint is gone with it. It returns [models.FieldErrors], [ErrLimit] or a [*PausedHostError] when the request cannot
+// be met.
 func (s *Service) Create(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID string, set Settings,
 	secret *string) (models.Endpoint, webhook.Secret, error) {
 	now := s.now()
@@ -48,6 +49,9 @@ func (s *Service) Create(ctx context.Context, tx *store.Tx, actor models.Actor, 
 	if have >= limit {
 		return e, key, ErrLimit
 	}
+	if err := s.aroundPause(ctx, tx, e); err != nil {
+		return e, key, err
+	}
 	if err := s.dropDefault(ctx, tx, merchantID); err != nil {
 		return e, key, err
 	}
@@ -64,8 +68,8 @@ func (s *Service) Create(ctx context.Context, tx *store.Tx, actor models.Actor, 
 		s.audit(ctx, tx, actor, "endpoint.created", e, map[string]string{"url": e.URL, "events": strings.Join(e.Events, " ")})
 }
 
-// Update changes settings of an endpoint. It returns [models.FieldErrors], [ErrDefault] or [ErrSecretTooOld] when it
-// cannot.
+// Update changes settings of an endpoint. It returns [models.FieldErrors], [ErrDefault], [ErrSecretTooOld] or a
+// [*PausedHostError] when it cannot.
 func (s *Service) Update(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id string,
 	set Settings) (models.Endpoint, error) {
 	e, err := s.own(ctx, tx, merchantID, id)
@@ -81,6 +85,9 @@ func (s *Service) Update(ctx context.Context, tx *store.Tx, actor models.Actor, 
 	}
 	if e.URL != before.URL { // what failed was another receiver
 		e = breaker.Close(e)
+		if err := s.moveAroundPause(ctx, tx, before, e); err != nil {
+			return before, err
+		}
 	}
 	if err := s.keyFor(ctx, tx, e); err != nil {
 		return e, err
@@ -95,12 +102,15 @@ func (s *Service) Update(ctx context.Context, tx *store.Tx, actor models.Actor, 
 }
 
 // Delete removes an endpoint and cancels what waits for it. Its attempts can still be read. A merchant whose
-// last endpoint goes has the default one again.
+// last endpoint goes has the default one again. What the operator paused stays: it returns [ErrPaused].
 func (s *Service) Delete(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id string) error {
 	if _, err := tx.LockMerchant(ctx, merchantID); err != nil {
 		return err
 	}
 	e, err := s.own(ctx, tx, merchantID, id)
+	if err == nil && e.Status == models.EndpointPaused {
+		err = ErrPaused
+	}
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,8 @@ func (s *Service) Disable(ctx context.Context, tx *store.Tx, actor models.Actor,
 	return s.setStatus(ctx, tx, actor, merchantID, id, models.EndpointDisabled, reason)
 }
 
-// Pause is the Disable of the operator: only [Service.Resume] ends it.
+// Pause is the Disable of the operator: only [Service.Resume] ends it. Until then nothing leaves, tests neither, and
+// the merchant can neither delete the endpoint nor have another one at its host.
 func (s *Service) Pause(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id,
 	reason string) (models.Endpoint, error) {
 	return s.setStatus(ctx, tx, actor, merchantID, id, models.EndpointPaused, reason)
@@ -72,7 +73,7 @@ func (s *Service) moveTo(ctx context.Context, tx *store.Tx, actor models.Actor, 
 	if to == models.EndpointEnabled {
 		n, err = tx.ResumeDeliveries(ctx, e.ID, now, outbox.Sweep)
 	} else {
-		n, err = tx.HoldDeliveries(ctx, e.ID, now)
+		n, err = tx.HoldDeliveries(ctx, e.ID, to == models.EndpointPaused, now)
 	}
 	if err != nil {
 		return e, err
@@ -111,7 +112,7 @@ func (s *Service) disable(ctx context.Context, tx *store.Tx, actor models.Actor,
 	if err != nil {
 		return err
 	}
-	n, err := tx.HoldDeliveries(ctx, e.ID, e.UpdatedAt)
+	n, err := tx.HoldDeliveries(ctx, e.ID, false, e.UpdatedAt)
 	if err != nil {
 		return err
 	}

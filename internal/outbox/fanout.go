@@ -79,9 +79,13 @@ func NewDelivery(e models.Event, ep models.Endpoint, budget int, now time.Time) 
 	return d
 }
 
-// Unblocked is an endpoint as a test event finds it: enabled, and with a closed breaker.
+// Unblocked is an endpoint as a test event finds it: enabled, and with a closed breaker. One that an operator paused
+// stays so: tests wait as everything does.
 func Unblocked(ep models.Endpoint) models.Endpoint {
-	ep.Status, ep.BreakerState = models.EndpointEnabled, models.BreakerClosed
+	if ep.Status == models.EndpointDisabled {
+		ep.Status = models.EndpointEnabled
+	}
+	ep.BreakerState = models.BreakerClosed
 	return ep
 }
 

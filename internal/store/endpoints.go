@@ -133,11 +133,11 @@ func (q *Queries) EndpointTimeouts(ctx context.Context) (map[string]time.Duratio
 	return timeouts, nil
 }
 
-// HoldDeliveries holds every pending delivery of an endpoint, except tests, and returns how many.
-func (tx *Tx) HoldDeliveries(ctx context.Context, endpointID string, now time.Time) (int64, error) {
+// HoldDeliveries holds every pending delivery of an endpoint and returns how many. Without tests, those go on.
+func (tx *Tx) HoldDeliveries(ctx context.Context, endpointID string, tests bool, now time.Time) (int64, error) {
 	res := tx.with(ctx).Exec(
-		"UPDATE deliveries SET state = 'held', parked = FALSE, updated_at = ? WHERE endpoint_id = ? AND state = 'pending' AND event_type <> 'webhook.test' AND sign_with = ''",
-		now, endpointID)
+		"UPDATE deliveries SET state = 'held', parked = FALSE, updated_at = ? WHERE endpoint_id = ? AND state = 'pending' AND (? OR event_type <> 'webhook.test' AND sign_with = '')",
+		now, endpointID, tests)
 	return res.RowsAffected, wrap("hold deliveries of "+endpointID, res.Error)
 }
 
