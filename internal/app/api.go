@@ -31,7 +31,8 @@ func (a *App) buildAPI(context.Context) error {
 	}
 	site, err := web.New(web.Options{
 		Store: a.store, Payments: a.payments, Redelivery: a.redelivery, Chains: a.cfg.Chains, Access: keys, Sealer: a.vault,
-		PublicURL: a.cfg.PublicURL, Now: time.Now, Logger: a.log, EgressIPs: a.cfg.Egress.IPs,
+		PublicURL: a.cfg.PublicURL, Now: time.Now, Logger: a.log,
+		Metrics: a.metrics, EgressIPs: a.cfg.Egress.IPs,
 	})
 	if err != nil {
 		return err

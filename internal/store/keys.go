@@ -42,8 +42,12 @@ func (q *Queries) CountAPIKeys(ctx context.Context, merchantID string, now time.
 	return int(n), wrap("count keys", err)
 }
 
-// RevokeAPIKey ends a key at the given time; one that has ended already stays as it was.
+// RevokeAPIKey ends a key at the given time, with its sessions in the portal; one that has ended already stays as it
+// was.
 func (tx *Tx) RevokeAPIKey(ctx context.Context, id string, at time.Time) error {
+	if err := tx.EndPortalSessionsOf(ctx, id); err != nil {
+		return err
+	}
 	return wrap("revoke key", tx.with(ctx).Model(&models.APIKey{}).Where("id = ? AND revoked_at IS NULL",
 		id).Update("revoked_at", at).Error)
 }

@@ -15,7 +15,7 @@ import (
 var migrations embed.FS
 
 // SchemaVersion is the schema that this binary was built for: the highest number under migrations/.
-const SchemaVersion = 6
+const SchemaVersion = 9
 
 // ErrSchema is returned when the database's schema and the binary do not fit.
 var ErrSchema = errors.New("schema does not fit this binary")
@@ -100,6 +100,7 @@ func (s *Store) migrator() (*goose.Provider, error) {
 		}
 		dialect, options = goose.DialectPostgres, append(options, goose.WithSessionLocker(locker))
 	}
+	options = append(options, goose.WithAllowOutofOrder(true)) // numbers are given out before the files are written
 	provider, err := goose.NewProvider(dialect, s.sql, files, options...)
 	if err != nil {
 		return nil, fmt.Errorf("store: migrations: %w", err)

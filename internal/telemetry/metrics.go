@@ -41,6 +41,7 @@ type Metrics struct {
 	requests       *prometheus.CounterVec
 	requestSeconds *prometheus.HistogramVec
 	authFailures   prometheus.Counter
+	signInFailures prometheus.Counter
 	refused        *prometheus.CounterVec
 }
 
@@ -116,6 +117,7 @@ func NewMetrics() *Metrics {
 		quarantined:    counter("ctrip_payments_quarantined_total", "Payments set aside because processing them failed."),
 		requests:       counters("ctrip_api_requests_total", "API requests answered.", "route", "method", "code"),
 		requestSeconds: requestSeconds,
+		signInFailures: counter("ctrip_portal_sign_in_failures_total", "Attempts to sign in to the portal with a bad key."),
 		refused: counters("ctrip_connections_refused_total",
 			"Connections closed because there were too many, by listener and limit.", "listener", "limit"),
 		authFailures: counter("ctrip_api_auth_failures_total", "API requests with a missing or bad key."),
@@ -312,6 +314,13 @@ func (m *Metrics) Request(route, method string, code int, took time.Duration) {
 func (m *Metrics) AuthFailure() {
 	if m != nil {
 		m.authFailures.Inc()
+	}
+}
+
+// SignInFailed counts one attempt to sign in to the portal with a key that is none.
+func (m *Metrics) SignInFailed() {
+	if m != nil {
+		m.signInFailures.Inc()
 	}
 }
 

@@ -46,6 +46,7 @@ func useAll(m *Metrics) {
 	m.Request("/bad"+string([]byte{0xff}), http.MethodGet, 404, time.Millisecond)
 	m.AuthFailure()
 	m.ConnectionRefused("API", "total")
+	m.SignInFailed()
 	m.Running("worker")
 }
 
@@ -81,6 +82,7 @@ func TestMetricsHaveTheirFixedNames(t *testing.T) {
 		`ctrip_api_requests_total{code="404",method="GET",route="/bad?"} 1`,
 		`ctrip_api_request_seconds_count{method="GET",route="/api/v1/payments/:id"} 1`,
 		`ctrip_api_auth_failures_total 1`,
+		`ctrip_portal_sign_in_failures_total 1`,
 		`ctrip_connections_refused_total{limit="total",listener="API"} 1`,
 		`go_goroutines `,
 	} {

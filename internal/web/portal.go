@@ -55,7 +55,7 @@ func (s *Site) front(w http.ResponseWriter, r *http.Request) error {
 		note := ""
 		if _, err := r.Cookie(cookieName); err == nil {
 			note = oldSessions
-			s.end(w)
+			s.forget(w)
 		}
 		return s.signInPage(w, http.StatusOK, note)
 	case v.Payments():
@@ -81,34 +81,44 @@ func (s *Site) signIn(w http.ResponseWriter, r *http.Request) error {
 	}
 	key, merchant, err := s.opts.Access.Authenticate(r.Context(), strings.TrimSpace(r.PostFormValue("key")))
 	if errors.Is(err, access.ErrUnauthenticated) {
+		s.opts.Metrics.SignInFailed()
+		s.opts.Logger.WarnContext(r.Context(), "portal.sign_in_refused", "remote", peer(r))
 		return s.signInPage(w, http.StatusUnauthorized,
 			"That is not a key that can be used: it is unknown, revoked or expired.")
 	} else if err != nil {
 		return err
 	}
-	v := &visitor{Key: key, Merchant: merchant, IP: peer(r)}
-	if err := s.audit(r.Context(), v, "portal.signed_in", key.ID); err != nil {
-		return err
-	}
-	if err := s.begin(w, key); err != nil {
+	if err := s.begin(w, r, &visitor{Key: key, Merchant: merchant, IP: peer(r)}); err != nil {
 		return err
 	}
 	http.Redirect(w, r, "/portal", http.StatusSeeOther)
 	return nil
 }
 
-func (s *Site) signOut(w http.ResponseWriter, r *http.Request, _ *visitor) error {
-	s.end(w)
+// signOut ends the session in the record, so that whoever has a copy of the cookie has nothing any more.
+func (s *Site) signOut(w http.ResponseWriter, r *http.Request, v *visitor) error {
+	err := s.opts.Store.InTx(r.Context(), func(tx *store.Tx) error {
+		if err := tx.EndPortalSession(r.Context(), v.hash()); err != nil {
+			return err
+		}
+		return s.auditIn(r.Context(), tx, v, "portal.signed_out", v.KeyID)
+	})
+	if err != nil {
+		return err
+	}
+	s.forget(w)
 	http.Redirect(w, r, "/portal", http.StatusSeeOther)
 	return nil
 }
 
 // audit writes a line about what a visitor did.
 func (s *Site) audit(ctx context.Context, v *visitor, action, subject string) error {
-	return s.opts.Store.InTx(ctx, func(tx *store.Tx) error {
-		return tx.Audit(ctx, models.AuditEntry{At: s.now(), Actor: v.by().Name, IP: v.IP, Action: action, Subject: subject,
-			Merchant: v.Merchant.ID})
-	})
+	return s.opts.Store.InTx(ctx, func(tx *store.Tx) error { return s.auditIn(ctx, tx, v, action, subject) })
+}
+
+func (s *Site) auditIn(ctx context.Context, tx *store.Tx, v *visitor, action, subject string) error {
+	return tx.Audit(ctx, models.AuditEntry{At: s.now(), Actor: v.by().Name, IP: v.IP, Action: action, Subject: subject,
+		Merchant: v.Merchant.ID})
 }
 
 // query is the filter of a list, as the address line carries it. An empty field is no filter.

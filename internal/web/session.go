@@ -2,14 +2,17 @@ package web
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"net"
 	"net/http"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
@@ -21,16 +24,23 @@ const (
 	maxForm     = 16 << 10 // bytes of a posted form
 	csrfField   = "csrf"
 	maxSealed   = 4 << 10
-	csrfRandom  = 24
+	randomBytes = 24
 	oldSessions = "Your session has ended. Please sign in again."
 )
 
 // session is what the sealed cookie says. The key's own record decides what it may see, at every request.
 type session struct {
+	ID         string    `json:"s"` // random; its hash is the row without which the cookie opens nothing
 	KeyID      string    `json:"k"`
 	MerchantID string    `json:"m"`
 	CSRF       string    `json:"c"`
 	EndsAt     time.Time `json:"e"`
+}
+
+// hash is under which the record keeps the session.
+func (x session) hash() string {
+	sum := sha256.Sum256([]byte(x.ID))
+	return hex.EncodeToString(sum[:])
 }
 
 // visitor is somebody with a session and a live key.
@@ -49,12 +59,12 @@ func (v *visitor) Redeliver() bool { return v.Key.Allows(models.ScopeWebhooksWri
 // by names the visitor in the audit log.
 func (v *visitor) by() models.Actor { return models.Actor{Name: "key:" + v.Key.ID, IP: v.IP} }
 
-// begin gives the browser a session of a key that has just been presented.
-func (s *Site) begin(w http.ResponseWriter, key models.APIKey) error {
-	raw := make([]byte, csrfRandom)
-	rand.Read(raw)
-	plain, err := json.Marshal(session{key.ID, key.MerchantID, base64.RawURLEncoding.EncodeToString(raw),
-		s.now().Add(sessionFor)})
+// begin records a session of a key that has just been presented, and gives it to the browser.
+func (s *Site) begin(w http.ResponseWriter, r *http.Request, v *visitor) error {
+	now := s.now()
+	v.session = session{ID: random(), KeyID: v.Key.ID, MerchantID: v.Merchant.ID, CSRF: random(),
+		EndsAt: now.Add(sessionFor)}
+	plain, err := json.Marshal(v.session)
 	if err != nil {
 		return err
 	}
@@ -62,12 +72,29 @@ func (s *Site) begin(w http.ResponseWriter, key models.APIKey) error {
 	if err != nil {
 		return err
 	}
+	err = s.opts.Store.InTx(r.Context(), func(tx *store.Tx) error {
+		row := models.PortalSession{Hash: v.hash(), MerchantID: v.MerchantID, KeyID: v.KeyID, CreatedAt: now,
+			EndsAt: v.EndsAt}
+		if err := tx.InsertPortalSession(r.Context(), row); err != nil {
+			return err
+		}
+		return s.auditIn(r.Context(), tx, v, "portal.signed_in", v.KeyID)
+	})
+	if err != nil {
+		return err
+	}
 	s.setCookie(w, base64.RawURLEncoding.EncodeToString(sealed), int(sessionFor.Seconds()))
 	return nil
 }
 
-// end takes the session from the browser.
-func (s *Site) end(w http.ResponseWriter) { s.setCookie(w, "", -1) }
+func random() string {
+	raw := make([]byte, randomBytes)
+	rand.Read(raw)
+	return base64.RawURLEncoding.EncodeToString(raw)
+}
+
+// forget takes the session from the browser.
+func (s *Site) forget(w http.ResponseWriter) { s.setCookie(w, "", -1) }
 
 func (s *Site) setCookie(w http.ResponseWriter, value string, maxAge int) {
 	http.SetCookie(w, &http.Cookie{
@@ -77,7 +104,7 @@ func (s *Site) setCookie(w http.ResponseWriter, value string, maxAge int) {
 }
 
 // visitor reads the session of a request. It is nil when there is none, or none any more: the cookie does not open, its
-// time is over, or its key was revoked or has expired.
+// time is over, somebody signed out, or its key was revoked or has expired.
 func (s *Site) visitor(r *http.Request) (*visitor, error) {
 	cookie, err := r.Cookie(cookieName)
 	if err != nil || len(cookie.Value) > maxSealed {
@@ -93,8 +120,14 @@ func (s *Site) visitor(r *http.Request) (*visitor, error) {
 	}
 	v := &visitor{IP: peer(r)}
 	now := s.now()
-	if err := json.Unmarshal(plain, &v.session); err != nil || v.CSRF == "" || !now.Before(v.EndsAt) {
+	if err := json.Unmarshal(plain, &v.session); err != nil || v.CSRF == "" || v.ID == "" || !now.Before(v.EndsAt) {
 		return nil, nil
+	}
+	row, err := s.opts.Store.PortalSession(r.Context(), v.hash(), now)
+	if errors.Is(err, models.ErrNotFound) || err == nil && (row.KeyID != v.KeyID || row.MerchantID != v.MerchantID) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
 	}
 	v.Key, err = s.opts.Store.APIKey(r.Context(), v.MerchantID, v.KeyID)
 	if errors.Is(err, models.ErrNotFound) || err == nil && !v.Key.Live(now) {

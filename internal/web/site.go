@@ -15,6 +15,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/payments"
 	"github.com/ctrip-gateway/ctrip/internal/redelivery"
 	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/internal/telemetry"
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
@@ -45,6 +46,7 @@ type Options struct {
 	PublicURL string
 	Now       func() time.Time
 	Logger    *slog.Logger
+	Metrics   *telemetry.Metrics
 	// EgressIPs are the addresses that webhook requests come from, shown for firewalls; may be empty.
 	EgressIPs []string
 }

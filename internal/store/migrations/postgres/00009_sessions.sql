@@ -1,0 +1,15 @@
+-- A session of the portal lives on our side: signing out ends it, whoever kept the cookie. Older binaries go on without.
+
+-- +goose Up
+CREATE TABLE portal_sessions (
+    hash        TEXT PRIMARY KEY CHECK (length(hash) = 64),
+    merchant_id TEXT NOT NULL REFERENCES merchants (id),
+    key_id      TEXT NOT NULL REFERENCES api_keys (id),
+    created_at  TIMESTAMPTZ NOT NULL,
+    ends_at     TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX portal_sessions_end ON portal_sessions (ends_at);
+CREATE INDEX portal_sessions_key ON portal_sessions (key_id);
+
+-- +goose Down
+DROP TABLE portal_sessions;
