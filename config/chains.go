@@ -2,9 +2,12 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
+	"net/url"
 	"regexp"
 	"strings"
 	"time"
@@ -34,10 +37,43 @@ type Chain struct {
 	ExplorerURL string
 	// Multicall is Multicall3's address in lower case; empty where the file says none.
 	Multicall string
+	// Internal says how coin that contracts send is found: auto, trace, balance or off.
+	Internal string
+	// RPCRate is how many calls a second each provider is asked, those of a batch counted; 0 for no limit.
+	RPCRate float64
 	// Test marks chains whose money is worth nothing: ck_test_ keys see only these.
 	Test   bool
 	Native Native
 	Tokens []Token
+}
+
+// Ways in which coin that contracts send is found. With auto, logs about coin and traces tell of it where a provider has
+// them, and balances elsewhere.
+const (
+	InternalAuto    = "auto"
+	InternalTrace   = "trace"
+	InternalBalance = "balance"
+	InternalOff     = "off"
+)
+
+// publicRate is what most public providers bear, in calls a second.
+const publicRate = 25
+
+// defaultRate is no limit for nodes that are all on this machine or in a private network, and publicRate otherwise.
+func defaultRate(urls []URL) float64 {
+	for _, u := range urls {
+		parsed, err := url.Parse(string(u))
+		if err != nil {
+			return publicRate
+		}
+		host := parsed.Hostname()
+		ip, err := netip.ParseAddr(host)
+		local := err == nil && (ip.IsLoopback() || ip.IsPrivate()) || host == "localhost" || !strings.Contains(host, ".")
+		if !local {
+			return publicRate
+		}
+	}
+	return 0
 }
 
 // Finality says when a block counts as final. Depth serves when no provider knows the tag, or there is none.
@@ -77,6 +113,8 @@ type (
 		BlockTime    string        `yaml:"block_time"`
 		ExplorerURL  string        `yaml:"explorer_url"`
 		Multicall    string        `yaml:"multicall"`
+		Internal     string        `yaml:"internal_transfers"`
+		RPCRate      *float64      `yaml:"rpc_rate"`
 		Test         bool          `yaml:"test"`
 		Native       *nativeEntry  `yaml:"native"`
 		Tokens       []tokenEntry  `yaml:"tokens"`
@@ -239,6 +277,11 @@ func (e chainEntry) chain(field string, at func(string) string, errs *FieldError
 	duration("poll_interval", e.PollInterval, &c.PollInterval)
 	for _, u := range e.RPCURLs {
 		c.RPCURLs = append(c.RPCURLs, URL(strings.TrimSpace(u)))
+	}
+	c.Internal = cmp.Or(e.Internal, InternalAuto)
+	c.RPCRate = defaultRate(c.RPCURLs)
+	if e.RPCRate != nil {
+		c.RPCRate = *e.RPCRate
 	}
 	if e.Finality.Depth != nil {
 		c.Finality.Depth = *e.Finality.Depth

@@ -23,9 +23,15 @@ const (
 	largestDepth   = 100_000
 	// largestDecimals keeps one whole token within 256 bits, with room for amounts.
 	largestDecimals = 36
-	// logEmitter is where EIP-7708 logs of native transfers come from: no token.
-	logEmitter = "0xfffffffffffffffffffffffffffffffffffffffe"
 )
+
+// coinEmitters are where the logs of chains about their own coin come from, which are no tokens: those of EIP-7708, of
+// Polygon and of zkSync.
+var coinEmitters = map[string]bool{
+	"0xfffffffffffffffffffffffffffffffffffffffe": true,
+	"0x0000000000000000000000000000000000001010": true,
+	"0x000000000000000000000000000000000000800a": true,
+}
 
 // validateChains checks converted chains, whether they came from a file or from Options.Chains. at gives the line of a
 // place, ready to be appended to a message.
@@ -73,6 +79,14 @@ func validateChains(chains []Chain, errs *FieldErrors, at func(string) string) {
 		}
 		if c.StartBlock != nil && *c.StartBlock > largestChainID {
 			bad("start_block", "is no block number")
+		}
+		switch c.Internal {
+		case "", InternalAuto, InternalTrace, InternalBalance, InternalOff:
+		default:
+			bad("internal_transfers", "must be auto, trace, balance or off")
+		}
+		if !(c.RPCRate >= 0 && c.RPCRate <= 1e6) {
+			bad("rpc_rate", "must be 0 (no limit) to 1000000 calls a second")
 		}
 		if c.ExplorerURL != "" && !plainURL(c.ExplorerURL, "http", "https") {
 			bad("explorer_url", "is not an http or https URL without user, query and fragment")
@@ -132,7 +146,7 @@ func (c Chain) checkAssets(bad func(key, format string, args ...any)) {
 }
 
 func isContract(address string) bool {
-	return contract.MatchString(address) && strings.Trim(address[2:], "0") != "" && address != logEmitter
+	return contract.MatchString(address) && strings.Trim(address[2:], "0") != "" && !coinEmitters[address]
 }
 
 // lineOf finds the line of a place such as chains[0].tokens[1].decimals under the list of chains; where the last steps

@@ -9,6 +9,7 @@ type Block struct {
 	Hash       string
 	ParentHash string
 	Time       time.Time
+	Provider   string // who gave it; "" when nobody remembers
 }
 
 // ChainCursor is how far one chain has been recorded. It moves only in the transaction that records a block.
@@ -24,6 +25,11 @@ type ChainCursor struct {
 	HaltedAt   *time.Time
 	HaltReason string
 	UpdatedAt  time.Time
+	SeenAt     *time.Time // of the last answer of the chain
+	// BalancesNumber and BalancesTime are the newest block at which the balance of every open payment in the chain's own
+	// coin was read; nil while balances are not read.
+	BalancesNumber uint64
+	BalancesTime   *time.Time
 }
 
 // ChainLease makes one scanner the leader of a chain. Fence grows with every change of leader; a write that carries an

@@ -23,6 +23,7 @@ const (
 	PrefixBatch      = "bat"
 	PrefixReplay     = "rep"
 	PrefixSigningKey = "sgk"
+	PrefixDoubt      = "dbt"
 	idBodyLength     = 26
 	idAlphabet       = "0123456789abcdefghjkmnpqrstvwxyz"
 	idRandomBytes    = 10

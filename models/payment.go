@@ -62,11 +62,13 @@ type Payment struct {
 	MerchantID string
 	Token      string // opens the checkout page
 	OrderID    *string
-	Status     PaymentStatus
-	Partial    bool
-	Overpaid   bool
-	Late       bool
-	Test       bool // on a chain marked test
+	// OrderReleased is set when the payment expires or is canceled, for good: OrderID may be another payment's then.
+	OrderReleased bool
+	Status        PaymentStatus
+	Partial       bool
+	Overpaid      bool
+	Late          bool
+	Test          bool // on a chain marked test
 
 	Chain         string
 	ChainID       uint64

@@ -12,10 +12,13 @@ const (
 	TransferOrphaned  TransferStatus = "orphaned"
 )
 
-// Sources of a transfer: a block, or the balance reconciler.
+// Sources of a transfer. The list is open: another way in may get a name of its own.
 const (
-	SourceChain   = "chain"
-	SourceBalance = "balance"
+	SourceChain      = "chain"      // the recipient of a transaction, or a log of a token
+	SourceLog        = "log"        // a log of the chain about its own coin
+	SourceTrace      = "trace"      // a call that a contract made
+	SourceWithdrawal = "withdrawal" // of the consensus layer; Ordinal is its index
+	SourceBalance    = "balance"    // what the address holds beyond the transfers that were found
 )
 
 // Transfer is money that reached a watched address. Its identity is (chain id, tx hash, asset, recipient, ordinal):
@@ -26,7 +29,7 @@ type Transfer struct {
 	PaymentID  string
 	MerchantID string
 	ChainID    uint64
-	TxHash     string // "" when Source is balance
+	TxHash     string // "" when Source is withdrawal or balance
 	Asset      string
 	Recipient  string
 	Ordinal    int
@@ -37,6 +40,8 @@ type Transfer struct {
 	Source     string
 	// Misdirected marks an asset or a chain that the payment did not ask for; it is reported and never counted.
 	Misdirected bool
+	Witness     string // the provider that told of it too, beside the one that gave the block; "" while none did
+	DoubtID     *string
 
 	BlockNumber    uint64
 	BlockHash      string

@@ -81,17 +81,20 @@ type Asset struct {
 	Decimals uint8   `json:"decimals"`
 }
 
-// Where a transfer was found: in a block, or by comparing balances (money that moved inside a contract call).
+// Where a transfer was found. The list is open: take a source that you do not know for another way in.
 const (
-	SourceChain   = "chain"
-	SourceBalance = "balance"
+	SourceChain      = "chain"      // the recipient of a transaction, or a log of a token
+	SourceLog        = "log"        // a log of the chain about its own coin
+	SourceTrace      = "trace"      // a call that a contract made
+	SourceWithdrawal = "withdrawal" // of the consensus layer
+	SourceBalance    = "balance"    // what the address holds beyond the transfers that were found
 )
 
 // Transfer is money that reached the address. The same transaction may hold several.
 type Transfer struct {
-	TxHash         *string `json:"tx_hash"`   // null when Source is balance
+	TxHash         *string `json:"tx_hash"`   // null when Source is withdrawal or balance
 	LogIndex       *int    `json:"log_index"` // null for the chain's own coin
-	From           *string `json:"from"`      // EIP-55; null when Source is balance
+	From           *string `json:"from"`      // EIP-55; null when Source is withdrawal or balance
 	Amount         string  `json:"amount"`    // base units
 	BlockNumber    uint64  `json:"block_number"`
 	BlockHash      string  `json:"block_hash"`

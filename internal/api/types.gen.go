@@ -596,7 +596,7 @@ type Misdirected struct {
 	// ChainID Example: 8453
 	ChainID int `json:"chain_id"`
 
-	// Transfer Money that reached the address. No transfer has the `source` `balance` yet; it is reserved for what a balance comparison finds, which has no transaction.
+	// Transfer Money that reached the address. What came by no transaction (`source` `withdrawal` or `balance`) has neither `tx_hash` nor `from`.
 	//
 	// Example: {"amount":"1500000","block_hash":"0x1b2c3d4e5f60718293a4b5c6d7e8f9001a2b3c4d5e6f708192a3b4c5d6e7f809","block_number":19000000,"block_timestamp":"2026-11-23T10:00:47.000Z","confirmations":12,"from":"0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359","log_index":3,"source":"chain","status":"confirmed","tx_hash":"0x2f3a4b5c6d7e8f901a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f7081"}
 	Transfer Transfer `json:"transfer"`
@@ -952,7 +952,7 @@ type Timings struct {
 	Total float64 `json:"total"`
 }
 
-// Transfer Money that reached the address. No transfer has the `source` `balance` yet; it is reserved for what a balance comparison finds, which has no transaction.
+// Transfer Money that reached the address. What came by no transaction (`source` `withdrawal` or `balance`) has neither `tx_hash` nor `from`.
 //
 // Example: {"amount":"1500000","block_hash":"0x1b2c3d4e5f60718293a4b5c6d7e8f9001a2b3c4d5e6f708192a3b4c5d6e7f809","block_number":19000000,"block_timestamp":"2026-11-23T10:00:47.000Z","confirmations":12,"from":"0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359","log_index":3,"source":"chain","status":"confirmed","tx_hash":"0x2f3a4b5c6d7e8f901a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f7081"}
 type Transfer = webhook.Transfer

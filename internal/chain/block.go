@@ -69,11 +69,45 @@ type Header struct {
 // Ref names the header's block.
 func (h Header) Ref() Ref { return Ref{h.Number, h.Hash} }
 
+// Source says where a transfer was read.
+type Source string
+
+// Sources of transfers. The chain's own coin has one of them a block: the logs that the chain itself writes about coin,
+// else traces, else the transactions, beside which balances find the rest.
+const (
+	FromTransaction Source = "chain" // the recipient of a transaction, or a log of a token
+	FromLog         Source = "log"   // a log of the chain about its own coin
+	FromTrace       Source = "trace"
+	FromWithdrawal  Source = "withdrawal" // of the consensus layer, in the block's body
+	FromBalance     Source = "balance"    // what an address holds beyond the transfers that were found
+)
+
 // Block is a block as far as money is concerned.
 type Block struct {
 	Header
 	Txs  []Tx
 	Logs []Log // of listed tokens
+	// CoinsFrom is [FromLog] or [FromTrace] when Coins holds every movement of the chain's own coin in the block; Txs then
+	// adds nothing. It is empty when only Txs tells of coin.
+	CoinsFrom   Source
+	Coins       []Coin
+	Withdrawals []Withdrawal
+	Provider    string // who gave the block; "" when nobody says
+}
+
+// Coin is a movement of the chain's own coin, by a transaction or by a contract that it calls.
+type Coin struct {
+	TxHash   Hash
+	From, To Address
+	Value    *big.Int
+	LogIndex int // -1 when it was not read from a log
+}
+
+// Withdrawal is coin that the consensus layer pays out at the end of a block.
+type Withdrawal struct {
+	Index uint64 // counts the withdrawals of the chain
+	To    Address
+	Value *big.Int // in the smallest unit
 }
 
 // Tx is a transaction that carries the chain's own coin. To is nil when it creates a contract.

@@ -25,6 +25,7 @@ func New() (*Maker, error) {
 		if err != nil {
 			return nil, fmt.Errorf("events: schema of %s: %w", t, err)
 		}
+		closeObjects(doc)
 		url := "schema:///" + string(t)
 		if err := c.AddResource(url, doc); err != nil {
 			return nil, fmt.Errorf("events: schema of %s: %w", t, err)
@@ -34,6 +35,26 @@ func New() (*Maker, error) {
 		}
 	}
 	return m, nil
+}
+
+// closeObjects lets the objects of a schema have no members but those that it names. Published schemas are open, since
+// receivers must bear what later versions add; what we send ourselves has nothing that the schema does not tell of.
+func closeObjects(schema any) {
+	switch s := schema.(type) {
+	case []any:
+		for _, e := range s {
+			closeObjects(e)
+		}
+	case map[string]any:
+		_, hasMembers := s["properties"]
+		_, says := s["additionalProperties"]
+		if hasMembers && !says && s["type"] == "object" {
+			s["additionalProperties"] = false
+		}
+		for _, e := range s {
+			closeObjects(e)
+		}
+	}
 }
 
 // Payment is what an event of a payment tells.

@@ -87,8 +87,8 @@ func (p *Pool) Nonces(ctx context.Context, at chain.Ref, accounts []chain.Addres
 	for some := range slices.Chunk(accounts, maxSingle) {
 		got := make([]quantity, len(some))
 		err := p.try(ctx, fmt.Sprintf("nonces at block %d", at.Number), func(ctx context.Context, n *conn) error {
-			return callAt(ctx, n, at, len(some), func(i int, number string) rpc.BatchElem {
-				args := []any{common.Address(some[i]), number}
+			return callPinned(ctx, n, at, len(some), func(i int, block any) rpc.BatchElem {
+				args := []any{common.Address(some[i]), block}
 				return rpc.BatchElem{Method: "eth_getTransactionCount", Args: args, Result: &got[i]}
 			})
 		})
@@ -102,37 +102,17 @@ func (p *Pool) Nonces(ctx context.Context, at chain.Ref, accounts []chain.Addres
 	return nonces, nil
 }
 
-// callAt puts some calls at a block into one request, together with the question whether it is that block.
-func callAt(
-	ctx context.Context, n *conn, at chain.Ref, count int, call func(i int, number string) rpc.BatchElem,
-) error {
-	var block *wireHeader
-	number := hexutil.EncodeUint64(at.Number)
-	calls := []rpc.BatchElem{{Method: "eth_getBlockByNumber", Args: []any{number, false}, Result: &block}}
-	for i := range count {
-		calls = append(calls, call(i, number))
-	}
-	if err := n.callAll(ctx, calls); err != nil {
-		return err
-	}
-	h, err := block.header()
-	if err == nil && h.Ref() != at {
-		return fmt.Errorf("%w: block %d is %s there, not %s", ErrInconsistent, at.Number, h.Hash, at.Hash)
-	}
-	return err
-}
-
 func singleBalances(
 	ctx context.Context, n *conn, calls abi.ABI, at chain.Ref, token *common.Address, accounts []chain.Address,
 ) ([]*big.Int, error) {
 	coins, returned := make([]bigQuantity, len(accounts)), make([]hexutil.Bytes, len(accounts))
-	err := callAt(ctx, n, at, len(accounts), func(i int, number string) rpc.BatchElem {
+	err := callPinned(ctx, n, at, len(accounts), func(i int, block any) rpc.BatchElem {
 		if token == nil {
-			return rpc.BatchElem{Method: "eth_getBalance", Args: []any{common.Address(accounts[i]), number}, Result: &coins[i]}
+			return rpc.BatchElem{Method: "eth_getBalance", Args: []any{common.Address(accounts[i]), block}, Result: &coins[i]}
 		}
 		data := append(slices.Clone(calls.Methods["balanceOf"].ID), common.LeftPadBytes(accounts[i][:], 32)...)
 		call := map[string]any{"to": token, "data": hexutil.Bytes(data)}
-		return rpc.BatchElem{Method: "eth_call", Args: []any{call, number}, Result: &returned[i]}
+		return rpc.BatchElem{Method: "eth_call", Args: []any{call, block}, Result: &returned[i]}
 	})
 	if err != nil {
 		return nil, err
@@ -169,9 +149,9 @@ func multicallBalances(
 		return nil, err
 	}
 	var out hexutil.Bytes
-	err = callAt(ctx, n, at, 1, func(_ int, number string) rpc.BatchElem {
+	err = callPinned(ctx, n, at, 1, func(_ int, block any) rpc.BatchElem {
 		call := map[string]any{"to": multicall, "data": hexutil.Bytes(data)}
-		return rpc.BatchElem{Method: "eth_call", Args: []any{call, number}, Result: &out}
+		return rpc.BatchElem{Method: "eth_call", Args: []any{call, block}, Result: &out}
 	})
 	if err != nil {
 		return nil, err

@@ -43,7 +43,7 @@ func multicallOn(t *testing.T, node string, calls *int, fail bool) *proxy {
 			To   string
 			Data hexutil.Bytes
 		}
-		var number string
+		var number json.RawMessage
 		if method != "eth_call" || json.Unmarshal(params, &[]any{&call, &number}) != nil || call.To != multicall3 {
 			return was, 0
 		}
@@ -64,11 +64,22 @@ func multicallOn(t *testing.T, node string, calls *int, fail bool) *proxy {
 		}) {
 			var value string
 			var answer json.RawMessage
+			ask := func(method, params string) json.RawMessage {
+				got, err := forward(node, message{Version: "2.0", ID: json.RawMessage("1"), Method: method,
+					Params: json.RawMessage(params)})
+				if err != nil {
+					t.Error(err)
+				}
+				return got.Result
+			}
 			if common.Bytes2Hex(c.CallData[:4]) == getEthBalance {
-				answer = result(t, node, "eth_getBalance", fmt.Sprintf(`["0x%x",%q]`, c.CallData[16:36], number))
+				answer = ask("eth_getBalance", fmt.Sprintf(`["0x%x",%s]`, c.CallData[16:36], number))
 			} else {
-				answer = result(t, node, "eth_call", fmt.Sprintf(`[{"to":%q,"data":"0x%x"},%q]`, c.Target.Hex(), c.CallData,
+				answer = ask("eth_call", fmt.Sprintf(`[{"to":%q,"data":"0x%x"},%s]`, c.Target.Hex(), c.CallData,
 					number))
+			}
+			if answer == nil {
+				return json.RawMessage(`{"code":-32000,"message":"header for hash not found"}`), 0
 			}
 			if err := json.Unmarshal(answer, &value); err != nil {
 				t.Error(err)

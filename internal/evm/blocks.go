@@ -23,7 +23,7 @@ type readBlock struct {
 }
 
 // read checks a block and keeps the transactions that carry money.
-func (w *wireBlock) read(number uint64) (readBlock, error) {
+func (w *wireBlock) read(chainID, number uint64) (readBlock, error) {
 	if w == nil {
 		return readBlock{}, ErrMissing
 	}
@@ -38,7 +38,7 @@ func (w *wireBlock) read(number uint64) (readBlock, error) {
 		return readBlock{}, fmt.Errorf("%w: block %d comes without its transactions", ErrInconsistent, number)
 	}
 	r := readBlock{
-		Block: chain.Block{Header: h}, bloom: w.Bloom.Bloom, position: make(map[common.Hash]int, len(w.Transactions)),
+		Block: chain.Block{Header: h, Withdrawals: w.withdrawals(chainID)}, bloom: w.Bloom.Bloom, position: make(map[common.Hash]int, len(w.Transactions)),
 	}
 	for i, t := range w.Transactions {
 		if t.Hash == nil {
@@ -93,6 +93,23 @@ func (p *Pool) Blocks(ctx context.Context, from, to uint64) (bs []chain.Block, e
 }
 
 func (p *Pool) blocks(ctx context.Context, n *conn, from, to uint64) ([]chain.Block, error) {
+	read, err := p.readBlocks(ctx, n, from, to)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.addLogs(ctx, n, read); err != nil {
+		return nil, err
+	}
+	blocks := make([]chain.Block, len(read))
+	for i, r := range read {
+		blocks[i] = r.Block
+		blocks[i].Provider = n.pr.name
+	}
+	return blocks, nil
+}
+
+// readBlocks reads consecutive blocks with their transactions and without their logs.
+func (p *Pool) readBlocks(ctx context.Context, n *conn, from, to uint64) ([]readBlock, error) {
 	wire := make([]*wireBlock, to-from+1)
 	calls := make([]rpc.BatchElem, len(wire))
 	for i := range wire {
@@ -105,7 +122,7 @@ func (p *Pool) blocks(ctx context.Context, n *conn, from, to uint64) ([]chain.Bl
 	read := make([]readBlock, len(wire))
 	for i, w := range wire {
 		var err error
-		if read[i], err = w.read(from + uint64(i)); err != nil {
+		if read[i], err = w.read(p.opts.ChainID, from+uint64(i)); err != nil {
 			return nil, err
 		}
 		if i > 0 {
@@ -114,12 +131,5 @@ func (p *Pool) blocks(ctx context.Context, n *conn, from, to uint64) ([]chain.Bl
 			}
 		}
 	}
-	if err := p.addLogs(ctx, n, read); err != nil {
-		return nil, err
-	}
-	blocks := make([]chain.Block, len(read))
-	for i, r := range read {
-		blocks[i] = r.Block
-	}
-	return blocks, nil
+	return read, nil
 }

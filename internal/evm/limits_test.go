@@ -171,7 +171,7 @@ func TestACallThatFailsIsNoLimit(t *testing.T) {
 		!strings.Contains(err.Error(), "missing trie node") {
 		t.Fatalf("got %v", err)
 	}
-	if requests, _ := node.count(); requests > 3 {
+	if requests, _ := node.count(); requests > 4 { // once more by number, where the hash is refused
 		t.Errorf("%d requests", requests)
 	}
 	if _, err := p.Nonces(t.Context(), h.Ref(), accounts); err != nil {

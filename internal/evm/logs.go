@@ -21,16 +21,14 @@ var transferTopic = common.HexToHash("0xddf252ad1be2c89b69c2b068fc378daa952ba7f1
 
 // logList is what a node answered to the question for the logs of a block.
 type logList struct {
-	logs []wireLog // transfers of listed tokens, of whatever shape
+	logs  []wireLog // transfers of listed tokens, of whatever shape
+	coins []wireLog // logs about the chain's own coin
 	// unsure says that the answer held something else than was asked for, or that there was none: the receipts decide.
 	doubtful bool
 }
 
-// addLogs reads the transfers of the listed tokens in some blocks.
+// addLogs reads the transfers of the listed tokens and the movements of coin in some blocks.
 func (p *Pool) addLogs(ctx context.Context, n *conn, blocks []readBlock) error {
-	if len(p.tokens) == 0 {
-		return nil
-	}
 	pointers := make([]*readBlock, len(blocks))
 	for i := range blocks {
 		pointers[i] = &blocks[i]
@@ -44,17 +42,36 @@ func (p *Pool) addLogs(ctx context.Context, n *conn, blocks []readBlock) error {
 		switch {
 		case lists[i].doubtful:
 			logs, err := p.logsOfReceipts(ctx, n, b)
-			if err != nil {
+			if err != nil && (len(p.tokens) > 0 || !errors.Is(err, errNoReceipts)) {
 				return err
 			}
-			b.Logs = b.transfers(logs)
-		case len(lists[i].logs) == 0:
+			b.take(p, logs)
+		case len(lists[i].logs) == 0 && len(p.tokens) > 0:
+			b.addCoins(p.emitter, lists[i].coins)
 			empty = append(empty, b)
 		default:
+			b.addCoins(p.emitter, lists[i].coins)
 			b.Logs = b.transfers(lists[i].logs)
 		}
 	}
-	return p.confirmEmpty(ctx, n, pointers, empty)
+	if err := p.confirmEmpty(ctx, n, pointers, empty); err != nil {
+		return err
+	}
+	return p.completeCoins(ctx, n, pointers)
+}
+
+// take gives a block the transfers and the coin of logs from its receipts.
+func (b *readBlock) take(p *Pool, logs []wireLog) {
+	var tokens []wireLog
+	for _, l := range logs {
+		if p.isListed(l) {
+			tokens = append(tokens, l)
+		}
+	}
+	b.Logs = b.transfers(tokens)
+	if b.CoinsFrom == "" {
+		b.addCoins(p.emitter, logs)
+	}
 }
 
 // logsOf asks a node for the logs of consecutive blocks: of one by its hash, of several by their range, in halves where
@@ -119,7 +136,11 @@ func (p *Pool) logsInRange(ctx context.Context, n *conn, blocks []*readBlock) ([
 // getLogs makes one call and sorts the answer by block. Each log is held against the hash of its block. What is none of
 // the blocks' is left out, and makes the answer unsure: the node has another branch there, or does not obey the query.
 func (p *Pool) getLogs(ctx context.Context, n *conn, blocks []*readBlock, query map[string]any) ([]logList, error) {
-	query["address"], query["topics"] = p.tokens, []any{transferTopic}
+	query["address"] = append(slices.Clone(p.tokens), p.emitter.address)
+	query["topics"] = []any{transferTopic}
+	if p.emitter.topic != transferTopic {
+		query["topics"] = []any{[]common.Hash{transferTopic, p.emitter.topic}}
+	}
 	var answer []wireLog
 	if err := n.call(ctx, &answer, "eth_getLogs", query); err != nil {
 		return nil, err
@@ -131,7 +152,8 @@ func (p *Pool) getLogs(ctx context.Context, n *conn, blocks []*readBlock, query 
 	}
 	strange := false
 	for _, l := range answer {
-		if !p.isListed(l) {
+		coin := p.emitter.wrote(l)
+		if !coin && !p.isListed(l) {
 			continue
 		}
 		i, known := 0, l.BlockHash.v != nil
@@ -142,7 +164,11 @@ func (p *Pool) getLogs(ctx context.Context, n *conn, blocks []*readBlock, query 
 			strange = true
 			continue
 		}
-		lists[i].logs = append(lists[i].logs, l)
+		if coin {
+			lists[i].coins = append(lists[i].coins, l)
+		} else {
+			lists[i].logs = append(lists[i].logs, l)
+		}
 	}
 	if strange {
 		for i := range lists {

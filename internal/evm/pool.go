@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -33,7 +35,9 @@ type Options struct {
 	Tokens []string // contracts whose transfers are read, 0x in lower case
 	// Multicall is the address of Multicall3, for [Pool.Balances]; empty where the chain has none.
 	Multicall string
-	Timeout   time.Duration // of one request to one provider; 0 means 10 s
+	// Internal says how coin that contracts send is found: "auto", "trace", "balance" or "off"; "" means auto.
+	Internal string
+	Timeout  time.Duration // of one request to one provider; 0 means 10 s
 	// Rate is how many calls a second a provider is asked, each call of a batch counted; 0 means no limit.
 	Rate    float64
 	Now     func() time.Time
@@ -48,6 +52,9 @@ type Pool struct {
 	tokens    []common.Address
 	listed    map[common.Address]bool // the same
 	multicall *common.Address
+	emitter   coinEmitter
+	// coinLogsSince is the first block that is known to hold logs about the chain's own coin; 0 while none is.
+	coinLogsSince atomic.Uint64
 
 	mu          sync.Mutex
 	tagRejected time.Time          // when every provider last called the tag unsupported
@@ -62,11 +69,18 @@ func New(o Options) (*Pool, error) {
 	if o.Timeout <= 0 {
 		o.Timeout = callTimeout
 	}
-	p := &Pool{opts: o, listed: make(map[common.Address]bool, len(o.Tokens)), unwitnessed: make(map[chain.Hash]int)}
+	p := &Pool{
+		opts: o, listed: make(map[common.Address]bool, len(o.Tokens)), emitter: emitterOf(o.ChainID),
+		unwitnessed: make(map[chain.Hash]int),
+	}
 	for _, raw := range o.URLs {
 		pr, err := newProvider(raw, o.Rate, o.Now)
 		if err != nil {
 			return nil, fmt.Errorf("evm: %s: %w", o.Name, err)
+		}
+		pr.name = pr.host
+		for i := 2; slices.ContainsFunc(p.providers, func(other *provider) bool { return other.name == pr.name }); i++ {
+			pr.name = fmt.Sprintf("%s#%d", pr.host, i)
 		}
 		p.providers = append(p.providers, pr)
 	}
@@ -149,7 +163,8 @@ func (p *Pool) ask(ctx context.Context, pr *provider, ask question) error {
 	}
 	err = pr.plain(err)
 	switch {
-	case errors.Is(ctx.Err(), context.Canceled), unsupported(err), errors.Is(err, ErrUnwitnessed):
+	case errors.Is(ctx.Err(), context.Canceled), unsupported(err), errors.Is(err, ErrUnwitnessed),
+		errors.Is(err, ErrDisagree):
 	case errors.As(err, new(*throttledError)):
 		p.throttled(ctx, pr, err)
 	default:

@@ -22,6 +22,7 @@ const maxAnswer = 64 << 20
 // provider is one node, or whatever stands before several.
 type provider struct {
 	url, host string
+	name      string // the host, numbered where several URLs have the same
 	secrets   []string
 	http      *http.Transport // nil for WebSocket
 	dialled   atomic.Uint64   // connections made so far
@@ -37,6 +38,9 @@ type provider struct {
 	pauses      int // that it asked for since it last answered well
 	pausedUntil time.Time
 	learned     map[trait]lesson
+	tagNumber   uint64    // where its tag is,
+	tagSince    time.Time // and since when
+	toldAt      time.Time // when it was last named for its tag
 }
 
 func newProvider(raw string, rate float64, now func() time.Time) (*provider, error) {

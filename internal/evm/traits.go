@@ -17,6 +17,10 @@ const (
 	logRange                     // the most blocks that it takes in one eth_getLogs
 	noLogsByHash                 // it refuses or ignores blockHash in eth_getLogs
 	noBlockReceipts              // it does not know eth_getBlockReceipts
+	noDebugTrace                 // it does not know debug_traceBlockByHash
+	noBlockTrace                 // it does not know trace_block
+	noHashState                  // it refuses a block hash where state is asked for
+	noCreateCall                 // it refuses a call that creates a contract
 )
 
 // lesson is a limit that was found out, and how long it is believed.

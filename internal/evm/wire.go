@@ -147,6 +147,11 @@ type wireBlock struct {
 	Transactions     []wireTx     `json:"transactions"`
 	TransactionsRoot *common.Hash `json:"transactionsRoot"`
 	GasUsed          *quantity    `json:"gasUsed"`
+	Withdrawals      []struct {
+		Index   *quantity       `json:"index"`
+		Address optionalAddress `json:"address"`
+		Amount  *bigQuantity    `json:"amount"` // gwei
+	} `json:"withdrawals"`
 }
 
 // empty reports whether the header says that the block holds no transaction.

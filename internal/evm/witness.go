@@ -67,8 +67,8 @@ func (p *Pool) confirmByReceipts(ctx context.Context, n *conn, b *readBlock, oth
 	logs, err := p.logsOfReceipts(ctx, n, b)
 	switch {
 	case err == nil:
-		b.Logs = b.transfers(logs)
-		if len(logs) == 0 && other != nil {
+		b.take(p, logs)
+		if len(b.Logs) == 0 && other != nil {
 			return fmt.Errorf("%w: %s has transfers in block %d %s, and its logs and receipts here hold none",
 				ErrDisagree, other.host, b.Number, b.Hash)
 		}
@@ -146,7 +146,7 @@ func (p *Pool) logsOfReceipts(ctx context.Context, n *conn, b *readBlock) ([]wir
 		}
 		have[tx] = true
 		for _, l := range r.Logs {
-			if p.isListed(l) {
+			if p.isListed(l) || p.emitter.wrote(l) {
 				found = append(found, l)
 			}
 		}

@@ -29,6 +29,7 @@ func (s *Service) Cancel(ctx context.Context, tx *store.Tx, merchantID, id strin
 	now := s.now()
 	until := now.Add(s.window)
 	p.Status, p.ClosedAt, p.WatchUntil, p.UpdatedAt = models.PaymentCanceled, &now, &until, now
+	p.OrderReleased = p.OrderID != nil
 	p.Sequence++
 	if err := s.publish(ctx, tx, Announcement{Type: webhook.PaymentCanceled, Payment: p}, nil, nil); err != nil {
 		return models.Payment{}, err

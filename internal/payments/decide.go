@@ -19,8 +19,11 @@ type Facts struct {
 	// ChainTime is the time of the newest block of the payment's own chain, nil when the step is another chain's:
 	// only its own chain can expire a payment.
 	ChainTime *time.Time
-	Window    time.Duration // the monitoring window after a payment has closed
-	Now       time.Time
+	// CoinTime is [Step.CoinTime]: a payment in the chain's own coin expires by it where it is set.
+	CoinTime *time.Time
+	Doubted  bool          // the payment has an open doubt, and does not expire
+	Window   time.Duration // the monitoring window after a payment has closed
+	Now      time.Time
 }
 
 // Announcement is an event that a decision calls for.
@@ -43,9 +46,12 @@ func Decide(p models.Payment, f Facts) (models.Payment, []Announcement) {
 	next.Partial = s.received.Sign() > 0 && s.received.Cmp(due) < 0
 	next.Overpaid = s.received.Cmp(p.Amount) > 0
 	next.Late = s.late.Sign() > 0
-	next.Status = status(p, s, due, f.ChainTime)
+	next.Status = status(p, s, due, f.expiryTime(p))
 	if next.Status != p.Status {
 		stamp(&next, f)
+	}
+	if p.OrderID != nil && (next.Status == models.PaymentExpired || p.Status == models.PaymentExpired) {
+		next.OrderReleased = true // for good: what still arrives must not ship the order a second time
 	}
 
 	lost := lostSince(f)
@@ -86,6 +92,17 @@ func Decide(p models.Payment, f Facts) (models.Payment, []Announcement) {
 		out = append(out, Announcement{Type: webhook.PaymentMisdirected, Payment: next, Misdirected: &t})
 	}
 	return next, out
+}
+
+// expiryTime is the time by which the payment expires; nil when it cannot now.
+func (f Facts) expiryTime(p models.Payment) *time.Time {
+	switch {
+	case f.Doubted:
+		return nil
+	case p.Asset == models.AssetNative && f.ChainTime != nil && f.CoinTime != nil:
+		return f.CoinTime
+	}
+	return f.ChainTime
 }
 
 // status is the heart of it: confirmed when final money settles the payment, detected when seen money does, and

@@ -22,6 +22,18 @@ type Step struct {
 	Blocks     []Block
 	Head       uint64 // the newest block that the providers know
 	Final      uint64 // every block up to this number is final
+
+	// Late are transfers of blocks that were recorded before: two providers tell of them, and the first reading did not.
+	Late []Block
+	// Refuted are recorded transfers that two providers contradict.
+	Refuted []Sighting
+	// Doubts are transfers about which providers contradict each other.
+	Doubts []Doubt
+	// Balances are what addresses hold of the chain's own coin after the last block.
+	Balances []Balance
+	// CoinTime is how far in block time coin that arrives by no transaction has been looked for; nil where blocks tell of
+	// all coin. A payment in coin does not expire before it.
+	CoinTime *time.Time
 }
 
 // Block is a block as far as payments are concerned.
@@ -45,6 +57,9 @@ func (s *Service) Observe(ctx context.Context, tx *store.Tx, step Step) ([]Statu
 	touched := make(map[string]bool)
 	lost := make(map[string][]models.Transfer)
 	if step.OrphanFrom != nil {
+		if err := tx.ForgetDoubts(ctx, step.ChainID, *step.OrphanFrom, now); err != nil {
+			return nil, err
+		}
 		gone, err := tx.OrphanTransfers(ctx, step.ChainID, *step.OrphanFrom, now)
 		if err != nil {
 			return nil, err
@@ -54,7 +69,13 @@ func (s *Service) Observe(ctx context.Context, tx *store.Tx, step Step) ([]Statu
 			lost[t.PaymentID] = append(lost[t.PaymentID], t)
 		}
 	}
-	if err := s.recordTransfers(ctx, tx, step, now, touched); err != nil {
+	if err := s.recordTransfers(ctx, tx, step.ChainID, step.Blocks, now, touched); err != nil {
+		return nil, err
+	}
+	if err := s.recordDisputes(ctx, tx, step, now, touched, lost); err != nil {
+		return nil, err
+	}
+	if err := s.recordBalances(ctx, tx, step, now, touched); err != nil {
 		return nil, err
 	}
 	final, err := tx.FinalTransfers(ctx, step.ChainID, step.Final, now)
@@ -67,7 +88,7 @@ func (s *Service) Observe(ctx context.Context, tx *store.Tx, step Step) ([]Statu
 	var chainTime *time.Time
 	if n := len(step.Blocks); n > 0 {
 		chainTime = &step.Blocks[n-1].Time
-		expiring, err := tx.Expiring(ctx, step.ChainID, *chainTime)
+		expiring, err := tx.Expiring(ctx, step.ChainID, *chainTime, orElse(step.CoinTime, *chainTime))
 		if err != nil {
 			return nil, err
 		}
@@ -75,7 +96,21 @@ func (s *Service) Observe(ctx context.Context, tx *store.Tx, step Step) ([]Statu
 			touched[id] = true
 		}
 	}
-	return s.recompute(ctx, tx, touched, lost, step.ChainID, step.Head, chainTime)
+	return s.recompute(ctx, tx, touched, lost, clocks{step.ChainID, step.Head, chainTime, step.CoinTime})
+}
+
+// clocks are how far a chain is.
+type clocks struct {
+	chainID, head uint64
+	block         *time.Time // of the newest block; nil when no block is recorded
+	coin          *time.Time // see Step.CoinTime
+}
+
+func orElse(t *time.Time, other time.Time) time.Time {
+	if t != nil {
+		return *t
+	}
+	return other
 }
 
 // Retry recomputes the payments that were quarantined before the given time; the scanner of any chain may call it.
@@ -90,32 +125,39 @@ func (s *Service) Retry(ctx context.Context, before time.Time) ([]StatusChange, 
 		for _, id := range ids {
 			touched[id] = true
 		}
-		changes, err = s.recompute(ctx, tx, touched, nil, 0, 0, nil)
+		changes, err = s.recompute(ctx, tx, touched, nil, clocks{})
 		return err
 	})
 	return changes, err
 }
 
-// recordTransfers writes the transfers of the step's blocks to payments that still watch their address.
-func (s *Service) recordTransfers(ctx context.Context, tx *store.Tx, step Step, now time.Time,
+// recordTransfers writes the transfers of the step's blocks to payments that still watch their address. Coin that was
+// found by a balance before is not counted twice.
+func (s *Service) recordTransfers(ctx context.Context, tx *store.Tx, chainID uint64, blocks []Block, now time.Time,
 	touched map[string]bool) error {
-	byAddress, err := paymentsPaid(ctx, tx, step)
+	byAddress, err := paymentsPaid(ctx, tx, blocks)
 	if err != nil {
 		return err
 	}
-	for _, b := range step.Blocks {
+	for _, b := range blocks {
 		for _, t := range b.Transfers {
 			p, ok := byAddress[t.To]
 			if !ok || p.WatchUntil != nil && b.Time.After(*p.WatchUntil) {
 				continue
 			}
-			row, err := transferRow(t, b.Header, step.ChainID, p, now)
+			row, err := transferRow(t, b.Header, chainID, p, now)
 			if err != nil {
 				return err
 			}
 			touched[p.ID] = true
-			if err := tx.RecordTransfer(ctx, row); err != nil {
+			isNew, err := tx.RecordTransfer(ctx, row)
+			if err != nil {
 				return err
+			}
+			if isNew && t.Asset == chain.Native {
+				if err := s.lowerBalance(ctx, tx, row, now); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -123,9 +165,9 @@ func (s *Service) recordTransfers(ctx context.Context, tx *store.Tx, step Step, 
 }
 
 // paymentsPaid are the payments whose addresses the step's transfers went to.
-func paymentsPaid(ctx context.Context, tx *store.Tx, step Step) (map[chain.Address]models.Payment, error) {
+func paymentsPaid(ctx context.Context, tx *store.Tx, blocks []Block) (map[chain.Address]models.Payment, error) {
 	recipients := make(map[string]chain.Address)
-	for _, b := range step.Blocks {
+	for _, b := range blocks {
 		for _, t := range b.Transfers {
 			recipients[t.To.Hex()] = t.To
 		}
@@ -154,19 +196,25 @@ func transferRow(t chain.Transfer, b chain.Header, chainID uint64, p models.Paym
 	row := models.Transfer{
 		ID: models.NewID(models.PrefixTransfer, now), PaymentID: p.ID, MerchantID: p.MerchantID,
 		ChainID: chainID, TxHash: t.TxHash.Hex(), Asset: t.Asset, Recipient: t.To.Hex(), Ordinal: t.Ordinal,
-		Sender: t.From.Hex(), Amount: amount, Status: models.TransferSeen, Source: models.SourceChain,
+		Sender: t.From.Hex(), Amount: amount, Status: models.TransferSeen, Source: string(t.Source),
 		Misdirected: p.ChainID != chainID || p.Asset != t.Asset,
 		BlockNumber: b.Number, BlockHash: b.Hash.Hex(), BlockTime: b.Time, FirstBlockTime: b.Time, CreatedAt: now,
 		UpdatedAt: now,
 	}
-	if t.LogIndex >= 0 {
+	if t.Source == chain.FromWithdrawal || t.Source == chain.FromBalance {
+		row.TxHash, row.Sender = "", ""
+	}
+	if t.Source == "" {
+		row.Source = models.SourceChain
+	}
+	if t.LogIndex >= 0 && t.Asset != chain.Native {
 		row.LogIndex = &t.LogIndex
 	}
 	return row, nil
 }
 
 func (s *Service) recompute(ctx context.Context, tx *store.Tx, touched map[string]bool,
-	lost map[string][]models.Transfer, chainID, head uint64, chainTime *time.Time) ([]StatusChange, error) {
+	lost map[string][]models.Transfer, at clocks) ([]StatusChange, error) {
 	if len(touched) == 0 {
 		return nil, nil
 	}
@@ -191,13 +239,17 @@ func (s *Service) recompute(ctx context.Context, tx *store.Tx, touched map[strin
 	if err != nil {
 		return nil, err
 	}
-	heads[chainID] = head
+	heads[at.chainID] = max(at.head, heads[at.chainID])
+	doubted, err := tx.DoubtedPayments(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
 	var changes []StatusChange
 	for _, p := range ps {
 		f := Facts{Transfers: transfers[p.ID], Announced: announced[p.ID], Orphaned: lost[p.ID], Window: s.window,
-			Now: s.now()}
-		if p.ChainID == chainID {
-			f.ChainTime = chainTime
+			Now: s.now(), Doubted: doubted[p.ID]}
+		if p.ChainID == at.chainID {
+			f.ChainTime, f.CoinTime = at.block, at.coin
 		}
 		c := StatusChange{From: p.Status}
 		err := tx.Savepoint(ctx, func(tx *store.Tx) error {

@@ -28,6 +28,7 @@ var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 // exampleChain is a chain of a few blocks. done is called when the scanner asks for the head and has recorded them all.
 type exampleChain struct {
+	scanner.Alone
 	blocks   []chain.Block
 	recorded func() uint64
 	done     func()
@@ -56,6 +57,9 @@ func (c *exampleChain) Header(_ context.Context, n uint64) (chain.Header, error)
 func (c *exampleChain) Block(_ context.Context, n uint64) (chain.Block, error) {
 	return c.blocks[n], nil
 }
+func (c *exampleChain) Blocks(_ context.Context, from, to uint64) ([]chain.Block, error) {
+	return c.blocks[from : to+1], nil
+}
 func (c *exampleChain) Agree(context.Context, chain.Ref) error { return nil }
 
 func (c *exampleChain) Final(_ context.Context, upTo uint64) (uint64, error) {
@@ -66,8 +70,8 @@ func (c *exampleChain) Happened(context.Context, chain.Hash, chain.Transfer) (bo
 	return true, nil
 }
 
-// A scanner follows a chain of three blocks into the record. The payment in block 1 is detected there, and confirmed
-// when block 2 makes block 1 final.
+// A scanner follows a chain of three blocks into the record. Blocks that it finds together it records together:
+// the payment in block 1 is detected there, and block 2 makes block 1 final.
 func ExampleScanner_Run() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -119,9 +123,9 @@ func ExampleScanner_Run() {
 	// msg=scanner.begins block=0
 	// msg=scanner.leading fence=2
 	// msg=block.scanned block=1 transfers=1
-	// msg=payment.moved from=pending to=detected event=payment.detected
 	// msg=block.scanned block=2 transfers=0
-	// msg=payment.moved from=detected to=confirmed event=payment.confirmed
+	// msg=payment.moved from=pending to=confirmed event=payment.detected
+	// msg=payment.moved from=pending to=confirmed event=payment.confirmed
 }
 
 // onlyWhatHappens leaves out of log lines what differs from run to run.

@@ -2,7 +2,6 @@ package scanner
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/chain"
@@ -26,23 +25,31 @@ func (s *Scanner) record(
 	}
 	step := payments.Step{ChainID: s.chain.ChainID, OrphanFrom: orphanFrom, Head: head.Number}
 	rows := make([]models.Block, 0, len(blocks))
-	var err error
 	for _, b := range blocks {
 		found, err := s.transfers(ctx, b)
 		if err != nil {
 			return err
 		}
 		step.Blocks = append(step.Blocks, payments.Block{Header: b.Header, Transfers: found})
-		rows = append(rows, s.row(b.Header))
+		rows = append(rows, s.row(b.Header, b.Provider))
 		cursor.Number, cursor.Hash, cursor.BlockTime = b.Number, b.Hash.Hex(), b.Time
 	}
-	if cursor.FinalNumber, err = s.final(ctx, cursor, rows); err != nil {
-		return err
+	caughtUp := cursor.Number >= head.Number
+	if caughtUp || s.clock().Sub(s.round.finalAt) >= roundTime {
+		if err := s.finality(ctx, &step, &cursor, rows); err != nil {
+			return err
+		}
 	}
-	cursor.HeadNumber, cursor.UpdatedAt = head.Number, models.Now(s.clock)
+	s.coins.note(blocks)
+	if caughtUp {
+		s.readBalances(ctx, &step, &cursor)
+	}
+	s.coinTime(&step, cursor)
+	now := models.Now(s.clock)
+	cursor.HeadNumber, cursor.UpdatedAt, cursor.SeenAt = head.Number, now, &now
 	step.Final = cursor.FinalNumber
 	var changes []payments.StatusChange
-	err = s.write(ctx, fence, func(tx *store.Tx) (err error) {
+	err := s.write(ctx, fence, func(tx *store.Tx) (err error) {
 		changes, err = s.writeStep(ctx, tx, step, cursor, rows)
 		return err
 	})
@@ -72,46 +79,13 @@ func (s *Scanner) writeStep(
 	if err != nil {
 		return nil, err
 	}
-	if cursor.Number%pruneEvery == 0 && cursor.FinalNumber > blocksBelowFinal {
+	if len(rows) > 0 && cursor.FinalNumber > blocksBelowFinal &&
+		(cursor.Number%pruneEvery == 0 || len(rows) > 1) {
 		if err := tx.PruneBlocks(ctx, s.chain.ChainID, cursor.FinalNumber-blocksBelowFinal); err != nil {
 			return nil, err
 		}
 	}
 	return changes, tx.SaveCursor(ctx, cursor)
-}
-
-// recordFinal records a final point that moved without a new block: one that comes from a tag does.
-func (s *Scanner) recordFinal(ctx context.Context, fence int64, head chain.Header, cursor models.ChainCursor) error {
-	final, err := s.source.Final(ctx, cursor.Number)
-	if err != nil || final <= cursor.FinalNumber {
-		return err
-	}
-	return s.record(ctx, fence, head, cursor, nil, nil)
-}
-
-// final is how far the record is final. Depth is counted from the newest block that we have recorded, not from the head
-// that a provider claims, so that one who overstates it makes nothing final. It moves on only to a block that a second
-// provider, where there is one, has too; until then payments are detected and wait.
-func (s *Scanner) final(ctx context.Context, cursor models.ChainCursor, recording []models.Block) (uint64, error) {
-	final, err := s.source.Final(ctx, cursor.Number)
-	if err != nil || final <= cursor.FinalNumber {
-		return cursor.FinalNumber, err
-	}
-	block, err := s.blockAt(ctx, final, recording)
-	if errors.Is(err, models.ErrNotFound) { // older than what we began with
-		return final, nil
-	} else if err != nil {
-		return 0, err
-	}
-	at, err := ref(block.Number, block.Hash)
-	if err != nil {
-		return 0, err
-	}
-	if err := s.source.Agree(ctx, at); err != nil {
-		s.log.WarnContext(ctx, "chain.final_unconfirmed", "block", final, "error", err)
-		return cursor.FinalNumber, nil
-	}
-	return final, nil
 }
 
 // blockAt finds a block among those about to be recorded or in the record.

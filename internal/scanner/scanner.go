@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/big"
 	"sync"
 	"time"
 
@@ -24,10 +25,32 @@ type Source interface {
 	Header(ctx context.Context, number uint64) (chain.Header, error)
 	// Block is the canonical block at a height with its transactions and the transfers of listed tokens.
 	Block(ctx context.Context, number uint64) (chain.Block, error)
+	// Blocks are the canonical blocks of a range, at most maxWindow of them, each the parent of the next.
+	Blocks(ctx context.Context, from, to uint64) ([]chain.Block, error)
 	// Happened reports whether a transfer of a block that needs its receipt happened.
 	Happened(ctx context.Context, block chain.Hash, t chain.Transfer) (bool, error)
 	// Agree is nil when a second provider, where there is one, has the same block at this height.
 	Agree(ctx context.Context, at chain.Ref) error
+	Witnesses
+	Accounts
+}
+
+// Witnesses are the other providers of a chain.
+type Witnesses interface {
+	// Providers is how many providers there are. With one, nothing has a witness.
+	Providers() int
+	// Testify reads the blocks of a range from a provider that is not the one named.
+	Testify(ctx context.Context, from, to uint64, not string) ([]chain.Block, error)
+	// Ask asks every provider, by itself, whether a block holds a transfer.
+	Ask(ctx context.Context, block chain.Ref, c chain.Claim) []chain.Answer
+}
+
+// Accounts tell what addresses hold of the chain's own coin.
+type Accounts interface {
+	// CoinBalances are what accounts hold after a block, and which provider says so.
+	CoinBalances(ctx context.Context, at chain.Ref, accounts []chain.Address) ([]*big.Int, string, error)
+	// Accounts asks every provider, by itself, about one account.
+	Accounts(ctx context.Context, at chain.Ref, account chain.Address) []chain.AccountAnswer
 }
 
 // Options are what a Scanner needs.
@@ -37,7 +60,7 @@ type Options struct {
 	Store    *store.Store
 	Payments *payments.Service
 	Holder   string // names this process among the candidates for the lease
-	// LeaseTTL is how long a dead leader's chain waits for a standby; 0 means 15 s.
+	// LeaseTTL is how long a dead leader's chain waits for a standby; 0 means 8 s.
 	LeaseTTL time.Duration
 	Now      func() time.Time
 	Logger   *slog.Logger
@@ -56,6 +79,9 @@ type Scanner struct {
 	log      *slog.Logger
 	metrics  *telemetry.Metrics
 	watch    *watchSet
+	ahead    ahead
+	round    round
+	coins    coinPass
 
 	mu    sync.Mutex
 	state State
@@ -76,7 +102,7 @@ func New(o Options) (*Scanner, error) {
 		return nil, errors.New("scanner: an option is missing")
 	}
 	if o.LeaseTTL == 0 {
-		o.LeaseTTL = 15 * time.Second
+		o.LeaseTTL = 8 * time.Second
 	}
 	return &Scanner{
 		chain: o.Chain, source: o.Source, store: o.Store, payments: o.Payments, holder: o.Holder, leaseTTL: o.LeaseTTL,
@@ -116,23 +142,26 @@ func (s *Scanner) lead(ctx context.Context) (int64, error) {
 	return lease.Fence, nil
 }
 
-// follow records blocks while the lease is ours. Errors of providers are noted and tried again; only the loss of the
-// lease and of the database end it.
+// follow records blocks while the lease is ours, and renews it meanwhile. Errors of providers are noted and tried again;
+// only the loss of the lease and of the database end it.
 func (s *Scanner) follow(ctx context.Context, fence int64) error {
-	renewed := s.clock()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	s.log.InfoContext(ctx, "scanner.leading", "fence", fence)
+	renewing := make(chan struct{})
+	go func() {
+		defer close(renewing)
+		s.renew(ctx, fence, stop)
+	}()
+	defer func() {
+		stop(nil)
+		<-renewing
+		s.ahead.drop()
+		s.metrics.ForgetChain(s.chain.Name)
+	}()
 	s.watch.reset()
+	s.round, s.coins = round{}, coinPass{}
 	for ctx.Err() == nil {
-		if s.clock().Sub(renewed) > s.leaseTTL/3 {
-			now, err := s.lead(ctx)
-			if err != nil {
-				return err
-			}
-			if now != fence {
-				return store.ErrFenced
-			}
-			renewed = s.clock()
-		}
 		more, err := s.step(ctx, fence)
 		s.note(func(st *State) { st.Leading = true; st.LastErr = err })
 		switch {
@@ -142,12 +171,35 @@ func (s *Scanner) follow(ctx context.Context, fence int64) error {
 			if ctx.Err() == nil {
 				s.log.WarnContext(ctx, "scanner.step_failed", "error", err)
 			}
+			s.tellSilence(ctx)
 			sleep(ctx, max(s.chain.PollInterval, time.Second))
 		case !more:
+			s.tellSilence(ctx)
 			sleep(ctx, s.chain.PollInterval)
 		}
 	}
+	if cause := context.Cause(ctx); errors.Is(cause, store.ErrFenced) {
+		return cause
+	}
 	return nil
+}
+
+// renew keeps the lease, also while a step takes long, and stops the scanner when somebody else has it.
+func (s *Scanner) renew(ctx context.Context, fence int64, stop context.CancelCauseFunc) {
+	for {
+		sleep(ctx, s.leaseTTL/3)
+		if ctx.Err() != nil {
+			return
+		}
+		now, err := s.lead(ctx)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			s.log.WarnContext(ctx, "scanner.lease_unsure", "error", err)
+		case err == nil && now != fence:
+			stop(store.ErrFenced)
+			return
+		}
+	}
 }
 
 func (s *Scanner) note(change func(*State)) {

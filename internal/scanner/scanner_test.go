@@ -223,6 +223,7 @@ func TestScanReorg(t *testing.T) {
 
 // memoryChain can fork at will; a block holds at most one transfer.
 type memoryChain struct {
+	alone
 	blocks []chain.Block // canonical, by number
 	serial uint64
 	depth  uint64
@@ -278,6 +279,16 @@ func (c *memoryChain) Happened(context.Context, chain.Hash, chain.Transfer) (boo
 	return true, nil
 }
 func (c *memoryChain) Agree(context.Context, chain.Ref) error { return nil }
+func (c *memoryChain) Blocks(ctx context.Context, from, to uint64) (bs []chain.Block, err error) {
+	for n := from; n <= to; n++ {
+		b, err := c.Block(ctx, n)
+		if err != nil {
+			return nil, err
+		}
+		bs = append(bs, b)
+	}
+	return bs, nil
+}
 
 // TestScannerFollowsAnyChain draws chains that grow and fork above their final point and holds the record against the
 // chain: the same blocks, and a payment that has exactly what the canonical blocks paid.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/chain"
 	"github.com/ctrip-gateway/ctrip/internal/store"
@@ -18,21 +19,59 @@ const (
 	maxRecord = 1 << 16
 )
 
-// step records what the chain has that we have not, one block or one reorg, and reports whether there is more.
-func (s *Scanner) step(ctx context.Context, fence int64) (more bool, err error) {
+// round is what is asked once a round: a round ends when the record has caught up, or after roundTime.
+type round struct {
+	head    chain.Header // the newest block as last asked
+	headAt  time.Time
+	finalAt time.Time // when the final point was last looked for
+	moved   time.Time // when the head last moved
+	told    time.Time // when the operator was last told of a chain that stands still
+	doubts  time.Time // when open doubts were last asked about
+}
+
+// roundTime bounds a round while there is a backlog.
+const roundTime = 2 * time.Second
+
+// currentHead is the newest block of the chain. In a backlog it is not asked for each time.
+func (s *Scanner) currentHead(ctx context.Context, cursor uint64) (chain.Header, error) {
+	now := s.clock()
+	if s.round.head.Number > cursor+maxWindow && now.Sub(s.round.headAt) < roundTime {
+		return s.round.head, nil
+	}
 	head, err := s.source.Head(ctx)
 	if err != nil {
-		return false, err
+		return head, err
 	}
+	if head.Number > s.round.head.Number || s.round.moved.IsZero() {
+		s.round.moved = now
+	}
+	s.round.head, s.round.headAt = head, now
+	s.metrics.ChainAge(s.chain.Name, now.Sub(s.round.moved), now.Sub(head.Time))
+	return head, nil
+}
+
+// step records what the chain has that we have not, some blocks or one reorg, and reports whether there is more.
+func (s *Scanner) step(ctx context.Context, fence int64) (more bool, err error) {
 	cursor, err := s.store.Cursor(ctx, s.chain.ChainID)
 	if errors.Is(err, models.ErrNotFound) {
+		head, err := s.source.Head(ctx)
+		if err != nil {
+			return false, err
+		}
 		return true, s.begin(ctx, fence, head)
 	} else if err != nil {
+		return false, err
+	}
+	head, err := s.currentHead(ctx, cursor.Number)
+	if err != nil {
 		return false, err
 	}
 	s.note(func(st *State) { st.Number, st.Head, st.LastSeen = cursor.Number, head.Number, s.clock() })
 	s.metrics.ChainHead(s.chain.Name, head.Number, cursor.Number)
 	s.metrics.ChainHalted(s.chain.Name, cursor.HaltedAt != nil)
+	if err := s.store.SeeChain(ctx, s.chain.ChainID, models.Now(s.clock), seenEvery); err != nil {
+		return false, err
+	}
 	if cursor.HaltedAt != nil {
 		return false, ErrHalted
 	}
@@ -42,7 +81,8 @@ func (s *Scanner) step(ctx context.Context, fence int64) (more bool, err error) 
 	}
 	switch plan := plan.(type) {
 	case chain.Extend:
-		return head.Number > plan.After.Number+1, s.record(ctx, fence, head, cursor, nil, blocks)
+		more = head.Number > plan.After.Number+uint64(len(blocks))
+		return more, s.record(ctx, fence, head, cursor, nil, blocks)
 	case chain.Replace:
 		return true, s.replace(ctx, fence, head, cursor, plan, blocks)
 	case chain.Halt:
@@ -51,8 +91,35 @@ func (s *Scanner) step(ctx context.Context, fence int64) (more bool, err error) 
 		if plan.Reason == chain.UpToDate {
 			return false, s.recordFinal(ctx, fence, head, cursor)
 		}
+		s.tellBehind(ctx, head, cursor)
 	}
 	return false, nil
+}
+
+// seenEvery is how often the time of the chain's last answer is written while no block is.
+const seenEvery = 10 * time.Second
+
+// tellBehind tells of a provider whose head is a block that was recorded long ago, or lies below all of them.
+func (s *Scanner) tellBehind(ctx context.Context, head chain.Header, cursor models.ChainCursor) {
+	if s.clock().Sub(s.round.told) < time.Minute {
+		return
+	}
+	s.round.told = s.clock()
+	s.log.WarnContext(ctx, "chain.head_behind", "head", head.Number, "head_hash", head.Hash.Hex(),
+		"recorded", cursor.Number, "recorded_hash", cursor.Hash, "behind", cursor.Number-min(head.Number, cursor.Number),
+		"do", "wait for the node to catch up; if its chain was reset, run ctripctl chain reset "+s.chain.Name)
+}
+
+// tellSilence tells of a chain without a new head for so long that somebody should look.
+func (s *Scanner) tellSilence(ctx context.Context) {
+	now, limit := s.clock(), max(time.Minute, 10*s.chain.BlockTime)
+	if s.round.moved.IsZero() || now.Sub(s.round.moved) < limit || now.Sub(s.round.told) < time.Minute {
+		return
+	}
+	s.round.told = now
+	s.metrics.ChainAge(s.chain.Name, now.Sub(s.round.moved), now.Sub(s.round.head.Time))
+	s.log.WarnContext(ctx, "chain.no_new_head", "head", s.round.head.Number, "since", s.round.moved.UTC(),
+		"do", "look at the node or add a second provider; payments on the chain are refused until it moves")
 }
 
 // begin puts the cursor where the chain is watched from: the block before start_block, or the head.
@@ -70,7 +137,7 @@ func (s *Scanner) begin(ctx context.Context, fence int64, head chain.Header) err
 	}
 	s.log.InfoContext(ctx, "scanner.begins", "block", at.Number)
 	return s.write(ctx, fence, func(tx *store.Tx) error {
-		if err := tx.InsertBlocks(ctx, []models.Block{s.row(at)}); err != nil {
+		if err := tx.InsertBlocks(ctx, []models.Block{s.row(at, "")}); err != nil {
 			return err
 		}
 		return tx.SaveCursor(ctx, models.ChainCursor{
@@ -81,7 +148,7 @@ func (s *Scanner) begin(ctx context.Context, fence int64, head chain.Header) err
 }
 
 // plan reads what [chain.Follow] needs until it decides, and the blocks that the plan asks for. Of those that extend
-// the record it reads one.
+// the record it reads some, in the order of the chain.
 func (s *Scanner) plan(
 	ctx context.Context, head chain.Header, cursor models.ChainCursor,
 ) (chain.Plan, []chain.Block, error) {
@@ -101,14 +168,15 @@ func (s *Scanner) plan(
 				return nil, nil, err
 			}
 		case chain.Extend:
-			next, err := s.source.Block(ctx, plan.After.Number+1)
+			next, err := s.ahead.next(ctx, s.source, plan.After.Number, plan.To)
 			if err != nil {
 				return nil, nil, err
 			}
-			if chain.Linked(plan.After, next.Header) == nil {
-				return plan, []chain.Block{next}, nil
+			if chain.Linked(plan.After, next[0].Header) == nil {
+				return plan, next, nil
 			}
-			theirs[plan.After.Number+1] = next.Header
+			s.ahead.drop()
+			theirs[plan.After.Number+1] = next[0].Header
 		case chain.Replace:
 			branch, err := s.branch(ctx, plan)
 			return plan, branch, err
@@ -194,9 +262,10 @@ func (s *Scanner) write(ctx context.Context, fence int64, do func(*store.Tx) err
 	})
 }
 
-func (s *Scanner) row(h chain.Header) models.Block {
+func (s *Scanner) row(h chain.Header, provider string) models.Block {
 	return models.Block{
 		ChainID: s.chain.ChainID, Number: h.Number, Hash: h.Hash.Hex(), ParentHash: h.Parent.Hex(), Time: h.Time,
+		Provider: provider,
 	}
 }
 

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"slices"
+	"time"
 
 	"gorm.io/gorm/clause"
 
@@ -80,4 +81,19 @@ func (q *Queries) BlockAt(ctx context.Context, chainID, number uint64) (models.B
 func (tx *Tx) AcceptReorg(ctx context.Context, chainID uint64) error {
 	return wrap("accept reorg", tx.with(ctx).Model(&models.ChainCursor{}).Where("chain_id = ?", chainID).
 		Updates(map[string]any{"halted_at": nil, "halt_reason": "", "final_number": 0}).Error)
+}
+
+// BlocksBetween reads recorded blocks of a range, oldest first.
+func (q *Queries) BlocksBetween(ctx context.Context, chainID, from, to uint64, limit int) ([]models.Block, error) {
+	var blocks []models.Block
+	err := q.with(ctx).Where("chain_id = ? AND number BETWEEN ? AND ?", chainID, from, to).Order("number").Limit(limit).
+		Find(&blocks).Error
+	return blocks, wrap("blocks", err)
+}
+
+// SeeChain notes that a chain answered, unless that was noted less than every ago.
+func (s *Store) SeeChain(ctx context.Context, chainID uint64, now time.Time, every time.Duration) error {
+	return wrap("see chain", s.with(ctx).Model(&models.ChainCursor{}).
+		Where("chain_id = ? AND (seen_at IS NULL OR seen_at < ?)", chainID, now.Add(-every)).
+		Update("seen_at", now).Error)
 }

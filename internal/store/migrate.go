@@ -15,7 +15,7 @@ import (
 var migrations embed.FS
 
 // SchemaVersion is the schema that this binary was built for: the highest number under migrations/.
-const SchemaVersion = 9
+const SchemaVersion = 10
 
 // ErrSchema is returned when the database's schema and the binary do not fit.
 var ErrSchema = errors.New("schema does not fit this binary")
@@ -92,7 +92,8 @@ func (s *Store) migrator() (*goose.Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: migrations: %w", err)
 	}
-	dialect, options := goose.DialectSQLite3, []goose.ProviderOption{}
+	// A number that lands after a higher one is applied too.
+	dialect, options := goose.DialectSQLite3, []goose.ProviderOption{goose.WithAllowOutofOrder(true)}
 	if s.dialect == Postgres {
 		locker, err := lock.NewPostgresSessionLocker()
 		if err != nil {

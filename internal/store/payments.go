@@ -49,8 +49,8 @@ func (q *Queries) PaymentByToken(ctx context.Context, token string) (models.Paym
 // PaymentByOrder reads the payment that holds a merchant's order_id.
 func (q *Queries) PaymentByOrder(ctx context.Context, merchantID, orderID string) (models.Payment, error) {
 	var p models.Payment
-	err := q.with(ctx).Where("merchant_id = ? AND order_id = ? AND status NOT IN ('expired', 'canceled')", merchantID,
-		orderID).Take(&p).Error
+	err := q.with(ctx).Where("merchant_id = ? AND order_id = ? AND NOT order_released AND "+
+		"status NOT IN ('expired', 'canceled')", merchantID, orderID).Take(&p).Error
 	return p, one("payment by order", err)
 }
 
@@ -81,7 +81,7 @@ func (tx *Tx) LockPayments(ctx context.Context, ids []string) ([]models.Payment,
 // SavePayment writes what can change of a payment.
 func (tx *Tx) SavePayment(ctx context.Context, p models.Payment) error {
 	err := tx.with(ctx).Model(&models.Payment{}).Where("id = ?", p.ID).Updates(map[string]any{
-		"status": p.Status, "partial": p.Partial, "overpaid": p.Overpaid, "late": p.Late,
+		"status": p.Status, "order_released": p.OrderReleased, "partial": p.Partial, "overpaid": p.Overpaid, "late": p.Late,
 		"amount_received": p.AmountReceived, "amount_confirmed": p.AmountConfirmed,
 		"overpaid_announced": p.OverpaidAnnounced, "late_announced": p.LateAnnounced,
 		"confirmations": p.Confirmations, "sequence": p.Sequence, "updated_at": p.UpdatedAt,
@@ -97,13 +97,42 @@ func (tx *Tx) Quarantine(ctx context.Context, id, reason string, at time.Time) e
 		Updates(map[string]any{"quarantined_at": at, "quarantine_reason": reason, "updated_at": at}).Error)
 }
 
-// Expiring returns the ids of a chain's pending payments whose time ended before blockTime.
-func (tx *Tx) Expiring(ctx context.Context, chainID uint64, blockTime time.Time) ([]string, error) {
+// Expiring returns the ids of a chain's pending payments whose time ended before blockTime, or before coinTime for
+// those in the chain's own coin. A payment with an open doubt does not expire.
+func (tx *Tx) Expiring(ctx context.Context, chainID uint64, blockTime, coinTime time.Time) ([]string, error) {
 	var ids []string
 	err := tx.with(ctx).Model(&models.Payment{}).
 		Where("chain_id = ? AND status = 'pending' AND expires_at < ? AND quarantined_at IS NULL", chainID, blockTime).
+		Where("asset <> 'native' OR expires_at < ?", coinTime).
+		Where("NOT EXISTS (SELECT 1 FROM doubts d WHERE d.payment_id = payments.id AND d.status = 'open')").
 		Order("id").Pluck("id", &ids).Error
 	return ids, wrap("expiring payments", err)
+}
+
+// CoinPayment is a payment in a chain's own coin whose balance is to be read.
+type CoinPayment struct {
+	ID        string
+	Address   string
+	CreatedAt time.Time
+}
+
+// CoinPayments reads payments in a chain's own coin, newest first, below an id ("" for the newest): those that are open,
+// and after them, when closed is set, those that expired and are still watched at that block time.
+func (q *Queries) CoinPayments(
+	ctx context.Context, chainID uint64, below string, closed *time.Time, limit int,
+) ([]CoinPayment, error) {
+	db := q.with(ctx).Table("payments").Select("id", "address", "created_at").
+		Where("chain_id = ? AND asset = 'native'", chainID).Order("id DESC").Limit(limit)
+	if closed == nil {
+		db = db.Where("status IN ('pending', 'detected')")
+	} else {
+		db = db.Where("status IN ('expired', 'canceled') AND watch_until >= ?", *closed)
+	}
+	if below != "" {
+		db = db.Where("id < ?", below)
+	}
+	var ps []CoinPayment
+	return ps, wrap("payments in coin", db.Find(&ps).Error)
 }
 
 // Quarantined returns the ids of payments that wait for another try since before.

@@ -33,6 +33,15 @@ type Metrics struct {
 	scanned   *prometheus.CounterVec
 	reorgs    *prometheus.CounterVec
 	halted    *prometheus.GaugeVec
+	headStill *prometheus.GaugeVec
+	headAge   *prometheus.GaugeVec
+	finalLag  *prometheus.GaugeVec
+	doubts    *prometheus.GaugeVec
+
+	balances       *prometheus.CounterVec
+	balanceSeconds *prometheus.CounterVec
+	balancesFailed *prometheus.CounterVec
+
 	rpcErrors *prometheus.CounterVec
 
 	reached     *prometheus.CounterVec
@@ -107,10 +116,22 @@ func NewMetrics() *Metrics {
 		running: gauges("ctrip_running", "1 for each role that this process plays: api, worker, scanner.", "role"),
 		lag: gauges("ctrip_chain_lag_blocks", "Blocks between the chain's head and the last scanned one.",
 			"chain"),
-		head:    gauges("ctrip_chain_head_block", "The chain's head, as its providers tell.", "chain"),
-		scanned: counters("ctrip_chain_blocks_scanned_total", "Blocks read, matched and recorded.", "chain"),
-		reorgs:  counters("ctrip_chain_reorgs_total", "Reorganisations walked back.", "chain"),
-		halted:  gauges("ctrip_chain_halted", "1 while a chain's scanner has stopped until someone looks.", "chain"),
+		head:      gauges("ctrip_chain_head_block", "The chain's head, as its providers tell.", "chain"),
+		scanned:   counters("ctrip_chain_blocks_scanned_total", "Blocks read, matched and recorded.", "chain"),
+		reorgs:    counters("ctrip_chain_reorgs_total", "Reorganisations walked back.", "chain"),
+		halted:    gauges("ctrip_chain_halted", "1 while a chain's scanner has stopped until someone looks.", "chain"),
+		headStill: gauges("ctrip_chain_head_still_seconds", "How long the chain's head has not moved.", "chain"),
+		headAge: gauges("ctrip_chain_head_age_seconds", "Age of the chain's newest block, by its own time.",
+			"chain"),
+		finalLag: gauges("ctrip_chain_final_lag_seconds",
+			"How much older the newest final block is than the newest scanned one.", "chain"),
+		doubts: gauges("ctrip_chain_doubts_open",
+			"Transfers that wait for a person because providers contradict each other.", "chain"),
+		balances: counters("ctrip_chain_balances_read_total", "Balances read to find coin that contracts send.",
+			"chain"),
+		balanceSeconds: counters("ctrip_chain_balance_seconds_total", "Time spent on reading balances.", "chain"),
+		balancesFailed: counters("ctrip_chain_balance_failures_total", "Passes over balances that did not work out.",
+			"chain"),
 		rpcErrors: counters("ctrip_rpc_errors_total", "Failed calls to a chain's provider, by its host.", "chain",
 			"provider"),
 		reached:        counters("ctrip_payments_moved_total", "Payments that reached a status.", "status"),
@@ -152,6 +173,8 @@ func (m *Metrics) DeclareChain(chain string) {
 	m.scanned.WithLabelValues(chain)
 	m.reorgs.WithLabelValues(chain)
 	m.halted.WithLabelValues(chain)
+	m.balancesFailed.WithLabelValues(chain)
+	m.doubts.WithLabelValues(chain)
 }
 
 // Attempt counts one webhook request: what its answer meant, and how long it took.
@@ -268,6 +291,53 @@ func (m *Metrics) ChainHalted(chain string, halted bool) {
 		value = 1
 	}
 	m.halted.WithLabelValues(label(chain)).Set(value)
+}
+
+// ChainAge says for how long the head has stood still, and how old the newest block is by its own time.
+func (m *Metrics) ChainAge(chain string, still, age time.Duration) {
+	if m == nil {
+		return
+	}
+	m.headStill.WithLabelValues(label(chain)).Set(still.Seconds())
+	m.headAge.WithLabelValues(label(chain)).Set(max(age, 0).Seconds())
+}
+
+// ChainFinalLag says how much older the newest final block is than the newest recorded one.
+func (m *Metrics) ChainFinalLag(chain string, lag time.Duration) {
+	if m != nil {
+		m.finalLag.WithLabelValues(label(chain)).Set(lag.Seconds())
+	}
+}
+
+// OpenDoubts says how many transfers of a chain wait for a person because providers contradict each other.
+func (m *Metrics) OpenDoubts(chain string, n int) {
+	if m != nil {
+		m.doubts.WithLabelValues(label(chain)).Set(float64(n))
+	}
+}
+
+// BalancePass counts the balances that one pass read, its time, and whether it worked out.
+func (m *Metrics) BalancePass(chain string, balances int, took time.Duration, ok bool) {
+	if m == nil {
+		return
+	}
+	chain = label(chain)
+	m.balances.WithLabelValues(chain).Add(float64(balances))
+	m.balanceSeconds.WithLabelValues(chain).Add(took.Seconds())
+	if !ok {
+		m.balancesFailed.WithLabelValues(chain).Inc()
+	}
+}
+
+// ForgetChain drops the gauges of a chain that another process leads now, so that nobody reads old values.
+func (m *Metrics) ForgetChain(chain string) {
+	if m == nil {
+		return
+	}
+	chain = label(chain)
+	for _, g := range []*prometheus.GaugeVec{m.lag, m.head, m.halted, m.headStill, m.headAge, m.finalLag, m.doubts} {
+		g.DeleteLabelValues(chain)
+	}
 }
 
 // RPCError counts a failed call. host is the provider's host:port only: its URL may hold an API key.

@@ -228,12 +228,13 @@ func TestMisdirected(t *testing.T) {
 	h := newHarness(t, storetest.SQLite(t))
 	p := h.payment(nil)
 	h.InTx(func(tx *store.Tx) error {
-		return tx.RecordTransfer(t.Context(), models.Transfer{
+		_, err := tx.RecordTransfer(t.Context(), models.Transfer{
 			ID: models.NewID(models.PrefixTransfer, noon), PaymentID: p.ID, MerchantID: p.MerchantID, ChainID: 1,
 			TxHash: hash(1), Asset: models.AssetNative, Recipient: p.Address, Sender: usdc, Amount: models.AmountOf(5),
 			Status: models.TransferSeen, Source: models.SourceChain, Misdirected: true, BlockNumber: 99, BlockHash: hash(99),
 			BlockTime: noon, FirstBlockTime: noon, CreatedAt: noon, UpdatedAt: noon,
 		})
+		return err
 	})
 	page := (&browser{h: h}).open("/pay/" + p.Token)
 	page.want(t, "Something other than USDC on Ethereum arrived")

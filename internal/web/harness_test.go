@@ -140,7 +140,7 @@ func (h *harness) move(p models.Payment, amount uint64, status models.TransferSt
 				Status: status, Source: models.SourceChain, BlockNumber: 98, BlockHash: hash(98), BlockTime: noon,
 				FirstBlockTime: noon, CreatedAt: noon, UpdatedAt: noon,
 			}
-			if err := tx.RecordTransfer(h.t.Context(), t); err != nil {
+			if _, err := tx.RecordTransfer(h.t.Context(), t); err != nil {
 				return err
 			}
 		}
