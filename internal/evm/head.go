@@ -101,3 +101,24 @@ func headerAt(ctx context.Context, n *conn, at string) (chain.Header, error) {
 	}
 	return w.header()
 }
+
+// HeadAnswer is what one provider says of its head.
+type HeadAnswer struct {
+	Provider string
+	Head     chain.Header
+	Err      error
+}
+
+// EachHead asks every provider for its head, by itself.
+func (p *Pool) EachHead(ctx context.Context) []HeadAnswer {
+	answers := make([]HeadAnswer, len(p.providers))
+	for i, pr := range p.providers {
+		a := &answers[i]
+		a.Provider = pr.name
+		a.Err = p.ask(ctx, pr, func(ctx context.Context, n *conn) (err error) {
+			a.Head, err = headerAt(ctx, n, "latest")
+			return err
+		})
+	}
+	return answers
+}

@@ -47,6 +47,19 @@ func (s *Store) ReleaseLease(ctx context.Context, chainID uint64, holder string)
 		Update("holder", "").Error)
 }
 
+// BreakLease takes the lease of a chain away from whoever has it. What that one is about to write is refused, and it
+// reads the record anew before it goes on.
+func (tx *Tx) BreakLease(ctx context.Context, chainID uint64) error {
+	var lease models.ChainLease
+	if err := tx.lockLease(ctx, chainID, &lease); errors.Is(err, models.ErrNotFound) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	lease.Holder, lease.Fence = "", lease.Fence+1
+	return wrap("break lease", tx.with(ctx).Save(&lease).Error)
+}
+
 // HoldFence locks the lease of a chain for the rest of the transaction and returns [ErrFenced] when it is not the one
 // that the caller was given. Whatever a scanner writes, it writes behind this.
 func (tx *Tx) HoldFence(ctx context.Context, chainID uint64, holder string, fence int64) error {
