@@ -117,13 +117,15 @@ const chainsReference = `
 |---|---|---|
 | ` + "`name`" + ` | required | The slug by which the API knows the chain: a-z, 0-9 and -. |
 | ` + "`chain_id`" + ` | required | What ` + "`eth_chainId`" + ` must answer on every connection. |
-| ` + "`rpc_urls`" + ` | required | Providers in order of preference, http(s) or ws(s). With two or more, a confirmation needs a second one to agree. |
+| ` + "`rpc_urls`" + ` | required | Providers in order of preference, http(s) or ws(s). With two or more, a confirmation needs a second one to agree on the block and on the transfers in it. |
 | ` + "`finality`" + ` | required | ` + "`{tag: finalized, depth: 64}`" + `. The tag is ` + "`finalized` or `safe`" + `, or left out; the depth counts when every provider rejects the tag as unsupported, or there is none. |
 | ` + "`block_time`" + ` | ` + "`12s`" + ` | Usual time between blocks. |
 | ` + "`poll_interval`" + ` | block time, within 250ms and 5s | How often the head is asked for. |
 | ` + "`start_block`" + ` | the head at the first start | First block to scan. |
 | ` + "`explorer_url`" + ` | | Block explorer for links. |
-| ` + "`multicall`" + ` | the usual address | Address of Multicall3, with which many balances are read in one call, or ` + "`none`" + `. Nothing reads balances so yet. |
+| ` + "`internal_transfers`" + ` | ` + "`auto`" + ` | How coin that contracts send is found: ` + "`auto`" + ` (logs of the chain about its coin, else traces, else balances), ` + "`trace`" + ` (no balances), ` + "`balance`" + ` (no traces) or ` + "`off`" + ` (only transactions to the address, and withdrawals). See [chains.md](chains.md). |
+| ` + "`rpc_rate`" + ` | ` + "`25`" + `, ` + "`0`" + ` for nodes of this machine or a private network | Calls a second that each provider is asked at most, those in a batch counted; ` + "`0`" + ` for no limit. |
+| ` + "`multicall`" + ` | the usual address | Address of Multicall3, with which many balances of a token are read in one call, or ` + "`none`" + `. |
 | ` + "`test`" + ` | ` + "`false`" + ` | The chain's money is worth nothing; ` + "`ck_test_`" + ` keys see only such chains. |
 | ` + "`native`" + ` | ` + "`{symbol: ETH, decimals: 18}`" + ` | The chain's own coin. |
 | ` + "`tokens`" + ` | none | ERC-20 tokens that count, each with ` + "`symbol`, `contract` and `decimals`" + `. |

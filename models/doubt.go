@@ -17,7 +17,8 @@ const (
 	DoubtInvented = "invented" // it was recorded, and another provider contradicts it
 	DoubtHidden   = "hidden"   // it was not recorded, and another provider tells of it
 	DoubtUnproven = "unproven" // it was recorded, and no other provider can tell
-	DoubtBalance  = "balance"  // the balance of the address, and providers that differ about it or an account that was used
+	// the balance of the address, and providers that differ about it or an account that was used
+	DoubtBalance = "balance"
 )
 
 // ProviderAnswer is what one provider says about the transfer of a doubt.

@@ -38,7 +38,8 @@ func (w *wireBlock) read(chainID, number uint64) (readBlock, error) {
 		return readBlock{}, fmt.Errorf("%w: block %d comes without its transactions", ErrInconsistent, number)
 	}
 	r := readBlock{
-		Block: chain.Block{Header: h, Withdrawals: w.withdrawals(chainID)}, bloom: w.Bloom.Bloom, position: make(map[common.Hash]int, len(w.Transactions)),
+		Block: chain.Block{Header: h, Withdrawals: w.withdrawals(chainID)}, bloom: w.Bloom.Bloom,
+		position: make(map[common.Hash]int, len(w.Transactions)),
 	}
 	for i, t := range w.Transactions {
 		if t.Hash == nil {

@@ -83,8 +83,8 @@ func (b *readBlock) addCoins(e coinEmitter, logs []wireLog) {
 	})
 }
 
-// coinLogsMissing reports whether logs about coin should be in a block and are not in the answer: the chain writes them,
-// and the block moves coin.
+// coinLogsMissing reports whether logs about coin should be in a block and are not in the answer: the chain writes
+// them, and the block moves coin.
 func (p *Pool) coinLogsMissing(b *readBlock) bool {
 	since := p.coinLogsSince.Load()
 	return since != 0 && b.Number >= since && b.CoinsFrom == "" && len(b.Txs) > 0

@@ -30,8 +30,8 @@ type tagAnswer struct {
 	bad  string // why the tag does not count, "" when it does
 }
 
-// Final is the number of the newest block that cannot go away any more, none above head. Where there is no tag, or every
-// provider rejects it as unsupported, the depth below head decides, and never because of another error.
+// Final is the number of the newest block that cannot go away any more, none above head. Where there is no tag, or
+// every provider rejects it as unsupported, the depth below head decides, and never because of another error.
 //
 // With one provider its tag decides. With several it is the highest block that two of them call final. A provider whose
 // tag is missing, failing, frozen or far behind, and whose head lives, stands for the lower one of the good tag and the
@@ -183,8 +183,8 @@ func (p *Pool) tagWasRejected() bool {
 	return !p.tagRejected.IsZero() && p.opts.Now().Sub(p.tagRejected) < tagRetry
 }
 
-// Agree is nil when two providers have the same block at its height, or when there is only one provider. A provider that
-// has another block has not failed: which of two is right, nobody can tell.
+// Agree is nil when two providers have the same block at its height, or when there is only one provider. A provider
+// that has another block has not failed: which of two is right, nobody can tell.
 func (p *Pool) Agree(ctx context.Context, at chain.Ref) error {
 	if len(p.providers) < 2 {
 		return nil

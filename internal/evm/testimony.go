@@ -191,8 +191,8 @@ func stateAt(ctx context.Context, n *conn, at chain.Ref, a chain.Address) (*big.
 }
 
 // callPinned puts some calls that read the state after a block into one request. The block is named by its hash
-// (EIP-1898), or by its number where the node refuses that. The header at its number is asked for before and after them,
-// so that a branch that changes meanwhile, and a node that does not heed the hash, is noticed.
+// (EIP-1898), or by its number where the node refuses that. The header at its number is asked for before and after
+// them, so that a branch that changes meanwhile, and a node that does not heed the hash, is noticed.
 func callPinned(
 	ctx context.Context, n *conn, at chain.Ref, count int, call func(i int, block any) rpc.BatchElem,
 ) error {

@@ -81,8 +81,8 @@ type coinHeld struct {
 	next int // the ordinal of the next transfer that a balance makes
 }
 
-// explained adds up what is known to have come to a payment's address: canonical transfers, and the doubts that are open
-// or were rejected, since what they are about is not to come back as a balance.
+// explained adds up what is known to have come to a payment's address: canonical transfers, and the doubts that are
+// open or were rejected, since what they are about is not to come back as a balance.
 func explained(ctx context.Context, tx *store.Queries, chainID, upTo uint64, paymentID string) (coinHeld, error) {
 	held := coinHeld{new(big.Int), firstBalance}
 	coin, err := tx.CoinOf(ctx, chainID, upTo, []string{paymentID})

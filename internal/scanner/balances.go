@@ -22,8 +22,8 @@ const (
 	coinWait = 10 * time.Minute
 )
 
-// coinPass is how far the balances of a chain have been read. Balances tell of coin that no transaction and no log tells
-// of; where blocks tell of all coin, they are not read.
+// coinPass is how far the balances of a chain have been read. Balances tell of coin that no transaction and no log
+// tells of; where blocks tell of all coin, they are not read.
 type coinPass struct {
 	inexact bool // a block since the last whole turn does not tell of all coin
 	known   bool // a block was read since we lead
@@ -45,8 +45,8 @@ func (c *coinPass) note(blocks []chain.Block) {
 // due reports whether a pass is to be made although there is no new block.
 func (c *coinPass) due() bool { return c.failed || c.inexact }
 
-// readBalances reads the balances of open payments in the chain's own coin after the last block of a step, and adds what
-// the record does not explain. What goes wrong holds up no block: payments in coin wait for it.
+// readBalances reads the balances of open payments in the chain's own coin after the last block of a step, and adds
+// what the record does not explain. What goes wrong holds up no block: payments in coin wait for it.
 func (s *Scanner) readBalances(ctx context.Context, step *payments.Step, cursor *models.ChainCursor) {
 	if !s.balancesCount() {
 		s.coins.inexact = false
@@ -225,7 +225,8 @@ func (s *Scanner) believeBalance(
 		}
 	}
 	if known < min(s.source.Providers(), 2) {
-		return fmt.Errorf("scanner: %d of %d providers tell the balance of %s at block %d", known, len(answers), a, tip.Number)
+		return fmt.Errorf("scanner: %d of %d providers tell the balance of %s at block %d", known, len(answers), a,
+			tip.Number)
 	}
 	if !same || used {
 		step.Doubts = append(step.Doubts, payments.Doubt{
@@ -236,6 +237,7 @@ func (s *Scanner) believeBalance(
 		})
 		return nil
 	}
-	step.Balances = append(step.Balances, payments.Balance{At: tip, Address: a, Coin: coin, Since: since, Witness: witness})
+	step.Balances = append(step.Balances, payments.Balance{At: tip, Address: a, Coin: coin, Since: since,
+		Witness: witness})
 	return nil
 }

@@ -42,8 +42,8 @@ func newShop(t *testing.T, s *store.Store, node *devnet.Chain) *shop {
 	start := uint64(1)
 	h := &shop{t: t, store: s, cfg: cfg, merchant: models.NewID(models.PrefixMerchant, time.Now())}
 	h.chain = config.Chain{
-		Name: "devnet", ChainID: devnet.ChainID, RPCURLs: []config.URL{config.URL(node.URL())}, Test: true, StartBlock: &start,
-		Finality: config.Finality{Depth: 2}, PollInterval: 10 * time.Millisecond, BlockTime: time.Hour,
+		Name: "devnet", ChainID: devnet.ChainID, RPCURLs: []config.URL{config.URL(node.URL())}, Test: true,
+		StartBlock: &start, Finality: config.Finality{Depth: 2}, PollInterval: 10 * time.Millisecond, BlockTime: time.Hour,
 		Native: config.Native{Symbol: "ETH", Decimals: 18}, Internal: "auto",
 	}
 	xpub, err := devnet.NewXPub()
@@ -58,7 +58,8 @@ func newShop(t *testing.T, s *store.Store, node *devnet.Chain) *shop {
 	if err := s.InTx(t.Context(), func(tx *store.Tx) error {
 		return errors.Join(
 			tx.InsertMerchant(t.Context(), models.Merchant{ID: h.merchant, Name: "Shop", CreatedAt: at, UpdatedAt: at}),
-			tx.SetAccountKey(t.Context(), models.AccountKey{ID: account.KeyID(), MerchantID: h.merchant, XPub: xpub, CreatedAt: at}))
+			tx.SetAccountKey(t.Context(), models.AccountKey{ID: account.KeyID(), MerchantID: h.merchant, XPub: xpub,
+				CreatedAt: at}))
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +113,8 @@ func (h *shop) scan(upTo devnet.Head) {
 func (h *shop) ask(asset, amount string) models.Payment {
 	h.t.Helper()
 	s := h.payments()
-	draft, err := s.Prepare(h.t.Context(), payments.Request{MerchantID: h.merchant, Chain: "devnet", Asset: asset, Amount: amount})
+	draft, err := s.Prepare(h.t.Context(), payments.Request{MerchantID: h.merchant, Chain: "devnet", Asset: asset,
+		Amount: amount})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -211,7 +213,8 @@ func TestResetOfAChainThatBeganAnew(t *testing.T) {
 		mined(t, anew, 2)
 		h.chain.RPCURLs = []config.URL{config.URL(anew.URL())}
 		h.chain.Test = false
-		if err := h.admin().ResetChain(t.Context(), "devnet", 1, "it began anew", false); !errors.Is(err, admin.ErrLiveChain) {
+		if err := h.admin().ResetChain(t.Context(), "devnet", 1, "it began anew", false); !errors.Is(err,
+			admin.ErrLiveChain) {
 			t.Fatalf("a chain of real money was reset: %v", err)
 		}
 		h.chain.Test = true

@@ -142,8 +142,8 @@ func (s *Scanner) lead(ctx context.Context) (int64, error) {
 	return lease.Fence, nil
 }
 
-// follow records blocks while the lease is ours, and renews it meanwhile. Errors of providers are noted and tried again;
-// only the loss of the lease and of the database end it.
+// follow records blocks while the lease is ours, and renews it meanwhile. Errors of providers are noted and tried
+// again; only the loss of the lease and of the database end it.
 func (s *Scanner) follow(ctx context.Context, fence int64) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)

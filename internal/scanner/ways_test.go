@@ -20,7 +20,8 @@ import (
 )
 
 // through is a harness on the devnet whose providers are proxies before the same node.
-func through(t *testing.T, s *store.Store, c *devnet.Chain, change func(*evm.Options), nodes ...evmtest.Change) *harness {
+func through(t *testing.T, s *store.Store, c *devnet.Chain, change func(*evm.Options),
+	nodes ...evmtest.Change) *harness {
 	t.Helper()
 	o := evm.Options{
 		Name: "devnet", ChainID: devnet.ChainID, Depth: 3, Tokens: []string{strings.ToLower(c.Token())}, Now: time.Now,
@@ -69,7 +70,8 @@ func forwarder(t *testing.T, c *devnet.Chain, to string) string {
 	hash := send(t, c, "", fmt.Sprintf("0x60%02x80600b6000396000f3%s", len(code)/2, code), 0)
 	mine(t, c, 1)
 	var receipt struct{ ContractAddress string }
-	if err := json.Unmarshal(evmtest.Result(t, c.URL(), "eth_getTransactionReceipt", `["`+hash+`"]`), &receipt); err != nil {
+	if err := json.Unmarshal(evmtest.Result(t, c.URL(), "eth_getTransactionReceipt", `["`+hash+`"]`),
+		&receipt); err != nil {
 		t.Fatal(err)
 	}
 	return receipt.ContractAddress
@@ -171,7 +173,8 @@ func traced(t *testing.T, c *devnet.Chain, forwards map[string]string) evmtest.C
 				}
 				call["calls"] = []any{
 					inner("DELEGATECALL", ""), inner("CALLCODE", ""), inner("STATICCALL", ""), inner("CALL", "execution reverted"),
-					map[string]any{"type": "CALL", "from": tx.From, "to": tx.To, "error": "out of gas", "calls": []any{inner("CALL", "")}},
+					map[string]any{"type": "CALL", "from": tx.From, "to": tx.To, "error": "out of gas",
+						"calls": []any{inner("CALL", "")}},
 					inner("CALL", ""),
 				}
 			}

@@ -137,8 +137,8 @@ func TestOneProviderHidesMoney(t *testing.T) {
 	h.wantEvents(t, p, "created", "detected", "confirmed")
 }
 
-// TestALogIndexThatLags: a first provider whose list of logs lacks one that its receipts hold, and whose filter excludes
-// it, loses nothing.
+// TestALogIndexThatLags: a first provider whose list of logs lacks one that its receipts hold, and whose filter
+// excludes it, loses nothing.
 func TestALogIndexThatLags(t *testing.T) {
 	c := startDevnet(t)
 	h := through(t, storetest.SQLite(t), c, nil, func(method string, _, result json.RawMessage) (json.RawMessage, int) {
@@ -189,12 +189,13 @@ func TestADoubtSettlesItself(t *testing.T) {
 func TestBalancesThatDiffer(t *testing.T) {
 	c := startDevnet(t)
 	var poor string
-	h := through(t, storetest.SQLite(t), c, nil, honest, func(method string, params, result json.RawMessage) (json.RawMessage, int) {
-		if method == "eth_getBalance" && poor != "" && strings.Contains(strings.ToLower(string(params)), poor) {
-			return json.RawMessage(`"0x0"`), 0
-		}
-		return result, 0
-	})
+	h := through(t, storetest.SQLite(t), c, nil, honest,
+		func(method string, params, result json.RawMessage) (json.RawMessage, int) {
+			if method == "eth_getBalance" && poor != "" && strings.Contains(strings.ToLower(string(params)), poor) {
+				return json.RawMessage(`"0x0"`), 0
+			}
+			return result, 0
+		})
 	p := h.ask(t, "native", "700")
 	via := forwarder(t, c, p.Address)
 	h.catchUp(t)

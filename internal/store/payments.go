@@ -116,8 +116,8 @@ type CoinPayment struct {
 	CreatedAt time.Time
 }
 
-// CoinPayments reads payments in a chain's own coin, newest first, below an id ("" for the newest): those that are open,
-// and after them, when closed is set, those that expired and are still watched at that block time.
+// CoinPayments reads payments in a chain's own coin, newest first, below an id ("" for the newest): those that are
+// open, and after them, when closed is set, those that expired and are still watched at that block time.
 func (q *Queries) CoinPayments(
 	ctx context.Context, chainID uint64, below string, closed *time.Time, limit int,
 ) ([]CoinPayment, error) {
