@@ -23,7 +23,7 @@ var transferTopic = common.HexToHash("0xddf252ad1be2c89b69c2b068fc378daa952ba7f1
 type logList struct {
 	logs  []wireLog // transfers of listed tokens, of whatever shape
 	coins []wireLog // logs about the chain's own coin
-	// unsure says that the answer held something else than was asked for, or that there was none: the receipts decide.
+	// doubtful says that the answer held something else than was asked for, or that there was none: the receipts decide.
 	doubtful bool
 }
 

@@ -66,7 +66,7 @@ func (p *Pool) statement(ctx context.Context, n *conn, from, to uint64, receipts
 	for i, b := range pointers {
 		b.Provider = n.pr.name
 		logs := append(lists[i].logs, lists[i].coins...)
-		if receipts || lists[i].unsure {
+		if receipts || lists[i].doubtful {
 			more, err := p.logsOfReceipts(ctx, n, b)
 			if err != nil && !errors.Is(err, errNoReceipts) {
 				return nil, err

@@ -88,7 +88,7 @@ func (s *Service) Observe(ctx context.Context, tx *store.Tx, step Step) ([]Statu
 	var chainTime *time.Time
 	if n := len(step.Blocks); n > 0 {
 		chainTime = &step.Blocks[n-1].Time
-		expiring, err := tx.Expiring(ctx, step.ChainID, *chainTime, orElse(step.CoinTime, *chainTime))
+		expiring, err := tx.Expiring(ctx, step.ChainID, *chainTime, timeOr(step.CoinTime, *chainTime))
 		if err != nil {
 			return nil, err
 		}
@@ -106,7 +106,7 @@ type clocks struct {
 	coin          *time.Time // see Step.CoinTime
 }
 
-func orElse(t *time.Time, other time.Time) time.Time {
+func timeOr(t *time.Time, other time.Time) time.Time {
 	if t != nil {
 		return *t
 	}

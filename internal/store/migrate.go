@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -63,10 +64,45 @@ func (s *Store) SchemaStatus(ctx context.Context) (SchemaStatus, error) {
 		"SELECT max(version_id) FROM goose_db_version WHERE is_applied").Scan(&st.Version); err != nil {
 		return st, fmt.Errorf("store: schema status: %w", err)
 	}
+	if err := s.beforeMissing(ctx, &st); err != nil {
+		return st, err
+	}
 	if err := s.sql.QueryRowContext(ctx, "SELECT min_binary FROM schema_info").Scan(&st.MinBinary); err != nil {
 		return st, fmt.Errorf("store: schema status: %w", err)
 	}
 	return st, nil
+}
+
+// beforeMissing lowers the version to the one before the first of our migrations that is not applied: numbers are given
+// out before the files are written, so a lower one may arrive after a higher one.
+func (s *Store) beforeMissing(ctx context.Context, st *SchemaStatus) error {
+	rows, err := s.sql.QueryContext(ctx, "SELECT version_id FROM goose_db_version WHERE is_applied")
+	if err != nil {
+		return fmt.Errorf("store: schema status: %w", err)
+	}
+	defer rows.Close()
+	applied := make(map[int64]bool)
+	for rows.Next() {
+		var version int64
+		if err := rows.Scan(&version); err != nil {
+			return fmt.Errorf("store: schema status: %w", err)
+		}
+		applied[version] = true
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("store: schema status: %w", err)
+	}
+	files, err := fs.Glob(migrations, "migrations/"+string(s.dialect)+"/*.sql")
+	if err != nil {
+		return fmt.Errorf("store: migrations: %w", err)
+	}
+	for _, file := range files {
+		var number int64
+		if _, err := fmt.Sscanf(path.Base(file), "%d_", &number); err == nil && !applied[number] {
+			st.Version = min(st.Version, number-1)
+		}
+	}
+	return nil
 }
 
 // CheckSchema is what a boot calls: nil when the schema is this binary's or a newer one that still serves it,
@@ -92,8 +128,7 @@ func (s *Store) migrator() (*goose.Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: migrations: %w", err)
 	}
-	// A number that lands after a higher one is applied too.
-	dialect, options := goose.DialectSQLite3, []goose.ProviderOption{goose.WithAllowOutofOrder(true)}
+	dialect, options := goose.DialectSQLite3, []goose.ProviderOption{}
 	if s.dialect == Postgres {
 		locker, err := lock.NewPostgresSessionLocker()
 		if err != nil {
