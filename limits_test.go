@@ -207,3 +207,26 @@ func TestExamples(t *testing.T) {
 		}
 	}
 }
+
+// TestOptionsAreFields: options are a named field of what was made from them, so that its methods and fields are its
+// own.
+func TestOptionsAreFields(t *testing.T) {
+	for _, name := range goFiles(t) {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			s, ok := n.(*ast.StructType)
+			if !ok {
+				return true
+			}
+			for _, f := range s.Fields.List {
+				if id, ok := f.Type.(*ast.Ident); ok && f.Names == nil && strings.HasSuffix(id.Name, "Options") {
+					t.Errorf("%s embeds %s", name, id.Name)
+				}
+			}
+			return true
+		})
+	}
+}

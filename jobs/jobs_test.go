@@ -114,17 +114,13 @@ func TestPayloadHoldsOnlyIDs(t *testing.T) {
 func (h *harness) waitTask(queue, id string, state asynq.TaskState) *asynq.TaskInfo {
 	h.t.Helper()
 	i := h.inspector()
-	deadline := time.Now().Add(15 * time.Second)
-	for {
-		info, err := i.GetTaskInfo(queue, id)
-		if err == nil && info.State == state {
-			return info
-		}
-		if time.Now().After(deadline) {
-			h.t.Fatalf("task %s in %s is not %s: %+v, %v", id, queue, state, info, err)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	var info *asynq.TaskInfo
+	testkit.Eventually(h.t, time.Minute, fmt.Sprintf("task %s in %s is %s", id, queue, state), func() (is bool) {
+		var err error
+		info, err = i.GetTaskInfo(queue, id)
+		return err == nil && info.State == state
+	})
+	return info
 }
 
 func TestFailedFirstTryMovesToRetryLane(t *testing.T) {
@@ -141,16 +137,10 @@ func TestFailedFirstTryMovesToRetryLane(t *testing.T) {
 		t.Errorf("due in %v", wait)
 	}
 	i := h.inspector()
-	deadline := time.Now().Add(5 * time.Second)
-	for {
-		if _, err := i.GetTaskInfo(h.queueOf(e.ID), d.ID+":1"); err != nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the task of the first try is still there")
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	testkit.Eventually(t, time.Minute, "the task of the first try is gone", func() bool {
+		_, err := i.GetTaskInfo(h.queueOf(e.ID), d.ID+":1")
+		return err != nil
+	})
 	h.ahead = 10 * time.Minute
 	if n := h.sweep(); n != 0 {
 		t.Errorf("%d requeued while the retry waits in Asynq", n)
@@ -185,11 +175,7 @@ func TestExhaustedIsDeadAndArchived(t *testing.T) {
 	}
 	before := failed()
 	check(t, i.RunTask("wh:retry", d.ID+":2"))
-	for deadline := time.Now().Add(10 * time.Second); failed() == before; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the task was not taken")
-		}
-	}
+	testkit.Eventually(t, time.Minute, "the task is taken", func() bool { return failed() > before })
 	h.waitTask("wh:retry", d.ID+":2", asynq.TaskStateArchived)
 	if n := len(h.receiver.All()); n != 3 {
 		t.Errorf("%d requests", n)

@@ -26,11 +26,7 @@ func TestSlowEndpointGetsALaneOfItsOwn(t *testing.T) {
 		check(t, err)
 		return got.Slow
 	}
-	for deadline := time.Now().Add(10 * time.Second); !slow(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the endpoint is not called slow")
-		}
-	}
+	testkit.Eventually(t, time.Minute, "the endpoint is called slow", slow)
 	later := h.Publish(h.merchant, 20)
 	for _, d := range later {
 		if !d.Slow || h.client.Queue(d) != "wh:slow" {
@@ -49,7 +45,6 @@ func TestPausedDeliveriesLeaveRedis(t *testing.T) {
 	h.Endpoint(h.merchant, h.receiver.URL)
 	now := time.Now().UTC()
 	h.InTx(func(tx *store.Tx) error { return tx.PauseDeliveries(t.Context(), &now, "test") })
-	time.Sleep(1500 * time.Millisecond) // a worker looks at the switch once a second
 	h.produce()
 	h.work()
 	ds := h.Publish(h.merchant, 50)
@@ -61,21 +56,17 @@ func TestPausedDeliveriesLeaveRedis(t *testing.T) {
 		}
 		return n
 	}
-	for deadline := time.Now().Add(10 * time.Second); suspended() < len(ds); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d of %d parked", suspended(), len(ds))
-		}
-	}
+	testkit.Eventually(t, time.Minute, "all are suspended", func() bool { return suspended() == len(ds) })
 	h.sweep()
 	if n := len(h.receiver.All()); n != 0 {
 		t.Fatalf("%d requests while paused", n)
 	}
 	h.InTx(func(tx *store.Tx) error { return tx.PauseDeliveries(t.Context(), nil, "") })
 	var swept atomic.Int64
-	for deadline := time.Now().Add(30 * time.Second); len(h.receiver.All()) < len(ds) &&
-		time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	testkit.Eventually(t, time.Minute, "all arrive", func() bool {
 		swept.Add(int64(h.sweep()))
-	}
+		return len(h.receiver.All()) >= len(ds)
+	})
 	h.wantEachOnce(ds)
 	for _, d := range ds {
 		if row := h.Get(d); row.Attempts != 1 || row.State != models.DeliveryDelivered {

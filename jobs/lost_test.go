@@ -166,13 +166,9 @@ func TestFailedAckIsRepeated(t *testing.T) {
 	p.cut(false)
 	h.receiver.Script(nil)
 	key := "asynq:{" + h.queueOf(e.ID) + "}:t:" + d.ID + ":1"
-	deadline := time.Now().Add(25 * time.Second)
-	for fmt.Sprint(server.Do(t, "EXISTS", key)) != "0" {
-		if time.Now().After(deadline) {
-			t.Fatal("the ack was never repeated")
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	testkit.Eventually(t, time.Minute, "the ack is repeated", func() bool {
+		return fmt.Sprint(server.Do(t, "EXISTS", key)) == "0"
+	})
 	if n := len(h.receiver.All()); n != 1 {
 		t.Errorf("%d requests", n)
 	}
@@ -187,18 +183,17 @@ func TestStalledRedis(t *testing.T) {
 	deliver := deliverSome(h)
 	first := deliver(100)
 	h.server.Pause(t)
-	time.Sleep(4 * time.Second)
+	time.Sleep(4 * time.Second) // the length of the stall
 	h.server.Resume(t)
 	second := deliver(100)
 	all := append(first, second...)
-	deadline := time.Now().Add(30 * time.Second)
-	for len(h.count()) < len(all) && time.Now().Before(deadline) {
-		h.ahead = 11 * time.Second
+	h.ahead = 11 * time.Second
+	testkit.Eventually(t, time.Minute, "all arrive", func() bool {
 		if _, err := h.sweeper.Sweep(t.Context()); err != nil {
 			t.Log(err)
 		}
-		time.Sleep(100 * time.Millisecond)
-	}
+		return len(h.count()) >= len(all)
+	})
 	h.wantEachOnce(all)
 }
 
@@ -222,10 +217,9 @@ func TestRedisAwayAtPublish(t *testing.T) {
 	}
 	h.server.Start(t)
 	h.work()
-	deadline := time.Now().Add(20 * time.Second)
-	for len(h.count()) < len(ds) && time.Now().Before(deadline) {
-		_, _ = h.sweeper.Sweep(t.Context()) // the restarted server has another epoch: all is looked at
-		time.Sleep(100 * time.Millisecond)
-	}
+	testkit.Eventually(t, time.Minute, "all arrive", func() bool {
+		_, _ = h.sweeper.Sweep(t.Context()) // the restarted server is another incarnation: all is looked at
+		return len(h.count()) >= len(ds)
+	})
 	h.wantEachOnce(ds)
 }

@@ -41,7 +41,7 @@ const (
 // one for the retries, so that those never stand in front of first tries, and one for slow endpoints, so that those
 // hold up nobody else.
 type Server struct {
-	ServerOptions
+	opts     ServerOptions
 	servers  map[string]*asynq.Server
 	slowPace time.Duration
 }
@@ -63,7 +63,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 	if o.ShutdownGrace == 0 {
 		o.ShutdownGrace = 45 * time.Second
 	}
-	s := &Server{ServerOptions: o, servers: make(map[string]*asynq.Server)}
+	s := &Server{opts: o, servers: make(map[string]*asynq.Server)}
 	first := (o.Concurrency*5/8 + int(o.Client.lanes) - 1) / int(o.Client.lanes)
 	for _, queue := range o.Client.lanes.names() {
 		concurrency, poll := max(first, minConcurrency), o.PollInterval
@@ -87,7 +87,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 // Run works on tasks until ctx ends, and returns when what was in flight then is finished or handed back. A Redis that
 // is away is waited for.
 func (s *Server) Run(ctx context.Context) error {
-	h := &handler{client: s.Client, sender: s.Sender, slowPace: s.slowPace}
+	h := &handler{client: s.opts.Client, sender: s.opts.Sender, slowPace: s.slowPace}
 	mux := asynq.NewServeMux()
 	mux.Handle(TypeSendWebhook, h)
 	var started []*asynq.Server
@@ -123,10 +123,10 @@ func (s *Server) drain(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if n, err := s.Client.DrainArchive(ctx, ArchiveMost); err != nil {
-				s.Logger.WarnContext(ctx, "archive.drain_failed", "error", err)
+			if n, err := s.opts.Client.DrainArchive(ctx, ArchiveMost); err != nil {
+				s.opts.Logger.WarnContext(ctx, "archive.drain_failed", "error", err)
 			} else if n > 0 {
-				s.Logger.InfoContext(ctx, "archive.drained", "tasks", n)
+				s.opts.Logger.InfoContext(ctx, "archive.drained", "tasks", n)
 			}
 		}
 	}

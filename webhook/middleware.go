@@ -43,7 +43,7 @@ type Options struct {
 }
 
 type receiver struct {
-	Options
+	opts  Options
 	next  http.Handler
 	limit *limiter
 }
@@ -108,7 +108,7 @@ func Handler(next http.Handler, o Options) (http.Handler, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &receiver{Options: o, next: next, limit: newLimiter(o.Limit, o.Now)}, nil
+	return &receiver{opts: o, next: next, limit: newLimiter(o.Limit, o.Now)}, nil
 }
 
 // FromContext returns the event that [Handler] verified.
@@ -135,13 +135,13 @@ func (rc *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	busy := false
 	for i, e := range m.Events {
 		if ctx.Err() != nil { // the sender hung up or a deadline passed: an answer that is still read must not be a 2xx
-			retryLater(w, http.StatusServiceUnavailable, "the request was given up", rc.RetryAfter)
+			retryLater(w, http.StatusServiceUnavailable, "the request was given up", rc.opts.RetryAfter)
 			return
 		}
-		claim, err := rc.Guard.Claim(ctx, e.ID)
+		claim, err := rc.opts.Guard.Claim(ctx, e.ID)
 		if err != nil {
-			rc.Logger.ErrorContext(ctx, "webhook.guard_failed", "event_id", e.ID, "step", "claim", "error", err)
-			retryLater(w, http.StatusServiceUnavailable, "replay guard unavailable", rc.RetryAfter)
+			rc.opts.Logger.ErrorContext(ctx, "webhook.guard_failed", "event_id", e.ID, "step", "claim", "error", err)
+			retryLater(w, http.StatusServiceUnavailable, "replay guard unavailable", rc.opts.RetryAfter)
 			return
 		}
 		switch claim.State {
@@ -158,7 +158,7 @@ func (rc *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if busy {
-		retryLater(w, http.StatusServiceUnavailable, "being handled by another request", rc.RetryAfter)
+		retryLater(w, http.StatusServiceUnavailable, "being handled by another request", rc.opts.RetryAfter)
 		return
 	}
 	w.WriteHeader(http.StatusOK)
@@ -166,8 +166,8 @@ func (rc *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // admit checks what can be checked before reading a byte of the body.
 func (rc *receiver) admit(w http.ResponseWriter, r *http.Request) bool {
-	source := rc.Source(r).Unmap()
-	if len(rc.Allow) > 0 && !contains(rc.Allow, source) {
+	source := rc.opts.Source(r).Unmap()
+	if len(rc.opts.Allow) > 0 && !contains(rc.opts.Allow, source) {
 		rc.refuse(w, r, http.StatusForbidden, "source not allowed", nil)
 		return false
 	}
@@ -184,7 +184,7 @@ func (rc *receiver) admit(w http.ResponseWriter, r *http.Request) bool {
 }
 
 func (rc *receiver) verify(w http.ResponseWriter, r *http.Request) (Message, bool) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, rc.MaxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, rc.opts.MaxBody))
 	if err != nil {
 		var large *http.MaxBytesError
 		if errors.As(err, &large) {
@@ -194,17 +194,17 @@ func (rc *receiver) verify(w http.ResponseWriter, r *http.Request) (Message, boo
 		}
 		return Message{}, false
 	}
-	secrets, err := rc.Lookup(r)
-	if err == nil && len(rc.PublicKeys) == 0 {
+	secrets, err := rc.opts.Lookup(r)
+	if err == nil && len(rc.opts.PublicKeys) == 0 {
 		_, err = usable(secrets)
 	}
 	if err != nil {
-		rc.Logger.ErrorContext(r.Context(), "webhook.secrets_failed", "error", err)
+		rc.opts.Logger.ErrorContext(r.Context(), "webhook.secrets_failed", "error", err)
 		http.Error(w, "secrets unavailable", http.StatusInternalServerError)
 		return Message{}, false
 	}
-	m, err := VerifyMessage(r.Header, body, secrets, WithTolerance(rc.Tolerance), WithNow(rc.Now),
-		WithPublicKeys(rc.MerchantID, rc.PublicKeys...))
+	m, err := VerifyMessage(r.Header, body, secrets, WithTolerance(rc.opts.Tolerance), WithNow(rc.opts.Now),
+		WithPublicKeys(rc.opts.MerchantID, rc.opts.PublicKeys...))
 	switch {
 	case err == nil:
 		return m, true
@@ -223,12 +223,12 @@ func (rc *receiver) handle(r *http.Request, claim Claim, body []byte) *answer {
 	ctx := context.WithoutCancel(r.Context())
 	handled := false
 	defer func() {
-		step, settle := "release", rc.Guard.Release
+		step, settle := "release", rc.opts.Guard.Release
 		if handled {
-			step, settle = "commit", rc.Guard.Commit
+			step, settle = "commit", rc.opts.Guard.Commit
 		}
 		if err := settle(ctx, claim); err != nil {
-			rc.Logger.ErrorContext(ctx, "webhook.guard_failed", "event_id", claim.ID, "step", step, "error", err)
+			rc.opts.Logger.ErrorContext(ctx, "webhook.guard_failed", "event_id", claim.ID, "step", step, "error", err)
 		}
 	}()
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
@@ -238,8 +238,8 @@ func (rc *receiver) handle(r *http.Request, claim Claim, body []byte) *answer {
 }
 
 func (rc *receiver) refuse(w http.ResponseWriter, r *http.Request, status int, text string, err error) {
-	rc.Logger.WarnContext(r.Context(), "webhook.refused", "status", status, "reason", text, "source",
-		rc.Source(r).String(), "error", err)
+	rc.opts.Logger.WarnContext(r.Context(), "webhook.refused", "status", status, "reason", text, "source",
+		rc.opts.Source(r).String(), "error", err)
 	http.Error(w, text, status)
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/outbox"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
+	"github.com/ctrip-gateway/ctrip/internal/testkit"
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
@@ -216,17 +217,9 @@ func TestRunSweeps(t *testing.T) {
 	q := newTasks()
 	d := w.Publish(m, 1)[0]
 	stop := deliverytest.Run(t, sweeper(t, w.Store, q, time.Now).Run)
-	for deadline := time.Now().Add(time.Minute); w.Get(d).Generation < 2; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("nothing was swept")
-		}
-	}
+	testkit.Eventually(t, time.Minute, "it is swept", func() bool { return w.Get(d).Generation == 2 })
 	q.flush()
-	for deadline := time.Now().Add(time.Minute); w.Get(d).Generation < 3; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("nothing was swept after a loss")
-		}
-	}
+	testkit.Eventually(t, time.Minute, "it is swept after a loss", func() bool { return w.Get(d).Generation == 3 })
 	stop()
 }
 
@@ -266,20 +259,14 @@ func TestProducerLogsStateChangesOnly(t *testing.T) {
 	}
 	stop := deliverytest.Run(t, p.Run)
 	p.Offer(make([]models.Delivery, 500))
-	for deadline := time.Now().Add(5 * time.Second); p.Dropped() < 500; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("dropped %d", p.Dropped())
-		}
-	}
+	testkit.Eventually(t, time.Minute, "all are dropped", func() bool { return p.Dropped() == 500 })
 	q.mu.Lock()
 	q.err = nil
 	q.mu.Unlock()
-	for deadline := time.Now().Add(5 * time.Second); p.Dropped() > 0; time.Sleep(10 * time.Millisecond) {
+	testkit.Eventually(t, time.Minute, "it tries again", func() bool {
 		p.Offer([]models.Delivery{{ID: "x", Generation: 1}})
-		if time.Now().After(deadline) {
-			t.Fatal("it never tried again")
-		}
-	}
+		return p.Dropped() == 0
+	})
 	stop()
 	if n := strings.Count(log.String(), "\n"); n != 2 || !strings.Contains(log.String(), "producer.redis_away") ||
 		!strings.Contains(log.String(), "producer.redis_back") {

@@ -39,7 +39,7 @@ type Options struct {
 
 // Guard is a [webhook.Guard] over the table of [Schema].
 type Guard struct {
-	Options
+	opts                                                 Options
 	insert, take, state, finish, commit, release, forget string
 }
 
@@ -62,8 +62,8 @@ func New(o Options) (*Guard, error) {
 	}
 	p := o.Placeholders
 	return &Guard{
-		Options: o,
-		insert:  "INSERT INTO webhook_events (id, token, ends) VALUES (" + p(1) + ", " + p(2) + ", " + p(3) + ")",
+		opts:   o,
+		insert: "INSERT INTO webhook_events (id, token, ends) VALUES (" + p(1) + ", " + p(2) + ", " + p(3) + ")",
 		take: "UPDATE webhook_events SET token = " + p(1) + ", ends = " + p(2) + " WHERE id = " + p(3) + " AND ends <= " +
 			p(4),
 		state:   "SELECT token, ends FROM webhook_events WHERE id = " + p(1),
@@ -83,8 +83,8 @@ var ErrClaimed = errors.New("sqlguard: another request is handling the event")
 // at once, the second fails or waits for the first, as the database does it: roll back on an error, and let the event
 // come again.
 func (g *Guard) Insert(ctx context.Context, tx *sql.Tx, id string) (bool, error) {
-	now := g.Now()
-	ends := now.Add(g.TTL).UnixMilli()
+	now := g.opts.Now()
+	ends := now.Add(g.opts.TTL).UnixMilli()
 	var token, claimedUntil int64
 	switch err := tx.QueryRowContext(ctx, g.state, id).Scan(&token, &claimedUntil); {
 	case errors.Is(err, sql.ErrNoRows):
@@ -111,19 +111,19 @@ func (g *Guard) Insert(ctx context.Context, tx *sql.Tx, id string) (bool, error)
 
 // Claim takes id unless it is taken or done.
 func (g *Guard) Claim(ctx context.Context, id string) (webhook.Claim, error) {
-	now := g.Now()
+	now := g.opts.Now()
 	token, err := newToken()
 	if err != nil {
 		return webhook.Claim{}, err
 	}
-	ends := now.Add(g.ClaimTTL).UnixMilli()
+	ends := now.Add(g.opts.ClaimTTL).UnixMilli()
 	won := webhook.Claim{ID: id, State: webhook.ClaimWon, Token: uint64(token)}
-	_, insertErr := g.DB.ExecContext(ctx, g.insert, id, token, ends)
+	_, insertErr := g.opts.DB.ExecContext(ctx, g.insert, id, token, ends)
 	if insertErr == nil {
 		return won, nil
 	}
 	// Somebody has the id, or the database failed: the rest tells, without a word about any database's errors.
-	res, err := g.DB.ExecContext(ctx, g.take, token, ends, id, now.UnixMilli())
+	res, err := g.opts.DB.ExecContext(ctx, g.take, token, ends, id, now.UnixMilli())
 	if err != nil {
 		return webhook.Claim{}, fmt.Errorf("sqlguard: claim: %w", err)
 	}
@@ -131,7 +131,7 @@ func (g *Guard) Claim(ctx context.Context, id string) (webhook.Claim, error) {
 		return won, err
 	}
 	var held, until int64
-	switch err := g.DB.QueryRowContext(ctx, g.state, id).Scan(&held, &until); {
+	switch err := g.opts.DB.QueryRowContext(ctx, g.state, id).Scan(&held, &until); {
 	case errors.Is(err, sql.ErrNoRows): // released since: let it come again
 		return webhook.Claim{}, fmt.Errorf("sqlguard: claim: %w", insertErr)
 	case err != nil:
@@ -144,18 +144,18 @@ func (g *Guard) Claim(ctx context.Context, id string) (webhook.Claim, error) {
 
 // Commit records the id as handled.
 func (g *Guard) Commit(ctx context.Context, c webhook.Claim) error {
-	ends := g.Now().Add(g.TTL).UnixMilli()
-	res, err := g.DB.ExecContext(ctx, g.commit, ends, c.ID)
+	ends := g.opts.Now().Add(g.opts.TTL).UnixMilli()
+	res, err := g.opts.DB.ExecContext(ctx, g.commit, ends, c.ID)
 	if err != nil {
 		return fmt.Errorf("sqlguard: commit: %w", err)
 	}
 	if n, err := res.RowsAffected(); err != nil || n == 1 {
 		return err
 	}
-	if _, err = g.DB.ExecContext(ctx, g.insert, c.ID, 0, ends); err == nil { // the claim ran out and was dropped
+	if _, err = g.opts.DB.ExecContext(ctx, g.insert, c.ID, 0, ends); err == nil { // the claim ran out and was dropped
 		return nil
 	}
-	res, again := g.DB.ExecContext(ctx, g.commit, ends, c.ID) // claimed by another since
+	res, again := g.opts.DB.ExecContext(ctx, g.commit, ends, c.ID) // claimed by another since
 	if again == nil {
 		if n, _ := res.RowsAffected(); n == 1 {
 			return nil
@@ -169,7 +169,7 @@ func (g *Guard) Release(ctx context.Context, c webhook.Claim) error {
 	if c.Token == 0 {
 		return nil
 	}
-	if _, err := g.DB.ExecContext(ctx, g.release, c.ID, int64(c.Token)); err != nil {
+	if _, err := g.opts.DB.ExecContext(ctx, g.release, c.ID, int64(c.Token)); err != nil {
 		return fmt.Errorf("sqlguard: release: %w", err)
 	}
 	return nil
@@ -177,7 +177,7 @@ func (g *Guard) Release(ctx context.Context, c webhook.Claim) error {
 
 // Forget drops what is older than TTL, and returns how many ids that were. Call it now and then.
 func (g *Guard) Forget(ctx context.Context) (int64, error) {
-	res, err := g.DB.ExecContext(ctx, g.forget, g.Now().UnixMilli())
+	res, err := g.opts.DB.ExecContext(ctx, g.forget, g.opts.Now().UnixMilli())
 	if err != nil {
 		return 0, fmt.Errorf("sqlguard: forget: %w", err)
 	}
