@@ -62,6 +62,27 @@ func (e EndpointStatus) Valid() bool {
 	}
 }
 
+// Defines values for Mode.
+const (
+	ModeBoth Mode = "both"
+	ModeLive Mode = "live"
+	ModeTest Mode = "test"
+)
+
+// Valid indicates whether the value is a known member of the Mode enum.
+func (e Mode) Valid() bool {
+	switch e {
+	case ModeBoth:
+		return true
+	case ModeLive:
+		return true
+	case ModeTest:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for PaymentStatus.
 const (
 	PaymentStatusCanceled  PaymentStatus = "canceled"
@@ -139,10 +160,15 @@ type AccountKey struct {
 	NextIndex int64 `json:"next_index"`
 }
 
-// APIKey Example: {"created_at":"2026-11-20T08:00:00.000Z","expires_at":null,"id":"key_0k3mzn2p5q8r1s4t7v0w3x6y9z","last_used_at":"2026-11-23T10:00:00.000Z","name":"Order system","prefix":"ck_live_7h2k","revoked_at":null,"scopes":["payments:read","payments:write"],"test":false}
+// APIKey Example: {"created_at":"2026-11-20T08:00:00.000Z","created_by":null,"expires_at":null,"id":"key_0k3mzn2p5q8r1s4t7v0w3x6y9z","last_used_at":"2026-11-23T10:00:00.000Z","name":"Order system","prefix":"ck_live_7h2k","revoked_at":null,"scopes":["payments:read","payments:write"],"test":false}
 type APIKey struct {
 	// CreatedAt Example: 2026-11-20T08:00:00.000Z
 	CreatedAt webhook.Time `json:"created_at"`
+
+	// CreatedBy The key that made it; null for the operator, and for a live key where a test key asks.
+	//
+	// Example: key_0k3mzn1q4r7s0t3v6w9x2y5z8a
+	CreatedBy *string `json:"created_by"`
 
 	// ExpiresAt Example: 2027-11-23T00:00:00.000Z
 	ExpiresAt *webhook.Time `json:"expires_at"`
@@ -176,7 +202,7 @@ type APIKey struct {
 
 // APIKeyCreate Example: {"name":"Order system","scopes":["payments:read","payments:write"]}
 type APIKeyCreate struct {
-	// ExpiresAt When the key stops working; never, when left out.
+	// ExpiresAt When the key stops working, no later than the key that asks. Left out, it is when that one does, or never.
 	//
 	// Example: 2027-11-23T00:00:00Z
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
@@ -189,13 +215,13 @@ type APIKeyCreate struct {
 	// Scopes Example: ["payments:read","payments:write"]
 	Scopes []Scope `json:"scopes"`
 
-	// Test Make a `ck_test_` key.
+	// Test Make a `ck_test_` key, which sees and changes only what is of test mode.
 	//
 	// Example: false
 	Test *bool `json:"test,omitempty"`
 }
 
-// APIKeyList Example: {"data":[{"created_at":"2026-11-20T08:00:00.000Z","expires_at":null,"id":"key_0k3mzn2p5q8r1s4t7v0w3x6y9z","last_used_at":"2026-11-23T10:00:00.000Z","name":"Order system","prefix":"ck_live_7h2k","revoked_at":null,"scopes":["payments:read","payments:write"],"test":false}],"next_cursor":null}
+// APIKeyList Example: {"data":[{"created_at":"2026-11-20T08:00:00.000Z","created_by":null,"expires_at":null,"id":"key_0k3mzn2p5q8r1s4t7v0w3x6y9z","last_used_at":"2026-11-23T10:00:00.000Z","name":"Order system","prefix":"ck_live_7h2k","revoked_at":null,"scopes":["payments:read","payments:write"],"test":false}],"next_cursor":null}
 type APIKeyList struct {
 	Data []APIKey `json:"data"`
 
@@ -707,6 +733,13 @@ type Misdirected struct {
 	Transfer Transfer `json:"transfer"`
 }
 
+// Mode Which events an endpoint gets: those of live chains, of test chains, or both. A test key sees and makes `test` endpoints
+// alone. Left out, an endpoint has the mode of the key that makes it. `both` is what endpoints have that are older than modes,
+// and what the operator gives.
+//
+// Example: live
+type Mode string
+
 // OperatedMerchant Example: {"accept_late":false,"created_at":"2026-11-23T09:00:00.000Z","deliveries_paused_at":null,"id":"mer_0k3mzn2p5q8r1s4t7v0w3x6y9z","limits":{"api_keys":null,"open_payments":50000,"requests_per_second":null,"webhook_endpoints":null},"name":"Shop","paused_at":null}
 type OperatedMerchant struct {
 	// AcceptLate Whether an expired payment may still go on to `detected` and `confirmed`.
@@ -1059,7 +1092,7 @@ type Transfer = webhook.Transfer
 
 // WebhookEndpoint Settings that are null follow the deployment's default.
 //
-// Example: {"batch_max_events":null,"batch_max_wait":null,"breaker":{"open_until":null,"state":"closed"},"ca_pem":null,"client_cert_pem":null,"created_at":"2026-11-23T09:00:00.000Z","default":false,"description":"Order system","disabled_reason":null,"ed25519":false,"events":["payment.*"],"headers":{"X-Route":"[redacted]"},"id":"we_0k3mzp7t4n9v5w2x8y6b3c1d0e","last_success_at":"2026-11-23T10:03:12.600Z","max_attempts":null,"max_in_flight":null,"rate_limit":null,"retry_base":null,"retry_max":null,"secrets":[{"active_from":"2026-11-23T09:00:00.000Z","created_at":"2026-11-23T09:00:00.000Z","expires_at":null,"role":"current"}],"spki_pins":[],"status":"enabled","timeout":10,"updated_at":"2026-11-23T09:00:00.000Z","url":"https://shop.example/webhooks"}
+// Example: {"batch_max_events":null,"batch_max_wait":null,"breaker":{"open_until":null,"state":"closed"},"ca_pem":null,"client_cert_pem":null,"created_at":"2026-11-23T09:00:00.000Z","default":false,"description":"Order system","disabled_reason":null,"ed25519":false,"events":["payment.*"],"headers":{"X-Route":"[redacted]"},"id":"we_0k3mzp7t4n9v5w2x8y6b3c1d0e","last_success_at":"2026-11-23T10:03:12.600Z","max_attempts":null,"max_in_flight":null,"mode":"live","rate_limit":null,"retry_base":null,"retry_max":null,"secrets":[{"active_from":"2026-11-23T09:00:00.000Z","created_at":"2026-11-23T09:00:00.000Z","expires_at":null,"role":"current"}],"spki_pins":[],"status":"enabled","timeout":10,"updated_at":"2026-11-23T09:00:00.000Z","url":"https://shop.example/webhooks"}
 type WebhookEndpoint struct {
 	// BatchMaxEvents Null: every event goes alone.
 	//
@@ -1091,7 +1124,7 @@ type WebhookEndpoint struct {
 	// CreatedAt Example: 2026-11-23T09:00:00.000Z
 	CreatedAt webhook.Time `json:"created_at"`
 
-	// Default The endpoint of the deployment (`WEBHOOK_URL`), which is read-only and goes when you make one.
+	// Default The endpoint of the deployment (`WEBHOOK_URL`), which is read-only and goes when you make one that gets live events.
 	//
 	// Example: false
 	Default bool `json:"default"`
@@ -1124,6 +1157,14 @@ type WebhookEndpoint struct {
 
 	// MaxInFlight Example: 10
 	MaxInFlight *int `json:"max_in_flight"`
+
+	// Mode Which events an endpoint gets: those of live chains, of test chains, or both. A test key sees and makes `test` endpoints
+	// alone. Left out, an endpoint has the mode of the key that makes it. `both` is what endpoints have that are older than modes,
+	// and what the operator gives.
+	//
+	//
+	// Example: live
+	Mode Mode `json:"mode"`
 
 	// RateLimit Requests a second.
 	//
@@ -1187,7 +1228,7 @@ type WebhookEndpointCreate struct {
 	// Description Example: Order system
 	Description *string `json:"description,omitempty"`
 
-	// Ed25519 Sign with the gateway's own Ed25519 key too: a `v1a` entry in `webhook-signature`, which nobody can forge who knows the secret. The public keys are at `/.well-known/webhook-keys.json`.
+	// Ed25519 Sign with the gateway's own Ed25519 key too: a `v1a` entry in `webhook-signature`, which nobody can forge who knows the secret. The public keys are at `/.well-known/webhook-keys.json`, those of test endpoints at `/.well-known/test-webhook-keys.json`.
 	//
 	// Example: true
 	Ed25519 *bool `json:"ed25519,omitempty"`
@@ -1209,6 +1250,14 @@ type WebhookEndpointCreate struct {
 	//
 	// Example: 10
 	MaxInFlight *int `json:"max_in_flight,omitempty"`
+
+	// Mode Which events an endpoint gets: those of live chains, of test chains, or both. A test key sees and makes `test` endpoints
+	// alone. Left out, an endpoint has the mode of the key that makes it. `both` is what endpoints have that are older than modes,
+	// and what the operator gives.
+	//
+	//
+	// Example: live
+	Mode *Mode `json:"mode,omitempty"`
 
 	// RateLimit Requests a second at most.
 	//
@@ -1254,7 +1303,7 @@ type WebhookEndpointDisable struct {
 	Reason *string `json:"reason,omitempty"`
 }
 
-// WebhookEndpointList Example: {"data":[{"batch_max_events":null,"batch_max_wait":null,"breaker":{"open_until":null,"state":"closed"},"ca_pem":null,"client_cert_pem":null,"created_at":"2026-11-23T09:00:00.000Z","default":false,"description":"Order system","disabled_reason":null,"ed25519":false,"events":["payment.*"],"headers":{"X-Route":"[redacted]"},"id":"we_0k3mzp7t4n9v5w2x8y6b3c1d0e","last_success_at":"2026-11-23T10:03:12.600Z","max_attempts":null,"max_in_flight":null,"rate_limit":null,"retry_base":null,"retry_max":null,"secrets":[{"active_from":"2026-11-23T09:00:00.000Z","created_at":"2026-11-23T09:00:00.000Z","expires_at":null,"role":"current"}],"spki_pins":[],"status":"enabled","timeout":10,"updated_at":"2026-11-23T09:00:00.000Z","url":"https://shop.example/webhooks"}],"next_cursor":null}
+// WebhookEndpointList Example: {"data":[{"batch_max_events":null,"batch_max_wait":null,"breaker":{"open_until":null,"state":"closed"},"ca_pem":null,"client_cert_pem":null,"created_at":"2026-11-23T09:00:00.000Z","default":false,"description":"Order system","disabled_reason":null,"ed25519":false,"events":["payment.*"],"headers":{"X-Route":"[redacted]"},"id":"we_0k3mzp7t4n9v5w2x8y6b3c1d0e","last_success_at":"2026-11-23T10:03:12.600Z","max_attempts":null,"max_in_flight":null,"mode":"live","rate_limit":null,"retry_base":null,"retry_max":null,"secrets":[{"active_from":"2026-11-23T09:00:00.000Z","created_at":"2026-11-23T09:00:00.000Z","expires_at":null,"role":"current"}],"spki_pins":[],"status":"enabled","timeout":10,"updated_at":"2026-11-23T09:00:00.000Z","url":"https://shop.example/webhooks"}],"next_cursor":null}
 type WebhookEndpointList struct {
 	Data []WebhookEndpoint `json:"data"`
 
@@ -1312,6 +1361,14 @@ type WebhookEndpointUpdate struct {
 
 	// MaxInFlight Example: 10
 	MaxInFlight Optional[int] `json:"max_in_flight,omitempty,omitzero"`
+
+	// Mode Which events an endpoint gets: those of live chains, of test chains, or both. A test key sees and makes `test` endpoints
+	// alone. Left out, an endpoint has the mode of the key that makes it. `both` is what endpoints have that are older than modes,
+	// and what the operator gives.
+	//
+	//
+	// Example: live
+	Mode *Mode `json:"mode,omitempty"`
 
 	// RateLimit Example: 20
 	RateLimit Optional[int] `json:"rate_limit,omitempty,omitzero"`
@@ -1560,12 +1617,15 @@ func (p ListAPIKeysParams) query() url.Values {
 
 // CreateAPIKey: Create an API key.
 //
-// A key grants only scopes that it has itself, and a test key makes only test keys.
+// A key grants only scopes that it has itself, for no longer than it lives itself, and a test key makes only test keys.
 func (c *Client) CreateAPIKey(ctx context.Context, body APIKeyCreate, options ...Option) (APIKey, error) {
 	return call[APIKey](ctx, c, http.MethodPost, "/api/v1/api_keys", nil, body, options)
 }
 
 // RevokeAPIKey: Revoke an API key.
+//
+// A key ends only keys that have no scope beyond its own, and a test key only test keys. With `with_children` the keys end as
+// well that the key made, and those that they made; where one of them has a wider scope, none ends.
 func (c *Client) RevokeAPIKey(ctx context.Context, id APIKeyID, options ...Option) error {
 	_, err := call[struct{}](ctx, c, http.MethodDelete, fmt.Sprintf("/api/v1/api_keys/%s", url.PathEscape(id)), nil, nil, options)
 	return err
@@ -1698,7 +1758,8 @@ func (p ListWebhookEndpointsParams) query() url.Values {
 
 // CreateWebhookEndpoint: Create a webhook endpoint.
 //
-// The answer shows the signing secret, this once. A URL that the gateway would never call is refused with 422.
+// The answer shows the signing secret, this once. A URL that the gateway would never call is refused with 422. A test key makes
+// `test` endpoints, a live key `live` ones unless `mode` says `test`.
 func (c *Client) CreateWebhookEndpoint(ctx context.Context, body WebhookEndpointCreate, options ...Option) (WebhookEndpoint, error) {
 	return call[WebhookEndpoint](ctx, c, http.MethodPost, "/api/v1/webhook_endpoints", nil, body, options)
 }
@@ -1718,7 +1779,10 @@ func (c *Client) GetWebhookEndpoint(ctx context.Context, id EndpointID, options 
 
 // UpdateWebhookEndpoint: Change a webhook endpoint.
 //
-// What is left out stays as it is; `null` puts a setting back to the deployment's default.
+// What is left out stays as it is; `null` puts a setting back to the deployment's default. When `url` goes to another host
+// (scheme, name or port), custom headers and the client certificate have to be given again, or removed with `{}` and
+// `null`: they may be credentials of the old one. `mode` can only be narrowed, from `both`; what waits for the endpoint and
+// is of the other mode is then canceled.
 func (c *Client) UpdateWebhookEndpoint(ctx context.Context, id EndpointID, body WebhookEndpointUpdate, options ...Option) (WebhookEndpoint, error) {
 	return call[WebhookEndpoint](ctx, c, http.MethodPatch, fmt.Sprintf("/api/v1/webhook_endpoints/%s", url.PathEscape(id)), nil, body, options)
 }

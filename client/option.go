@@ -32,6 +32,11 @@ func IfMatch(etag string) Option {
 	return func(r *request) { r.header.Set("If-Match", etag) }
 }
 
+// WithChildren lets [Client.RevokeAPIKey] end the keys as well that the key made, and those that they made.
+func WithChildren() Option {
+	return func(r *request) { r.path += "?with_children=true" }
+}
+
 // RequestID is found in the gateway's log and in a problem document; the gateway makes one without it.
 func RequestID(id string) Option {
 	return func(r *request) { r.header.Set("X-Request-Id", id) }

@@ -67,6 +67,8 @@ type Delivery struct {
 	PaymentID  *string
 	EventType  string
 	State      DeliveryState
+	// Test is whether the event is of test mode. It is nil in batch deliveries and in rows that are older than modes.
+	Test *bool
 	// Generation fences tasks: a failure counts only from the task of the current generation.
 	Generation int
 	// Attempts counts the POSTs made for this row; AttemptBase those made for earlier rows of the same event and

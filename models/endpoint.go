@@ -12,6 +12,39 @@ const (
 	EndpointPaused   EndpointStatus = "paused"
 )
 
+// Mode says whose money something is about: live is real, test is worth nothing.
+type Mode string
+
+// Keys are live or test. An endpoint is both where an operator said so, where it is older than modes, and where it is
+// the deployment's own.
+const (
+	ModeLive Mode = "live"
+	ModeTest Mode = "test"
+	ModeBoth Mode = "both"
+)
+
+// Modes lists every mode.
+var Modes = []Mode{ModeLive, ModeTest, ModeBoth}
+
+// ModeOf is test or live.
+func ModeOf(test bool) Mode {
+	if test {
+		return ModeTest
+	}
+	return ModeLive
+}
+
+// Takes reports whether an endpoint of this mode gets an event of test money, or of real money.
+func (m Mode) Takes(test bool) bool {
+	switch m {
+	case ModeLive:
+		return !test
+	case ModeTest:
+		return test
+	}
+	return true
+}
+
 // Breaker states of an endpoint, shared by all workers through the database.
 const (
 	BreakerClosed   = "closed"
@@ -26,6 +59,7 @@ type Endpoint struct {
 	URL            string `gorm:"column:url"`
 	Description    string
 	Events         []string `gorm:"serializer:json"` // exact types, "payment.*" or "*"
+	Mode           Mode     `gorm:"default:both"`
 	Status         EndpointStatus
 	DisabledReason string
 	IsDefault      bool // the WEBHOOK_URL of the deployment

@@ -14,6 +14,9 @@ type Event struct {
 	Body       []byte
 	Retracts   []string `gorm:"serializer:json"` // ids of events that a reorg made untrue
 	CreatedAt  time.Time
+	// Test says that the event is about a payment on a test chain or about a test endpoint. It decides who gets a new
+	// event and is not stored: of a stored one the payment or the endpoint tells.
+	Test bool `gorm:"-"`
 	// Seq is the row's place in the log, given by the database.
 	Seq int64 `gorm:"->"`
 }

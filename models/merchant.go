@@ -56,12 +56,13 @@ type APIKey struct {
 	Name       string
 	Prefix     string  // "ck_live_" or "ck_test_" and the first characters
 	Hash       string  // hex SHA-256 of the whole key
-	Test       bool    // sees and makes only payments on chains marked test
+	Test       bool    // sees and changes only what is of test mode
 	Scopes     []Scope `gorm:"serializer:json"`
 	ExpiresAt  *time.Time
 	RevokedAt  *time.Time
 	LastUsedAt *time.Time
 	CreatedAt  time.Time
+	CreatedBy  *string // the key that made it; nil is the operator
 }
 
 // TableName keeps GORM from splitting the initials.
@@ -69,6 +70,15 @@ func (APIKey) TableName() string { return "api_keys" }
 
 // Allows reports whether the key carries s.
 func (k APIKey) Allows(s Scope) bool { return slices.Contains(k.Scopes, s) }
+
+// Sees reports whether something of a mode is there for the key: a live key sees everything, a test key what is test and
+// nothing else.
+func (k APIKey) Sees(m Mode) bool { return !k.Test || m == ModeTest }
+
+// Covers reports whether the key has every scope of other.
+func (k APIKey) Covers(other APIKey) bool {
+	return !slices.ContainsFunc(other.Scopes, func(s Scope) bool { return !k.Allows(s) })
+}
 
 // Live reports whether the key may be used at now.
 func (k APIKey) Live(now time.Time) bool {

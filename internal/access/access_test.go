@@ -62,8 +62,11 @@ func (s service) createKey(ctx context.Context, r access.KeyRequest) (key models
 	return key, secret, err
 }
 
-func (s service) revokeKey(ctx context.Context, merchantID, id string) error {
-	return s.store.InTx(ctx, func(tx *store.Tx) error { return s.RevokeKey(ctx, tx, operator, merchantID, id) })
+func (s service) revokeKey(ctx context.Context, id string, asker *models.APIKey) error {
+	return s.store.InTx(ctx, func(tx *store.Tx) error {
+		return s.RevokeKey(ctx, tx, operator,
+			access.Revocation{ID: id, Asker: asker})
+	})
 }
 
 func (s service) suspend(ctx context.Context, merchantID string) error {
@@ -164,10 +167,11 @@ func TestKeys(t *testing.T) {
 			t.Errorf("an expired key: %v", err)
 		}
 		clock.Set(noon)
-		if err := svc.revokeKey(t.Context(), "mer_other", key.ID); !errors.Is(err, models.ErrNotFound) {
+		if err := svc.revokeKey(t.Context(), key.ID,
+			&models.APIKey{MerchantID: "mer_other", Scopes: models.Scopes}); !errors.Is(err, models.ErrNotFound) {
 			t.Errorf("another merchant revoked it: %v", err)
 		}
-		if err := svc.revokeKey(t.Context(), m.ID, key.ID); err != nil {
+		if err := svc.revokeKey(t.Context(), key.ID, &key); err != nil {
 			t.Fatal(err)
 		}
 		if _, _, err := svc.Authenticate(t.Context(), secret); !errors.Is(err, access.ErrUnauthenticated) {
@@ -192,7 +196,7 @@ func TestRevocationReachesOtherProcesses(t *testing.T) {
 	if _, _, err := there.Authenticate(t.Context(), secret); err != nil {
 		t.Fatal(err)
 	}
-	if err := here.revokeKey(t.Context(), "", key.ID); err != nil {
+	if err := here.revokeKey(t.Context(), key.ID, nil); err != nil {
 		t.Fatal(err)
 	}
 	clock.Advance(access.CacheFor + time.Millisecond)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -26,6 +27,7 @@ const (
 // Errors of the operations, beside [models.FieldErrors] and [models.ErrNotFound].
 var (
 	ErrKeyLimit    = fmt.Errorf("the merchant has as many live API keys as it may have: %w", models.ErrConflict)
+	ErrWiderKey    = errors.New("the key has scopes that the key which asks does not have")
 	ErrForeignXPub = fmt.Errorf("the account key belongs to another merchant: %w", models.ErrConflict)
 )
 
@@ -33,10 +35,11 @@ var (
 type KeyRequest struct {
 	MerchantID string
 	Name       string
-	Test       bool // a ck_test_ key: only payments on test chains
+	Test       bool // a ck_test_ key: only what is of test mode
 	Scopes     []models.Scope
-	ExpiresAt  *time.Time
-	// Granter is the key that asks; it grants only scopes that it has. Nil is the operator.
+	// ExpiresAt nil is a key that ends when Granter does, or never.
+	ExpiresAt *time.Time
+	// Granter is the key that asks: it grants only scopes that it has, for no longer than it lives. Nil is the operator.
 	Granter *models.APIKey
 }
 
@@ -56,7 +59,7 @@ func (s *Service) CreateKey(ctx context.Context, tx *store.Tx, actor models.Acto
 		limit = *m.MaxKeys
 	}
 	now := s.now()
-	if n, err := tx.CountAPIKeys(ctx, m.ID, now); err != nil {
+	if n, err := tx.CountAPIKeys(ctx, m.ID, r.Test, now); err != nil {
 		return models.APIKey{}, "", err
 	} else if n >= limit {
 		return models.APIKey{}, "", ErrKeyLimit
@@ -73,8 +76,13 @@ func (s *Service) CreateKey(ctx context.Context, tx *store.Tx, actor models.Acto
 		Hash: hashKey(secret), Test: r.Test, Scopes: inOrder(r.Scopes), CreatedAt: now,
 	}
 	if r.ExpiresAt != nil {
-		at := r.ExpiresAt.UTC().Truncate(time.Microsecond)
-		key.ExpiresAt = &at
+		key.ExpiresAt = new(models.Micro(*r.ExpiresAt))
+	}
+	if r.Granter != nil {
+		key.CreatedBy = &r.Granter.ID
+		if key.ExpiresAt == nil {
+			key.ExpiresAt = r.Granter.ExpiresAt
+		}
 	}
 	if err := tx.InsertAPIKey(ctx, key); err != nil {
 		return models.APIKey{}, "", err
@@ -85,20 +93,63 @@ func (s *Service) CreateKey(ctx context.Context, tx *store.Tx, actor models.Acto
 	})
 }
 
-// RevokeKey ends a key of a merchant; merchantID "" is the operator, who may end any. One that has ended stays as it
-// was. This process forgets the key at once, others within [CacheFor].
-func (s *Service) RevokeKey(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id string) error {
-	key, err := tx.APIKeyByID(ctx, id)
+// Revocation ends a key.
+type Revocation struct {
+	ID string
+	// Asker is the key that asks. It ends keys of its merchant and mode that have no scope which it does not have itself.
+	// Nil is the operator, who may end any.
+	Asker *models.APIKey
+	// WithChildren ends the keys as well that the key made, and those that they made.
+	WithChildren bool
+}
+
+// RevokeKey ends a key. One that has ended stays as it was. This process forgets the key at once, others within
+// [CacheFor]. It fails with [models.ErrNotFound] or [ErrWiderKey], and then no key has ended.
+func (s *Service) RevokeKey(ctx context.Context, tx *store.Tx, actor models.Actor, r Revocation) error {
+	key, err := tx.APIKeyByID(ctx, r.ID)
 	if err != nil {
 		return err
 	}
-	if merchantID != "" && key.MerchantID != merchantID {
+	if r.Asker != nil && (key.MerchantID != r.Asker.MerchantID || !r.Asker.Sees(models.ModeOf(key.Test))) {
 		return models.ErrNotFound
 	}
+	keys := []models.APIKey{key}
+	if r.WithChildren {
+		if _, err := tx.LockMerchant(ctx, key.MerchantID); err != nil { // no key is made meanwhile
+			return err
+		}
+		for level := keys; len(level) > 0; keys = append(keys, level...) {
+			if level, err = tx.ChildKeys(ctx, key.MerchantID, ids(level)); err != nil {
+				return err
+			}
+		}
+	}
+	for _, k := range keys {
+		if k.RevokedAt == nil && r.Asker != nil && !r.Asker.Covers(k) {
+			return ErrWiderKey
+		}
+	}
+	for _, k := range keys {
+		if err := s.revoke(ctx, tx, actor, k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func ids(keys []models.APIKey) []string {
+	var ids []string
+	for _, k := range keys {
+		ids = append(ids, k.ID)
+	}
+	return ids
+}
+
+func (s *Service) revoke(ctx context.Context, tx *store.Tx, actor models.Actor, key models.APIKey) error {
 	if key.RevokedAt != nil {
 		return nil
 	}
-	if err := tx.RevokeAPIKey(ctx, id, s.now()); err != nil {
+	if err := tx.RevokeAPIKey(ctx, key.ID, s.now()); err != nil {
 		return err
 	}
 	tx.AfterCommit(func() {
@@ -107,7 +158,7 @@ func (s *Service) RevokeKey(ctx context.Context, tx *store.Tx, actor models.Acto
 		delete(s.cache, key.Hash)
 	})
 	return tx.Audit(ctx, models.AuditEntry{
-		At: s.now(), Actor: actor.Name, IP: actor.IP, Action: "key.revoked", Subject: id, Merchant: key.MerchantID,
+		At: s.now(), Actor: actor.Name, IP: actor.IP, Action: "key.revoked", Subject: key.ID, Merchant: key.MerchantID,
 		Detail: map[string]string{"prefix": key.Prefix},
 	})
 }
@@ -139,6 +190,11 @@ func (s *Service) checkKey(r KeyRequest) error {
 	if r.ExpiresAt != nil && !r.ExpiresAt.After(s.now()) {
 		problems = append(problems, models.FieldError{Field: "expires_at", Message: "must be in the future",
 			Example: s.now().AddDate(1, 0, 0).Format(time.RFC3339)})
+	}
+	if r.Granter != nil && r.Granter.ExpiresAt != nil && r.ExpiresAt != nil && r.ExpiresAt.After(*r.Granter.ExpiresAt) {
+		problems = append(problems, models.FieldError{Field: "expires_at", Message: "must not be later than the end of the " +
+			"key " +
+			"that asks", Example: r.Granter.ExpiresAt.UTC().Format(time.RFC3339)})
 	}
 	if problems != nil {
 		return problems

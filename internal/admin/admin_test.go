@@ -208,7 +208,7 @@ func TestRefusedOperationsLeaveNoLine(t *testing.T) {
 				return err
 			},
 			"no endpoint": func() error { _, err := a.RotateSecret(t.Context(), "we_x", admin.Rotation{}); return err },
-			"no key":      func() error { _, err := a.RevokeKey(t.Context(), "key_x"); return err },
+			"no key":      func() error { _, err := a.RevokeKey(t.Context(), "key_x", false); return err },
 		}
 		for name, operation := range operations {
 			if err := operation(); err == nil {

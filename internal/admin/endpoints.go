@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -16,6 +17,7 @@ type Endpoint struct {
 	URL            string                `json:"url"`
 	Description    string                `json:"description"`
 	Events         []string              `json:"events"`
+	Mode           models.Mode           `json:"mode"`
 	Status         models.EndpointStatus `json:"status"`
 	DisabledReason string                `json:"disabled_reason"`
 	Default        bool                  `json:"default"` // the deployment's WEBHOOK_URL
@@ -29,10 +31,11 @@ type EndpointCreated struct {
 	Secret   string   `json:"secret"`
 }
 
-// EndpointRequest asks for an endpoint. No events are all events; a nil Secret is a new one.
+// EndpointRequest asks for an endpoint. No events are all events, no mode is live; a nil Secret is a new one.
 type EndpointRequest struct {
 	MerchantID, URL, Description string
 	Events                       []string
+	Mode                         models.Mode
 	Secret                       *string
 }
 
@@ -41,7 +44,7 @@ type Rotation = endpoints.Rotation
 
 func endpointOf(e models.Endpoint) Endpoint {
 	return Endpoint{
-		ID: e.ID, MerchantID: e.MerchantID, URL: e.URL, Description: e.Description, Events: e.Events, Status: e.Status,
+		ID: e.ID, MerchantID: e.MerchantID, URL: e.URL, Description: e.Description, Events: e.Events, Mode: e.Mode, Status: e.Status,
 		DisabledReason: e.DisabledReason, Default: e.IsDefault, LastSuccessAt: utc(e.LastSuccessAt),
 		CreatedAt: e.CreatedAt.UTC(),
 	}
@@ -56,7 +59,7 @@ func (a *Admin) CreateEndpoint(ctx context.Context, r EndpointRequest) (Endpoint
 	if err := a.requireMerchant(ctx, r.MerchantID); err != nil {
 		return EndpointCreated{}, err
 	}
-	set := endpoints.Settings{URL: &r.URL, Description: &r.Description, Events: r.Events}
+	set := endpoints.Settings{URL: &r.URL, Description: &r.Description, Events: r.Events, Mode: cmp.Or(r.Mode, models.ModeLive)}
 	var made EndpointCreated
 	err = a.store.InTx(ctx, func(tx *store.Tx) error {
 		e, secret, err := service.Create(ctx, tx, a.actor, r.MerchantID, set, r.Secret)
@@ -76,6 +79,23 @@ func (a *Admin) Endpoints(ctx context.Context, merchantID string) ([]Endpoint, e
 	}
 	rows, err := a.store.EndpointsOf(ctx, merchantID)
 	return convert(rows, endpointOf), err
+}
+
+// SetEndpointMode says which events an endpoint gets, whoever owns it.
+func (a *Admin) SetEndpointMode(ctx context.Context, id string, mode models.Mode) (Endpoint, error) {
+	service, err := a.endpoints()
+	if err != nil {
+		return Endpoint{}, err
+	}
+	e, err := a.store.EndpointByID(ctx, id)
+	if err != nil {
+		return Endpoint{}, notFound(err, "endpoint", id)
+	}
+	err = a.store.InTx(ctx, func(tx *store.Tx) (err error) {
+		e, err = service.SetMode(ctx, tx, a.actor, e.MerchantID, id, mode)
+		return err
+	})
+	return endpointOf(e), notFound(err, "endpoint", id)
 }
 
 // RotateSecret gives an endpoint another secret, whoever owns it.

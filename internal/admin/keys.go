@@ -21,6 +21,7 @@ type Key struct {
 	RevokedAt  *time.Time     `json:"revoked_at"`
 	LastUsedAt *time.Time     `json:"last_used_at"`
 	CreatedAt  time.Time      `json:"created_at"`
+	CreatedBy  *string        `json:"created_by"` // the key that made it; null is the operator
 }
 
 // KeyCreated is a new key and its secret, which is shown this once.
@@ -41,6 +42,7 @@ func keyOf(k models.APIKey) Key {
 	return Key{
 		ID: k.ID, MerchantID: k.MerchantID, Name: k.Name, Prefix: k.Prefix, Test: k.Test, Scopes: k.Scopes,
 		ExpiresAt: utc(k.ExpiresAt), RevokedAt: utc(k.RevokedAt), LastUsedAt: utc(k.LastUsedAt), CreatedAt: k.CreatedAt.UTC(),
+		CreatedBy: k.CreatedBy,
 	}
 }
 
@@ -79,7 +81,7 @@ func (a *Admin) Keys(ctx context.Context, merchantID string) ([]Key, error) {
 	}
 	all, page := []Key{}, store.Page{Limit: keyPage}
 	for {
-		rows, err := a.store.ListAPIKeys(ctx, merchantID, page)
+		rows, err := a.store.ListAPIKeys(ctx, merchantID, false, page)
 		if err != nil {
 			return nil, err
 		}
@@ -92,9 +94,12 @@ func (a *Admin) Keys(ctx context.Context, merchantID string) ([]Key, error) {
 	}
 }
 
-// RevokeKey ends a key, whoever owns it. Processes that have just seen it may accept it for [access.CacheFor] more.
-func (a *Admin) RevokeKey(ctx context.Context, id string) (Key, error) {
-	err := a.store.InTx(ctx, func(tx *store.Tx) error { return a.access.RevokeKey(ctx, tx, a.actor, "", id) })
+// RevokeKey ends a key, whoever owns it, and with children those that it made. Processes that have just seen them may
+// accept them for [access.CacheFor] more.
+func (a *Admin) RevokeKey(ctx context.Context, id string, withChildren bool) (Key, error) {
+	err := a.store.InTx(ctx, func(tx *store.Tx) error {
+		return a.access.RevokeKey(ctx, tx, a.actor, access.Revocation{ID: id, WithChildren: withChildren})
+	})
 	if err != nil {
 		return Key{}, notFound(err, "key", id)
 	}

@@ -24,6 +24,7 @@ func (h *handlers) endpointView(ctx context.Context, q reader, e models.Endpoint
 	}
 	v := WebhookEndpoint{
 		ID: e.ID, URL: e.URL, Description: e.Description, Status: e.Status, DisabledReason: orNull(e.DisabledReason),
+		Mode:    e.Mode,
 		Default: e.IsDefault, Breaker: Breaker{State: e.BreakerState, OpenUntil: webhook.AtPtr(e.BreakerOpenUntil)},
 		CAPEM: orNull(e.CAPEM), ClientCertPEM: orNull(e.ClientCertPEM), SPKIPins: append([]string{}, e.SPKIPins...),
 		Events: []EventPattern{}, Headers: map[string]string{}, Secrets: []SecretInfo{}, Ed25519: e.Ed25519,
@@ -122,7 +123,7 @@ func keyView(k models.APIKey) APIKey {
 	return APIKey{
 		ID: k.ID, Name: k.Name, Prefix: k.Prefix, Scopes: append([]Scope{}, k.Scopes...), Test: k.Test,
 		CreatedAt: webhook.At(k.CreatedAt), ExpiresAt: webhook.AtPtr(k.ExpiresAt), LastUsedAt: webhook.AtPtr(k.LastUsedAt),
-		RevokedAt: webhook.AtPtr(k.RevokedAt),
+		RevokedAt: webhook.AtPtr(k.RevokedAt), CreatedBy: k.CreatedBy,
 	}
 }
 

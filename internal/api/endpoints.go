@@ -21,7 +21,8 @@ func (h *handlers) ListWebhookEndpoints(ctx context.Context,
 	if err != nil {
 		return nil, err
 	}
-	rows, err := h.store.ListEndpoints(ctx, callerOf(ctx).merchant.ID, page)
+	x := callerOf(ctx)
+	rows, err := h.store.ListEndpoints(ctx, x.merchant.ID, x.key.Test, page)
 	if err != nil {
 		return nil, err
 	}
@@ -53,6 +54,10 @@ func (h *handlers) CreateWebhookEndpoint(ctx context.Context,
 	if b.ClientCert != nil {
 		set.ClientCert = &endpoints.ClientCert{CertPEM: b.ClientCert.CertPEM, KeyPEM: b.ClientCert.KeyPEM}
 	}
+	var err error
+	if set.Mode, err = modeFor(x.key, b.Mode); err != nil {
+		return nil, err
+	}
 	return h.once(ctx, r.Params.IdempotencyKey, func(tx *store.Tx) (savedAnswer, error) {
 		e, secret, err := h.endpoints.Create(ctx, tx, x.actor(), x.merchant.ID, set, b.Secret)
 		if err != nil {
@@ -60,6 +65,24 @@ func (h *handlers) CreateWebhookEndpoint(ctx context.Context,
 		}
 		return h.endpointAnswer(ctx, tx, http.StatusCreated, e, &secret)
 	})
+}
+
+// modeFor is the mode that a key gives an endpoint: its own where the body names none. A test key makes test endpoints
+// alone, and only the operator makes one that gets both.
+func modeFor(key models.APIKey, given *models.Mode) (models.Mode, error) {
+	mode := models.ModeOf(key.Test)
+	if given == nil {
+		return mode, nil
+	}
+	switch {
+	case key.Test && *given != models.ModeTest:
+		return "", models.FieldErrors{{Field: "mode", Message: "must be test: a test key makes only test endpoints",
+			Example: "test"}}
+	case *given == models.ModeBoth:
+		return "", models.FieldErrors{{Field: "mode", Message: "must be live or test: only the operator makes an endpoint " +
+			"that gets both", Example: "live"}}
+	}
+	return *given, nil
 }
 
 // GetWebhookEndpoint shows one endpoint, with its version as ETag.
@@ -102,10 +125,20 @@ func (h *handlers) UpdateWebhookEndpoint(ctx context.Context,
 	if _, err := h.ownEndpoint(ctx, r.ID); err != nil {
 		return nil, err
 	}
+	if b.Mode != nil {
+		if _, err := modeFor(x.key, b.Mode); err != nil {
+			return nil, err
+		}
+	}
 	var out UpdateWebhookEndpoint200JSONResponse
 	err := h.store.InTx(ctx, func(tx *store.Tx) error {
 		if err := h.stillAt(ctx, tx, x, r.ID, r.Params.IfMatch); err != nil {
 			return err
+		}
+		if b.Mode != nil {
+			if _, err := h.endpoints.SetMode(ctx, tx, x.actor(), x.merchant.ID, r.ID, *b.Mode); err != nil {
+				return err
+			}
 		}
 		e, err := h.endpoints.Update(ctx, tx, x.actor(), x.merchant.ID, r.ID, set)
 		if err != nil {
@@ -250,12 +283,16 @@ func (h *handlers) testWait(e models.Endpoint) time.Duration {
 	return h.timeout + testPatience
 }
 
-// ownEndpoint reads an endpoint of the caller.
+// ownEndpoint reads an endpoint of the caller; for a test key there are test endpoints alone.
 func (h *handlers) ownEndpoint(ctx context.Context, id string) (models.Endpoint, error) {
 	if !models.IsID(models.PrefixEndpoint, id) {
 		return models.Endpoint{}, NotFound("webhook endpoint")
 	}
-	e, err := h.store.Endpoint(ctx, callerOf(ctx).merchant.ID, id)
+	x := callerOf(ctx)
+	e, err := h.store.Endpoint(ctx, x.merchant.ID, id)
+	if err == nil && !x.key.Sees(e.Mode) {
+		err = models.ErrNotFound
+	}
 	return e, h.orNotFound(err, "webhook endpoint")
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -40,6 +41,12 @@ var errorTranslator = []struct {
 		detail: "The merchant has as many open payments as it may have."},
 	{is: []error{redelivery.ErrEndpointDisabled}, code: CodeEndpointDisabled,
 		detail: "Enable it first; what is held for it is then sent."},
+	{is: []error{endpoints.ErrModeIsFinal}, code: CodeModeIsFinal,
+		detail: "The mode can only be narrowed, from both. Make another endpoint."},
+	{is: []error{redelivery.ErrOtherMode}, code: CodeConflict,
+		detail: "The endpoint takes no events of this mode any more."},
+	{is: []error{endpoints.ErrBatchWaits}, code: CodeConflict,
+		detail: "A batch for the endpoint is being sent. Change the mode when that is over."},
 	{is: []error{endpoints.ErrPaused}, code: CodeEndpointPaused,
 		detail: "Only the operator of this gateway can resume it, and it cannot be deleted until then."},
 	{is: []error{endpoints.ErrDefault}, code: CodeEndpointReadOnly,
@@ -108,9 +115,9 @@ func carried(err error) *Problem {
 	case errors.As(err, &taken):
 		return NewProblem(CodeOrderIDTaken, fmt.Sprintf("The order_id belongs to payment %s.", taken.PaymentID))
 	case errors.As(err, &paused):
-		return NewProblem(CodeEndpointPaused, fmt.Sprintf("The operator of this gateway has paused your endpoint %s at %s. "+
-			"Until they resume it, it stays at that host, and no other endpoint of yours goes there.", paused.EndpointID,
-			paused.Host))
+		return NewProblem(CodeEndpointPaused, fmt.Sprintf("The operator of this gateway has paused your %s at %s. "+
+			"Until they resume it, it stays at that host, and no other endpoint of yours goes there.",
+			strings.TrimSpace("endpoint "+paused.EndpointID), paused.Host))
 	case errors.As(err, &running):
 		return NewProblem(CodeReplayRunning, fmt.Sprintf("Replay %s is still running: wait for its end or cancel it.",
 			running.ID))

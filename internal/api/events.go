@@ -20,7 +20,7 @@ func (h *handlers) GetEvent(ctx context.Context, r GetEventRequestObject) (GetEv
 	x := callerOf(ctx)
 	e, err := h.store.Event(ctx, x.merchant.ID, r.ID)
 	if err == nil {
-		err = h.shownTo(ctx, x, e.PaymentID)
+		err = h.shownEvent(ctx, x, e.ID)
 	}
 	if err != nil {
 		return nil, h.orNotFound(err, "event")
@@ -55,13 +55,13 @@ func (h *handlers) ListEvents(ctx context.Context, r ListEventsRequestObject) (L
 	return eventList(rows, next)
 }
 
-// shownTo is nil unless the caller has a test key and the payment is on a live chain, which such a key does not see.
-func (h *handlers) shownTo(ctx context.Context, x requestContext, paymentID *string) error {
-	if !x.key.Test || paymentID == nil {
+// shownEvent is nil unless the caller has a test key and the event is of live mode, which is not there for such a key.
+func (h *handlers) shownEvent(ctx context.Context, x requestContext, id string) error {
+	if !x.key.Test {
 		return nil
 	}
-	p, err := h.store.Payment(ctx, x.merchant.ID, *paymentID)
-	if err == nil && !p.Test {
+	test, err := h.store.EventIsTest(ctx, id)
+	if err == nil && !test {
 		return models.ErrNotFound
 	}
 	return err
@@ -74,6 +74,9 @@ func (h *handlers) eventsAfter(ctx context.Context, x requestContext, f store.Ev
 	case after == "" || after == "0":
 	case models.IsID(models.PrefixEvent, after):
 		m, err := h.store.MarkOf(ctx, x.merchant.ID, after)
+		if err == nil {
+			err = h.shownEvent(ctx, x, after)
+		}
 		if errors.Is(err, models.ErrNotFound) {
 			return nil,
 				Invalid(FieldError{Field: "after", Message: "names no event that you have: it is not yours, or its retention " +

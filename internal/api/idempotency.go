@@ -24,6 +24,37 @@ type encodedAnswer struct {
 	Status int         `json:"status"`
 	Header http.Header `json:"header,omitempty"`
 	Body   []byte      `json:"body"`
+	// KeyID is the API key that asked; "" is the operator, or a process that did not write it down.
+	KeyID string `json:"key_id,omitempty"`
+}
+
+// secretMembers are the members of an answer that show a secret, this once: a signing secret, an API key.
+var secretMembers = []string{"secret", "key"}
+
+// withoutSecrets is an answer as a key may see it that did not ask for it.
+func withoutSecrets(body []byte) ([]byte, error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(body, &members); err != nil {
+		return nil, err
+	}
+	before := len(members)
+	for _, name := range secretMembers {
+		delete(members, name)
+	}
+	if len(members) == before {
+		return body, nil
+	}
+	a, err := answer(0, members)
+	return a.body, err
+}
+
+// recordMethod is the method under which the answers to a caller are recorded. Test keys have records of their own, so
+// that they take no Idempotency-Key from a live key.
+func (x requestContext) recordMethod() string {
+	if x.key.Test {
+		return x.method + " test"
+	}
+	return x.method
 }
 
 // recordFunc makes the record of a request's idempotency key out of its answer, to be written in the transaction of the
@@ -70,18 +101,18 @@ func (h *handlers) idempotent(ctx context.Context, key *string,
 	}
 	x := callerOf(ctx)
 	a, err := run(func(a savedAnswer) (*models.IdempotencyRecord, error) {
-		plain, err := json.Marshal(encodedAnswer{a.status, a.header, a.body})
+		plain, err := json.Marshal(encodedAnswer{Status: a.status, Header: a.header, Body: a.body, KeyID: x.key.ID})
 		if err != nil {
 			return nil, err
 		}
-		sealed, err := h.vault.Seal(plain, models.AnswerAAD(x.merchant.ID, x.method, x.path, *key))
+		sealed, err := h.vault.Seal(plain, models.AnswerAAD(x.merchant.ID, x.recordMethod(), x.path, *key))
 		if err != nil {
 			return nil, err
 		}
 		now := models.Now(h.now)
 		return &models.IdempotencyRecord{
-			MerchantID: x.merchant.ID, Method: x.method, Path: x.path, Key: *key, RequestHash: x.bodyHash, StatusCode: a.status,
-			Answer: sealed, CreatedAt: now, ExpiresAt: now.Add(answersFor),
+			MerchantID: x.merchant.ID, Method: x.recordMethod(), Path: x.path, Key: *key, RequestHash: x.bodyHash,
+			StatusCode: a.status, Answer: sealed, CreatedAt: now, ExpiresAt: now.Add(answersFor),
 		}, nil
 	})
 	if err == nil {
@@ -95,10 +126,14 @@ func (h *handlers) idempotent(ctx context.Context, key *string,
 	return savedAnswer{}, err
 }
 
-// replay returns the answer that is saved for a key, or nil.
+// replay returns the answer that is saved for a key, or nil. A secret in it is shown only to the API key that asked the
+// first time.
 func (h *handlers) replay(ctx context.Context, key string) (*savedAnswer, error) {
 	x := callerOf(ctx)
-	r, err := h.store.IdempotencyRecord(ctx, x.merchant.ID, x.method, x.path, key, h.now())
+	r, err := h.store.IdempotencyRecord(ctx, x.merchant.ID, x.recordMethod(), x.path, key, h.now())
+	if errors.Is(err, models.ErrNotFound) && x.key.Test { // a live key's, which is refused below
+		r, err = h.store.IdempotencyRecord(ctx, x.merchant.ID, x.method, x.path, key, h.now())
+	}
 	if errors.Is(err, models.ErrNotFound) {
 		return nil, nil
 	} else if err != nil {
@@ -108,13 +143,18 @@ func (h *handlers) replay(ctx context.Context, key string) (*savedAnswer, error)
 		return nil, NewProblem(CodeIdempotencyKeyReused, "The Idempotency-Key was first used with another body, or by an "+
 			"API key that may do other things. Use a new one for a new request.")
 	}
-	plain, err := h.vault.Open(r.Answer, models.AnswerAAD(x.merchant.ID, x.method, x.path, key))
+	plain, err := h.vault.Open(r.Answer, models.AnswerAAD(x.merchant.ID, r.Method, x.path, key))
 	if err != nil {
 		return nil, err
 	}
 	var a encodedAnswer
 	if err := json.Unmarshal(plain, &a); err != nil {
 		return nil, err
+	}
+	if a.KeyID != x.key.ID {
+		if a.Body, err = withoutSecrets(a.Body); err != nil {
+			return nil, err
+		}
 	}
 	header := a.Header.Clone()
 	if header == nil {

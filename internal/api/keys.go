@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/ctrip-gateway/ctrip/internal/access"
@@ -15,7 +16,8 @@ func (h *handlers) ListAPIKeys(ctx context.Context, r ListAPIKeysRequestObject) 
 	if err != nil {
 		return nil, err
 	}
-	rows, err := h.store.ListAPIKeys(ctx, callerOf(ctx).merchant.ID, page)
+	x := callerOf(ctx)
+	rows, err := h.store.ListAPIKeys(ctx, x.merchant.ID, x.key.Test, page)
 	if err != nil {
 		return nil, err
 	}
@@ -46,14 +48,19 @@ func (h *handlers) CreateAPIKey(ctx context.Context, r CreateAPIKeyRequestObject
 	})
 }
 
-// RevokeAPIKey ends a key, at once here and within access.CacheFor in other processes.
+// RevokeAPIKey ends a key, and with with_children those that it made, at once here and within access.CacheFor in other
+// processes.
 func (h *handlers) RevokeAPIKey(ctx context.Context, r RevokeAPIKeyRequestObject) (RevokeAPIKeyResponseObject, error) {
 	x := callerOf(ctx)
 	if !models.IsID(models.PrefixAPIKey, r.ID) {
 		return nil, NotFound("API key")
 	}
 	err := h.store.InTx(ctx, func(tx *store.Tx) error {
-		return h.access.RevokeKey(ctx, tx, x.actor(), x.merchant.ID, r.ID)
+		return h.access.RevokeKey(ctx, tx, x.actor(), access.Revocation{
+			ID: r.ID, Asker: &x.key, WithChildren: deref(r.Params.WithChildren)})
 	})
+	if errors.Is(err, access.ErrWiderKey) {
+		return nil, NewProblem(CodeInsufficientScope, "This key has scopes that yours does not have.").Because(err)
+	}
 	return RevokeAPIKey204Response{}, h.orNotFound(err, "API key")
 }

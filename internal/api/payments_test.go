@@ -360,6 +360,8 @@ func TestTestKeysSeeOnlyTestMoney(t *testing.T) {
 		test := c.key(t, id, true)
 		decoded[map[string]any](t, c.ask(live, "POST", "/api/v1/webhook_endpoints", `{"url":"https://shop.example/hooks"}`),
 			http.StatusCreated)
+		decoded[map[string]any](t, c.ask(test, "POST", "/api/v1/webhook_endpoints", `{"url":"https://shop.example/tests"}`),
+			http.StatusCreated)
 		hidden := decoded[Payment](t, c.ask(live, "POST", "/api/v1/payments",
 			`{"chain":"ethereum","asset":"native","amount":"1"}`), http.StatusCreated)
 		shown := decoded[Payment](t, c.ask(test, "POST", "/api/v1/payments",

@@ -31,6 +31,7 @@ const (
 	CodeEndpointDisabled      Code = "endpoint_disabled"
 	CodeEndpointPaused        Code = "endpoint_paused"
 	CodeEndpointReadOnly      Code = "endpoint_read_only"
+	CodeModeIsFinal           Code = "mode_is_final"
 	CodeLimitReached          Code = "limit_reached"
 	CodeReplayRunning         Code = "replay_running"
 	CodeSecretTooOld          Code = "secret_too_old"
@@ -66,6 +67,7 @@ var kinds = []struct {
 	{CodeEndpointDisabled, http.StatusConflict, "The endpoint is disabled"},
 	{CodeEndpointPaused, http.StatusConflict, "The endpoint was paused by the operator"},
 	{CodeEndpointReadOnly, http.StatusConflict, "The endpoint belongs to the deployment"},
+	{CodeModeIsFinal, http.StatusConflict, "The mode of the endpoint cannot be changed so"},
 	{CodeLimitReached, http.StatusConflict, "A limit of the merchant is reached"},
 	{CodeReplayRunning, http.StatusConflict, "A replay to the endpoint is running"},
 	{CodeSecretTooOld, http.StatusConflict, "The endpoint's secret is too old"},

@@ -59,7 +59,7 @@ type ServerInterface interface {
 	CreateAPIKey(ctx echo.Context, params CreateAPIKeyParams) error
 	// RevokeAPIKey Revoke an API key
 	// (DELETE /api/v1/api_keys/{id})
-	RevokeAPIKey(ctx echo.Context, id APIKeyID) error
+	RevokeAPIKey(ctx echo.Context, id APIKeyID, params RevokeAPIKeyParams) error
 	// ListAssets List the assets that can be asked for
 	// (GET /api/v1/assets)
 	ListAssets(ctx echo.Context) error
@@ -481,8 +481,17 @@ func (w *ServerInterfaceWrapper) RevokeAPIKey(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RevokeAPIKeyParams
+	// ------------- Optional query parameter "with_children" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "with_children", ctx.QueryParams(), &params.WithChildren, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter with_children: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.RevokeAPIKey(ctx, id)
+	err = w.Handler.RevokeAPIKey(ctx, id, params)
 	return err
 }
 
@@ -1681,7 +1690,8 @@ func (response CreateAPIKey201JSONResponse) VisitCreateAPIKeyResponse(w http.Res
 }
 
 type RevokeAPIKeyRequestObject struct {
-	ID APIKeyID `json:"id"`
+	ID     APIKeyID `json:"id"`
+	Params RevokeAPIKeyParams
 }
 
 type RevokeAPIKeyResponseObject interface {
@@ -3014,10 +3024,11 @@ func (sh *strictHandler) CreateAPIKey(ctx echo.Context, params CreateAPIKeyParam
 }
 
 // RevokeAPIKey operation middleware
-func (sh *strictHandler) RevokeAPIKey(ctx echo.Context, id APIKeyID) error {
+func (sh *strictHandler) RevokeAPIKey(ctx echo.Context, id APIKeyID, params RevokeAPIKeyParams) error {
 	var request RevokeAPIKeyRequestObject
 
 	request.ID = id
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.RevokeAPIKey(ctx.Request().Context(), request.(RevokeAPIKeyRequestObject))

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	_ "embed"
 	"encoding/json"
 	"errors"
@@ -96,7 +97,8 @@ func New(o Options) (*Server, error) {
 	if err := s.serveSchemas(); err != nil {
 		return nil, err
 	}
-	s.page("/.well-known/webhook-keys.json", keySet(o.Endpoints))
+	s.page("/.well-known/webhook-keys.json", keySet(o.Endpoints.KeySet))
+	s.page("/.well-known/test-webhook-keys.json", keySet(o.Endpoints.TestKeySet))
 	h := &handlers{
 		store: o.Store, payments: o.Payments, endpoints: o.Endpoints, redelivery: o.Redelivery, access: o.Access,
 		vault: o.Vault, chains: o.Chains,
@@ -156,10 +158,10 @@ func (s *Server) serveSchemas() error {
 	return err
 }
 
-// keySet tells everybody the public keys of the gateway's Ed25519 signatures.
-func keySet(endpoints *endpoints.Service) echo.HandlerFunc {
+// keySet tells everybody public keys of the gateway's Ed25519 signatures.
+func keySet(keys func(context.Context) (webhook.KeySet, error)) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		set, err := endpoints.KeySet(c.Request().Context())
+		set, err := keys(c.Request().Context())
 		if err != nil {
 			return err
 		}

@@ -34,10 +34,15 @@ type AccountKey struct {
 	NextIndex int64 `json:"next_index"`
 }
 
-// APIKey Example: {"created_at":"2026-11-20T08:00:00.000Z","expires_at":null,"id":"key_0k3mzn2p5q8r1s4t7v0w3x6y9z","last_used_at":"2026-11-23T10:00:00.000Z","name":"Order system","prefix":"ck_live_7h2k","revoked_at":null,"scopes":["payments:read","payments:write"],"test":false}
+// APIKey Example: {"created_at":"2026-11-20T08:00:00.000Z","created_by":null,"expires_at":null,"id":"key_0k3mzn2p5q8r1s4t7v0w3x6y9z","last_used_at":"2026-11-23T10:00:00.000Z","name":"Order system","prefix":"ck_live_7h2k","revoked_at":null,"scopes":["payments:read","payments:write"],"test":false}
 type APIKey struct {
 	// CreatedAt Example: 2026-11-20T08:00:00.000Z
 	CreatedAt webhook.Time `json:"created_at"`
+
+	// CreatedBy The key that made it; null for the operator, and for a live key where a test key asks.
+	//
+	// Example: key_0k3mzn1q4r7s0t3v6w9x2y5z8a
+	CreatedBy *string `json:"created_by"`
 
 	// ExpiresAt Example: 2027-11-23T00:00:00.000Z
 	ExpiresAt *webhook.Time `json:"expires_at"`
@@ -71,7 +76,7 @@ type APIKey struct {
 
 // APIKeyCreate Example: {"name":"Order system","scopes":["payments:read","payments:write"]}
 type APIKeyCreate struct {
-	// ExpiresAt When the key stops working; never, when left out.
+	// ExpiresAt When the key stops working, no later than the key that asks. Left out, it is when that one does, or never.
 	//
 	// Example: 2027-11-23T00:00:00Z
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
@@ -84,13 +89,13 @@ type APIKeyCreate struct {
 	// Scopes Example: ["payments:read","payments:write"]
 	Scopes []Scope `json:"scopes"`
 
-	// Test Make a `ck_test_` key.
+	// Test Make a `ck_test_` key, which sees and changes only what is of test mode.
 	//
 	// Example: false
 	Test *bool `json:"test,omitempty"`
 }
 
-// APIKeyList Example: {"data":[{"created_at":"2026-11-20T08:00:00.000Z","expires_at":null,"id":"key_0k3mzn2p5q8r1s4t7v0w3x6y9z","last_used_at":"2026-11-23T10:00:00.000Z","name":"Order system","prefix":"ck_live_7h2k","revoked_at":null,"scopes":["payments:read","payments:write"],"test":false}],"next_cursor":null}
+// APIKeyList Example: {"data":[{"created_at":"2026-11-20T08:00:00.000Z","created_by":null,"expires_at":null,"id":"key_0k3mzn2p5q8r1s4t7v0w3x6y9z","last_used_at":"2026-11-23T10:00:00.000Z","name":"Order system","prefix":"ck_live_7h2k","revoked_at":null,"scopes":["payments:read","payments:write"],"test":false}],"next_cursor":null}
 type APIKeyList struct {
 	Data []APIKey `json:"data"`
 
@@ -602,6 +607,13 @@ type Misdirected struct {
 	Transfer Transfer `json:"transfer"`
 }
 
+// Mode Which events an endpoint gets: those of live chains, of test chains, or both. A test key sees and makes `test` endpoints
+// alone. Left out, an endpoint has the mode of the key that makes it. `both` is what endpoints have that are older than modes,
+// and what the operator gives.
+//
+// Example: live
+type Mode = models.Mode
+
 // Nothing No fields. The body may be left out.
 //
 // Example: {}
@@ -959,7 +971,7 @@ type Transfer = webhook.Transfer
 
 // WebhookEndpoint Settings that are null follow the deployment's default.
 //
-// Example: {"batch_max_events":null,"batch_max_wait":null,"breaker":{"open_until":null,"state":"closed"},"ca_pem":null,"client_cert_pem":null,"created_at":"2026-11-23T09:00:00.000Z","default":false,"description":"Order system","disabled_reason":null,"ed25519":false,"events":["payment.*"],"headers":{"X-Route":"[redacted]"},"id":"we_0k3mzp7t4n9v5w2x8y6b3c1d0e","last_success_at":"2026-11-23T10:03:12.600Z","max_attempts":null,"max_in_flight":null,"rate_limit":null,"retry_base":null,"retry_max":null,"secrets":[{"active_from":"2026-11-23T09:00:00.000Z","created_at":"2026-11-23T09:00:00.000Z","expires_at":null,"role":"current"}],"spki_pins":[],"status":"enabled","timeout":10,"updated_at":"2026-11-23T09:00:00.000Z","url":"https://shop.example/webhooks"}
+// Example: {"batch_max_events":null,"batch_max_wait":null,"breaker":{"open_until":null,"state":"closed"},"ca_pem":null,"client_cert_pem":null,"created_at":"2026-11-23T09:00:00.000Z","default":false,"description":"Order system","disabled_reason":null,"ed25519":false,"events":["payment.*"],"headers":{"X-Route":"[redacted]"},"id":"we_0k3mzp7t4n9v5w2x8y6b3c1d0e","last_success_at":"2026-11-23T10:03:12.600Z","max_attempts":null,"max_in_flight":null,"mode":"live","rate_limit":null,"retry_base":null,"retry_max":null,"secrets":[{"active_from":"2026-11-23T09:00:00.000Z","created_at":"2026-11-23T09:00:00.000Z","expires_at":null,"role":"current"}],"spki_pins":[],"status":"enabled","timeout":10,"updated_at":"2026-11-23T09:00:00.000Z","url":"https://shop.example/webhooks"}
 type WebhookEndpoint struct {
 	// BatchMaxEvents Null: every event goes alone.
 	//
@@ -991,7 +1003,7 @@ type WebhookEndpoint struct {
 	// CreatedAt Example: 2026-11-23T09:00:00.000Z
 	CreatedAt webhook.Time `json:"created_at"`
 
-	// Default The endpoint of the deployment (`WEBHOOK_URL`), which is read-only and goes when you make one.
+	// Default The endpoint of the deployment (`WEBHOOK_URL`), which is read-only and goes when you make one that gets live events.
 	//
 	// Example: false
 	Default bool `json:"default"`
@@ -1024,6 +1036,14 @@ type WebhookEndpoint struct {
 
 	// MaxInFlight Example: 10
 	MaxInFlight *int `json:"max_in_flight"`
+
+	// Mode Which events an endpoint gets: those of live chains, of test chains, or both. A test key sees and makes `test` endpoints
+	// alone. Left out, an endpoint has the mode of the key that makes it. `both` is what endpoints have that are older than modes,
+	// and what the operator gives.
+	//
+	//
+	// Example: live
+	Mode Mode `json:"mode"`
 
 	// RateLimit Requests a second.
 	//
@@ -1087,7 +1107,7 @@ type WebhookEndpointCreate struct {
 	// Description Example: Order system
 	Description *string `json:"description,omitempty"`
 
-	// Ed25519 Sign with the gateway's own Ed25519 key too: a `v1a` entry in `webhook-signature`, which nobody can forge who knows the secret. The public keys are at `/.well-known/webhook-keys.json`.
+	// Ed25519 Sign with the gateway's own Ed25519 key too: a `v1a` entry in `webhook-signature`, which nobody can forge who knows the secret. The public keys are at `/.well-known/webhook-keys.json`, those of test endpoints at `/.well-known/test-webhook-keys.json`.
 	//
 	// Example: true
 	Ed25519 *bool `json:"ed25519,omitempty"`
@@ -1109,6 +1129,14 @@ type WebhookEndpointCreate struct {
 	//
 	// Example: 10
 	MaxInFlight *int `json:"max_in_flight,omitempty"`
+
+	// Mode Which events an endpoint gets: those of live chains, of test chains, or both. A test key sees and makes `test` endpoints
+	// alone. Left out, an endpoint has the mode of the key that makes it. `both` is what endpoints have that are older than modes,
+	// and what the operator gives.
+	//
+	//
+	// Example: live
+	Mode *Mode `json:"mode,omitempty"`
 
 	// RateLimit Requests a second at most.
 	//
@@ -1154,7 +1182,7 @@ type WebhookEndpointDisable struct {
 	Reason *string `json:"reason,omitempty"`
 }
 
-// WebhookEndpointList Example: {"data":[{"batch_max_events":null,"batch_max_wait":null,"breaker":{"open_until":null,"state":"closed"},"ca_pem":null,"client_cert_pem":null,"created_at":"2026-11-23T09:00:00.000Z","default":false,"description":"Order system","disabled_reason":null,"ed25519":false,"events":["payment.*"],"headers":{"X-Route":"[redacted]"},"id":"we_0k3mzp7t4n9v5w2x8y6b3c1d0e","last_success_at":"2026-11-23T10:03:12.600Z","max_attempts":null,"max_in_flight":null,"rate_limit":null,"retry_base":null,"retry_max":null,"secrets":[{"active_from":"2026-11-23T09:00:00.000Z","created_at":"2026-11-23T09:00:00.000Z","expires_at":null,"role":"current"}],"spki_pins":[],"status":"enabled","timeout":10,"updated_at":"2026-11-23T09:00:00.000Z","url":"https://shop.example/webhooks"}],"next_cursor":null}
+// WebhookEndpointList Example: {"data":[{"batch_max_events":null,"batch_max_wait":null,"breaker":{"open_until":null,"state":"closed"},"ca_pem":null,"client_cert_pem":null,"created_at":"2026-11-23T09:00:00.000Z","default":false,"description":"Order system","disabled_reason":null,"ed25519":false,"events":["payment.*"],"headers":{"X-Route":"[redacted]"},"id":"we_0k3mzp7t4n9v5w2x8y6b3c1d0e","last_success_at":"2026-11-23T10:03:12.600Z","max_attempts":null,"max_in_flight":null,"mode":"live","rate_limit":null,"retry_base":null,"retry_max":null,"secrets":[{"active_from":"2026-11-23T09:00:00.000Z","created_at":"2026-11-23T09:00:00.000Z","expires_at":null,"role":"current"}],"spki_pins":[],"status":"enabled","timeout":10,"updated_at":"2026-11-23T09:00:00.000Z","url":"https://shop.example/webhooks"}],"next_cursor":null}
 type WebhookEndpointList struct {
 	Data []WebhookEndpoint `json:"data"`
 
@@ -1212,6 +1240,14 @@ type WebhookEndpointUpdate struct {
 
 	// MaxInFlight Example: 10
 	MaxInFlight Optional[int] `json:"max_in_flight,omitempty"`
+
+	// Mode Which events an endpoint gets: those of live chains, of test chains, or both. A test key sees and makes `test` endpoints
+	// alone. Left out, an endpoint has the mode of the key that makes it. `both` is what endpoints have that are older than modes,
+	// and what the operator gives.
+	//
+	//
+	// Example: live
+	Mode *Mode `json:"mode,omitempty"`
 
 	// RateLimit Example: 20
 	RateLimit Optional[int] `json:"rate_limit,omitempty"`
@@ -1284,37 +1320,37 @@ type ListAuditParams struct {
 
 // PauseMerchantParams defines parameters for PauseMerchant.
 type PauseMerchantParams struct {
-	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours.
+	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours. A repeated request of another API key gets the same answer without the secret that it may hold.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ResumeMerchantParams defines parameters for ResumeMerchant.
 type ResumeMerchantParams struct {
-	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours.
+	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours. A repeated request of another API key gets the same answer without the secret that it may hold.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // PauseAllParams defines parameters for PauseAll.
 type PauseAllParams struct {
-	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours.
+	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours. A repeated request of another API key gets the same answer without the secret that it may hold.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ResumeAllParams defines parameters for ResumeAll.
 type ResumeAllParams struct {
-	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours.
+	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours. A repeated request of another API key gets the same answer without the secret that it may hold.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // PauseEndpointParams defines parameters for PauseEndpoint.
 type PauseEndpointParams struct {
-	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours.
+	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours. A repeated request of another API key gets the same answer without the secret that it may hold.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ResumeEndpointParams defines parameters for ResumeEndpoint.
 type ResumeEndpointParams struct {
-	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours.
+	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours. A repeated request of another API key gets the same answer without the secret that it may hold.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -1329,8 +1365,14 @@ type ListAPIKeysParams struct {
 
 // CreateAPIKeyParams defines parameters for CreateAPIKey.
 type CreateAPIKeyParams struct {
-	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours.
+	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours. A repeated request of another API key gets the same answer without the secret that it may hold.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// RevokeAPIKeyParams defines parameters for RevokeAPIKey.
+type RevokeAPIKeyParams struct {
+	// WithChildren End the keys as well that the key made.
+	WithChildren *bool `form:"with_children,omitempty" json:"with_children,omitempty"`
 }
 
 // ListDeliveriesParams defines parameters for ListDeliveries.
@@ -1362,7 +1404,7 @@ type ListDeliveriesParams struct {
 
 // RedeliverParams defines parameters for Redeliver.
 type RedeliverParams struct {
-	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours.
+	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours. A repeated request of another API key gets the same answer without the secret that it may hold.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -1410,19 +1452,19 @@ type ListPaymentsParams struct {
 
 // CreatePaymentParams defines parameters for CreatePayment.
 type CreatePaymentParams struct {
-	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours.
+	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours. A repeated request of another API key gets the same answer without the secret that it may hold.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // CancelPaymentParams defines parameters for CancelPayment.
 type CancelPaymentParams struct {
-	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours.
+	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours. A repeated request of another API key gets the same answer without the secret that it may hold.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // CancelReplayParams defines parameters for CancelReplay.
 type CancelReplayParams struct {
-	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours.
+	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours. A repeated request of another API key gets the same answer without the secret that it may hold.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -1437,7 +1479,7 @@ type ListWebhookEndpointsParams struct {
 
 // CreateWebhookEndpointParams defines parameters for CreateWebhookEndpoint.
 type CreateWebhookEndpointParams struct {
-	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours.
+	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours. A repeated request of another API key gets the same answer without the secret that it may hold.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -1455,31 +1497,31 @@ type UpdateWebhookEndpointParams struct {
 
 // DisableWebhookEndpointParams defines parameters for DisableWebhookEndpoint.
 type DisableWebhookEndpointParams struct {
-	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours.
+	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours. A repeated request of another API key gets the same answer without the secret that it may hold.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // EnableWebhookEndpointParams defines parameters for EnableWebhookEndpoint.
 type EnableWebhookEndpointParams struct {
-	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours.
+	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours. A repeated request of another API key gets the same answer without the secret that it may hold.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ReplayWebhookEndpointParams defines parameters for ReplayWebhookEndpoint.
 type ReplayWebhookEndpointParams struct {
-	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours.
+	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours. A repeated request of another API key gets the same answer without the secret that it may hold.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // RotateWebhookSecretParams defines parameters for RotateWebhookSecret.
 type RotateWebhookSecretParams struct {
-	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours.
+	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours. A repeated request of another API key gets the same answer without the secret that it may hold.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // TestWebhookEndpointParams defines parameters for TestWebhookEndpoint.
 type TestWebhookEndpointParams struct {
-	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours.
+	// IdempotencyKey Any string of your own that names this request. Kept for 24 hours. A repeated request of another API key gets the same answer without the secret that it may hold.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 

@@ -63,7 +63,7 @@ func (sh *shell) apiKeyCreate() *cobra.Command {
 	var expires duration
 	c := &cobra.Command{
 		Use: "create", Short: "Create an API key, which is shown once", Args: cobra.NoArgs,
-		Long:    "Create an API key, which is shown once. A key grants only scopes that it has itself, and a test key makes only test keys.\n\nScopes: " + strings.ReplaceAll(scopeNames(models.Scopes), ",", ", ") + ".",
+		Long:    "Create an API key, which is shown once. A key grants only scopes that it has itself, for no longer than it lives itself, and a test key makes only test keys.\n\nScopes: " + strings.ReplaceAll(scopeNames(models.Scopes), ",", ", ") + ".",
 		Example: "  ctripctl api key create --name reports --scopes payments:read --expires-in 365d",
 		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, _ []string) error {
 			for _, s := range scopes {
@@ -82,8 +82,8 @@ func (sh *shell) apiKeyCreate() *cobra.Command {
 	}
 	c.Flags().StringVar(&in.Name, "name", "", "what the key is for (required)")
 	c.Flags().StringSliceVar(&scopes, "scopes", nil, "what the key may do, comma-separated (required)")
-	c.Flags().BoolVar(&test, "test", false, "make a ck_test_ key, which sees and makes only payments on test chains")
-	c.Flags().Var(&expires, "expires-in", "how long the key works, such as 90d or 12h (default for good)")
+	c.Flags().BoolVar(&test, "test", false, "make a ck_test_ key, which sees and changes only what is of test mode")
+	c.Flags().Var(&expires, "expires-in", "how long the key works, such as 90d or 12h (default as long as the key that asks)")
 	suggest(c, "scopes", models.Scopes)
 	return once(require(c, "name", "scopes"))
 }
@@ -102,11 +102,11 @@ func (sh *shell) apiKeyList() *cobra.Command {
 		Use: "list", Short: "List API keys, newest first, revoked ones included", Args: cobra.NoArgs,
 		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, _ []string) error {
 			list, err := api.ListAPIKeys(ctx, client.ListAPIKeysParams{Limit: &p.limit, Cursor: given(p.cursor)}, api.options...)
-			return api.page(err, "ID NAME PREFIX SCOPES EXPIRES REVOKED LAST_USED", "There are no API keys.", list.NextCursor,
+			return api.page(err, "ID NAME PREFIX SCOPES EXPIRES REVOKED LAST_USED CREATED_BY", "There are no API keys.", list.NextCursor,
 				func() (rows [][]string) {
 					for _, k := range list.Data {
 						rows = append(rows, []string{k.ID, k.Name, k.Prefix, scopesOf(k), stamped(k.ExpiresAt), stamped(k.RevokedAt),
-							stamped(k.LastUsedAt)})
+							stamped(k.LastUsedAt), orEmpty(k.CreatedBy)})
 					}
 					return rows
 				})
@@ -117,12 +117,19 @@ func (sh *shell) apiKeyList() *cobra.Command {
 }
 
 func (sh *shell) apiKeyRevoke() *cobra.Command {
-	return &cobra.Command{
+	var withChildren bool
+	c := &cobra.Command{
 		Use: "revoke KEY", Short: "End an API key by its id", Args: cobra.ExactArgs(1),
+		Long: "End an API key by its id. A key ends only keys that have no scope beyond its own, and a test key only test keys.",
 		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
+			if withChildren {
+				api.options = append(api.options, client.WithChildren())
+			}
 			return api.print(api.RevokeAPIKey(ctx, args[0], api.options...), func() error {
 				return sh.facts("", "revoked", args[0])
 			})
 		}),
 	}
+	c.Flags().BoolVar(&withChildren, "with-children", false, "end the keys as well that it made")
+	return c
 }

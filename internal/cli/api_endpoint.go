@@ -22,7 +22,8 @@ func (sh *shell) apiEndpoint() *cobra.Command {
 func (api *apiClient) printEndpoint(note string) func(client.WebhookEndpoint, error) error {
 	return func(e client.WebhookEndpoint, err error) error {
 		return api.print(err, func() error {
-			pairs := []string{"endpoint", e.ID, "url", e.URL, "description", e.Description, "events",
+			pairs := []string{"endpoint", e.ID, "url", e.URL, "description", e.Description, "mode",
+				string(e.Mode), "events",
 				strings.Join(e.Events, ","),
 				"status", string(e.Status), "reason", orEmpty(e.DisabledReason), "breaker", e.Breaker.State, "last success",
 				stamped(e.LastSuccessAt), "secret", orEmpty(e.Secret)}
@@ -88,11 +89,11 @@ func (sh *shell) apiEndpointList() *cobra.Command {
 		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, _ []string) error {
 			list, err := api.ListWebhookEndpoints(ctx,
 				client.ListWebhookEndpointsParams{Limit: &p.limit, Cursor: given(p.cursor)}, api.options...)
-			return api.page(err, "ID URL EVENTS STATUS BREAKER LAST_SUCCESS", "There are no webhook endpoints.", list.NextCursor,
+			return api.page(err, "ID URL EVENTS STATUS BREAKER LAST_SUCCESS MODE", "There are no webhook endpoints.", list.NextCursor,
 				func() (rows [][]string) {
 					for _, e := range list.Data {
 						rows = append(rows, []string{e.ID, e.URL, strings.Join(e.Events, ","), string(e.Status), e.Breaker.State,
-							stamped(e.LastSuccessAt)})
+							stamped(e.LastSuccessAt), string(e.Mode)})
 					}
 					return rows
 				})
@@ -116,6 +117,8 @@ func (sh *shell) apiEndpointUpdate() *cobra.Command {
 	c := &cobra.Command{
 		Use: "update ENDPOINT", Short: "Change a webhook endpoint; what no flag names stays as it is",
 		Args: cobra.ExactArgs(1), Example: "  ctripctl api endpoint update we_… --timeout 5s --max-attempts default",
+		Long: `Change a webhook endpoint; what no flag names stays as it is. When --url goes to another host, custom headers and the client
+certificate have to be given again, or removed with --headers-file /dev/null and --no-client-cert.`,
 	}
 	c.RunE = sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
 		in, err := settings.change(sh, c)
@@ -125,6 +128,8 @@ func (sh *shell) apiEndpointUpdate() *cobra.Command {
 		return api.printEndpoint("")(api.UpdateWebhookEndpoint(ctx, args[0], in, api.options...))
 	})
 	settings.add(c)
+	c.Flags().BoolVar(&settings.noCert, "no-client-cert", false, "present no certificate any more")
+	c.MarkFlagsMutuallyExclusive("no-client-cert", "client-cert-file")
 	return ifMatch(c)
 }
 

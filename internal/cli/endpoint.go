@@ -8,11 +8,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ctrip-gateway/ctrip/internal/admin"
+	"github.com/ctrip-gateway/ctrip/models"
 )
 
 func (sh *shell) endpoint() *cobra.Command {
 	g := sh.group("endpoint", "Create and check webhook endpoints, rotate their secrets", sh.endpointCreate(),
-		sh.endpointList(), sh.endpointRotate(), sh.endpointCheck())
+		sh.endpointList(), sh.endpointMode(), sh.endpointRotate(), sh.endpointCheck())
 	g.Aliases = []string{"endpoints"}
 	return g
 }
@@ -31,6 +32,7 @@ func (sh *shell) brought(path string) (*string, error) {
 func (sh *shell) printEndpoint(e admin.EndpointCreated, note string) error {
 	return sh.answer(e, func() error {
 		return sh.facts(note, "endpoint", e.Endpoint.ID, "merchant", e.Endpoint.MerchantID, "url", e.Endpoint.URL,
+			"mode", string(e.Endpoint.Mode),
 			"events", strings.Join(e.Endpoint.Events, ","), "secret", e.Secret)
 	})
 }
@@ -59,8 +61,10 @@ Needs MASTER_KEYS, the same as the gateway's.`,
 	c.Flags().StringVar(&r.URL, "url", "", "where events are sent (required)")
 	c.Flags().StringSliceVar(&r.Events, "events", nil, "event types, payment.* or *, comma-separated (default *)")
 	c.Flags().StringVar(&r.Description, "description", "", "what the endpoint is for")
+	c.Flags().StringVar((*string)(&r.Mode), "mode", "", "which events it gets: live, test or both (default live)")
 	c.Flags().StringVar(&file, "secret-file", "", secretFileUsage)
 	suggest(c, "events", eventPatterns())
+	suggest(c, "mode", models.Modes)
 	return require(c, "merchant", "url")
 }
 
@@ -77,14 +81,38 @@ func (sh *shell) endpointList() *cobra.Command {
 				var rows [][]string
 				for _, e := range all {
 					rows = append(rows, []string{e.ID, e.URL, strings.Join(e.Events, ","), string(e.Status), e.DisabledReason,
-						when(e.LastSuccessAt)})
+						when(e.LastSuccessAt), string(e.Mode)})
 				}
-				return sh.table("ID URL EVENTS STATUS REASON LAST_SUCCESS", "The merchant has no webhook endpoints.", rows)
+				return sh.table("ID URL EVENTS STATUS REASON LAST_SUCCESS MODE", "The merchant has no webhook endpoints.", rows)
 			})
 		}),
 	}
 	c.Flags().StringVar(&merchant, "merchant", "", "id of the merchant (required)")
 	return require(c, "merchant")
+}
+
+func (sh *shell) endpointMode() *cobra.Command {
+	return &cobra.Command{
+		Use: "set-mode ENDPOINT live|test|both", Short: "Say which events a webhook endpoint gets", Args: cobra.ExactArgs(2),
+		Long: `Say whether a webhook endpoint gets the events of live chains, of test chains, or both. Test keys see test endpoints alone.
+
+An endpoint that gets both can be narrowed, a live one widened. A test endpoint stays one: test keys know its secret. What
+waits for it and is of the other mode is canceled.
+
+Needs MASTER_KEYS, the same as the gateway's.`,
+		Example: "  ctripctl endpoint set-mode we_… live",
+		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, args []string) error {
+			e, err := a.SetEndpointMode(ctx, args[0], models.Mode(args[1]))
+			if err != nil {
+				return err
+			}
+			return sh.answer(struct {
+				Endpoint admin.Endpoint `json:"endpoint"`
+			}{e}, func() error {
+				return sh.facts("", "endpoint", e.ID, "merchant", e.MerchantID, "url", e.URL, "mode", string(e.Mode))
+			})
+		}),
+	}
 }
 
 func (sh *shell) endpointRotate() *cobra.Command {

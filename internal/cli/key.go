@@ -61,7 +61,7 @@ func (sh *shell) keyCreate() *cobra.Command {
 	})
 	c.Flags().StringVar(&r.MerchantID, "merchant", "", "id of the merchant (required)")
 	c.Flags().StringVar(&r.Name, "name", "", "what the key is for (required)")
-	c.Flags().BoolVar(&r.Test, "test", false, "make a ck_test_ key, which sees and makes only payments on test chains")
+	c.Flags().BoolVar(&r.Test, "test", false, "make a ck_test_ key, which sees and changes only what is of test mode")
 	c.Flags().StringSliceVar(&scopes, "scopes", nil, "what the key may do, comma-separated (default all)")
 	c.Flags().Var(&expires, "expires-in", "how long the key works, such as 90d or 12h (default for good)")
 	suggest(c, "scopes", models.Scopes)
@@ -83,9 +83,9 @@ func (sh *shell) keyList() *cobra.Command {
 				var rows [][]string
 				for _, k := range all {
 					rows = append(rows, []string{k.ID, k.Name, k.Prefix, scopeNames(k.Scopes), when(k.ExpiresAt), when(k.RevokedAt),
-						when(k.LastUsedAt)})
+						when(k.LastUsedAt), maker(k)})
 				}
-				return sh.table("ID NAME PREFIX SCOPES EXPIRES REVOKED LAST_USED", "The merchant has no API keys.", rows)
+				return sh.table("ID NAME PREFIX SCOPES EXPIRES REVOKED LAST_USED CREATED_BY", "The merchant has no API keys.", rows)
 			})
 		}),
 	}
@@ -93,12 +93,23 @@ func (sh *shell) keyList() *cobra.Command {
 	return require(c, "merchant")
 }
 
+// maker is the key that made a key, "" for the operator.
+func maker(k admin.Key) string {
+	if k.CreatedBy == nil {
+		return ""
+	}
+	return *k.CreatedBy
+}
+
 func (sh *shell) keyRevoke() *cobra.Command {
-	return &cobra.Command{
+	var withChildren bool
+	c := &cobra.Command{
 		Use: "revoke KEY", Short: "End an API key", Args: cobra.ExactArgs(1),
-		Long: "End an API key by its id. It stops working everywhere within seconds. Revoking it again changes nothing.",
+		Long: "End an API key by its id. It stops working everywhere within seconds. Revoking it again changes nothing. With " +
+			"--with-children\nthe keys end as well that it made, and those that they made.",
+		Example: "  ctripctl key revoke key_… --with-children",
 		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, args []string) error {
-			k, err := a.RevokeKey(ctx, args[0])
+			k, err := a.RevokeKey(ctx, args[0], withChildren)
 			if err != nil {
 				return err
 			}
@@ -109,6 +120,8 @@ func (sh *shell) keyRevoke() *cobra.Command {
 			})
 		}),
 	}
+	c.Flags().BoolVar(&withChildren, "with-children", false, "end the keys as well that it made")
+	return c
 }
 
 func (sh *shell) keyReencrypt() *cobra.Command {

@@ -11,6 +11,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/client"
 	"github.com/ctrip-gateway/ctrip/config"
 	"github.com/ctrip-gateway/ctrip/internal/admin"
+	"github.com/ctrip-gateway/ctrip/models"
 )
 
 // setting is a flag for a setting of an endpoint that can be put back to the deployment's default.
@@ -67,7 +68,8 @@ func inWholeSeconds(s string) (int, error) {
 type endpointSettings struct {
 	url, description, headersFile, caFile, certFile, keyFile string
 	events, pins                                             []string
-	ed25519                                                  bool
+	mode                                                     string
+	ed25519, noCert                                          bool
 	timeout, retryBase, retryMax                             setting[int]
 	maxInFlight, maxAttempts, rateLimit, batchEvents         setting[int]
 	batchWait                                                setting[float64]
@@ -78,6 +80,7 @@ func (e *endpointSettings) add(c *cobra.Command) {
 	f.StringVar(&e.url, "url", "", "where events are sent")
 	f.StringSliceVar(&e.events, "events", nil, "event types, payment.* or *, comma-separated (default all, for a new one)")
 	f.StringVar(&e.description, "description", "", "what the endpoint is for")
+	f.StringVar(&e.mode, "mode", "", "which events it gets: live or test (default that of the key, for a new one)")
 	f.StringVar(&e.headersFile, "headers-file", "",
 		"file with headers to send with every request, Name: value in each line; they replace all others")
 	f.StringVar(&e.caFile, "ca-file", "", "PEM file with the authorities to trust instead of the system's")
@@ -106,6 +109,7 @@ func (e *endpointSettings) add(c *cobra.Command) {
 	f.Var(&e.batchWait, "batch-max-wait", `how long an event waits for others, or "default"`)
 	c.MarkFlagsRequiredTogether("client-cert-file", "client-key-file")
 	suggest(c, "events", eventPatterns())
+	suggest(c, "mode", []models.Mode{models.ModeLive, models.ModeTest})
 }
 
 // files reads what is given by file: custom headers, authorities and the client certificate, each nil when it is not
@@ -153,7 +157,7 @@ func (e *endpointSettings) creation(sh *shell, c *cobra.Command) (client.Webhook
 		URL: e.url, Description: given(e.description), Timeout: e.timeout.value, MaxAttempts: e.maxAttempts.value,
 		RetryBase: e.retryBase.value, RetryMax: e.retryMax.value, MaxInFlight: e.maxInFlight.value,
 		RateLimit: e.rateLimit.value, BatchMaxEvents: e.batchEvents.value, BatchMaxWait: e.batchWait.value,
-		Ed25519: given(e.ed25519),
+		Ed25519: given(e.ed25519), Mode: given(client.Mode(e.mode)),
 	}
 	if c.Flags().Changed("events") {
 		in.Events = &e.events
@@ -171,7 +175,7 @@ func (e *endpointSettings) change(sh *shell, c *cobra.Command) (client.WebhookEn
 	in := client.WebhookEndpointUpdate{
 		URL: given(e.url), Timeout: e.timeout.change, MaxAttempts: e.maxAttempts.change, RetryBase: e.retryBase.change,
 		RetryMax: e.retryMax.change, MaxInFlight: e.maxInFlight.change, RateLimit: e.rateLimit.change,
-		BatchMaxEvents: e.batchEvents.change, BatchMaxWait: e.batchWait.change,
+		BatchMaxEvents: e.batchEvents.change, BatchMaxWait: e.batchWait.change, Mode: given(client.Mode(e.mode)),
 	}
 	changed := c.Flags().Changed
 	if changed("description") {
@@ -193,6 +197,9 @@ func (e *endpointSettings) change(sh *shell, c *cobra.Command) (client.WebhookEn
 	}
 	if certificate != nil {
 		in.ClientCert = client.Set(*certificate)
+	}
+	if e.noCert {
+		in.ClientCert = client.Default[client.ClientCertificate]()
 	}
 	return in, err
 }

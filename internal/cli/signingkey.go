@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,8 +19,8 @@ func (sh *shell) signingKey() *cobra.Command {
 func (sh *shell) signingKeyList() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the public keys that receivers may use, newest first", Args: cobra.NoArgs,
-		Long: "List the public keys that receivers may use, newest first: what /.well-known/webhook-keys.json says. The " +
-			"first key is\nmade when an endpoint asks for Ed25519.",
+		Long: "List the public keys that receivers may use, newest first: what /.well-known/webhook-keys.json says, and\n" +
+			"/.well-known/test-webhook-keys.json for test endpoints. The first key is made when an endpoint asks for Ed25519.",
 		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, _ []string) error {
 			all, err := a.SigningKeys(ctx)
 			if err != nil {
@@ -28,9 +29,9 @@ func (sh *shell) signingKeyList() *cobra.Command {
 			return sh.answer(list[admin.SigningKey]{all}, func() error {
 				var rows [][]string
 				for _, k := range all {
-					rows = append(rows, []string{k.ID, k.PublicKey, when(&k.ActiveFrom), when(k.ExpiresAt)})
+					rows = append(rows, []string{k.ID, k.PublicKey, when(&k.ActiveFrom), when(k.ExpiresAt), fmt.Sprint(k.Test)})
 				}
-				return sh.table("ID PUBLIC_KEY ACTIVE_FROM EXPIRES",
+				return sh.table("ID PUBLIC_KEY ACTIVE_FROM EXPIRES TEST",
 					"There are no signing keys: no endpoint has asked for Ed25519 yet.", rows)
 			})
 		}),
@@ -38,6 +39,7 @@ func (sh *shell) signingKeyList() *cobra.Command {
 }
 
 func (sh *shell) signingKeyRotate() *cobra.Command {
+	var test bool
 	ahead, overlap := duration(endpoints.DefaultPublishAhead), duration(endpoints.DefaultKeyOverlap)
 	c := &cobra.Command{
 		Use: "rotate", Short: "Publish another Ed25519 key, and sign with it after a while", Args: cobra.NoArgs,
@@ -49,7 +51,7 @@ refuse v1a signatures until they have read the keys anew; v1 signatures are not 
 
 Needs MASTER_KEYS, the same as the gateway's.`,
 		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, _ []string) error {
-			k, err := a.RotateSigningKey(ctx, time.Duration(ahead), time.Duration(overlap))
+			k, err := a.RotateSigningKey(ctx, test, time.Duration(ahead), time.Duration(overlap))
 			if err != nil {
 				return err
 			}
@@ -58,6 +60,7 @@ Needs MASTER_KEYS, the same as the gateway's.`,
 			})
 		}),
 	}
+	c.Flags().BoolVar(&test, "test", false, "the key of test endpoints, at /.well-known/test-webhook-keys.json")
 	c.Flags().Var(&ahead, "publish-ahead", "how long the key is published before it signs, 0s to 30d")
 	c.Flags().Var(&overlap, "overlap", "how long the older keys sign on after that, 0s to 30d")
 	return c

@@ -77,7 +77,11 @@ func (s *Sender) attempt(ctx context.Context, task Task, row *store.Waiting) Out
 	}
 	var keys []webhook.SigningKey
 	if t.endpoint.Ed25519 {
-		if keys, err = s.keys.live(ctx, now); err != nil {
+		own := s.keys
+		if t.endpoint.Mode == models.ModeTest {
+			own = s.testKeys
+		}
+		if keys, err = own.live(ctx, now); err != nil {
 			s.opts.Logger.ErrorContext(ctx, "delivery.signing_keys_failed", "endpoint_id", row.EndpointID, "error", err)
 			return s.retryLater(longPause, ReasonKeysFailed)
 		}

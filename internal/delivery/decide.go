@@ -33,6 +33,7 @@ const (
 	ReasonSuspended         Reason = "the delivery is suspended"
 	ReasonEndpointDeleted   Reason = "the endpoint is deleted"
 	ReasonEndpointOff       Reason = "the endpoint is not enabled"
+	ReasonOtherMode         Reason = "the endpoint takes no events of this mode"
 	ReasonBreaker           Reason = "the breaker of the endpoint is open"
 	ReasonNotDue            Reason = "not due yet"
 	ReasonThrottled         Reason = "the receiver asked for a pause"
@@ -64,7 +65,7 @@ const (
 	WriteDue       Write = "due"       // that it is due at Decision.At; the sweeper makes it a new task then
 	WriteSuspended Write = "suspended" // that it waits for the end of a pause, or of an open breaker
 	WriteHeld      Write = "held"      // that it waits until its endpoint is enabled
-	WriteCanceled  Write = "canceled"  // that it is over, because its endpoint is deleted
+	WriteCanceled  Write = "canceled"  // that it is over: its endpoint is deleted, or takes its mode no more
 	WriteRerun     Write = "rerun"     // a new delivery of the same event, because an operator ran a dead one
 )
 
@@ -101,6 +102,8 @@ func Decide(row *store.Waiting, task Task, now time.Time) Decision {
 		return Decision{Write: WriteCanceled, Step: Ack, Reason: ReasonEndpointDeleted}
 	case task.Generation > row.Generation:
 		return Decision{Step: Ack, Reason: ReasonUnknownGeneration}
+	case row.Test != nil && !row.EndpointMode.Takes(*row.Test):
+		return Decision{Write: WriteCanceled, Step: Ack, Reason: ReasonOtherMode}
 	case row.EndpointStatus == models.EndpointPaused, row.EndpointStatus != models.EndpointEnabled && !test:
 		return Decision{Write: WriteHeld, Step: Ack, Reason: ReasonEndpointOff}
 	case !(test && row.Attempts == 0) && blocked(row): // somebody waits for the first attempt of a test

@@ -83,6 +83,7 @@ type Sender struct {
 	health      *health
 	pauseFlags  *pauseFlags
 	keys        *signingKeys
+	testKeys    *signingKeys
 	targets     *targets
 	endpoints   *limits
 	hosts       *limits
@@ -117,6 +118,7 @@ func NewSender(o SenderOptions) (*Sender, error) {
 	o.Metrics.DeclareClasses(classes...)
 	s := &Sender{
 		opts: o, keys: &signingKeys{endpoints: o.Endpoints},
+		testKeys:  &signingKeys{endpoints: o.Endpoints, test: true},
 		targets:   &targets{endpoints: o.Endpoints, open: make(map[string]*target)},
 		endpoints: newLimits(), hosts: newLimits(), rates: newRates(o.Store),
 		pauseFlags: &pauseFlags{store: o.Store, log: o.Logger},

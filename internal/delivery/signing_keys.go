@@ -19,9 +19,10 @@ const (
 	clockSkew = 30 * time.Second
 )
 
-// signingKeys remembers the gateway's own keys, decrypted.
+// signingKeys remembers the gateway's own keys, for test endpoints or for all others, decrypted.
 type signingKeys struct {
 	endpoints *endpoints.Service
+	test      bool
 
 	mu     sync.Mutex
 	readAt time.Time
@@ -55,7 +56,7 @@ func (s *signingKeys) live(ctx context.Context, now time.Time) ([]webhook.Signin
 }
 
 func (s *signingKeys) read(ctx context.Context) error {
-	rows, err := s.endpoints.SigningKeys(ctx)
+	rows, err := s.endpoints.SigningKeys(ctx, s.test)
 	if err != nil {
 		return err
 	}

@@ -8,9 +8,9 @@ import (
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
-// EnsureDefaults gives every one of the merchants that made no endpoint the deployment's default one, brings its URL
-// and secret up to date, and takes it away where there is none any more. It is called when a process starts and when a
-// merchant is made.
+// EnsureDefaults gives every one of the merchants that made no endpoint the deployment's default one, brings its URL,
+// mode and secret up to date, and takes it away where there is none any more. Who made test endpoints alone keeps it
+// for live events. It is called when a process starts and when a merchant is made.
 func (s *Service) EnsureDefaults(ctx context.Context, merchantIDs []string) error {
 	for _, id := range merchantIDs {
 		err := s.store.InTx(ctx, func(tx *store.Tx) error {
@@ -32,8 +32,12 @@ func (s *Service) ensureDefault(ctx context.Context, tx *store.Tx, merchantID st
 	if err != nil {
 		return err
 	}
-	if made > 0 || s.opts.DefaultURL == "" {
+	if count(made, false) > 0 || s.opts.DefaultURL == "" {
 		return s.dropDefault(ctx, tx, merchantID)
+	}
+	mode := models.ModeBoth
+	if count(made, true) > 0 {
+		mode = models.ModeLive
 	}
 	e, found, err := s.defaultOf(ctx, tx, merchantID)
 	if err != nil {
@@ -45,14 +49,14 @@ func (s *Service) ensureDefault(ctx context.Context, tx *store.Tx, merchantID st
 		e = models.Endpoint{
 			ID: models.NewID(models.PrefixEndpoint, now), MerchantID: merchantID, URL: s.opts.DefaultURL, IsDefault: true,
 			Events: []string{webhook.PatternAll}, Status: models.EndpointEnabled, BreakerState: models.BreakerClosed,
-			Version: 1, CreatedAt: now, UpdatedAt: now,
+			Mode: mode, Version: 1, CreatedAt: now, UpdatedAt: now,
 		}
 		if err := tx.InsertEndpoint(ctx, e); err != nil {
 			return err
 		}
-	case e.URL != s.opts.DefaultURL:
-		e.URL, e.UpdatedAt = s.opts.DefaultURL, now
-		if e, err = tx.SaveEndpoint(ctx, e); err != nil {
+	case e.URL != s.opts.DefaultURL || e.Mode != mode:
+		e.URL, e.Mode, e.UpdatedAt = s.opts.DefaultURL, mode, now
+		if e, _, err = tx.SetMode(ctx, e, now); err != nil {
 			return err
 		}
 	}

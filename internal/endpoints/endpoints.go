@@ -1,8 +1,11 @@
 package endpoints
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/ctrip-gateway/ctrip/internal/breaker"
@@ -11,20 +14,25 @@ import (
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
-// Create makes an enabled endpoint and its first secret: the one given, or a new one. The merchant's default
-// endpoint is gone with it. It returns [models.FieldErrors], [ErrLimit] or a [*PausedHostError] when the request cannot
-// be met.
+// Create makes an enabled endpoint and its first secret: the one given, or a new one. The merchant's default endpoint
+// is gone with it; beside test endpoints it stays for live events. Whoever asks with a key gives [Settings.Mode] test
+// or live. It returns [models.FieldErrors], [ErrLimit] or a [*PausedHostError] when the
+// request cannot be met.
 func (s *Service) Create(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID string, set Settings,
 	secret *string) (models.Endpoint, webhook.Secret, error) {
 	now := s.now()
 	e := models.Endpoint{
 		ID: models.NewID(models.PrefixEndpoint, now), MerchantID: merchantID, Events: []string{webhook.PatternAll},
 		Status: models.EndpointEnabled, BreakerState: models.BreakerClosed, Version: 1, CreatedAt: now, UpdatedAt: now,
+		Mode: cmp.Or(set.Mode, models.ModeBoth),
 	}
 	var problems models.FieldErrors
 	if set.URL == nil {
 		problems = append(problems, models.FieldError{Field: "url", Message: "is needed",
 			Example: "https://shop.example/hooks"})
+	}
+	if !slices.Contains(models.Modes, e.Mode) {
+		problems = append(problems, models.FieldError{Field: "mode", Message: "must be live, test or both", Example: "live"})
 	}
 	problems = append(problems, s.apply(&e, set)...)
 	key, problem := newSecret(secret)
@@ -46,13 +54,10 @@ func (s *Service) Create(ctx context.Context, tx *store.Tx, actor models.Actor, 
 	if m.MaxEndpoints != nil {
 		limit = *m.MaxEndpoints
 	}
-	if have >= limit {
+	if count(have, e.Mode == models.ModeTest) >= limit {
 		return e, key, ErrLimit
 	}
 	if err := s.aroundPause(ctx, tx, e); err != nil {
-		return e, key, err
-	}
-	if err := s.dropDefault(ctx, tx, merchantID); err != nil {
 		return e, key, err
 	}
 	if err := s.keyFor(ctx, tx, e); err != nil {
@@ -64,8 +69,20 @@ func (s *Service) Create(ctx context.Context, tx *store.Tx, actor models.Actor, 
 	if err := s.insertSecret(ctx, tx, e.ID, key, now); err != nil {
 		return e, key, err
 	}
-	return e, key,
-		s.audit(ctx, tx, actor, "endpoint.created", e, map[string]string{"url": e.URL, "events": strings.Join(e.Events, " ")})
+	if err := s.ensureDefault(ctx, tx, merchantID); err != nil {
+		return e, key, err
+	}
+	return e, key, s.audit(ctx, tx, actor, "endpoint.created", e,
+		map[string]string{"url": e.URL, "events": strings.Join(e.Events, " "), "mode": string(e.Mode)})
+}
+
+// count is how many endpoints count against the limit of one mode: test endpoints by themselves, so that a test key
+// leaves live keys all of theirs.
+func count(have map[models.Mode]int, test bool) int {
+	if test {
+		return have[models.ModeTest]
+	}
+	return have[models.ModeLive] + have[models.ModeBoth]
 }
 
 // Update changes settings of an endpoint. It returns [models.FieldErrors], [ErrDefault], [ErrSecretTooOld] or a
@@ -80,7 +97,8 @@ func (s *Service) Update(ctx context.Context, tx *store.Tx, actor models.Actor, 
 		return e, err
 	}
 	before := e
-	if problems := s.apply(&e, set); len(problems) > 0 {
+	problems := s.apply(&e, set)
+	if problems = append(problems, leaks(before, e, set)...); len(problems) > 0 {
 		return before, problems
 	}
 	if e.URL != before.URL { // what failed was another receiver
@@ -99,6 +117,75 @@ func (s *Service) Update(ctx context.Context, tx *store.Tx, actor models.Actor, 
 	return e,
 		s.audit(ctx, tx, actor, "endpoint.updated", e,
 			map[string]string{"url": e.URL, "changed": strings.Join(set.names(), " ")})
+}
+
+// leaks refuses to take what an endpoint keeps hidden along to another host, which may be somebody else's: custom
+// headers may hold credentials, and a client certificate is one. Whoever knows them gives them again; whoever does not
+// can remove them.
+func leaks(before, after models.Endpoint, set Settings) models.FieldErrors {
+	if origin(before.URL) == origin(after.URL) {
+		return nil
+	}
+	var problems models.FieldErrors
+	if len(before.HeadersSealed) > 0 && set.Headers == nil {
+		problems = append(problems, models.FieldError{Field: "headers",
+			Message: "must be given again, or {} to remove them, " +
+				"when the URL goes to another host", Example: `{"X-Tenant":"shop"}`})
+	}
+	if len(before.ClientKeySealed) > 0 && set.ClientCert == nil {
+		problems = append(problems, models.FieldError{Field: "client_cert", Message: "must be given again, or null to " +
+			"remove it, " +
+			"when the URL goes to another host", Example: exampleClientCert})
+	}
+	return problems
+}
+
+// origin is the scheme, host and port of a URL as [Options.CheckURL] normalises it.
+func origin(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return raw
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+// SetMode narrows an endpoint that gets events of both modes to one, or lets the operator widen a live one to both.
+// What waits for it and is of the other mode is canceled. Test stays test, because test keys know its secret and may
+// have chosen its URL. It returns [models.FieldErrors], [ErrModeIsFinal] or [ErrBatchWaits] when it cannot.
+func (s *Service) SetMode(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id string,
+	mode models.Mode) (models.Endpoint, error) {
+	if !slices.Contains(models.Modes, mode) {
+		return models.Endpoint{}, models.FieldErrors{{Field: "mode", Message: "must be live, test or both", Example: "live"}}
+	}
+	if _, err := tx.LockMerchant(ctx, merchantID); err != nil {
+		return models.Endpoint{}, err
+	}
+	e, err := s.own(ctx, tx, merchantID, id)
+	if err != nil || e.Mode == mode {
+		return e, err
+	}
+	if e.Mode != models.ModeBoth && mode != models.ModeBoth || e.Mode == models.ModeTest {
+		return e, ErrModeIsFinal
+	}
+	if waits, err := tx.BatchWaits(ctx, id); err != nil {
+		return e, err
+	} else if waits {
+		return e, ErrBatchWaits
+	}
+	from := e.Mode
+	e.Mode, e.UpdatedAt = mode, s.now()
+	if err := s.keyFor(ctx, tx, e); err != nil {
+		return e, err
+	}
+	e, n, err := tx.SetMode(ctx, e, e.UpdatedAt)
+	if err != nil {
+		return e, err
+	}
+	if err := s.ensureDefault(ctx, tx, merchantID); err != nil {
+		return e, err
+	}
+	return e, s.audit(ctx, tx, actor, "endpoint.mode_changed", e,
+		map[string]string{"from": string(from), "to": string(mode), "deliveries": fmt.Sprint(n)})
 }
 
 // Delete removes an endpoint and cancels what waits for it. Its attempts can still be read. A merchant whose

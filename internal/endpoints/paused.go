@@ -12,33 +12,40 @@ import (
 // PausedHostError says that an endpoint would lead around a pause: the operator paused another one of the merchant's at
 // its host, or this one, which is to stay where it is until then. It is an [ErrPaused].
 type PausedHostError struct {
-	EndpointID string // that is paused
+	EndpointID string // that is paused; "" where it is not for whoever asked for a test endpoint
 	Host       string // of its URL
 }
 
 func (e *PausedHostError) Error() string {
-	return "endpoint " + e.EndpointID + " at " + e.Host + ": " + ErrPaused.Error()
+	return strings.TrimSpace("endpoint "+e.EndpointID) + " at " + e.Host + ": " + ErrPaused.Error()
 }
 
 // Unwrap makes it an [ErrPaused].
 func (e *PausedHostError) Unwrap() error { return ErrPaused }
 
-// aroundPause refuses an endpoint at the host of another one that the operator paused.
+// aroundPause refuses an endpoint at the host of another one that the operator paused, unless none of the other's events
+// would go to it, by their modes.
 func (s *Service) aroundPause(ctx context.Context, tx *store.Tx, e models.Endpoint) error {
 	all, err := tx.EndpointsOf(ctx, e.MerchantID)
 	if err != nil {
 		return err
 	}
 	for _, other := range all {
-		if other.ID == e.ID || other.Status != models.EndpointPaused {
+		if other.ID == e.ID || other.Status != models.EndpointPaused || !overlap(e.Mode, other.Mode) {
 			continue
 		}
 		if host := hostOf(other.URL); host == hostOf(e.URL) {
+			if e.Mode == models.ModeTest && other.Mode != models.ModeTest {
+				return &PausedHostError{Host: host}
+			}
 			return &PausedHostError{other.ID, host}
 		}
 	}
 	return nil
 }
+
+// overlap reports whether some event goes to endpoints of both modes.
+func overlap(a, b models.Mode) bool { return a == b || a == models.ModeBoth || b == models.ModeBoth }
 
 // moveAroundPause refuses to take a paused endpoint to another host, which would make room for a new one at this host,
 // and any endpoint to the host of a paused one.

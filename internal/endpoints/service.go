@@ -20,7 +20,11 @@ var (
 	ErrPaused = fmt.Errorf("the endpoint was paused by the operator, who alone can resume it: %w",
 		models.ErrConflict)
 	ErrSecretTooOld = fmt.Errorf("the endpoint's secret is too old: rotate it first: %w", models.ErrConflict)
-	ErrDefault      = fmt.Errorf("the default endpoint belongs to the deployment and is read-only: %w", models.ErrConflict)
+	ErrModeIsFinal  = fmt.Errorf("the mode of an endpoint can only be narrowed, and test stays test: make another "+
+		"endpoint: %w", models.ErrConflict)
+	ErrBatchWaits = fmt.Errorf("a batch for the endpoint is being sent: change the mode when it is over: %w",
+		models.ErrConflict)
+	ErrDefault = fmt.Errorf("the default endpoint belongs to the deployment and is read-only: %w", models.ErrConflict)
 )
 
 // Options are what a Service needs.
@@ -29,7 +33,7 @@ type Options struct {
 	Vault *vault.Vault
 	// CheckURL refuses the URLs that nothing may be sent to by their form, and returns the others normalised.
 	CheckURL func(who egress.Tenant, raw string) (string, error)
-	// MaxEndpoints is the limit of a merchant that has none of its own.
+	// MaxEndpoints is the limit of a merchant that has none of its own: of test endpoints, and of the others.
 	MaxEndpoints int
 	// MaxAttempts is the budget of a delivery to an endpoint that has none of its own.
 	MaxAttempts int

@@ -27,6 +27,8 @@ type Settings struct {
 	// ClientCert is a certificate chain and its private key in PEM; an empty certificate removes both.
 	ClientCert *ClientCert
 	Ed25519    *bool // sign with the gateway's own key too
+	// Mode is of a new endpoint: both where it is left out, which no key may do. [Service.SetMode] is what changes it.
+	Mode models.Mode
 
 	TimeoutMS, RateLimit, MaxInFlight, MaxAttempts, RetryBaseMS, RetryMaxMS, BatchMaxEvents, BatchMaxWaitMS **int
 }

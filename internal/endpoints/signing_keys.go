@@ -23,25 +23,25 @@ func (s *Service) keyFor(ctx context.Context, tx *store.Tx, e models.Endpoint) e
 	if !e.Ed25519 {
 		return nil
 	}
-	return s.ensureSigningKey(ctx, tx)
+	return s.ensureSigningKey(ctx, tx, e.Mode == models.ModeTest)
 }
 
-func (s *Service) ensureSigningKey(ctx context.Context, tx *store.Tx) error {
-	have, err := tx.SigningKeys(ctx, s.now())
+func (s *Service) ensureSigningKey(ctx context.Context, tx *store.Tx, test bool) error {
+	have, err := tx.SigningKeys(ctx, test, s.now())
 	if err != nil || len(have) > 0 {
 		return err
 	}
-	row, made, err := s.insertSigningKey(ctx, tx, 1, s.now())
+	row, made, err := s.insertSigningKey(ctx, tx, test, 1, s.now())
 	if err != nil || !made { // another process may be first, which is as good
 		return err
 	}
 	return tx.Audit(ctx, models.AuditEntry{
 		At: row.CreatedAt, Actor: models.System.Name, Action: "signing_key.created", Subject: row.ID,
-		Detail: map[string]string{"public_key": row.PublicKey},
+		Detail: map[string]string{"public_key": row.PublicKey, "mode": string(models.ModeOf(test))},
 	})
 }
 
-func (s *Service) insertSigningKey(ctx context.Context, tx *store.Tx, generation int,
+func (s *Service) insertSigningKey(ctx context.Context, tx *store.Tx, test bool, generation int,
 	activeFrom time.Time) (models.SigningKey, bool, error) {
 	key, err := webhook.NewSigningKey(nil)
 	if err != nil {
@@ -55,14 +55,25 @@ func (s *Service) insertSigningKey(ctx context.Context, tx *store.Tx, generation
 	if row.Sealed, err = s.vault.Seal([]byte(key.Reveal()), models.SigningKeyAAD(row.ID)); err != nil {
 		return row, false, fmt.Errorf("endpoints: seal signing key: %w", err)
 	}
-	made, err := tx.InsertSigningKey(ctx, row)
+	made, err := tx.InsertSigningKey(ctx, test, row)
 	return row, made, err
 }
 
 // RotateSigningKey publishes another key of the gateway's own, which signs after publishAhead; what signed until then
 // signs on beside it for overlap. A key that was waiting to sign is replaced, and what signs now goes on until the new
-// one does.
+// one does. The keys of test endpoints are left alone: see [Service.RotateTestSigningKey].
 func (s *Service) RotateSigningKey(ctx context.Context, tx *store.Tx, actor models.Actor, publishAhead,
+	overlap time.Duration) (models.SigningKey, error) {
+	return s.rotateSigningKey(ctx, tx, actor, false, publishAhead, overlap)
+}
+
+// RotateTestSigningKey is [Service.RotateSigningKey] for the keys that sign for test endpoints.
+func (s *Service) RotateTestSigningKey(ctx context.Context, tx *store.Tx, actor models.Actor, publishAhead,
+	overlap time.Duration) (models.SigningKey, error) {
+	return s.rotateSigningKey(ctx, tx, actor, true, publishAhead, overlap)
+}
+
+func (s *Service) rotateSigningKey(ctx context.Context, tx *store.Tx, actor models.Actor, test bool, publishAhead,
 	overlap time.Duration) (models.SigningKey, error) {
 	var problems models.FieldErrors
 	for field, d := range map[string]time.Duration{"publish_ahead": publishAhead, "overlap": overlap} {
@@ -74,7 +85,7 @@ func (s *Service) RotateSigningKey(ctx context.Context, tx *store.Tx, actor mode
 		return models.SigningKey{}, problems
 	}
 	now := s.now()
-	have, err := tx.SigningKeys(ctx, now)
+	have, err := tx.SigningKeys(ctx, test, now)
 	if err != nil {
 		return models.SigningKey{}, err
 	}
@@ -82,7 +93,7 @@ func (s *Service) RotateSigningKey(ctx context.Context, tx *store.Tx, actor mode
 	if len(have) > 0 { // nobody needs to hear of the first one in advance
 		generation, activeFrom = have[0].Generation+1, now.Add(publishAhead)
 	}
-	row, made, err := s.insertSigningKey(ctx, tx, generation, activeFrom)
+	row, made, err := s.insertSigningKey(ctx, tx, test, generation, activeFrom)
 	if err == nil && !made {
 		err = fmt.Errorf("somebody else rotated the signing key at the same time: %w", models.ErrConflict)
 	}
@@ -99,7 +110,7 @@ func (s *Service) RotateSigningKey(ctx context.Context, tx *store.Tx, actor mode
 			newest, moves = false, true
 		}
 		if moves {
-			if err := tx.EndSigningKey(ctx, k.ID, end); err != nil {
+			if err := tx.EndSigningKey(ctx, test, k.ID, end); err != nil {
 				return row, err
 			}
 		}
@@ -107,18 +118,24 @@ func (s *Service) RotateSigningKey(ctx context.Context, tx *store.Tx, actor mode
 	return row, tx.Audit(ctx, models.AuditEntry{
 		At: now, Actor: actor.Name, IP: actor.IP, Action: "signing_key.rotated", Subject: row.ID,
 		Detail: map[string]string{"active_from": activeFrom.Format(time.RFC3339), "overlap": overlap.String(),
-			"public_key": row.PublicKey},
+			"public_key": row.PublicKey, "mode": string(models.ModeOf(test))},
 	})
 }
 
-// SigningKeys lists the keys that sign now or will, newest first.
-func (s *Service) SigningKeys(ctx context.Context) ([]models.SigningKey, error) {
-	return s.store.SigningKeys(ctx, s.now())
+// SigningKeys lists the keys that sign now or will, newest first: for test endpoints, or for all others.
+func (s *Service) SigningKeys(ctx context.Context, test bool) ([]models.SigningKey, error) {
+	return s.store.SigningKeys(ctx, test, s.now())
 }
 
-// KeySet is what receivers may know of the signing keys.
-func (s *Service) KeySet(ctx context.Context) (webhook.KeySet, error) {
-	rows, err := s.SigningKeys(ctx)
+// KeySet is what receivers may know of the signing keys, but for those of test endpoints.
+func (s *Service) KeySet(ctx context.Context) (webhook.KeySet, error) { return s.keySet(ctx, false) }
+
+// TestKeySet is what receivers at test endpoints may know. It is a document of its own: who goes by the keys of real
+// money must not take what a test endpoint was sent.
+func (s *Service) TestKeySet(ctx context.Context) (webhook.KeySet, error) { return s.keySet(ctx, true) }
+
+func (s *Service) keySet(ctx context.Context, test bool) (webhook.KeySet, error) {
+	rows, err := s.SigningKeys(ctx, test)
 	if err != nil {
 		return webhook.KeySet{}, err
 	}
@@ -136,10 +153,10 @@ func (s *Service) KeySet(ctx context.Context) (webhook.KeySet, error) {
 // SealingKey returns the newest key that signs now, for documents that the gateway vouches for, and makes one when
 // there is none.
 func (s *Service) SealingKey(ctx context.Context, tx *store.Tx) (string, webhook.SigningKey, error) {
-	if err := s.ensureSigningKey(ctx, tx); err != nil {
+	if err := s.ensureSigningKey(ctx, tx, false); err != nil {
 		return "", webhook.SigningKey{}, err
 	}
-	rows, err := tx.SigningKeys(ctx, s.now())
+	rows, err := tx.SigningKeys(ctx, false, s.now())
 	if err != nil {
 		return "", webhook.SigningKey{}, err
 	}

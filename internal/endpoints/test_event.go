@@ -50,6 +50,7 @@ func (s *Service) SendTest(ctx context.Context, tx *store.Tx, actor models.Actor
 		return models.Delivery{}, err
 	}
 	d := outbox.NewDelivery(ev, outbox.Unblocked(e), s.opts.MaxAttempts, ev.CreatedAt)
+	d.Test = new(ev.Test)
 	d.SignWith = cmp.Or(test.SignWith, SignWithAll)
 	if err := tx.InsertDeliveries(ctx, []models.Delivery{d}); err != nil {
 		return d, err

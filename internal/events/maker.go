@@ -61,6 +61,7 @@ func closeObjects(schema any) {
 type Payment struct {
 	Type        webhook.EventType
 	MerchantID  string
+	Test        bool            // on a test chain
 	View        webhook.Payment // the payment as its merchant sees it
 	Retracts    []string        // ids of earlier events that do not hold any more
 	Misdirected *webhook.Misdirected
@@ -69,7 +70,7 @@ type Payment struct {
 // Payment makes an event of a payment, at now.
 func (m *Maker) Payment(p Payment, now time.Time) (models.Event, error) {
 	e := models.Event{MerchantID: p.MerchantID, PaymentID: &p.View.ID, Type: string(p.Type), Sequence: p.View.Sequence,
-		Retracts: p.Retracts}
+		Retracts: p.Retracts, Test: p.Test}
 	return m.seal(e, webhook.Data{Payment: &p.View, Retracts: p.Retracts, Misdirected: p.Misdirected}, now)
 }
 
@@ -94,7 +95,8 @@ func (m *Maker) Endpoint(t webhook.EventType, e models.Endpoint, secret SecretDa
 		}
 		data = webhook.Data{Endpoint: view}
 	}
-	return m.seal(models.Event{MerchantID: e.MerchantID, EndpointID: &e.ID, Type: string(t)}, data, now)
+	return m.seal(models.Event{MerchantID: e.MerchantID, EndpointID: &e.ID, Type: string(t),
+		Test: e.Mode == models.ModeTest}, data, now)
 }
 
 // seal puts data into the envelope of an event: id, time and nonce.

@@ -31,15 +31,17 @@ func Publish(ctx context.Context, tx *store.Tx, events []models.Event, budget in
 }
 
 // FanOut decides which endpoint gets which event, and how each delivery starts. An event goes to every endpoint of its
-// merchant that asks for its type, except the endpoint that an endpoint.disabled event tells about. The delivery is as
-// old as its event and starts as [NewDelivery] says; where the endpoint asked for batches, a payment's event waits for
+// merchant that asks for its type and takes its mode, except the endpoint that an endpoint.disabled event tells about.
+// The delivery is as old as its event and starts as [NewDelivery] says; where the endpoint asked for batches, a payment's event waits for
 // one. It is pure but for the ids of the deliveries.
 func FanOut(events []models.Event, endpoints []models.Endpoint, budget int) []models.Delivery {
 	var ds []models.Delivery
 	for _, e := range events {
 		for _, ep := range endpoints {
 			if gets(ep, e) {
-				ds = append(ds, waitForBatch(NewDelivery(e, ep, budget, e.CreatedAt), ep))
+				d := NewDelivery(e, ep, budget, e.CreatedAt)
+				d.Test = new(e.Test) // not a pointer into the event, which would be kept with its body
+				ds = append(ds, waitForBatch(d, ep))
 			}
 		}
 	}
@@ -47,7 +49,7 @@ func FanOut(events []models.Event, endpoints []models.Endpoint, budget int) []mo
 }
 
 func gets(ep models.Endpoint, e models.Event) bool {
-	if ep.MerchantID != e.MerchantID || e.Type == string(webhook.EndpointDisabled) && *e.EndpointID == ep.ID {
+	if ep.MerchantID != e.MerchantID || !ep.Mode.Takes(e.Test) || e.Type == string(webhook.EndpointDisabled) && *e.EndpointID == ep.ID {
 		return false
 	}
 	return slices.ContainsFunc(ep.Events, func(pattern string) bool {

@@ -49,8 +49,8 @@ func (s *Service) publish(ctx context.Context, tx *store.Tx, a Announcement, tra
 
 // event is what an announcement says, as it will be stored and sent.
 func (s *Service) event(a Announcement, transfers []models.Transfer, heads map[uint64]uint64) (models.Event, error) {
-	e := events.Payment{Type: a.Type, MerchantID: a.Payment.MerchantID, View: s.View(a.Payment, transfers, heads),
-		Retracts: a.Retracts}
+	e := events.Payment{Type: a.Type, MerchantID: a.Payment.MerchantID, Test: a.Payment.Test,
+		View: s.View(a.Payment, transfers, heads), Retracts: a.Retracts}
 	if a.Misdirected != nil {
 		e.Misdirected = s.misdirectedView(*a.Misdirected, heads)
 	}

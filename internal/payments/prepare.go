@@ -110,11 +110,11 @@ func (s *Service) Commit(ctx context.Context, d Draft, record *models.Idempotenc
 			s.allocator.release(p.AccountKeyID, d.slot)
 		}
 		if errors.Is(err, store.ErrOrderTaken) {
-			return models.Payment{}, s.orderTaken(ctx, p.MerchantID, *p.OrderID, err)
+			return models.Payment{}, s.orderTaken(ctx, p, err)
 		}
 		return models.Payment{}, err
 	}
-	s.countOpen(p.MerchantID)
+	s.countOpen(openKey{p.MerchantID, p.Test})
 	return p, nil
 }
 
@@ -141,7 +141,7 @@ func (s *Service) mayCreate(ctx context.Context, m models.Merchant, p models.Pay
 	if m.MaxOpenPayments != nil {
 		limit = *m.MaxOpenPayments
 	}
-	if n, err := s.openPayments(ctx, m.ID, limit); err != nil {
+	if n, err := s.openPayments(ctx, openKey{m.ID, p.Test}, limit); err != nil {
 		return err
 	} else if n >= limit {
 		return ErrTooManyOpen
@@ -159,12 +159,18 @@ func (s *Service) mayCreate(ctx context.Context, m models.Merchant, p models.Pay
 	return nil
 }
 
-func (s *Service) orderTaken(ctx context.Context, merchantID, orderID string, err error) error {
-	other, lookErr := s.store.PaymentByOrder(ctx, merchantID, orderID)
+func (s *Service) orderTaken(ctx context.Context, p models.Payment, err error) error {
+	other, lookErr := s.store.PaymentByOrder(ctx, p.MerchantID, *p.OrderID, p.Test)
 	if lookErr != nil {
 		return errors.Join(err, lookErr)
 	}
-	return &OrderTakenError{OrderID: orderID, PaymentID: other.ID}
+	return &OrderTakenError{OrderID: *p.OrderID, PaymentID: other.ID}
+}
+
+// openKey is whose open payments are counted: a merchant's, those of each mode by themselves.
+type openKey struct {
+	merchantID string
+	test       bool
 }
 
 // openCount is how many open payments a merchant has, trusted for openFor.
@@ -176,27 +182,27 @@ type openCount struct {
 // openFor is how long a count of open payments is trusted before it is taken again.
 const openFor = 2 * time.Second
 
-func (s *Service) openPayments(ctx context.Context, merchantID string, limit int) (int, error) {
+func (s *Service) openPayments(ctx context.Context, of openKey, limit int) (int, error) {
 	s.openMu.Lock()
-	c, ok := s.open[merchantID]
+	c, ok := s.open[of]
 	s.openMu.Unlock()
 	if ok && s.now().Sub(c.at) < openFor && c.n < limit {
 		return c.n, nil
 	}
-	n, err := s.store.CountOpenPayments(ctx, merchantID, limit)
+	n, err := s.store.CountOpenPayments(ctx, of.merchantID, of.test, limit)
 	if err != nil {
 		return 0, err
 	}
 	s.openMu.Lock()
-	s.open[merchantID] = openCount{n, s.now()}
+	s.open[of] = openCount{n, s.now()}
 	s.openMu.Unlock()
 	return n, nil
 }
 
-func (s *Service) countOpen(merchantID string) {
+func (s *Service) countOpen(of openKey) {
 	s.openMu.Lock()
 	defer s.openMu.Unlock()
-	c := s.open[merchantID]
+	c := s.open[of]
 	c.n++
-	s.open[merchantID] = c
+	s.open[of] = c
 }

@@ -53,7 +53,7 @@ type Service struct {
 	group       *groupCommit
 
 	openMu sync.Mutex
-	open   map[string]openCount
+	open   map[openKey]openCount
 }
 
 // New checks the options and returns a Service.
@@ -69,7 +69,7 @@ func New(o Options) (*Service, error) {
 		store: o.Store, chains: make(map[string]config.Chain), publicURL: o.PublicURL,
 		expiry: cmp.Or(o.Expiry, DefaultExpiry), window: o.Window,
 		maxAttempts: o.MaxAttempts, maxOpen: o.MaxOpen, log: o.Logger, metrics: o.Metrics, clock: o.Now, events: encoder,
-		open: make(map[string]openCount),
+		open: make(map[openKey]openCount),
 	}
 	for _, c := range o.Chains {
 		s.chains[c.Name] = c

@@ -26,6 +26,11 @@ func (s *Service) Redeliver(ctx context.Context, tx *store.Tx, actor models.Acto
 	if e.Status == models.EndpointDisabled && !d.IsTest() {
 		return d, ErrEndpointDisabled
 	}
+	if test, err := s.isTest(ctx, tx, d); err != nil {
+		return d, err
+	} else if !e.Mode.Takes(test) {
+		return d, ErrOtherMode
+	}
 	return s.send(ctx, tx, actor, d, e, "delivery.redelivered")
 }
 
@@ -64,10 +69,23 @@ func (s *Service) repeat(ctx context.Context, tx *store.Tx, d models.Delivery, e
 	if d.IsTest() {
 		e = outbox.Unblocked(e)
 	}
+	test, err := s.isTest(ctx, tx, d)
+	if err != nil {
+		return d, err
+	}
 	next := outbox.NewDelivery(ev, e, s.maxAttempts, now)
+	next.Test = &test
 	next.ReplayOf, next.SignWith = &d.ID, d.SignWith
 	next.AttemptBase, err = tx.AttemptsMade(ctx, d.EventID, d.EndpointID)
 	return next, err
+}
+
+// isTest reports whether the event of a delivery is of test mode.
+func (s *Service) isTest(ctx context.Context, tx *store.Tx, d models.Delivery) (bool, error) {
+	if d.Test != nil {
+		return *d.Test, nil
+	}
+	return tx.EventIsTest(ctx, d.EventID)
 }
 
 // RunDead answers an operator who pressed Run on the task of a dead delivery, once however often the task comes.
@@ -93,6 +111,9 @@ func (s *Service) RunDead(ctx context.Context, deliveryID string) error {
 
 func (s *Service) runOnce(ctx context.Context, tx *store.Tx, d models.Delivery, e models.Endpoint) error {
 	if _, err := tx.PendingReplay(ctx, d); !errors.Is(err, models.ErrNotFound) {
+		return err
+	}
+	if test, err := s.isTest(ctx, tx, d); err != nil || !e.Mode.Takes(test) {
 		return err
 	}
 	_, err := s.send(ctx, tx, models.Actor{Name: "operator"}, d, e, "delivery.run")

@@ -34,8 +34,8 @@ type ReplayRequest struct {
 	State         string // of the newest delivery of an event
 	CreatedAfter  *time.Time
 	CreatedBefore *time.Time
-	Rate          int // deliveries a second, 0 meaning [DefaultReplayRate]
-	Test          bool
+	Rate          int  // deliveries a second, 0 meaning [DefaultReplayRate]
+	Test          bool // only events of test mode
 }
 
 // PlanReplay checks a request and tells what it would come to, as a job that is not on record: its Matched is the
@@ -53,7 +53,7 @@ func (s *Service) PlanReplay(ctx context.Context, q *store.Queries, merchantID, 
 	now := s.now()
 	job := models.Replay{
 		ID: models.NewID(models.PrefixReplay, now), MerchantID: merchantID, EndpointID: endpointID, EventType: r.EventType,
-		State: r.State, CreatedBefore: now, Rate: r.Rate, Test: r.Test, Status: models.ReplayRunning, NextAt: now,
+		State: r.State, CreatedBefore: now, Rate: r.Rate, Test: r.Test || e.Mode == models.ModeTest, Status: models.ReplayRunning, NextAt: now,
 		CreatedAt: now, UpdatedAt: now,
 	}
 	if r.CreatedAfter != nil {

@@ -13,6 +13,10 @@ import (
 // ErrEndpointDisabled refuses to send again to an endpoint that is disabled. It wraps [models.ErrConflict].
 var ErrEndpointDisabled = fmt.Errorf("the endpoint is disabled: enable it first: %w", models.ErrConflict)
 
+// ErrOtherMode refuses to send an event to an endpoint that takes no events of its mode any more. It wraps
+// [models.ErrConflict].
+var ErrOtherMode = fmt.Errorf("the endpoint takes no events of this mode: %w", models.ErrConflict)
+
 // Options are what a Service needs.
 type Options struct {
 	Store *store.Store

@@ -132,7 +132,7 @@ func (tx *Tx) BatchCandidates(ctx context.Context, endpointID string, limit int)
 	}
 	var rows []BatchCandidate
 	err := tx.with(ctx).Raw(`SELECT d.*, e.body FROM deliveries d JOIN events e ON e.id = d.event_id
-		WHERE d.batch_id = ? AND d.state = 'pending' AND d.generation = 1 AND d.attempts = 0 ORDER BY d.created_at, d.id LIMIT ?`+lock, endpointID, limit).
+		WHERE d.batch_id = ? AND d.state = 'pending' AND d.generation = 1 AND d.attempts = 0 AND `+taken("d")+` ORDER BY d.created_at, d.id LIMIT ?`+lock, endpointID, limit).
 		Scan(&rows).Error
 	return rows, wrap("batch candidates of "+endpointID, err)
 }

@@ -22,6 +22,7 @@ type Waiting struct {
 	EndpointVersion int
 	EndpointStatus  models.EndpointStatus
 	EndpointDeleted bool
+	EndpointMode    models.Mode
 	NotBefore       *time.Time
 	Breaker         string // its state
 	BreakerUntil    *time.Time
@@ -31,7 +32,7 @@ type Waiting struct {
 
 const waitingColumns = `SELECT d.id, COALESCE(d.event_id, d.batch_id, ''), d.event_id IS NULL, d.endpoint_id, d.merchant_id, d.payment_id, d.event_type, d.state, d.generation,
 	d.attempts, d.attempt_base, d.max_attempts, d.next_attempt_at, d.dead_at, COALESCE(e.body, b.body), d.created_at, e.created_at,
-	w.version, w.status, w.deleted_at, w.not_before, d.parked, d.slow, w.breaker_state, w.breaker_open_until, w.breaker_probe, w.slow, d.sign_with
+	w.version, w.status, w.deleted_at, w.not_before, d.parked, d.slow, w.breaker_state, w.breaker_open_until, w.breaker_probe, w.slow, d.sign_with, w.mode, d.test
 	FROM deliveries d JOIN webhook_endpoints w ON w.id = d.endpoint_id LEFT JOIN events e ON e.id = d.event_id
 	LEFT JOIN batches b ON b.id = d.batch_id AND d.event_id IS NULL WHERE d.id `
 
@@ -56,7 +57,7 @@ func (s *Store) LoadWaiting(ctx context.Context, ids []string) (map[string]*Wait
 			&w.Attempts, &w.AttemptBase, &w.MaxAttempts, &w.NextAttemptAt, &w.DeadAt, &w.Body, &w.OccurredAt, &occurred,
 			&w.EndpointVersion, &w.EndpointStatus, &deleted, &w.NotBefore, &w.Suspended, &w.Slow, &w.Breaker, &w.BreakerUntil,
 			&w.BreakerProbe,
-			&w.EndpointSlow, &w.SignWith)
+			&w.EndpointSlow, &w.SignWith, &w.EndpointMode, &w.Test)
 		if err != nil {
 			return nil, wrap("load deliveries", err)
 		}
@@ -86,13 +87,14 @@ func (s *Store) loadWaitingPostgres(ctx context.Context, ids []string) (map[stri
 		defer rows.Close()
 		var w Waiting
 		var payment pgtype.Text
-		var state, status string
+		var state, status, mode string
+		var test pgtype.Bool
 		var generation, attempts, base, most, version int64
 		var dead, deleted, gate, until, occurred pgtype.Timestamptz
 		into := []any{&w.ID, &w.EventID, &w.IsBatch, &w.EndpointID, &w.MerchantID, &payment, &w.EventType, &state,
 			&generation, &attempts, &base,
 			&most, &w.NextAttemptAt, &dead, &w.Body, &w.OccurredAt, &occurred, &version, &status, &deleted, &gate,
-			&w.Suspended, &w.Slow, &w.Breaker, &until, &w.BreakerProbe, &w.EndpointSlow, &w.SignWith}
+			&w.Suspended, &w.Slow, &w.Breaker, &until, &w.BreakerProbe, &w.EndpointSlow, &w.SignWith, &mode, &test}
 		for rows.Next() {
 			w.Body = nil // the one before belongs to its row
 			if err := rows.Scan(into...); err != nil {
@@ -102,6 +104,10 @@ func (s *Store) loadWaitingPostgres(ctx context.Context, ids []string) (map[stri
 			if payment.Valid {
 				id := payment.String
 				row.PaymentID = &id
+			}
+			row.EndpointMode = models.Mode(mode)
+			if test.Valid {
+				row.Test = new(test.Bool)
 			}
 			row.State, row.EndpointStatus = models.DeliveryState(state), models.EndpointStatus(status)
 			row.Generation, row.Attempts, row.AttemptBase, row.MaxAttempts, row.EndpointVersion = int(generation), int(attempts),
@@ -168,7 +174,7 @@ type DeliveryFilter struct {
 	EventID    string
 	EventType  string
 	State      string
-	Test       bool // not those of payments on live chains
+	Test       bool // only those that a test key sees
 	Created    Range
 }
 
@@ -188,7 +194,7 @@ func (q *Queries) ListDeliveries(ctx context.Context, merchantID string, f Deliv
 		db = db.Where("state IN ('dead', 'canceled')")
 	}
 	if f.Test {
-		db = db.Where(notLive, true)
+		db = db.Where(testShown("deliveries"))
 	}
 	var rows []models.Delivery
 	err := db.Find(&rows).Error

@@ -55,10 +55,14 @@ func (tx *Tx) LockMerchant(ctx context.Context, id string) (models.Merchant, err
 	return rows[0], nil
 }
 
-// ListEndpoints reads a page of a merchant's endpoints.
-func (q *Queries) ListEndpoints(ctx context.Context, merchantID string, p Page) ([]models.Endpoint, error) {
+// ListEndpoints reads a page of a merchant's endpoints, all of them or those of test mode alone.
+func (q *Queries) ListEndpoints(ctx context.Context, merchantID string, test bool, p Page) ([]models.Endpoint, error) {
+	db := p.apply(q.with(ctx).Where("merchant_id = ? AND deleted_at IS NULL", merchantID))
+	if test {
+		db = db.Where("mode = 'test'")
+	}
 	var rows []models.Endpoint
-	err := p.apply(q.with(ctx).Where("merchant_id = ? AND deleted_at IS NULL", merchantID)).Find(&rows).Error
+	err := db.Find(&rows).Error
 	return rows, wrap("list endpoints", err)
 }
 
@@ -70,12 +74,19 @@ func (q *Queries) EndpointsOf(ctx context.Context, merchantID string) ([]models.
 	return rows, wrap("endpoints of "+merchantID, err)
 }
 
-// CountEndpoints counts the endpoints that a merchant made.
-func (q *Queries) CountEndpoints(ctx context.Context, merchantID string) (int, error) {
-	var n int64
-	err := q.with(ctx).Model(&models.Endpoint{}).Where("merchant_id = ? AND deleted_at IS NULL AND NOT is_default",
-		merchantID).Count(&n).Error
-	return int(n), wrap("count endpoints", err)
+// CountEndpoints counts the endpoints that a merchant made, by their modes.
+func (q *Queries) CountEndpoints(ctx context.Context, merchantID string) (map[models.Mode]int, error) {
+	var rows []struct {
+		Mode models.Mode
+		N    int
+	}
+	err := q.with(ctx).Model(&models.Endpoint{}).Select("mode, COUNT(*) AS n").
+		Where("merchant_id = ? AND deleted_at IS NULL AND NOT is_default", merchantID).Group("mode").Scan(&rows).Error
+	have := make(map[models.Mode]int)
+	for _, r := range rows {
+		have[r.Mode] = r.N
+	}
+	return have, wrap("count endpoints", err)
 }
 
 // SaveEndpoint writes what can change of an endpoint and moves its version on, which every worker notices at its next

@@ -50,7 +50,7 @@ func (q *Queries) ListPayments(ctx context.Context, merchantID string, f Payment
 type EventFilter struct {
 	Type      string
 	PaymentID string
-	Test      bool // not those of payments on live chains
+	Test      bool // only those of test mode
 }
 
 // ListEvents reads a page of a merchant's events, newest first.
@@ -100,7 +100,7 @@ func (q *Queries) EventsAfter(ctx context.Context, merchantID string, f EventFil
 func (f EventFilter) narrow(db *gorm.DB) *gorm.DB {
 	db = equal(db, "type", f.Type, "payment_id", f.PaymentID)
 	if f.Test {
-		db = db.Where(notLive, true)
+		db = db.Where(testEvent("events"))
 	}
 	return db
 }
@@ -114,9 +114,6 @@ func equal(db *gorm.DB, columnsAndValues ...string) *gorm.DB {
 	}
 	return db
 }
-
-// notLive keeps what belongs to no payment on a live chain, for test keys.
-const notLive = "(payment_id IS NULL OR payment_id IN (SELECT id FROM payments WHERE test = ?))"
 
 func (p Page) apply(db *gorm.DB) *gorm.DB {
 	if p.Before != nil {

@@ -128,7 +128,8 @@ func (s *Store) migrator() (*goose.Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: migrations: %w", err)
 	}
-	dialect, options := goose.DialectSQLite3, []goose.ProviderOption{}
+	// Numbers are given out before the work is done: one that comes later than a higher one is applied all the same.
+	dialect, options := goose.DialectSQLite3, []goose.ProviderOption{goose.WithAllowOutofOrder(true)}
 	if s.dialect == Postgres {
 		locker, err := lock.NewPostgresSessionLocker()
 		if err != nil {

@@ -10,7 +10,8 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// ErrOrderTaken says that a merchant's order_id names another payment that is neither expired nor canceled.
+// ErrOrderTaken says that a merchant's order_id names another payment of the same mode that is neither expired nor
+// canceled.
 var ErrOrderTaken = errors.New("store: order_id is taken by another payment")
 
 // InsertPayments writes payments and their rows in the book of addresses. It returns [ErrOrderTaken] when an order_id
@@ -46,19 +47,19 @@ func (q *Queries) PaymentByToken(ctx context.Context, token string) (models.Paym
 	return p, one("payment by token", err)
 }
 
-// PaymentByOrder reads the payment that holds a merchant's order_id.
-func (q *Queries) PaymentByOrder(ctx context.Context, merchantID, orderID string) (models.Payment, error) {
+// PaymentByOrder reads the payment of a mode that holds a merchant's order_id.
+func (q *Queries) PaymentByOrder(ctx context.Context, merchantID, orderID string, test bool) (models.Payment, error) {
 	var p models.Payment
-	err := q.with(ctx).Where("merchant_id = ? AND order_id = ? AND NOT order_released AND "+
-		"status NOT IN ('expired', 'canceled')", merchantID, orderID).Take(&p).Error
+	err := q.with(ctx).Where("merchant_id = ? AND test = ? AND order_id = ? AND NOT order_released AND "+
+		"status NOT IN ('expired', 'canceled')", merchantID, test, orderID).Take(&p).Error
 	return p, one("payment by order", err)
 }
 
-// CountOpenPayments counts a merchant's payments that wait for money or finality, up to limit.
-func (q *Queries) CountOpenPayments(ctx context.Context, merchantID string, limit int) (int, error) {
+// CountOpenPayments counts a merchant's payments of a mode that wait for money or finality, up to limit.
+func (q *Queries) CountOpenPayments(ctx context.Context, merchantID string, test bool, limit int) (int, error) {
 	var n int64
 	open := q.with(ctx).Table("payments").Select("1").
-		Where("merchant_id = ? AND status IN ('pending', 'detected')", merchantID).Limit(limit)
+		Where("merchant_id = ? AND test = ? AND status IN ('pending', 'detected')", merchantID, test).Limit(limit)
 	err := q.with(ctx).Table("(?) AS open_payments", open).Count(&n).Error
 	return int(n), wrap("count open payments", err)
 }

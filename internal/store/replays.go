@@ -93,6 +93,7 @@ func (q *Queries) replayed(ctx context.Context, r models.Replay) *gorm.DB {
 	db := q.with(ctx).Table("deliveries AS d").
 		Where("d.merchant_id = ? AND d.endpoint_id = ? AND d.created_at < ? AND d.event_id IS NOT NULL AND d.event_type <> "+
 			"'webhook.test' AND d.sign_with = ''", r.MerchantID, r.EndpointID, r.CreatedBefore).
+		Where(taken("d")).
 		Where(`NOT EXISTS (SELECT 1 FROM deliveries n WHERE n.event_id = d.event_id AND n.endpoint_id = d.endpoint_id AND n.replay_of IS NOT NULL
 			AND n.created_at < ? AND (n.created_at, n.id) > (d.created_at, d.id))`, r.CreatedAt)
 	if r.CreatedAfter != nil {
@@ -105,7 +106,7 @@ func (q *Queries) replayed(ctx context.Context, r models.Replay) *gorm.DB {
 		db = db.Where("d.state = ?", r.State)
 	}
 	if r.Test {
-		db = db.Where("(d.payment_id IS NULL OR d.payment_id IN (SELECT id FROM payments WHERE test = ?))", true)
+		db = db.Where(testDelivery("d"))
 	}
 	return db
 }

@@ -33,6 +33,7 @@ func ofID(aad func(string) string) func([]string) string {
 var sealedColumns = []*sealedColumn{
 	{"endpoint_secrets", "sealed", []string{"id"}, ofID(models.SecretAAD)},
 	{"signing_keys", "sealed", []string{"id"}, ofID(models.SigningKeyAAD)},
+	{"test_signing_keys", "sealed", []string{"id"}, ofID(models.SigningKeyAAD)},
 	{"webhook_endpoints", "headers_sealed", []string{"id"}, ofID(models.HeadersAAD)},
 	{"webhook_endpoints", "client_key_sealed", []string{"id"}, ofID(models.ClientKeyAAD)},
 	{"idempotency_keys", "answer", []string{"merchant_id", "method", "path", "key"}, func(key []string) string {

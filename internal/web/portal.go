@@ -33,7 +33,7 @@ func (s *Site) frame(ctx context.Context, v *visitor, title, nav string, body an
 	if v == nil || !v.Webhooks() {
 		return f
 	}
-	endpoints, err := s.opts.Store.EndpointsOf(ctx, v.Merchant.ID)
+	endpoints, err := s.endpoints(ctx, v)
 	if err != nil {
 		s.opts.Logger.WarnContext(ctx, "banner.not_read", "error", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/internal/access"
 	"github.com/ctrip-gateway/ctrip/internal/payments"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
@@ -345,7 +346,7 @@ func TestSessions(t *testing.T) {
 	b.cookie = c
 	b.open("/portal/payments")
 	h.InTx(func(tx *store.Tx) error {
-		return h.access.RevokeKey(t.Context(), tx, operator, h.merchant.ID, key.ID)
+		return h.access.RevokeKey(t.Context(), tx, operator, access.Revocation{ID: key.ID})
 	})
 	closed("after the key was revoked")
 	if strings.Contains(h.logged.String(), secret) {

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -31,7 +32,7 @@ type endpointsView struct {
 
 // listEndpoints shows where the merchant's events go.
 func (s *Site) listEndpoints(w http.ResponseWriter, r *http.Request, v *visitor) error {
-	rows, err := s.opts.Store.EndpointsOf(r.Context(), v.Merchant.ID)
+	rows, err := s.endpoints(r.Context(), v)
 	if err != nil {
 		return err
 	}
@@ -48,10 +49,11 @@ func (s *Site) listEndpoints(w http.ResponseWriter, r *http.Request, v *visitor)
 	return s.show(w, r, v, "endpoints", "Endpoints", "endpoints", view)
 }
 
-// deliveryRow is a delivery with the URL it goes to, "" when the endpoint was deleted.
+// deliveryRow is a delivery with the URL it goes to, "" when the endpoint was deleted or is not for the visitor's key.
 type deliveryRow struct {
 	models.Delivery
-	URL string
+	URL    string
+	Hidden bool
 }
 
 // listDeliveries shows what was sent, or waits to be, newest first.
@@ -60,7 +62,7 @@ func (s *Site) listDeliveries(w http.ResponseWriter, r *http.Request, v *visitor
 	types := names(webhook.EventTypes())
 	f := store.DeliveryFilter{
 		State: q.oneOf("state", names(models.DeliveryStates)), EventType: q.oneOf("type", types),
-		EndpointID: q.text("endpoint"), EventID: q.text("event"),
+		EndpointID: q.text("endpoint"), EventID: q.text("event"), Test: v.Key.Test,
 	}
 	page := q.page()
 	if q.err != nil {
@@ -71,21 +73,20 @@ func (s *Site) listDeliveries(w http.ResponseWriter, r *http.Request, v *visitor
 		return err
 	}
 	found, older := cut(found, r, func(d models.Delivery) (time.Time, string) { return d.CreatedAt, d.ID })
-	if found, err = s.visible(r, v, found); err != nil {
-		return err
-	}
 	endpoints, err := s.opts.Store.EndpointsOf(r.Context(), v.Merchant.ID)
 	if err != nil {
 		return err
 	}
-	urls := make(map[string]string, len(endpoints))
+	known := make(map[string]models.Endpoint, len(endpoints))
 	for _, e := range endpoints {
-		urls[e.ID] = e.URL
+		known[e.ID] = e
 	}
 	rows := make([]deliveryRow, len(found))
 	for i, d := range found {
-		rows[i] = deliveryRow{d, urls[d.EndpointID]}
+		e, ok := known[d.EndpointID]
+		rows[i] = rowOf(d, e, ok, v)
 	}
+	endpoints = slices.DeleteFunc(endpoints, func(e models.Endpoint) bool { return !v.Key.Sees(e.Mode) })
 	return s.show(w, r, v, "deliveries", "Deliveries", "deliveries", struct {
 		list
 		Endpoints []models.Endpoint
@@ -96,29 +97,19 @@ func (s *Site) listDeliveries(w http.ResponseWriter, r *http.Request, v *visitor
 	}, endpoints})
 }
 
-// visible takes from a page of deliveries those that a test key may not see: the ones about payments of real money.
-func (s *Site) visible(r *http.Request, v *visitor, rows []models.Delivery) ([]models.Delivery, error) {
-	if !v.Key.Test {
-		return rows, nil
+// rowOf is a delivery with what the visitor may know of its endpoint, which exists or was deleted.
+func rowOf(d models.Delivery, e models.Endpoint, exists bool, v *visitor) deliveryRow {
+	row := deliveryRow{Delivery: d, URL: e.URL, Hidden: exists && !v.Key.Sees(e.Mode)}
+	if row.Hidden {
+		row.URL = ""
 	}
-	known := make(map[string]bool)
-	var failed error
-	rows = slices.DeleteFunc(rows, func(d models.Delivery) bool {
-		if d.PaymentID == nil || failed != nil {
-			return false
-		}
-		hidden, ok := known[*d.PaymentID]
-		if !ok {
-			_, err := s.payment(r, v, *d.PaymentID)
-			hidden = errors.Is(err, models.ErrNotFound)
-			if err != nil && !hidden {
-				failed = err
-			}
-			known[*d.PaymentID] = hidden
-		}
-		return hidden
-	})
-	return rows, failed
+	return row
+}
+
+// endpoints are the merchant's that a visitor may see: with a test key, the test endpoints.
+func (s *Site) endpoints(ctx context.Context, v *visitor) ([]models.Endpoint, error) {
+	rows, err := s.opts.Store.EndpointsOf(ctx, v.Merchant.ID)
+	return slices.DeleteFunc(rows, func(e models.Endpoint) bool { return !v.Key.Sees(e.Mode) }), err
 }
 
 type deliveryView struct {
@@ -143,16 +134,16 @@ func (s *Site) showDelivery(w http.ResponseWriter, r *http.Request, v *visitor) 
 	if err != nil {
 		return err
 	}
-	view := deliveryView{deliveryRow: deliveryRow{Delivery: d}, Made: d.Attempts, Sent: r.URL.Query().Get("sent") == "1"}
+	view := deliveryView{Made: d.Attempts, Sent: r.URL.Query().Get("sent") == "1"}
 	endpoint, err := s.opts.Store.Endpoint(ctx, v.Merchant.ID, d.EndpointID)
 	switch {
 	case errors.Is(err, models.ErrNotFound): // deleted; its deliveries can still be read
 	case err != nil:
 		return err
 	default:
-		view.URL = endpoint.URL
 		view.Button = again(d, endpoint, v)
 	}
+	view.deliveryRow = rowOf(d, endpoint, err == nil, v)
 	attempts, err := s.opts.Store.Attempts(ctx, v.Merchant.ID, d.ID)
 	if err != nil {
 		return err
@@ -214,12 +205,15 @@ func (s *Site) redeliver(w http.ResponseWriter, r *http.Request, v *visitor) err
 	return nil
 }
 
-// delivery reads the delivery of a request, if the visitor may see it.
+// delivery reads the delivery of a request, if the visitor may see it: with a test key, one of a test event.
 func (s *Site) delivery(r *http.Request, v *visitor) (models.Delivery, error) {
 	d, err := s.opts.Store.Delivery(r.Context(), v.Merchant.ID, r.PathValue("id"))
-	if err != nil || !v.Key.Test || d.PaymentID == nil {
+	if err != nil || !v.Key.Test {
 		return d, err
 	}
-	_, err = s.payment(r, v, *d.PaymentID)
+	test, err := s.opts.Store.TestDelivery(r.Context(), d.ID)
+	if err == nil && !test {
+		err = models.ErrNotFound
+	}
 	return d, err
 }
