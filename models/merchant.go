@@ -71,8 +71,8 @@ func (APIKey) TableName() string { return "api_keys" }
 // Allows reports whether the key carries s.
 func (k APIKey) Allows(s Scope) bool { return slices.Contains(k.Scopes, s) }
 
-// Sees reports whether something of a mode is there for the key: a live key sees everything, a test key what is test and
-// nothing else.
+// Sees reports whether something of a mode is there for the key: a live key sees everything, a test key what is test
+// and nothing else.
 func (k APIKey) Sees(m Mode) bool { return !k.Test || m == ModeTest }
 
 // Covers reports whether the key has every scope of other.

@@ -2,8 +2,8 @@ package models
 
 import "time"
 
-// SigningKey is a key of the gateway's own, with which it signs beside the secrets of the endpoints that ask for it. Test
-// endpoints have keys of their own, in a table of their own.
+// SigningKey is a key of the gateway's own, with which it signs beside the secrets of the endpoints that ask for it.
+// Test endpoints have keys of their own, in a table of their own.
 type SigningKey struct {
 	ID         string `gorm:"primaryKey"`
 	Generation int    // 1 for the first; each rotation makes the next

@@ -167,8 +167,8 @@ func TestRevoking(t *testing.T) {
 	})
 }
 
-// TestTestKeysLeaveRoomForLiveKeys: what test keys make does not count against the limit of live keys.
-func TestTestKeysLeaveRoomForLiveKeys(t *testing.T) {
+// TestTestKeysCountForThemselves: what test keys make does not count against the limit of live keys.
+func TestTestKeysCountForThemselves(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		svc, _ := newService(t, s) // three keys at most
 		m, _, err := svc.createMerchant(t.Context(), "Shop", "")

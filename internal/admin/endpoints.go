@@ -44,8 +44,8 @@ type Rotation = endpoints.Rotation
 
 func endpointOf(e models.Endpoint) Endpoint {
 	return Endpoint{
-		ID: e.ID, MerchantID: e.MerchantID, URL: e.URL, Description: e.Description, Events: e.Events, Mode: e.Mode, Status: e.Status,
-		DisabledReason: e.DisabledReason, Default: e.IsDefault, LastSuccessAt: utc(e.LastSuccessAt),
+		ID: e.ID, MerchantID: e.MerchantID, URL: e.URL, Description: e.Description, Events: e.Events, Mode: e.Mode,
+		Status: e.Status, DisabledReason: e.DisabledReason, Default: e.IsDefault, LastSuccessAt: utc(e.LastSuccessAt),
 		CreatedAt: e.CreatedAt.UTC(),
 	}
 }
@@ -59,7 +59,8 @@ func (a *Admin) CreateEndpoint(ctx context.Context, r EndpointRequest) (Endpoint
 	if err := a.requireMerchant(ctx, r.MerchantID); err != nil {
 		return EndpointCreated{}, err
 	}
-	set := endpoints.Settings{URL: &r.URL, Description: &r.Description, Events: r.Events, Mode: cmp.Or(r.Mode, models.ModeLive)}
+	set := endpoints.Settings{URL: &r.URL, Description: &r.Description, Events: r.Events,
+		Mode: cmp.Or(r.Mode, models.ModeLive)}
 	var made EndpointCreated
 	err = a.store.InTx(ctx, func(tx *store.Tx) error {
 		e, secret, err := service.Create(ctx, tx, a.actor, r.MerchantID, set, r.Secret)

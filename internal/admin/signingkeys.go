@@ -18,7 +18,8 @@ type SigningKey struct {
 }
 
 func signingKeyOf(k models.SigningKey, test bool) SigningKey {
-	return SigningKey{ID: k.ID, Test: test, PublicKey: k.PublicKey, ActiveFrom: k.ActiveFrom.UTC(), ExpiresAt: utc(k.ExpiresAt)}
+	return SigningKey{ID: k.ID, Test: test, PublicKey: k.PublicKey, ActiveFrom: k.ActiveFrom.UTC(),
+		ExpiresAt: utc(k.ExpiresAt)}
 }
 
 // SigningKeys lists the keys that are published, newest first: those of test endpoints after the others.
@@ -36,9 +37,10 @@ func (a *Admin) SigningKeys(ctx context.Context) ([]SigningKey, error) {
 	return all, nil
 }
 
-// RotateSigningKey publishes another key, which signs after publishAhead; the older ones sign beside it for overlap. test
-// is for the keys of test endpoints.
-func (a *Admin) RotateSigningKey(ctx context.Context, test bool, publishAhead, overlap time.Duration) (SigningKey, error) {
+// RotateSigningKey publishes another key, which signs after publishAhead; the older ones sign beside it for overlap.
+// test is for the keys of test endpoints.
+func (a *Admin) RotateSigningKey(ctx context.Context, test bool, publishAhead,
+	overlap time.Duration) (SigningKey, error) {
 	service, err := a.endpoints()
 	if err != nil {
 		return SigningKey{}, err

@@ -83,7 +83,8 @@ func (sh *shell) apiKeyCreate() *cobra.Command {
 	c.Flags().StringVar(&in.Name, "name", "", "what the key is for (required)")
 	c.Flags().StringSliceVar(&scopes, "scopes", nil, "what the key may do, comma-separated (required)")
 	c.Flags().BoolVar(&test, "test", false, "make a ck_test_ key, which sees and changes only what is of test mode")
-	c.Flags().Var(&expires, "expires-in", "how long the key works, such as 90d or 12h (default as long as the key that asks)")
+	c.Flags().Var(&expires, "expires-in", "how long the key works, such as 90d or 12h (default as long as the key that "+
+		"asks)")
 	suggest(c, "scopes", models.Scopes)
 	return once(require(c, "name", "scopes"))
 }
@@ -102,7 +103,8 @@ func (sh *shell) apiKeyList() *cobra.Command {
 		Use: "list", Short: "List API keys, newest first, revoked ones included", Args: cobra.NoArgs,
 		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, _ []string) error {
 			list, err := api.ListAPIKeys(ctx, client.ListAPIKeysParams{Limit: &p.limit, Cursor: given(p.cursor)}, api.options...)
-			return api.page(err, "ID NAME PREFIX SCOPES EXPIRES REVOKED LAST_USED CREATED_BY", "There are no API keys.", list.NextCursor,
+			return api.page(err, "ID NAME PREFIX SCOPES EXPIRES REVOKED LAST_USED CREATED_BY", "There are no API keys.",
+				list.NextCursor,
 				func() (rows [][]string) {
 					for _, k := range list.Data {
 						rows = append(rows, []string{k.ID, k.Name, k.Prefix, scopesOf(k), stamped(k.ExpiresAt), stamped(k.RevokedAt),
@@ -120,7 +122,8 @@ func (sh *shell) apiKeyRevoke() *cobra.Command {
 	var withChildren bool
 	c := &cobra.Command{
 		Use: "revoke KEY", Short: "End an API key by its id", Args: cobra.ExactArgs(1),
-		Long: "End an API key by its id. A key ends only keys that have no scope beyond its own, and a test key only test keys.",
+		Long: "End an API key by its id. A key ends only keys that have no scope beyond its own, and a test key only test " +
+			"keys.",
 		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
 			if withChildren {
 				api.options = append(api.options, client.WithChildren())

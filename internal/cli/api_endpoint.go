@@ -89,7 +89,8 @@ func (sh *shell) apiEndpointList() *cobra.Command {
 		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, _ []string) error {
 			list, err := api.ListWebhookEndpoints(ctx,
 				client.ListWebhookEndpointsParams{Limit: &p.limit, Cursor: given(p.cursor)}, api.options...)
-			return api.page(err, "ID URL EVENTS STATUS BREAKER LAST_SUCCESS MODE", "There are no webhook endpoints.", list.NextCursor,
+			return api.page(err, "ID URL EVENTS STATUS BREAKER LAST_SUCCESS MODE", "There are no webhook endpoints.",
+				list.NextCursor,
 				func() (rows [][]string) {
 					for _, e := range list.Data {
 						rows = append(rows, []string{e.ID, e.URL, strings.Join(e.Events, ","), string(e.Status), e.Breaker.State,

@@ -23,8 +23,8 @@ func (e *PausedHostError) Error() string {
 // Unwrap makes it an [ErrPaused].
 func (e *PausedHostError) Unwrap() error { return ErrPaused }
 
-// aroundPause refuses an endpoint at the host of another one that the operator paused, unless none of the other's events
-// would go to it, by their modes.
+// aroundPause refuses an endpoint at the host of another one that the operator paused, unless none of the other's
+// events would go to it, by their modes.
 func (s *Service) aroundPause(ctx context.Context, tx *store.Tx, e models.Endpoint) error {
 	all, err := tx.EndpointsOf(ctx, e.MerchantID)
 	if err != nil {

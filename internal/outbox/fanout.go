@@ -32,8 +32,8 @@ func Publish(ctx context.Context, tx *store.Tx, events []models.Event, budget in
 
 // FanOut decides which endpoint gets which event, and how each delivery starts. An event goes to every endpoint of its
 // merchant that asks for its type and takes its mode, except the endpoint that an endpoint.disabled event tells about.
-// The delivery is as old as its event and starts as [NewDelivery] says; where the endpoint asked for batches, a payment's event waits for
-// one. It is pure but for the ids of the deliveries.
+// The delivery is as old as its event and starts as [NewDelivery] says; where the endpoint asked for batches, a
+// payment's event waits for one. It is pure but for the ids of the deliveries.
 func FanOut(events []models.Event, endpoints []models.Endpoint, budget int) []models.Delivery {
 	var ds []models.Delivery
 	for _, e := range events {
@@ -49,7 +49,8 @@ func FanOut(events []models.Event, endpoints []models.Endpoint, budget int) []mo
 }
 
 func gets(ep models.Endpoint, e models.Event) bool {
-	if ep.MerchantID != e.MerchantID || !ep.Mode.Takes(e.Test) || e.Type == string(webhook.EndpointDisabled) && *e.EndpointID == ep.ID {
+	if ep.MerchantID != e.MerchantID || !ep.Mode.Takes(e.Test) || e.Type == string(webhook.EndpointDisabled) &&
+		*e.EndpointID == ep.ID {
 		return false
 	}
 	return slices.ContainsFunc(ep.Events, func(pattern string) bool {

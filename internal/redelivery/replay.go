@@ -53,8 +53,8 @@ func (s *Service) PlanReplay(ctx context.Context, q *store.Queries, merchantID, 
 	now := s.now()
 	job := models.Replay{
 		ID: models.NewID(models.PrefixReplay, now), MerchantID: merchantID, EndpointID: endpointID, EventType: r.EventType,
-		State: r.State, CreatedBefore: now, Rate: r.Rate, Test: r.Test || e.Mode == models.ModeTest, Status: models.ReplayRunning, NextAt: now,
-		CreatedAt: now, UpdatedAt: now,
+		State: r.State, CreatedBefore: now, Rate: r.Rate, Test: r.Test || e.Mode == models.ModeTest,
+		Status: models.ReplayRunning, NextAt: now, CreatedAt: now, UpdatedAt: now,
 	}
 	if r.CreatedAfter != nil {
 		after := r.CreatedAfter.UTC().Truncate(time.Microsecond)

@@ -137,7 +137,6 @@ func (s *Store) migrator() (*goose.Provider, error) {
 		}
 		dialect, options = goose.DialectPostgres, append(options, goose.WithSessionLocker(locker))
 	}
-	options = append(options, goose.WithAllowOutofOrder(true)) // numbers are given out before the files are written
 	provider, err := goose.NewProvider(dialect, s.sql, files, options...)
 	if err != nil {
 		return nil, fmt.Errorf("store: migrations: %w", err)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/internal/access"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 	"github.com/ctrip-gateway/ctrip/internal/telemetry"
@@ -44,7 +45,7 @@ func TestSessionsEndOnOurSide(t *testing.T) {
 			t.Error("signing out ended another session")
 		}
 		h.InTx(func(tx *store.Tx) error {
-			return h.access.RevokeKey(t.Context(), tx, operator, h.merchant.ID, key.ID)
+			return h.access.RevokeKey(t.Context(), tx, operator, access.Revocation{ID: key.ID})
 		})
 		if open(second) {
 			t.Error("a session outlives its key")
