@@ -42,6 +42,7 @@ CREATE INDEX doubts_payment ON doubts (payment_id);
 
 ALTER TABLE payments ADD COLUMN order_released BOOLEAN NOT NULL DEFAULT FALSE;
 UPDATE payments SET order_released = TRUE WHERE order_id IS NOT NULL AND status IN ('expired', 'canceled');
+-- An order has one open payment of each mode, so that a test key takes no order from a live one.
 DROP INDEX payments_order;
 CREATE UNIQUE INDEX payments_order ON payments (merchant_id, test, order_id)
     WHERE order_id IS NOT NULL AND NOT order_released AND status NOT IN ('expired', 'canceled');
