@@ -16,6 +16,7 @@ type Transfer struct {
 	Ordinal  int
 	LogIndex int // -1 when no log tells of it
 	Source   Source
+	Witness  string // the provider that told of it too; "" while none did
 	// NeedsReceipt is set for the chain's own coin, because a failed transaction is in the block all the same and moves
 	// nothing, and for a log that is doubtful.
 	NeedsReceipt bool

@@ -2,36 +2,108 @@ package evm
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math/big"
 	"slices"
+	"strings"
 
+	"github.com/ethereum/go-ethereum/accounts/abi"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/rpc"
+
+	"github.com/ctrip-gateway/ctrip/internal/chain"
 )
 
-// Used tells which addresses have a nonce or a balance at the head. Addresses are 0x in lower case.
+// Used tells which addresses have a nonce, coin or a listed token at the head. Addresses are 0x in lower case. It asks
+// as few calls as the node allows, since a limit of a provider must not hold up the payment that waits for it.
 func (p *Pool) Used(ctx context.Context, addresses []string) (map[string]bool, error) {
 	used := make(map[string]bool, len(addresses))
 	for some := range slices.Chunk(addresses, maxSingle) {
-		nonces, balances := make([]quantity, len(some)), make([]bigQuantity, len(some))
-		err := p.try(ctx, "used addresses", func(ctx context.Context, n *conn) error {
-			var calls []rpc.BatchElem
-			for i, a := range some {
-				calls = append(calls,
-					rpc.BatchElem{Method: "eth_getTransactionCount", Args: []any{a, "latest"}, Result: &nonces[i]},
-					rpc.BatchElem{Method: "eth_getBalance", Args: []any{a, "latest"}, Result: &balances[i]})
+		accounts := make([]chain.Address, len(some))
+		for i, a := range some {
+			var err error
+			if accounts[i], err = chain.ParseAddress(a); err != nil {
+				return nil, fmt.Errorf("evm: used addresses: %q: %w", a, err)
 			}
-			return n.callAll(ctx, calls)
+		}
+		err := p.try(ctx, "used addresses", func(ctx context.Context, n *conn) error {
+			was, err := p.usedAt(ctx, n, accounts)
+			for i, a := range some {
+				used[a] = err == nil && was[i]
+			}
+			return err
 		})
 		if err != nil {
 			return nil, err
 		}
-		for i, a := range some {
-			used[a] = nonces[i] > 0 || balances[i].big().Sign() > 0
-		}
 	}
 	return used, nil
+}
+
+func (p *Pool) usedAt(ctx context.Context, n *conn, accounts []chain.Address) ([]bool, error) {
+	head, err := headerAt(ctx, n, "latest")
+	if err != nil {
+		return nil, err
+	}
+	coins, err := coinBalances(ctx, n, head.Ref(), accounts)
+	if err != nil {
+		return nil, err
+	}
+	nonces := make([]*quantity, len(accounts))
+	calls := make([]rpc.BatchElem, len(accounts))
+	for i, a := range accounts {
+		calls[i] = rpc.BatchElem{
+			Method: "eth_getTransactionCount", Args: []any{common.Address(a), "latest"}, Result: &nonces[i],
+		}
+	}
+	if err := n.callAll(ctx, calls); err != nil {
+		return nil, err
+	}
+	used := make([]bool, len(accounts))
+	for i := range accounts {
+		if nonces[i] == nil {
+			return nil, fmt.Errorf("%w: a nonce is null", ErrInconsistent)
+		}
+		used[i] = *nonces[i] > 0 || coins[i].Sign() > 0
+	}
+	return used, p.holdTokens(ctx, n, head.Ref(), accounts, used)
+}
+
+// holdTokens marks the accounts that hold a listed token. A token whose balances the node does not tell marks none: an
+// address of ours that is new holds nothing, and no token may stop payments in the others.
+func (p *Pool) holdTokens(ctx context.Context, n *conn, at chain.Ref, accounts []chain.Address, used []bool) error {
+	if len(p.tokens) == 0 {
+		return nil
+	}
+	calls, err := abi.JSON(strings.NewReader(multicallABI))
+	if err != nil {
+		return err
+	}
+	for _, token := range p.tokens {
+		var balances []*big.Int
+		err := errors.New("no Multicall3")
+		if p.multicall != nil && !n.pr.lacks(noMulticall) {
+			if balances, err = multicallBalances(ctx, n, calls, *p.multicall, at, &token, accounts); err != nil &&
+				refusal(err) || errors.Is(err, ErrInconsistent) {
+				n.pr.learn(noMulticall, 1)
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			balances, err = singleBalances(ctx, n, calls, at, &token, accounts)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil && !refusal(err) && !errors.Is(err, ErrInconsistent):
+			return err
+		}
+		for i, b := range balances {
+			used[i] = used[i] || b.Sign() > 0
+		}
+	}
+	return nil
 }
 
 // Decimals asks a token's contract how many decimals it has.

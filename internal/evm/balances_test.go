@@ -245,3 +245,29 @@ func addresses(n int) (as []string) {
 	}
 	return as
 }
+
+// TestAnAddressThatOnlyHoldsATokenIsUsed, whether balances are read through Multicall3 or one by one.
+func TestAnAddressThatOnlyHoldsATokenIsUsed(t *testing.T) {
+	c := startDevnet(t)
+	to, fresh := chain.Address{19: 0xac}.Hex(), chain.Address{19: 0xad}.Hex()
+	if _, err := c.SendToken(t.Context(), c.DemoPayer(), to, big.NewInt(9)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Mine(); err != nil {
+		t.Fatal(err)
+	}
+	calls := 0
+	through := func(o *evm.Options) { o.Multicall = multicall3 }
+	for name, p := range map[string]*evm.Pool{
+		"one by one": newPool(t, c.Token(), nil, c.URL()), "no Multicall3": newPool(t, c.Token(), through, c.URL()),
+		"Multicall3": newPool(t, c.Token(), through, multicallOn(t, c.URL(), &calls, false).URL),
+		"a token that is not there": newPool(t, c.Token(), func(o *evm.Options) {
+			o.Tokens = append(o.Tokens, otherToken)
+		}, c.URL()),
+	} {
+		used, err := p.Used(t.Context(), []string{to, fresh})
+		if err != nil || !used[to] || used[fresh] {
+			t.Errorf("%s: %v, %v", name, used, err)
+		}
+	}
+}

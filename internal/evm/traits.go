@@ -20,6 +20,7 @@ const (
 	noDebugTrace                 // it does not know debug_traceBlockByHash
 	noBlockTrace                 // it does not know trace_block
 	noHashState                  // it refuses a block hash where state is asked for
+	noMulticall                  // it finds no Multicall3
 	noCreateCall                 // it refuses a call that creates a contract
 )
 

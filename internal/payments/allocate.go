@@ -15,7 +15,7 @@ import (
 
 const (
 	// lookahead is how many addresses are asked about at once when they are checked for earlier use.
-	lookahead = 50
+	lookahead = 20
 	// maxPrefetch is how many of them are remembered: those that other processes take are never asked for here.
 	maxPrefetch = 20 * lookahead
 	// refillTimeout bounds one move of the counter, which serves many requests and so belongs to none.
@@ -93,7 +93,7 @@ func (a *allocator) take(ctx context.Context, keyID, merchantID string, chainID 
 		}
 		if err := a.store.InsertAddress(ctx, store.Address{
 			Address: p.address, AccountKeyID: keyID, AddressIndex: p.index, DerivationPath: p.path, MerchantID: merchantID,
-			SkippedReason: fmt.Sprintf("has a nonce or a balance on chain %d", chainID), CreatedAt: a.now().UTC(),
+			SkippedReason: fmt.Sprintf("has a nonce, coin or a listed token on chain %d", chainID), CreatedAt: a.now().UTC(),
 		}); err != nil {
 			return slot{}, err
 		}

@@ -39,6 +39,7 @@ type Step struct {
 // Block is a block as far as payments are concerned.
 type Block struct {
 	chain.Header
+	Provider  string           // who gave it
 	Transfers []chain.Transfer // to addresses that somebody watches, from transactions that succeeded
 }
 
@@ -197,6 +198,7 @@ func transferRow(t chain.Transfer, b chain.Header, chainID uint64, p models.Paym
 		ID: models.NewID(models.PrefixTransfer, now), PaymentID: p.ID, MerchantID: p.MerchantID,
 		ChainID: chainID, TxHash: t.TxHash.Hex(), Asset: t.Asset, Recipient: t.To.Hex(), Ordinal: t.Ordinal,
 		Sender: t.From.Hex(), Amount: amount, Status: models.TransferSeen, Source: string(t.Source),
+		Witness:     t.Witness,
 		Misdirected: p.ChainID != chainID || p.Asset != t.Asset,
 		BlockNumber: b.Number, BlockHash: b.Hash.Hex(), BlockTime: b.Time, FirstBlockTime: b.Time, CreatedAt: now,
 		UpdatedAt: now,

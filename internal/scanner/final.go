@@ -64,11 +64,12 @@ func (s *Scanner) finality(
 	if err != nil {
 		return err
 	}
-	if err := s.source.Agree(ctx, at); err != nil {
-		s.log.WarnContext(ctx, "chain.final_unconfirmed", "block", final, "error", err)
-		return nil
-	}
-	if s.source.Providers() > 1 {
+	if s.source.Providers() < 2 {
+		if err := s.source.Agree(ctx, at); err != nil {
+			s.log.WarnContext(ctx, "chain.final_unconfirmed", "block", final, "error", err)
+			return nil
+		}
+	} else { // the second reading holds the hash of every block against ours
 		if final, err = s.witness(ctx, step, cursor.FinalNumber+1, final, recording); err != nil {
 			s.log.WarnContext(ctx, "chain.content_unconfirmed", "from", cursor.FinalNumber+1, "error", err)
 		}
@@ -178,6 +179,7 @@ func (s *Scanner) recordedTransfers(
 func transferOf(row models.Transfer) (t chain.Transfer, err error) {
 	t = chain.Transfer{
 		Asset: row.Asset, Value: row.Amount.Big(), Ordinal: row.Ordinal, LogIndex: -1, Source: chain.Source(row.Source),
+		Witness: row.Witness,
 	}
 	if row.TxHash != "" {
 		if t.TxHash, err = chain.ParseHash(row.TxHash); err != nil {
@@ -205,6 +207,9 @@ func (s *Scanner) compare(ctx context.Context, step *payments.Step, told chain.B
 	theirs := chain.Match(told, func(a chain.Address) bool { return paid[a] || s.watch.contains(a) })
 	missing, extra := chain.Difference(chain.Claims(ours), chain.Claims(theirs))
 	for _, c := range missing {
+		if c.Witness != "" {
+			continue // a second provider told of it when its state was young enough to tell
+		}
 		s.judge(ctx, step, told.Header, c, true)
 	}
 	for _, c := range extra {
@@ -215,6 +220,31 @@ func (s *Scanner) compare(ctx context.Context, step *payments.Step, told chain.B
 		}
 	}
 	return ctx.Err()
+}
+
+// witnessTraces asks for the word of a second provider about traced transfers as soon as they are found: a provider
+// that does not trace can tell of them by balances, and only while the state of their blocks is young.
+func (s *Scanner) witnessTraces(ctx context.Context, step *payments.Step) {
+	if s.source.Providers() < 2 {
+		return
+	}
+	for i := range step.Blocks {
+		b := &step.Blocks[i]
+		for j, c := range chain.Claims(b.Transfers) {
+			if c.Source != chain.FromTrace {
+				continue
+			}
+			answers := s.source.Ask(ctx, b.Ref(), c)
+			if yes, no := chain.Weigh(answers); yes < 2 || no > 0 {
+				continue // the second reading of the block looks at it again
+			}
+			for _, a := range answers {
+				if a.Holds && a.Provider != b.Provider {
+					b.Transfers[j].Witness = a.Provider
+				}
+			}
+		}
+	}
 }
 
 // watchedThen reports whether a payment watched an address when a block came.

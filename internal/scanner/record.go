@@ -30,10 +30,11 @@ func (s *Scanner) record(
 		if err != nil {
 			return err
 		}
-		step.Blocks = append(step.Blocks, payments.Block{Header: b.Header, Transfers: found})
+		step.Blocks = append(step.Blocks, payments.Block{Header: b.Header, Provider: b.Provider, Transfers: found})
 		rows = append(rows, s.row(b.Header, b.Provider))
 		cursor.Number, cursor.Hash, cursor.BlockTime = b.Number, b.Hash.Hex(), b.Time
 	}
+	s.witnessTraces(ctx, &step)
 	caughtUp := cursor.Number >= head.Number
 	if caughtUp || s.clock().Sub(s.round.finalAt) >= roundTime {
 		if err := s.finality(ctx, &step, &cursor, rows); err != nil {

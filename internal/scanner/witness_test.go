@@ -231,3 +231,32 @@ func TestFinalNeedsTwo(t *testing.T) {
 	h.catchUp(t)
 	h.wantEvents(t, p, "created", "detected", "confirmed")
 }
+
+// TestATraceHasAWitnessWhileItIsYoung: a second provider that does not trace, and that gives only the newest state,
+// tells of a contract's payment by its balance right away, and is not needed again when the block is final.
+func TestATraceHasAWitnessWhileItIsYoung(t *testing.T) {
+	c := startDevnet(t)
+	forwards := make(map[string]string)
+	pruned := uint64(0)
+	h := through(t, storetest.SQLite(t), c, nil, traced(t, c, forwards),
+		func(method string, _, result json.RawMessage) (json.RawMessage, int) {
+			if method == "eth_getBalance" && pruned != 0 && c.Head().Number > pruned {
+				return json.RawMessage(`{"code":-32000,"message":"historical state is not available"}`), 0
+			}
+			return result, 0
+		})
+	p := h.ask(t, "native", "700")
+	via := forwarder(t, c, p.Address)
+	forwards[strings.ToLower(via)] = p.Address
+	h.catchUp(t)
+	send(t, c, via, "0x", 700)
+	mine(t, c, 1)
+	h.catchUp(t)
+	pruned = c.Head().Number
+	mine(t, c, 4)
+	h.catchUp(t)
+	h.wantEvents(t, p, "created", "detected", "confirmed")
+	if ts := h.transfers(t, p.ID); len(ts) != 1 || ts[0].Source != models.SourceTrace || ts[0].Witness == "" {
+		t.Errorf("%+v", ts)
+	}
+}
