@@ -47,8 +47,8 @@ type Chain struct {
 	Tokens []Token
 }
 
-// Ways in which coin that contracts send is found. With auto, logs about coin and traces tell of it where a provider has
-// them, and balances elsewhere.
+// Ways in which coin that contracts send is found. With auto, logs about coin and traces tell of it where a provider
+// has them, and balances elsewhere.
 const (
 	InternalAuto    = "auto"
 	InternalTrace   = "trace"

@@ -80,14 +80,6 @@ func validateChains(chains []Chain, errs *FieldErrors, at func(string) string) {
 		if c.StartBlock != nil && *c.StartBlock > largestChainID {
 			bad("start_block", "is no block number")
 		}
-		switch c.Internal {
-		case "", InternalAuto, InternalTrace, InternalBalance, InternalOff:
-		default:
-			bad("internal_transfers", "must be auto, trace, balance or off")
-		}
-		if !(c.RPCRate >= 0 && c.RPCRate <= 1e6) {
-			bad("rpc_rate", "must be 0 (no limit) to 1000000 calls a second")
-		}
 		if c.ExplorerURL != "" && !plainURL(c.ExplorerURL, "http", "https") {
 			bad("explorer_url", "is not an http or https URL without user, query and fragment")
 		}
@@ -101,6 +93,14 @@ func validateChains(chains []Chain, errs *FieldErrors, at func(string) string) {
 func (c Chain) checkProviders(bad func(key, format string, args ...any)) {
 	if len(c.RPCURLs) == 0 {
 		bad("rpc_urls", "needs at least one URL")
+	}
+	switch c.Internal {
+	case "", InternalAuto, InternalTrace, InternalBalance, InternalOff:
+	default:
+		bad("internal_transfers", "must be auto, trace, balance or off")
+	}
+	if !(c.RPCRate >= 0 && c.RPCRate <= 1e6) {
+		bad("rpc_rate", "must be 0 (no limit) to 1000000 calls a second")
 	}
 	seen := map[URL]bool{}
 	for j, u := range c.RPCURLs {

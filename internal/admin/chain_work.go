@@ -112,8 +112,9 @@ func (a *Admin) Rescan(ctx context.Context, name string, from, to uint64) (Resca
 		return Rescanned{}, err
 	}
 	done, err := scanner.Rescan(ctx, c, pool, a.store, s, from, to)
-	r := Rescanned{Chain: name, From: from, To: to, Blocks: done.Blocks, Transfers: done.Transfers, Credited: done.Credited,
-		Doubts: done.Doubts}
+	r := Rescanned{Chain: name, From: from, To: to, Blocks: done.Blocks, Transfers: done.Transfers,
+		Credited: done.Credited,
+		Doubts:   done.Doubts}
 	if err != nil {
 		return r, err
 	}
@@ -164,7 +165,8 @@ func (a *Admin) ResetChain(ctx context.Context, name string, start uint64, reaso
 			return err
 		}
 		if err := tx.InsertBlocks(ctx, []models.Block{{
-			ChainID: c.ChainID, Number: before.Number, Hash: before.Hash.Hex(), ParentHash: before.Parent.Hex(), Time: before.Time,
+			ChainID: c.ChainID, Number: before.Number, Hash: before.Hash.Hex(), ParentHash: before.Parent.Hex(),
+			Time: before.Time,
 		}}); err != nil {
 			return err
 		}

@@ -84,7 +84,8 @@ func (a *Admin) SettleDoubt(ctx context.Context, id string, accept bool, reason 
 		}
 		return tx.Audit(ctx, models.AuditEntry{
 			At: a.utc(), Actor: a.actor.Name, Action: "doubt." + string(d.Status), Subject: d.ID,
-			Detail: map[string]string{"payment_id": d.PaymentID, "amount": d.Amount.String(), "asset": d.Asset, "reason": reason},
+			Detail: map[string]string{"payment_id": d.PaymentID, "amount": d.Amount.String(), "asset": d.Asset,
+				"reason": reason},
 		})
 	})
 	return doubtOf(d), err

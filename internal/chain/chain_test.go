@@ -60,7 +60,8 @@ func TestMatchLaws(t *testing.T) {
 		for i := range rapid.IntRange(0, 8).Draw(t, "txs") {
 			to := address.Draw(t, "to")
 			value := rapid.Int64Range(0, 2).Draw(t, "value")
-			b.Txs = append(b.Txs, chain.Tx{Hash: chain.Hash{1, byte(i)}, From: chain.Address{9}, To: &to, Value: big.NewInt(value)})
+			b.Txs = append(b.Txs, chain.Tx{Hash: chain.Hash{1, byte(i)}, From: chain.Address{9}, To: &to,
+				Value: big.NewInt(value)})
 			if value > 0 && watched(to) {
 				want++
 			}

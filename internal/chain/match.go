@@ -22,8 +22,8 @@ type Transfer struct {
 	NeedsReceipt bool
 }
 
-// Same reports whether two readings of a block tell of one transfer. Its place among the transfers of its transaction and
-// the index of its log may differ: they depend on what else the reader was told.
+// Same reports whether two readings of a block tell of one transfer. Its place among the transfers of its transaction
+// and the index of its log may differ: they depend on what else the reader was told.
 func (t Transfer) Same(u Transfer) bool {
 	if t.Source == FromWithdrawal || u.Source == FromWithdrawal {
 		return t.Source == u.Source && t.Ordinal == u.Ordinal && t.To == u.To && t.Value.Cmp(u.Value) == 0

@@ -61,14 +61,14 @@ func (e coinEmitter) wrote(l wireLog) bool {
 // addCoins gives a block the coin that logs tell of. A block without such a log keeps its transactions as the source,
 // since only a chain that writes these logs writes them for every movement.
 func (b *readBlock) addCoins(e coinEmitter, logs []wireLog) {
-	type place struct {
+	type location struct {
 		tx    chain.Hash
 		index int
 	}
-	seen := make(map[place]bool)
+	seen := make(map[location]bool)
 	for _, l := range logs {
 		c, ok := e.coin(l)
-		at := place{c.TxHash, c.LogIndex}
+		at := location{c.TxHash, c.LogIndex}
 		if !ok || seen[at] {
 			continue
 		}

@@ -10,15 +10,15 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// Sighting is a transfer in a block.
-type Sighting struct {
+// Observed is a transfer in a block.
+type Observed struct {
 	Block    chain.Header
 	Transfer chain.Transfer
 }
 
 // Doubt is a transfer about which the providers of a chain contradict each other.
 type Doubt struct {
-	Sighting
+	Observed
 	Kind    string
 	Answers []models.ProviderAnswer
 }
@@ -51,7 +51,7 @@ func (s *Service) recordDisputes(ctx context.Context, tx *store.Tx, step Step, n
 }
 
 // row has the identity and the block of the transfer, as they are recorded.
-func (s Sighting) row(chainID uint64) models.Transfer {
+func (s Observed) row(chainID uint64) models.Transfer {
 	t := models.Transfer{
 		ChainID: chainID, TxHash: s.Transfer.TxHash.Hex(), Asset: s.Transfer.Asset, Recipient: s.Transfer.To.Hex(),
 		Ordinal: s.Transfer.Ordinal, BlockNumber: s.Block.Number, BlockHash: s.Block.Hash.Hex(),

@@ -26,7 +26,7 @@ type Step struct {
 	// Late are transfers of blocks that were recorded before: two providers tell of them, and the first reading did not.
 	Late []Block
 	// Refuted are recorded transfers that two providers contradict.
-	Refuted []Sighting
+	Refuted []Observed
 	// Doubts are transfers about which providers contradict each other.
 	Doubts []Doubt
 	// Balances are what addresses hold of the chain's own coin after the last block.

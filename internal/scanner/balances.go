@@ -230,7 +230,7 @@ func (s *Scanner) believeBalance(
 	}
 	if !same || used {
 		step.Doubts = append(step.Doubts, payments.Doubt{
-			Sighting: payments.Sighting{Block: tip, Transfer: chain.Transfer{
+			Observed: payments.Observed{Block: tip, Transfer: chain.Transfer{
 				Asset: chain.Native, To: a, Value: rest, Ordinal: 1 << 29, LogIndex: -1, Source: chain.FromBalance,
 			}},
 			Kind: models.DoubtBalance, Answers: told,

@@ -261,7 +261,7 @@ func (s *Scanner) watchedThen(ctx context.Context, a chain.Address, at time.Time
 func (s *Scanner) judge(ctx context.Context, step *payments.Step, b chain.Header, c chain.Claim, recorded bool) {
 	answers := s.source.Ask(ctx, b.Ref(), c)
 	yes, no := chain.Weigh(answers)
-	sighting := payments.Sighting{Block: b, Transfer: c.Transfer}
+	seen := payments.Observed{Block: b, Transfer: c.Transfer}
 	switch {
 	case yes >= 2 && yes > no:
 		if !recorded {
@@ -271,11 +271,11 @@ func (s *Scanner) judge(ctx context.Context, step *payments.Step, b chain.Header
 	case no >= 2 && no > yes:
 		if recorded {
 			s.log.ErrorContext(ctx, "transfer.refuted", "block", b.Number, "tx_hash", c.TxHash.Hex(), "answers", answers)
-			step.Refuted = append(step.Refuted, sighting)
+			step.Refuted = append(step.Refuted, seen)
 		}
 	default:
 		step.Doubts = append(step.Doubts, payments.Doubt{
-			Sighting: sighting, Kind: doubtKind(recorded, yes, no), Answers: providerAnswers(answers),
+			Observed: seen, Kind: doubtKind(recorded, yes, no), Answers: providerAnswers(answers),
 		})
 	}
 }

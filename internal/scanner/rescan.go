@@ -75,7 +75,7 @@ func rescanBlock(
 		case no >= need && no > yes: // a transaction that failed
 		default:
 			step.Doubts = append(step.Doubts, payments.Doubt{
-				Sighting: payments.Sighting{Block: b.Header, Transfer: claim.Transfer}, Kind: models.DoubtHidden,
+				Observed: payments.Observed{Block: b.Header, Transfer: claim.Transfer}, Kind: models.DoubtHidden,
 				Answers: providerAnswers(answers),
 			})
 		}

@@ -24,7 +24,7 @@ type round struct {
 	head    chain.Header // the newest block as last asked
 	headAt  time.Time
 	finalAt time.Time // when the final point was last looked for
-	moved   time.Time // when the head last moved
+	newAt   time.Time // when the head was last a new one
 	told    time.Time // when the operator was last told of a chain that stands still
 	doubts  time.Time // when open doubts were last asked about
 }
@@ -42,11 +42,11 @@ func (s *Scanner) currentHead(ctx context.Context, cursor uint64) (chain.Header,
 	if err != nil {
 		return head, err
 	}
-	if head.Number > s.round.head.Number || s.round.moved.IsZero() {
-		s.round.moved = now
+	if head.Number > s.round.head.Number || s.round.newAt.IsZero() {
+		s.round.newAt = now
 	}
 	s.round.head, s.round.headAt = head, now
-	s.metrics.ChainAge(s.chain.Name, now.Sub(s.round.moved), now.Sub(head.Time))
+	s.metrics.ChainAge(s.chain.Name, now.Sub(s.round.newAt), now.Sub(head.Time))
 	return head, nil
 }
 
@@ -113,12 +113,12 @@ func (s *Scanner) tellBehind(ctx context.Context, head chain.Header, cursor mode
 // tellSilence tells of a chain without a new head for so long that somebody should look.
 func (s *Scanner) tellSilence(ctx context.Context) {
 	now, limit := s.clock(), max(time.Minute, 10*s.chain.BlockTime)
-	if s.round.moved.IsZero() || now.Sub(s.round.moved) < limit || now.Sub(s.round.told) < time.Minute {
+	if s.round.newAt.IsZero() || now.Sub(s.round.newAt) < limit || now.Sub(s.round.told) < time.Minute {
 		return
 	}
 	s.round.told = now
-	s.metrics.ChainAge(s.chain.Name, now.Sub(s.round.moved), now.Sub(s.round.head.Time))
-	s.log.WarnContext(ctx, "chain.no_new_head", "head", s.round.head.Number, "since", s.round.moved.UTC(),
+	s.metrics.ChainAge(s.chain.Name, now.Sub(s.round.newAt), now.Sub(s.round.head.Time))
+	s.log.WarnContext(ctx, "chain.no_new_head", "head", s.round.head.Number, "since", s.round.newAt.UTC(),
 		"do", "look at the node or add a second provider; payments on the chain are refused until it moves")
 }
 

@@ -35,13 +35,13 @@ func (l *liar) change(method string, _, result json.RawMessage) (json.RawMessage
 		return len(topics) == 3 && topics[2] == topic(l.hides)
 	}
 	drop := func(logs []any) []any {
-		kept := []any{}
+		rest := []any{}
 		for _, log := range logs {
 			if !hidden(log) {
-				kept = append(kept, log)
+				rest = append(rest, log)
 			}
 		}
-		return kept
+		return rest
 	}
 	if method == "eth_getLogs" {
 		var logs []any

@@ -27,22 +27,8 @@ type Metrics struct {
 	auditBroken      prometheus.Gauge
 	requeued         prometheus.Counter
 
-	running   *prometheus.GaugeVec
-	lag       *prometheus.GaugeVec
-	head      *prometheus.GaugeVec
-	scanned   *prometheus.CounterVec
-	reorgs    *prometheus.CounterVec
-	halted    *prometheus.GaugeVec
-	headStill *prometheus.GaugeVec
-	headAge   *prometheus.GaugeVec
-	finalLag  *prometheus.GaugeVec
-	doubts    *prometheus.GaugeVec
-
-	balances       *prometheus.CounterVec
-	balanceSeconds *prometheus.CounterVec
-	balancesFailed *prometheus.CounterVec
-
-	rpcErrors *prometheus.CounterVec
+	running *prometheus.GaugeVec
+	chainMetrics
 
 	reached     *prometheus.CounterVec
 	quarantined prometheus.Counter
@@ -113,27 +99,9 @@ func NewMetrics() *Metrics {
 			"1 while a line of the audit log is missing, changed or out of its place."),
 		requeued: counter("ctrip_sweeper_requeued_total",
 			"Due deliveries without a task that the sweeper queued again."),
-		running: gauges("ctrip_running", "1 for each role that this process plays: api, worker, scanner.", "role"),
-		lag: gauges("ctrip_chain_lag_blocks", "Blocks between the chain's head and the last scanned one.",
-			"chain"),
-		head:      gauges("ctrip_chain_head_block", "The chain's head, as its providers tell.", "chain"),
-		scanned:   counters("ctrip_chain_blocks_scanned_total", "Blocks read, matched and recorded.", "chain"),
-		reorgs:    counters("ctrip_chain_reorgs_total", "Reorganisations walked back.", "chain"),
-		halted:    gauges("ctrip_chain_halted", "1 while a chain's scanner has stopped until someone looks.", "chain"),
-		headStill: gauges("ctrip_chain_head_still_seconds", "How long the chain's head has not moved.", "chain"),
-		headAge: gauges("ctrip_chain_head_age_seconds", "Age of the chain's newest block, by its own time.",
-			"chain"),
-		finalLag: gauges("ctrip_chain_final_lag_seconds",
-			"How much older the newest final block is than the newest scanned one.", "chain"),
-		doubts: gauges("ctrip_chain_doubts_open",
-			"Transfers that wait for a person because providers contradict each other.", "chain"),
-		balances: counters("ctrip_chain_balances_read_total", "Balances read to find coin that contracts send.",
-			"chain"),
-		balanceSeconds: counters("ctrip_chain_balance_seconds_total", "Time spent on reading balances.", "chain"),
-		balancesFailed: counters("ctrip_chain_balance_failures_total", "Passes over balances that did not work out.",
-			"chain"),
-		rpcErrors: counters("ctrip_rpc_errors_total", "Failed calls to a chain's provider, by its host.", "chain",
-			"provider"),
+		running:      gauges("ctrip_running", "1 for each role that this process plays: api, worker, scanner.", "role"),
+		chainMetrics: newChainMetrics(counters, gauges),
+
 		reached:        counters("ctrip_payments_moved_total", "Payments that reached a status.", "status"),
 		quarantined:    counter("ctrip_payments_quarantined_total", "Payments set aside because processing them failed."),
 		requests:       counters("ctrip_api_requests_total", "API requests answered.", "route", "method", "code"),
@@ -161,20 +129,6 @@ func (m *Metrics) DeclareClasses(classes ...string) {
 	for _, class := range classes {
 		m.attempts.WithLabelValues(label(class))
 	}
-}
-
-// DeclareChain makes the counters of a chain appear at zero.
-func (m *Metrics) DeclareChain(chain string) {
-	if m == nil {
-		return
-	}
-	chain = label(chain)
-	m.lag.WithLabelValues(chain)
-	m.scanned.WithLabelValues(chain)
-	m.reorgs.WithLabelValues(chain)
-	m.halted.WithLabelValues(chain)
-	m.balancesFailed.WithLabelValues(chain)
-	m.doubts.WithLabelValues(chain)
 }
 
 // Attempt counts one webhook request: what its answer meant, and how long it took.
@@ -250,100 +204,6 @@ func (m *Metrics) SecretAge(oldest time.Duration) {
 func (m *Metrics) Requeued(deliveries int) {
 	if m != nil && deliveries > 0 {
 		m.requeued.Add(float64(deliveries))
-	}
-}
-
-// ChainHead sets a chain's head and, from it, how many blocks the scanner is behind.
-func (m *Metrics) ChainHead(chain string, head, scanned uint64) {
-	if m == nil {
-		return
-	}
-	chain = label(chain)
-	m.head.WithLabelValues(chain).Set(float64(head))
-	lag := 0.0
-	if head > scanned {
-		lag = float64(head - scanned)
-	}
-	m.lag.WithLabelValues(chain).Set(lag)
-}
-
-// BlocksScanned counts blocks that were recorded.
-func (m *Metrics) BlocksScanned(chain string, blocks int) {
-	if m != nil && blocks > 0 {
-		m.scanned.WithLabelValues(label(chain)).Add(float64(blocks))
-	}
-}
-
-// Reorg counts one reorganisation.
-func (m *Metrics) Reorg(chain string) {
-	if m != nil {
-		m.reorgs.WithLabelValues(label(chain)).Inc()
-	}
-}
-
-// ChainHalted says whether a chain's scanner stands still until someone looks.
-func (m *Metrics) ChainHalted(chain string, halted bool) {
-	if m == nil {
-		return
-	}
-	value := 0.0
-	if halted {
-		value = 1
-	}
-	m.halted.WithLabelValues(label(chain)).Set(value)
-}
-
-// ChainAge says for how long the head has stood still, and how old the newest block is by its own time.
-func (m *Metrics) ChainAge(chain string, still, age time.Duration) {
-	if m == nil {
-		return
-	}
-	m.headStill.WithLabelValues(label(chain)).Set(still.Seconds())
-	m.headAge.WithLabelValues(label(chain)).Set(max(age, 0).Seconds())
-}
-
-// ChainFinalLag says how much older the newest final block is than the newest recorded one.
-func (m *Metrics) ChainFinalLag(chain string, lag time.Duration) {
-	if m != nil {
-		m.finalLag.WithLabelValues(label(chain)).Set(lag.Seconds())
-	}
-}
-
-// OpenDoubts says how many transfers of a chain wait for a person because providers contradict each other.
-func (m *Metrics) OpenDoubts(chain string, n int) {
-	if m != nil {
-		m.doubts.WithLabelValues(label(chain)).Set(float64(n))
-	}
-}
-
-// BalancePass counts the balances that one pass read, its time, and whether it worked out.
-func (m *Metrics) BalancePass(chain string, balances int, took time.Duration, ok bool) {
-	if m == nil {
-		return
-	}
-	chain = label(chain)
-	m.balances.WithLabelValues(chain).Add(float64(balances))
-	m.balanceSeconds.WithLabelValues(chain).Add(took.Seconds())
-	if !ok {
-		m.balancesFailed.WithLabelValues(chain).Inc()
-	}
-}
-
-// ForgetChain drops the gauges of a chain that another process leads now, so that nobody reads old values.
-func (m *Metrics) ForgetChain(chain string) {
-	if m == nil {
-		return
-	}
-	chain = label(chain)
-	for _, g := range []*prometheus.GaugeVec{m.lag, m.head, m.halted, m.headStill, m.headAge, m.finalLag, m.doubts} {
-		g.DeleteLabelValues(chain)
-	}
-}
-
-// RPCError counts a failed call. host is the provider's host:port only: its URL may hold an API key.
-func (m *Metrics) RPCError(chain, host string) {
-	if m != nil {
-		m.rpcErrors.WithLabelValues(label(chain), hostOnly(host)).Inc()
 	}
 }
 
