@@ -87,6 +87,8 @@ type Payment struct {
 	// What payment.overpaid and payment.late have told the merchant so far, so that only new money is told again.
 	OverpaidAnnounced Amount
 	LateAnnounced     Amount
+	// MisdirectedAnnounced is how many misdirected transfers were told of.
+	MisdirectedAnnounced int
 	ToleranceBPS      int  `gorm:"column:tolerance_bps"`
 	AcceptLate        bool // the merchant's policy when the payment was made
 	// What the last block showed, so that a reader needs no other table.

@@ -112,8 +112,10 @@ func sample(kind webhook.EventType) webhook.Event {
 		empty("pending")
 		e.Data.Misdirected = &webhook.Misdirected{
 			Chain: "base", ChainID: 8453, Asset: webhook.Asset{Symbol: "USDC", Contract: ptr(contract), Decimals: 6},
-			Transfer: transfer(),
+			Transfer: transfer(), TransfersNew: 1, TransfersTotal: 1,
 		}
+		e.Data.Misdirected.Totals = []webhook.MisdirectedTotal{{Chain: "base", ChainID: 8453,
+			Asset: e.Data.Misdirected.Asset, Amount: "1500000", Transfers: 1}}
 	}
 	return e
 }

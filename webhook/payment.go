@@ -104,12 +104,27 @@ type Transfer struct {
 	Source         string  `json:"source"`
 }
 
-// Misdirected is a transfer of an asset, or on a chain, that the payment did not ask for. It counts towards nothing.
+// Misdirected is a transfer of an asset, or on a chain, that the payment did not ask for. It counts towards nothing. The
+// first five of a payment have an event each; then one event may tell of several, and shows the newest.
 type Misdirected struct {
 	Chain    string   `json:"chain"`
 	ChainID  uint64   `json:"chain_id"`
 	Asset    Asset    `json:"asset"`
 	Transfer Transfer `json:"transfer"`
+	// TransfersNew is how many transfers this event tells of, TransfersTotal how many there are of the payment so far.
+	TransfersNew   int `json:"transfers_new"`
+	TransfersTotal int `json:"transfers_total"`
+	// Totals sums up all of them by chain and asset, at most [MaxTransfers] of these.
+	Totals []MisdirectedTotal `json:"totals"`
+}
+
+// MisdirectedTotal is all that a payment was sent of an asset, or on a chain, that it did not ask for.
+type MisdirectedTotal struct {
+	Chain     string `json:"chain"`
+	ChainID   uint64 `json:"chain_id"`
+	Asset     Asset  `json:"asset"`
+	Amount    string `json:"amount"` // base units
+	Transfers int    `json:"transfers"`
 }
 
 // Endpoint is the endpoint that endpoint.* and webhook.test tell about. Members that have no value are null.

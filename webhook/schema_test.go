@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io/fs"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -58,7 +59,10 @@ func TestGoldenBodiesFitTheirSchemas(t *testing.T) {
 	}
 }
 
-// Every object of every body takes members that come later, and every one of today's is required.
+// newer are members that bodies do not have which were stored before there were any.
+var newer = []string{"transfers_new", "transfers_total", "totals"}
+
+// Every object of every body takes members that come later, and every one of today's is required, but for newer ones.
 func TestSchemasAreOpenAndComplete(t *testing.T) {
 	for name, body := range goldenBodies(t) {
 		s := compile(t, webhook.EventType(name))
@@ -83,7 +87,7 @@ func TestSchemasAreOpenAndComplete(t *testing.T) {
 				for key, old := range maps.Clone(v) {
 					tried++
 					delete(v, key)
-					if s.Validate(root) == nil {
+					if s.Validate(root) == nil && !slices.Contains(newer, key) {
 						t.Errorf("%s: %s.%s is not required", name, path, key)
 					}
 					for _, wrong := range []any{map[string]any{}, json.Number("-1"), json.Number("1.5"), "\x00", true} {

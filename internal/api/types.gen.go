@@ -483,7 +483,7 @@ type EventData struct {
 
 	// Misdirected A transfer of an asset, or on a chain, that the payment did not ask for.
 	//
-	// Example: {"asset":{"contract":"0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913","decimals":6,"symbol":"USDC"},"chain":"base","chain_id":8453,"transfer":{"amount":"1500000","block_hash":"0x1b2c3d4e5f60718293a4b5c6d7e8f9001a2b3c4d5e6f708192a3b4c5d6e7f809","block_number":19000000,"block_timestamp":"2026-11-23T10:00:47.000Z","confirmations":12,"from":"0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359","log_index":3,"source":"chain","status":"confirmed","tx_hash":"0x2f3a4b5c6d7e8f901a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f7081"}}
+	// Example: {"asset":{"contract":"0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913","decimals":6,"symbol":"USDC"},"chain":"base","chain_id":8453,"totals":[{"amount":"1500000","asset":{"contract":"0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913","decimals":6,"symbol":"USDC"},"chain":"base","chain_id":8453,"transfers":1}],"transfer":{"amount":"1500000","block_hash":"0x1b2c3d4e5f60718293a4b5c6d7e8f9001a2b3c4d5e6f708192a3b4c5d6e7f809","block_number":19000000,"block_timestamp":"2026-11-23T10:00:47.000Z","confirmations":12,"from":"0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359","log_index":3,"source":"chain","status":"confirmed","tx_hash":"0x2f3a4b5c6d7e8f901a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f7081"},"transfers_new":1,"transfers_total":1}
 	Misdirected *Misdirected `json:"misdirected,omitempty"`
 
 	// Payment A payment, in events and answers alike.
@@ -590,7 +590,7 @@ type MerchantList struct {
 
 // Misdirected A transfer of an asset, or on a chain, that the payment did not ask for.
 //
-// Example: {"asset":{"contract":"0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913","decimals":6,"symbol":"USDC"},"chain":"base","chain_id":8453,"transfer":{"amount":"1500000","block_hash":"0x1b2c3d4e5f60718293a4b5c6d7e8f9001a2b3c4d5e6f708192a3b4c5d6e7f809","block_number":19000000,"block_timestamp":"2026-11-23T10:00:47.000Z","confirmations":12,"from":"0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359","log_index":3,"source":"chain","status":"confirmed","tx_hash":"0x2f3a4b5c6d7e8f901a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f7081"}}
+// Example: {"asset":{"contract":"0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913","decimals":6,"symbol":"USDC"},"chain":"base","chain_id":8453,"totals":[{"amount":"1500000","asset":{"contract":"0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913","decimals":6,"symbol":"USDC"},"chain":"base","chain_id":8453,"transfers":1}],"transfer":{"amount":"1500000","block_hash":"0x1b2c3d4e5f60718293a4b5c6d7e8f9001a2b3c4d5e6f708192a3b4c5d6e7f809","block_number":19000000,"block_timestamp":"2026-11-23T10:00:47.000Z","confirmations":12,"from":"0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359","log_index":3,"source":"chain","status":"confirmed","tx_hash":"0x2f3a4b5c6d7e8f901a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f7081"},"transfers_new":1,"transfers_total":1}
 type Misdirected struct {
 	// Asset Example: {"contract":"0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48","decimals":6,"symbol":"USDC"}
 	Asset PaymentAsset `json:"asset"`
@@ -601,10 +601,45 @@ type Misdirected struct {
 	// ChainID Example: 8453
 	ChainID int `json:"chain_id"`
 
+	// Totals All of them, summed up by chain and asset.
+	Totals *[]MisdirectedTotal `json:"totals,omitempty"`
+
 	// Transfer Money that reached the address. What came by no transaction (`source` `withdrawal` or `balance`) has neither `tx_hash` nor `from`.
 	//
 	// Example: {"amount":"1500000","block_hash":"0x1b2c3d4e5f60718293a4b5c6d7e8f9001a2b3c4d5e6f708192a3b4c5d6e7f809","block_number":19000000,"block_timestamp":"2026-11-23T10:00:47.000Z","confirmations":12,"from":"0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359","log_index":3,"source":"chain","status":"confirmed","tx_hash":"0x2f3a4b5c6d7e8f901a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f7081"}
 	Transfer Transfer `json:"transfer"`
+
+	// TransfersNew How many transfers the event tells of; `transfer` is the newest of them. The first five of a payment have an event each.
+	//
+	// Example: 1
+	TransfersNew *int `json:"transfers_new,omitempty"`
+
+	// TransfersTotal How many misdirected transfers the payment has had so far.
+	//
+	// Example: 1
+	TransfersTotal *int `json:"transfers_total,omitempty"`
+}
+
+// MisdirectedTotal All that a payment was sent of an asset, or on a chain, that it did not ask for.
+//
+// Example: {"amount":"1500000","asset":{"contract":"0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913","decimals":6,"symbol":"USDC"},"chain":"base","chain_id":8453,"transfers":1}
+type MisdirectedTotal struct {
+	// Amount In base units.
+	//
+	// Example: 1500000
+	Amount string `json:"amount"`
+
+	// Asset Example: {"contract":"0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48","decimals":6,"symbol":"USDC"}
+	Asset PaymentAsset `json:"asset"`
+
+	// Chain Example: base
+	Chain string `json:"chain"`
+
+	// ChainID Example: 8453
+	ChainID int `json:"chain_id"`
+
+	// Transfers Example: 1
+	Transfers int `json:"transfers"`
 }
 
 // Mode Which events an endpoint gets: those of live chains, of test chains, or both. A test key sees and makes `test` endpoints

@@ -63,9 +63,11 @@ func Sample(t webhook.EventType, now time.Time) webhook.Data {
 		p.Sequence = 2
 		data.Misdirected = &webhook.Misdirected{
 			Chain: p.Chain, ChainID: p.ChainID, Asset: webhook.Asset{Symbol: "ETH", Decimals: 18},
-			Transfer: sampleTransfer(now, sampleAmount, 1),
+			Transfer: sampleTransfer(now, sampleAmount, 1), TransfersNew: 1, TransfersTotal: 1,
 		}
 		data.Misdirected.Transfer.LogIndex = nil
+		data.Misdirected.Totals = []webhook.MisdirectedTotal{{Chain: p.Chain, ChainID: p.ChainID,
+			Asset: data.Misdirected.Asset, Amount: sampleAmount, Transfers: 1}}
 	}
 	p.TransfersTotal = len(p.Transfers)
 	return data

@@ -30,8 +30,10 @@ type Facts struct {
 type Announcement struct {
 	Type     webhook.EventType
 	Retracts []string
-	// Misdirected is the transfer that payment.misdirected reports.
-	Misdirected *models.Transfer
+	// Misdirected are the final transfers that payment.misdirected has told of when it has told of this one too, in the
+	// order in which they became final. New is how many of them, at the end, it tells of for the first time.
+	Misdirected []models.Transfer
+	New         int
 	// Payment is what the event shows: the payment as it stood when this happened.
 	Payment models.Payment
 }
@@ -62,7 +64,7 @@ func Decide(p models.Payment, f Facts) (models.Payment, []Announcement) {
 	}
 	if lost != nil {
 		announce(webhook.PaymentReorged, next, append([]string{}, retracted...))
-		next.OverpaidAnnounced, next.LateAnnounced = models.Amount{}, models.Amount{}
+		next.OverpaidAnnounced, next.LateAnnounced, next.MisdirectedAnnounced = models.Amount{}, models.Amount{}, 0
 	}
 	settled := next.Status == models.PaymentDetected || next.Status == models.PaymentConfirmed
 	canGoOn := next.Status == models.PaymentPending || next.Status == models.PaymentExpired && next.AcceptLate
@@ -77,19 +79,32 @@ func Decide(p models.Payment, f Facts) (models.Payment, []Announcement) {
 	if next.Status == models.PaymentConfirmed && !live.has(webhook.PaymentConfirmed) {
 		announce(webhook.PaymentConfirmed, next, nil)
 	}
-	if over := excess(s.final, p.Amount); over.Cmp(next.OverpaidAnnounced) > 0 {
+	if over := excess(s.final, p.Amount); worthTelling(p, over, next.OverpaidAnnounced,
+		live.count(webhook.PaymentOverpaid)) {
 		next.OverpaidAnnounced = over
 		announce(webhook.PaymentOverpaid, next, nil)
 	}
-	if s.lateFinal.Cmp(next.LateAnnounced) > 0 {
+	if worthTelling(p, s.lateFinal, next.LateAnnounced, live.count(webhook.PaymentLate)) {
 		next.LateAnnounced = s.lateFinal
 		announce(webhook.PaymentLate, next, nil)
 	}
 	if next.Status == models.PaymentExpired && p.Status != models.PaymentExpired {
 		announce(webhook.PaymentExpired, next, nil)
 	}
-	for _, t := range newestMisdirected(f.Transfers, live.count(webhook.PaymentMisdirected)) {
-		out = append(out, Announcement{Type: webhook.PaymentMisdirected, Payment: next, Misdirected: &t})
+	told := max(next.MisdirectedAnnounced, live.count(webhook.PaymentMisdirected))
+	for misdirected := finalMisdirected(f.Transfers); told < len(misdirected); {
+		n := 1
+		if told >= toldAlone {
+			n = len(misdirected) - told
+		}
+		told += n
+		out = append(out, Announcement{Type: webhook.PaymentMisdirected, Misdirected: misdirected[:told], New: n})
+	}
+	next.MisdirectedAnnounced = told
+	for i := range out {
+		if out[i].Type == webhook.PaymentMisdirected {
+			out[i].Payment = next
+		}
 	}
 	return next, out
 }
@@ -103,6 +118,25 @@ func (f Facts) expiryTime(p models.Payment) *time.Time {
 		return f.CoinTime
 	}
 	return f.ChainTime
+}
+
+// Anybody may send dust to an address, as often as they like. So a payment tells of its first transfers one by one, and
+// then of several at once.
+const (
+	// toldAlone is how many misdirected transfers have an event each; what comes then has one event a step. It is also how
+	// often an excess, or late money, is told whatever its size.
+	toldAlone = 5
+	// toldShare is what part of the payment's amount further money must be, all that was not told yet together.
+	toldShare = 100
+)
+
+// worthTelling reports whether a sum has grown enough since it was told, which it was so many times.
+func worthTelling(p models.Payment, sum, told models.Amount, times int) bool {
+	if sum.Cmp(told) <= 0 {
+		return false
+	}
+	grown := excess(sum, told).Big()
+	return times < toldAlone || grown.Mul(grown, big.NewInt(toldShare)).Cmp(p.Amount.Big()) >= 0
 }
 
 // status is the heart of it: confirmed when final money settles the payment, detected when seen money does, and
@@ -267,8 +301,9 @@ func lostSince(f Facts) *time.Time {
 	return first
 }
 
-// newestMisdirected returns the final misdirected transfers that no standing event has reported yet, oldest first.
-func newestMisdirected(transfers []models.Transfer, reported int) []models.Transfer {
+// finalMisdirected returns the final misdirected transfers in the order in which they became final. Numbers of blocks
+// order those of one chain only.
+func finalMisdirected(transfers []models.Transfer) []models.Transfer {
 	var final []models.Transfer
 	for _, t := range transfers {
 		if t.Misdirected && t.Status == models.TransferConfirmed {
@@ -276,7 +311,7 @@ func newestMisdirected(transfers []models.Transfer, reported int) []models.Trans
 		}
 	}
 	slices.SortFunc(final, func(a, b models.Transfer) int {
-		return cmp.Or(cmp.Compare(a.BlockNumber, b.BlockNumber), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(a.UpdatedAt.Compare(b.UpdatedAt), cmp.Compare(a.BlockNumber, b.BlockNumber), cmp.Compare(a.ID, b.ID))
 	})
-	return final[min(reported, len(final)):]
+	return final
 }

@@ -229,6 +229,86 @@ func TestMisdirectedNeverCounts(t *testing.T) {
 	expect(t, w, "pending: misdirected")
 }
 
+// TestDustOfOtherAssets: the first misdirected transfers of a payment have an event each, and however many come after
+// them, one a step tells of all, until the last of them was told of once.
+func TestDustOfOtherAssets(t *testing.T) {
+	w := newScenario()
+	final := func(n int) {
+		w.minute++
+		for range n {
+			id := w.record(1)
+			w.facts.Transfers[len(w.facts.Transfers)-1].Misdirected = true
+			w.mark(id, models.TransferConfirmed)
+			w.facts.Transfers[len(w.facts.Transfers)-1].UpdatedAt = w.now()
+		}
+	}
+	final(3)
+	expect(t, w, "pending: misdirected misdirected misdirected")
+	final(27)
+	_, out := Decide(w.p, w.facts)
+	if len(out) != 3 || out[2].New != 25 || len(out[2].Misdirected) != 30 || out[1].New != 1 ||
+		len(out[1].Misdirected) != 5 || out[2].Payment.MisdirectedAnnounced != 30 {
+		t.Fatalf("%d announcements: %+v", len(out), out)
+	}
+	expect(t, w, "pending: misdirected misdirected misdirected")
+	final(1)
+	expect(t, w, "pending: misdirected")
+	for range 20 {
+		final(4)
+		expect(t, w, "pending: misdirected")
+	}
+	if w.p.MisdirectedAnnounced != len(w.facts.Transfers) {
+		t.Errorf("%d of %d transfers were told of", w.p.MisdirectedAnnounced, len(w.facts.Transfers))
+	}
+}
+
+// TestMisdirectedOnTwoChains: numbers of blocks of one chain say nothing about another's, so a transfer in a lower block
+// is told of although one in a higher block came before.
+func TestMisdirectedOnTwoChains(t *testing.T) {
+	w := newScenario()
+	for _, block := range []uint64{20_000_000, 18_000_000, 19_000_000} {
+		w.minute++
+		w.mark(w.record(7), models.TransferConfirmed)
+		newest := &w.facts.Transfers[len(w.facts.Transfers)-1]
+		newest.Misdirected, newest.BlockNumber, newest.UpdatedAt = true, block, w.now()
+		_, out := Decide(w.p, w.facts)
+		if len(out) != 1 || out[0].Misdirected[len(out[0].Misdirected)-1].BlockNumber != block {
+			t.Fatalf("%+v, want the one in block %d", out, block)
+		}
+		expect(t, w, "pending: misdirected")
+	}
+}
+
+// TestDustOfTheAsset: an excess, and late money, are told whatever their size at first; then dust waits until it is
+// something, and what is something is told at once.
+func TestDustOfTheAsset(t *testing.T) {
+	for name, late := range map[string]bool{"overpaid": false, "late": true} {
+		w := newScenario()
+		w.p.Amount = models.AmountOf(100_000)
+		if late {
+			w.minute = 40
+			expect(t, w, "expired: expired")
+		} else {
+			w.mark(w.record(100_000), models.TransferConfirmed)
+			expect(t, w, "confirmed: detected confirmed")
+		}
+		told := 0
+		for range 500 {
+			w.minute++
+			w.mark(w.record(10), models.TransferConfirmed)
+			told += strings.Count(w.step(), name)
+		}
+		if told != 5+4 { // 4,950 in all after the first five, told by the thousand
+			t.Errorf("500 pieces of dust made %d events %s", told, name)
+		}
+		w.minute++
+		w.mark(w.record(1000), models.TransferConfirmed)
+		if got := w.step(); !strings.HasSuffix(got, name) {
+			t.Errorf("a hundredth of the amount after dust: %q", got)
+		}
+	}
+}
+
 // TestDecideLaws draws random lives and holds what must be true of each step.
 func TestDecideLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

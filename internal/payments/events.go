@@ -2,6 +2,8 @@ package payments
 
 import (
 	"context"
+	"math/big"
+	"slices"
 
 	"github.com/ctrip-gateway/ctrip/internal/events"
 	"github.com/ctrip-gateway/ctrip/internal/outbox"
@@ -51,25 +53,61 @@ func (s *Service) publish(ctx context.Context, tx *store.Tx, a Announcement, tra
 func (s *Service) event(a Announcement, transfers []models.Transfer, heads map[uint64]uint64) (models.Event, error) {
 	e := events.Payment{Type: a.Type, MerchantID: a.Payment.MerchantID, Test: a.Payment.Test,
 		View: s.View(a.Payment, transfers, heads), Retracts: a.Retracts}
-	if a.Misdirected != nil {
-		e.Misdirected = s.misdirectedView(*a.Misdirected, heads)
+	if len(a.Misdirected) > 0 {
+		e.Misdirected = s.misdirectedView(a.Misdirected, a.New, heads)
 	}
 	return s.events.Payment(e, s.now())
 }
 
-func (s *Service) misdirectedView(t models.Transfer, heads map[uint64]uint64) *webhook.Misdirected {
-	m := webhook.Misdirected{ChainID: t.ChainID, Transfer: transferView(t, heads),
-		Asset: assetView(asset{id: t.Asset, symbol: "unknown"})}
+// misdirectedView shows the newest of the misdirected transfers, of which some are new, and sums up all.
+func (s *Service) misdirectedView(all []models.Transfer, fresh int, heads map[uint64]uint64) *webhook.Misdirected {
+	newest := all[len(all)-1]
+	m := webhook.Misdirected{ChainID: newest.ChainID, Transfer: transferView(newest, heads), TransfersNew: fresh,
+		TransfersTotal: len(all), Totals: s.misdirectedTotals(all)}
+	m.Chain, m.Asset = s.chainAndAsset(newest)
+	return &m
+}
+
+// misdirectedTotals sums transfers up by chain and asset. The kinds that came last stand first.
+func (s *Service) misdirectedTotals(all []models.Transfer) []webhook.MisdirectedTotal {
+	type kind struct {
+		chainID uint64
+		asset   string
+	}
+	var order []models.Transfer // the newest of each kind
+	sums, counts := make(map[kind]*big.Int), make(map[kind]int)
+	for _, t := range slices.Backward(all) {
+		k := kind{t.ChainID, t.Asset}
+		if sums[k] == nil {
+			sums[k] = new(big.Int)
+			order = append(order, t)
+		}
+		sums[k].Add(sums[k], t.Amount.Big())
+		counts[k]++
+	}
+	var totals []webhook.MisdirectedTotal
+	for _, t := range order[:min(len(order), webhook.MaxTransfers)] {
+		k := kind{t.ChainID, t.Asset}
+		total := webhook.MisdirectedTotal{ChainID: t.ChainID, Amount: clamp(sums[k]).String(), Transfers: counts[k]}
+		total.Chain, total.Asset = s.chainAndAsset(t)
+		totals = append(totals, total)
+	}
+	return totals
+}
+
+// chainAndAsset name where a transfer was made and what it moved.
+func (s *Service) chainAndAsset(t models.Transfer) (chain string, a webhook.Asset) {
+	a = assetView(asset{id: t.Asset, symbol: "unknown"})
 	for _, c := range s.chains {
 		if c.ChainID != t.ChainID {
 			continue
 		}
-		m.Chain = c.Name
-		if a, problem := resolve(c, t.Asset); problem == "" {
-			m.Asset = assetView(a)
+		chain = c.Name
+		if found, problem := resolve(c, t.Asset); problem == "" {
+			a = assetView(found)
 		}
 	}
-	return &m
+	return chain, a
 }
 
 func assetView(a asset) webhook.Asset {

@@ -1,4 +1,5 @@
 -- A session of the portal lives on our side: signing out ends it, whoever kept the cookie. Older binaries go on without.
+-- misdirected_announced is how many misdirected transfers a payment's events have told of.
 
 -- +goose Up
 CREATE TABLE portal_sessions (
@@ -10,6 +11,8 @@ CREATE TABLE portal_sessions (
 );
 CREATE INDEX portal_sessions_end ON portal_sessions (ends_at);
 CREATE INDEX portal_sessions_key ON portal_sessions (key_id);
+ALTER TABLE payments ADD COLUMN misdirected_announced INTEGER NOT NULL DEFAULT 0;
 
 -- +goose Down
+ALTER TABLE payments DROP COLUMN misdirected_announced;
 DROP TABLE portal_sessions;
