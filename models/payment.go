@@ -89,8 +89,8 @@ type Payment struct {
 	LateAnnounced     Amount
 	// MisdirectedAnnounced is how many misdirected transfers were told of.
 	MisdirectedAnnounced int
-	ToleranceBPS      int  `gorm:"column:tolerance_bps"`
-	AcceptLate        bool // the merchant's policy when the payment was made
+	ToleranceBPS         int  `gorm:"column:tolerance_bps"`
+	AcceptLate           bool // the merchant's policy when the payment was made
 	// What the last block showed, so that a reader needs no other table.
 	Confirmations         uint64
 	RequiredConfirmations uint64

@@ -86,7 +86,7 @@ func (tx *Tx) SavePayment(ctx context.Context, p models.Payment) error {
 		"amount_received": p.AmountReceived, "amount_confirmed": p.AmountConfirmed,
 		"overpaid_announced": p.OverpaidAnnounced, "late_announced": p.LateAnnounced,
 		"misdirected_announced": p.MisdirectedAnnounced,
-		"confirmations": p.Confirmations, "sequence": p.Sequence, "updated_at": p.UpdatedAt,
+		"confirmations":         p.Confirmations, "sequence": p.Sequence, "updated_at": p.UpdatedAt,
 		"detected_at": p.DetectedAt, "confirmed_at": p.ConfirmedAt, "closed_at": p.ClosedAt, "watch_until": p.WatchUntil,
 		"quarantined_at": p.QuarantinedAt, "quarantine_reason": p.QuarantineReason,
 	}).Error
