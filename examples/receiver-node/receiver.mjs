@@ -1,4 +1,4 @@
-// A shop that takes webhooks, in Node.js 18 or newer and nothing else. It verifies signature and time, remembers ids, orders
+// A shop that takes webhooks, in Node.js 18.3 or newer and nothing else. It verifies signature and time, remembers ids, orders
 // the events of a payment by their sequence, and answers 2xx only when what it did is on disk.
 //
 //   WEBHOOK_SECRET=whsec_… PORT=8000 STATE=shop.log node receiver.mjs
@@ -41,11 +41,12 @@ class Refused extends Error {}
 
 // verify returns the events of a request, or throws. body is the raw bytes as they came.
 function verify(headers, body) {
-  const id = headers['webhook-id'];
-  const timestamp = headers['webhook-timestamp'];
-  const signatures = headers['webhook-signature'];
-  if (!id || !timestamp || !signatures) throw new Refused('a webhook header is missing');
-  if (!/^[1-9][0-9]{0,11}$/.test(timestamp) || id.includes('.')) throw new Refused('malformed header');
+  const [id, timestamp, signatures] = ['id', 'timestamp', 'signature'].map((name) => {
+    const values = headers[`webhook-${name}`] ?? [];
+    if (values.length !== 1) throw new Refused('a webhook header is missing, or given twice'); // who reads another one would believe something else
+    return values[0];
+  });
+  if (!/^[1-9][0-9]{0,11}$/.test(timestamp) || !/^[A-Za-z0-9_-]{1,255}$/.test(id)) throw new Refused('malformed header');
   const offered = signatures.split(' ').filter((s) => s.startsWith('v1,')).map((s) => Buffer.from(s.slice(3), 'utf8'));
   let fits = false;
   for (const key of secrets) {
@@ -57,9 +58,26 @@ function verify(headers, body) {
   if (!fits) throw new Refused('no signature fits');
   if (Math.abs(Math.floor(Date.now() / 1000) - Number(timestamp)) > TOLERANCE) throw new Refused('too old, or of the future');
   const message = JSON.parse(body.toString('utf8'));
-  if (message.type === 'batch') return message.events;
+  if (message?.type === 'batch' && id.startsWith('bat_')) return check(message.events);
+  const events = check([message]);
   if (message.id !== id) throw new Refused('webhook-id is not the id of the body');
-  return [message];
+  return events;
+}
+
+// check returns the events, or throws for what is signed but has not the form of events.
+function check(events) {
+  const isText = (v) => typeof v === 'string' && v.length > 0 && v.length <= 255;
+  const isObject = (v) => typeof v === 'object' && v !== null && !Array.isArray(v);
+  if (!Array.isArray(events) || events.length === 0 || events.length > 100) throw new Error('no list of events');
+  for (const event of events) {
+    if (!isObject(event) || !isText(event.id) || !isText(event.type) || event.type === 'batch' || !isObject(event.data)) throw new Error('no event');
+    const payment = event.data.payment ?? null;
+    if (payment === null) continue;
+    const order = payment.order_id ?? null;
+    if (!isObject(payment) || !isText(payment.id) || !isText(payment.status) || !(order === null || typeof order === 'string')) throw new Error('no payment');
+    if (!Number.isSafeInteger(payment.sequence) || payment.sequence < 1) throw new Error('no sequence');
+  }
+  return events;
 }
 
 // apply has the effect of an event, once: the newest sequence of a payment wins, and unknown types pass. Amounts are strings
@@ -107,7 +125,7 @@ const server = createServer((req, res) => {
   req.on('end', () => {
     let events;
     try {
-      events = verify(req.headers, Buffer.concat(chunks));
+      events = verify(req.headersDistinct, Buffer.concat(chunks));
     } catch (err) {
       return answer(err instanceof Refused ? 401 : 400, err instanceof Refused ? err.message : 'malformed');
     }

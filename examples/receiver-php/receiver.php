@@ -34,8 +34,9 @@ function key_of(string $secret): string
 // verify returns the events of a request, or throws. $body is the raw bytes as they came.
 function verify(array $keys, string $id, string $timestamp, string $signatures, string $body): array
 {
-    if (!preg_match('/\A[1-9][0-9]{0,11}\z/', $timestamp) || $id === '' || str_contains($id, '.')) {
-        throw new Refused('a webhook header is missing or malformed');
+    // A header that is given twice arrives joined by commas; who reads another one than we do would believe something else.
+    if (!preg_match('/\A[1-9][0-9]{0,11}\z/', $timestamp) || !preg_match('/\A[A-Za-z0-9_-]{1,255}\z/', $id) || str_contains($signatures, ', ')) {
+        throw new Refused('a webhook header is missing, malformed or given twice');
     }
     $fits = false;
     foreach ($keys as $key) {
@@ -51,13 +52,37 @@ function verify(array $keys, string $id, string $timestamp, string $signatures, 
         throw new Refused('too old, or of the future');
     }
     $message = json_decode($body, true, 64, JSON_THROW_ON_ERROR);
-    if ($message['type'] === 'batch') {
-        return $message['events'];
+    if (is_array($message) && ($message['type'] ?? null) === 'batch' && str_starts_with($id, 'bat_')) {
+        return check($message['events'] ?? null);
     }
-    if ($message['id'] !== $id) {
+    $events = check([$message]);
+    if ($events[0]['id'] !== $id) {
         throw new Refused('webhook-id is not the id of the body');
     }
-    return [$message];
+    return $events;
+}
+
+// check returns the events, or throws for what is signed but has not the form of events.
+function check(mixed $events): array
+{
+    $text = fn (mixed $v): bool => is_string($v) && $v !== '' && strlen($v) <= 255;
+    if (!is_array($events) || !array_is_list($events) || $events === [] || count($events) > 100) {
+        throw new JsonException('no list of events');
+    }
+    foreach ($events as $event) {
+        if (!is_array($event) || !$text($event['id'] ?? null) || !$text($event['type'] ?? null) || $event['type'] === 'batch' || !is_array($event['data'] ?? null)) {
+            throw new JsonException('no event');
+        }
+        $payment = $event['data']['payment'] ?? null;
+        if ($payment === null) {
+            continue;
+        }
+        $order = is_array($payment) ? $payment['order_id'] ?? null : null;
+        if (!is_array($payment) || !$text($payment['id'] ?? null) || !$text($payment['status'] ?? null) || !is_int($payment['sequence'] ?? null) || $payment['sequence'] < 1 || !($order === null || is_string($order))) {
+            throw new JsonException('no payment');
+        }
+    }
+    return $events;
 }
 
 function open_shop(string $path): PDO

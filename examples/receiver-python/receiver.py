@@ -38,8 +38,11 @@ class Refused(Exception):
 
 def verify(keys, headers, body):
     """Returns the events of a request, or raises Refused. body is the raw bytes as they came."""
-    ident, timestamp, given = (headers.get("webhook-" + name, "") for name in ("id", "timestamp", "signature"))
-    if not re.fullmatch(r"[1-9][0-9]{0,11}", timestamp) or not ident or "." in ident:
+    each = [headers.get_all("webhook-" + name) or [""] for name in ("id", "timestamp", "signature")]
+    ident, timestamp, given = (values[0] for values in each)
+    if any(len(values) > 1 for values in each):  # who reads another one than we do would believe something else
+        raise Refused("a webhook header is given twice")
+    if not re.fullmatch(r"[1-9][0-9]{0,11}", timestamp) or not re.fullmatch(r"[A-Za-z0-9_-]{1,255}", ident):
         raise Refused("a webhook header is missing or malformed")
     signed = ident.encode() + b"." + timestamp.encode() + b"." + body
     wanted = [b"v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()) for key in keys]
@@ -48,11 +51,34 @@ def verify(keys, headers, body):
     if abs(int(time.time()) - int(timestamp)) > TOLERANCE:
         raise Refused("too old, or of the future")
     message = json.loads(body)
-    if message["type"] == "batch":
-        return message["events"]
-    if message["id"] != ident:
+    if isinstance(message, dict) and message.get("type") == "batch" and ident.startswith("bat_"):
+        return check(message.get("events"))
+    events = check([message])
+    if events[0]["id"] != ident:
         raise Refused("webhook-id is not the id of the body")
-    return [message]
+    return events
+
+
+def check(events):
+    """Returns the events, or raises ValueError for what is signed but has not the form of events."""
+
+    def text(value):
+        return isinstance(value, str) and 0 < len(value) <= 255 and value.isprintable()  # no half of a surrogate pair
+
+    if not isinstance(events, list) or not 0 < len(events) <= 100:
+        raise ValueError("no list of events")
+    for event in events:
+        if not isinstance(event, dict) or not text(event.get("id")) or not text(event.get("type")) or event["type"] == "batch" or not isinstance(event.get("data"), dict):
+            raise ValueError("no event")
+        payment = event["data"].get("payment")
+        if payment is None:
+            continue
+        if not isinstance(payment, dict) or not text(payment.get("id")) or not text(payment.get("status")) or not (payment.get("order_id") is None or isinstance(payment["order_id"], str)):
+            raise ValueError("no payment")
+        if type(payment.get("sequence")) is not int or not 0 < payment["sequence"] < 2**53:
+            raise ValueError("no sequence")
+        (payment["order_id"] or "").encode()
+    return events
 
 
 class Shop:
@@ -104,16 +130,19 @@ def handler(keys, shop):
                 self.answer(404, "not here")
 
         def do_POST(self):
-            length = self.headers.get("Content-Length", "")
-            if self.path != "/hooks" or not length.isdigit() or int(length) > MAX_BODY:
+            if self.path != "/hooks":
                 self.close_connection = True  # the body is not read
-                return self.answer(404 if self.path != "/hooks" else 413, "not here, without a length, or too large")
-            body = self.rfile.read(int(length))
+                return self.answer(404, "not here")
+            try:
+                body = self.read_body()
+            except ValueError as err:
+                self.close_connection = True  # nobody knows where the next request would begin
+                return self.answer(413 if str(err) == "too large" else 400, str(err))
             try:
                 events = verify(keys, self.headers, body)
             except Refused as err:
                 return self.answer(401, str(err))
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, RecursionError):
                 return self.answer(400, "malformed")
             try:
                 shop.handle(events)
@@ -121,6 +150,41 @@ def handler(keys, shop):
                 self.log_error("%s", err)
                 return self.answer(503, "try again later")  # and the gateway does
             self.answer(200, "ok")
+
+        def read_body(self):
+            """Reads a body with a length, or in chunks as a proxy may send it. One that claims both is no body."""
+            lengths, encodings = self.headers.get_all("Content-Length") or [], self.headers.get_all("Transfer-Encoding") or []
+            if [e.strip().lower() for e in encodings] == ["chunked"] and not lengths:
+                return self.read_chunks()
+            if encodings or len(lengths) != 1 or not re.fullmatch(r"[0-9]{1,18}", lengths[0]):
+                raise ValueError("without a length")
+            if int(lengths[0]) > MAX_BODY:
+                raise ValueError("too large")
+            body = self.rfile.read(int(lengths[0]))
+            if len(body) != int(lengths[0]):
+                raise ValueError("cut short")
+            return body
+
+        def read_chunks(self):
+            body = b""
+            while True:
+                line = self.rfile.readline(100)
+                size = re.fullmatch(rb"([0-9A-Fa-f]{1,8})[ \t]*(;[^\r\n]*)?\r\n", line)
+                if not size:
+                    raise ValueError("a broken chunk")
+                size = int(size[1], 16)
+                if len(body) + size > MAX_BODY:
+                    raise ValueError("too large")
+                if size == 0:
+                    break
+                chunk = self.rfile.read(size)
+                if len(chunk) != size or self.rfile.read(2) != b"\r\n":
+                    raise ValueError("a broken chunk")
+                body += chunk
+            for _ in range(20):  # trailers count for nothing
+                if self.rfile.readline(1000) == b"\r\n":
+                    return body
+            raise ValueError("a broken chunk")
 
         def log_request(self, *args):
             pass

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/config"
 	"github.com/ctrip-gateway/ctrip/internal/scanner"
+	"github.com/ctrip-gateway/ctrip/models"
 )
 
 const (
@@ -64,6 +66,12 @@ func orQuiet(err error) error {
 	return err
 }
 
+// plain is a text of somebody else's for a log line: in ASCII, with everything else escaped, and not long.
+func plain(s string) string {
+	quoted := strconv.QuoteToASCII(models.Clip(s))
+	return quoted[1 : len(quoted)-1]
+}
+
 // tokensFit compares the decimals of the listed tokens with what their contracts say, as soon as the chain answers. A
 // chain with a token that does not fit is not scanned: every amount on it would be wrong.
 func (a *App) tokensFit(ctx context.Context, c config.Chain) bool {
@@ -74,12 +82,12 @@ func (a *App) tokensFit(ctx context.Context, c config.Chain) bool {
 				break
 			}
 			if err == nil {
-				a.log.ErrorContext(ctx, "chain.token_mismatch", "chain", c.Name, "token", t.Symbol, "configured", t.Decimals,
-					"contract", decimals)
+				a.log.ErrorContext(ctx, "chain.token_mismatch", "chain", c.Name, "symbol", plain(t.Symbol),
+					"configured", t.Decimals, "contract", decimals)
 				a.metrics.ChainHalted(c.Name, true)
 				return false
 			}
-			a.log.WarnContext(ctx, "chain.token_unchecked", "chain", c.Name, "token", t.Symbol, "error", err)
+			a.log.WarnContext(ctx, "chain.token_unchecked", "chain", c.Name, "symbol", plain(t.Symbol), "error", err)
 			select {
 			case <-ctx.Done():
 				return false
