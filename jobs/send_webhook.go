@@ -32,6 +32,8 @@ type handler struct {
 	client  *Client
 	sender  *delivery.Sender
 	workers workerPool
+	// perLane is how many tasks of each queue are worked on at once.
+	perLane map[string]int
 	// slowPace is how long a task of the slow lane that came to nothing keeps its place.
 	slowPace time.Duration
 }
@@ -46,8 +48,9 @@ func (h *handler) process(ctx context.Context, t *asynq.Task) error {
 	if err := json.Unmarshal(t.Payload(), &p); err != nil || p.DeliveryID == "" || p.Generation < 1 {
 		return fmt.Errorf("not a payload of %s: %w", TypeSendWebhook, asynq.SkipRetry)
 	}
+	queue, _ := asynq.GetQueueName(ctx)
 	out := h.attempt(ctx, delivery.Task{DeliveryID: p.DeliveryID, Generation: p.Generation, EndpointID: p.EndpointID,
-		MerchantID: p.MerchantID})
+		MerchantID: p.MerchantID, Lane: queue, Workers: h.perLane[queue]})
 	switch out.Do {
 	case delivery.Ack:
 		return nil
@@ -68,7 +71,7 @@ func (h *handler) process(ctx context.Context, t *asynq.Task) error {
 // turn, and those whose turn it is elsewhere need the processor and the database.
 func (h *handler) attempt(ctx context.Context, t delivery.Task) delivery.Outcome {
 	out := h.sender.Attempt(ctx, t)
-	if queue, _ := asynq.GetQueueName(ctx); queue == slowQueue && !out.Attempted {
+	if t.Lane == slowQueue && !out.Attempted {
 		select {
 		case <-ctx.Done():
 		case <-time.After(h.slowPace):

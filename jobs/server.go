@@ -43,6 +43,7 @@ const (
 type Server struct {
 	opts     ServerOptions
 	servers  map[string]*asynq.Server
+	perLane  map[string]int // workers of each server
 	slowPace time.Duration
 }
 
@@ -63,7 +64,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 	if o.ShutdownGrace == 0 {
 		o.ShutdownGrace = 45 * time.Second
 	}
-	s := &Server{opts: o, servers: make(map[string]*asynq.Server)}
+	s := &Server{opts: o, servers: make(map[string]*asynq.Server), perLane: make(map[string]int)}
 	first := (o.Concurrency*5/8 + int(o.Client.lanes) - 1) / int(o.Client.lanes)
 	for _, queue := range o.Client.lanes.names() {
 		concurrency, poll := max(first, minConcurrency), o.PollInterval
@@ -74,6 +75,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 			concurrency, poll = max(o.Concurrency/8, minConcurrency), max(o.PollInterval, o.RetryPollInterval/5)
 			s.slowPace = time.Duration(concurrency) * time.Second / turnedAway
 		}
+		s.perLane[queue] = concurrency
 		s.servers[queue] = asynq.NewServerFromRedisClient(o.Redis.workers, asynq.Config{
 			Concurrency: concurrency, Queues: map[string]int{queue: 1}, TaskCheckInterval: poll,
 			DelayedTaskCheckInterval: o.RetryPollInterval, ShutdownTimeout: o.ShutdownGrace,
@@ -87,7 +89,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 // Run works on tasks until ctx ends, and returns when what was in flight then is finished or handed back. A Redis that
 // is away is waited for.
 func (s *Server) Run(ctx context.Context) error {
-	h := &handler{client: s.opts.Client, sender: s.opts.Sender, slowPace: s.slowPace}
+	h := &handler{client: s.opts.Client, sender: s.opts.Sender, perLane: s.perLane, slowPace: s.slowPace}
 	mux := asynq.NewServeMux()
 	mux.Handle(TypeSendWebhook, h)
 	var started []*asynq.Server

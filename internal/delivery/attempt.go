@@ -35,8 +35,20 @@ func (s *Sender) Attempt(ctx context.Context, task Task) Outcome {
 	case paused:
 		return s.settle(ctx, task, nil, Decision{Write: WriteSuspended, Step: Ack, At: s.now(), Reason: ReasonPaused})
 	}
+	if task.Lane != "" {
+		if at := s.lanes.acquire(ctx, task.Lane, task.MerchantID, task.Workers, s.now()); !at.IsZero() {
+			return s.settle(ctx, task, nil, snooze(at, s.now(), ReasonLaneFull))
+		}
+		clock := time.Now()
+		defer func() { s.lanes.release(task.Lane, task.MerchantID, time.Since(clock), s.now()) }()
+	}
+	return s.load(ctx, task)
+}
+
+// load reads the delivery and does what is due.
+func (s *Sender) load(ctx context.Context, task Task) Outcome {
 	if t := s.targets.peek(task.EndpointID); t != nil { // a full endpoint turns its tasks away before they cost a read
-		if at := s.endpoints.full(task.EndpointID, s.maxInFlight(t.endpoint.Endpoint), s.now()); !at.IsZero() {
+		if at := s.endpoints.full(task.EndpointID, "", s.maxInFlight(t.endpoint.Endpoint), s.now()); !at.IsZero() {
 			return s.settle(ctx, task, nil, snooze(at, s.now(), ReasonEndpointFull))
 		}
 	}
@@ -100,18 +112,18 @@ func (s *Sender) attempt(ctx context.Context, task Task, row *store.Waiting) Out
 // is not free it takes none, and returns when to come again and why.
 func (s *Sender) acquire(ctx context.Context, row *store.Waiting, t *target,
 	now time.Time) (at time.Time, reason Reason, err error) {
-	if at := s.endpoints.acquire(ctx, row.EndpointID, s.maxInFlight(t.endpoint.Endpoint), now); !at.IsZero() {
+	if at := s.endpoints.acquire(ctx, row.EndpointID, "", s.maxInFlight(t.endpoint.Endpoint), now); !at.IsZero() {
 		return at, ReasonEndpointFull, nil
 	}
-	if at := s.hosts.acquire(ctx, t.host, s.opts.HostInFlight, now); !at.IsZero() {
-		s.endpoints.release(row.EndpointID, 0, now)
+	if at := s.hosts.acquire(ctx, t.host, row.MerchantID, s.opts.HostInFlight, now); !at.IsZero() {
+		s.endpoints.release(row.EndpointID, "", 0, now)
 		return at, ReasonHostFull, nil
 	}
 	if limit := t.endpoint.RateLimit; limit != nil {
 		at, err := s.rates.take(ctx, row.EndpointID, *limit, now)
 		if err != nil || !at.IsZero() {
-			s.hosts.release(t.host, 0, now)
-			s.endpoints.release(row.EndpointID, 0, now)
+			s.hosts.release(t.host, row.MerchantID, 0, now)
+			s.endpoints.release(row.EndpointID, "", 0, now)
 			return at, ReasonRateFull, err
 		}
 	}

@@ -44,7 +44,8 @@ const (
 const (
 	ReasonPaused         Reason = "deliveries are paused"
 	ReasonEndpointFull   Reason = "the endpoint has its limit of requests in flight"
-	ReasonHostFull       Reason = "the host has its limit of requests in flight"
+	ReasonHostFull       Reason = "the merchant has their part of the requests in flight at the host"
+	ReasonLaneFull       Reason = "the merchant has their part of the lane"
 	ReasonRateFull       Reason = "the endpoint has its limit of requests a second"
 	ReasonStopping       Reason = "the worker is stopping"
 	ReasonCanceled       Reason = "canceled"

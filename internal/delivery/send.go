@@ -65,8 +65,8 @@ func (s *Sender) post(ctx context.Context, row *store.Waiting, t *target,
 	clock := time.Now()
 	defer func() {
 		took = time.Since(clock)
-		s.hosts.release(t.host, took, s.now())
-		s.endpoints.release(row.EndpointID, took, s.now())
+		s.hosts.release(t.host, row.MerchantID, took, s.now())
+		s.endpoints.release(row.EndpointID, "", took, s.now())
 	}()
 	res, err = s.opts.Client.Do(ctx, egress.Request{
 		URL: t.endpoint.URL, Header: header, Body: row.Body, Timeout: s.timeout(t.endpoint.Endpoint), TLS: t.endpoint.TLS,

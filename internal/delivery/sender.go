@@ -25,6 +25,10 @@ type Task struct {
 	Generation int
 	// EndpointID and MerchantID let a worker turn a task away without reading its row; "" when they are not known.
 	EndpointID, MerchantID string
+	// Lane is the queue that the task came from, Workers how many tasks of it are worked on at once; 0 for no limit. The
+	// merchants share them.
+	Lane    string
+	Workers int
 }
 
 // Step is what becomes of a task after an attempt, or instead of one.
@@ -87,6 +91,7 @@ type Sender struct {
 	targets     *targets
 	endpoints   *limits
 	hosts       *limits
+	lanes       *limits
 	rates       *rates
 
 	mu       sync.Mutex
@@ -120,7 +125,8 @@ func NewSender(o SenderOptions) (*Sender, error) {
 		opts: o, keys: &signingKeys{endpoints: o.Endpoints},
 		testKeys:  &signingKeys{endpoints: o.Endpoints, test: true},
 		targets:   &targets{endpoints: o.Endpoints, open: make(map[string]*target)},
-		endpoints: newLimits(), hosts: newLimits(), rates: newRates(o.Store),
+		endpoints: newLimits(0, patience), hosts: newLimits(hostReserve, patience), lanes: newLimits(laneReserve, lanePatience),
+		rates:      newRates(o.Store),
 		pauseFlags: &pauseFlags{store: o.Store, log: o.Logger},
 	}
 	s.batches = newBatchLoader(o.Store, s.batchDelay)
