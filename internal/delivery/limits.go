@@ -21,9 +21,9 @@ const (
 	lanePatience = 250 * time.Millisecond
 	// comingAgain is how much later than told a task may come again: Asynq keeps whole seconds, and looks twice in one.
 	comingAgain = 2 * time.Second
-	// maxLimits bounds what a shard remembers of idle keys, maxParties what a key remembers of idle merchants.
+	// maxLimits bounds what a shard remembers of idle keys, maxTenants what a key remembers of idle merchants.
 	maxLimits  = 1024
-	maxParties = 64
+	maxTenants = 64
 	// hostReserve and laneReserve say what is left for others: one merchant takes no more slots than so many times those
 	// that are free. Alone they have three quarters of a host, and seven eighths of a lane's workers.
 	hostReserve = 3
@@ -55,11 +55,11 @@ type limit struct {
 	inFlight int
 	came     uint64 // waiters so far
 	usage           // of all merchants together
-	parties  map[string]*party
+	tenants  map[string]*tenant
 }
 
-// party is one merchant at a key.
-type party struct {
+// tenant is one merchant at a key.
+type tenant struct {
 	inFlight int
 	waiting  []waiter
 	next     time.Time // the first time that was not given out yet
@@ -111,11 +111,11 @@ func (l *limits) acquire(ctx context.Context, key, merchant string, slots int, n
 				}
 			}
 		}
-		k = &limit{reserve: l.reserve, parties: make(map[string]*party)}
+		k = &limit{reserve: l.reserve, tenants: make(map[string]*tenant)}
 		s.keys[key] = k
 	}
 	k.slots = slots
-	p := k.party(merchant, now)
+	p := k.tenant(merchant, now)
 	if len(p.waiting) == 0 && k.allows(p, now) {
 		k.take(p, now)
 		s.Unlock()
@@ -147,28 +147,28 @@ func (l *limits) acquire(ctx context.Context, key, merchant string, slots int, n
 	return time.Time{} // the slot came at the last moment
 }
 
-// party is what is known of a merchant. Merchants who have not been here for a while are forgotten.
-func (k *limit) party(merchant string, now time.Time) *party {
-	p := k.parties[merchant]
+// tenant is what is known of a merchant. Merchants who have not been here for a while are forgotten.
+func (k *limit) tenant(merchant string, now time.Time) *tenant {
+	p := k.tenants[merchant]
 	if p == nil {
-		if len(k.parties) >= maxParties {
-			for name, idle := range k.parties {
+		if len(k.tenants) >= maxTenants {
+			for name, idle := range k.tenants {
 				if idle.inFlight == 0 && !idle.wants(now) {
-					delete(k.parties, name)
+					delete(k.tenants, name)
 				}
 			}
 		}
-		p = &party{}
-		k.parties[merchant] = p
+		p = &tenant{}
+		k.tenants[merchant] = p
 	}
 	return p
 }
 
 // wants reports whether a merchant waits for a slot, here or until a time that was given out.
-func (p *party) wants(now time.Time) bool { return len(p.waiting) > 0 || p.until.After(now) }
+func (p *tenant) wants(now time.Time) bool { return len(p.waiting) > 0 || p.until.After(now) }
 
 func (k *limit) wanted(now time.Time) bool {
-	for _, p := range k.parties {
+	for _, p := range k.tenants {
 		if p.wants(now) {
 			return true
 		}
@@ -177,7 +177,7 @@ func (k *limit) wanted(now time.Time) bool {
 }
 
 // allows reports whether a merchant may take another slot now.
-func (k *limit) allows(p *party, now time.Time) bool {
+func (k *limit) allows(p *tenant, now time.Time) bool {
 	free := k.slots - k.inFlight
 	if free <= 0 || k.reserve == 0 || p.inFlight == 0 {
 		return free > 0
@@ -186,7 +186,7 @@ func (k *limit) allows(p *party, now time.Time) bool {
 		return false
 	}
 	active, others := 0, false
-	for _, o := range k.parties {
+	for _, o := range k.tenants {
 		if o == p || o.inFlight > 0 || o.wants(now) {
 			active++
 		}
@@ -195,7 +195,7 @@ func (k *limit) allows(p *party, now time.Time) bool {
 	return !others || p.inFlight < (k.slots+active-1)/active
 }
 
-func (k *limit) take(p *party, now time.Time) {
+func (k *limit) take(p *tenant, now time.Time) {
 	if k.inFlight == 0 {
 		k.freed = now
 	}
@@ -207,7 +207,7 @@ func (k *limit) take(p *party, now time.Time) {
 }
 
 // each is the time between two slots that a merchant can expect: their own that end, or those of others.
-func (k *limit) each(p *party, now time.Time) time.Duration {
+func (k *limit) each(p *tenant, now time.Time) time.Duration {
 	if p.inFlight > 0 {
 		return p.pace(now) / time.Duration(p.inFlight)
 	}
@@ -215,7 +215,7 @@ func (k *limit) each(p *party, now time.Time) time.Duration {
 }
 
 // crowded reports whether a slot would take too long to become free.
-func (k *limit) crowded(p *party, patience time.Duration, now time.Time) bool {
+func (k *limit) crowded(p *tenant, patience time.Duration, now time.Time) bool {
 	return k.each(p, now)*time.Duration(len(p.waiting)+1) > patience
 }
 
@@ -225,7 +225,7 @@ func (l *limits) full(key, merchant string, slots int, now time.Time) time.Time 
 	s.Lock()
 	defer s.Unlock()
 	if k := s.keys[key]; k != nil && k.inFlight >= slots {
-		if p := k.party(merchant, now); k.crowded(p, l.patience, now) {
+		if p := k.tenant(merchant, now); k.crowded(p, l.patience, now) {
 			return k.nextSlot(p, now)
 		}
 	}
@@ -233,7 +233,7 @@ func (l *limits) full(key, merchant string, slots int, now time.Time) time.Time 
 }
 
 // nextSlot gives out the next time at which a merchant should find a slot.
-func (k *limit) nextSlot(p *party, now time.Time) time.Time {
+func (k *limit) nextSlot(p *tenant, now time.Time) time.Time {
 	if p.next.Before(now) {
 		p.next = now
 	}
@@ -251,21 +251,21 @@ func (k *limit) nextSlot(p *party, now time.Time) time.Time {
 	return at
 }
 
-// release gives a slot back at now, after a request that took as long as told, 0 if none was made. Of those who wait and
-// may take it, whoever has the fewest gets it.
+// release gives a slot back at now, after a request that took as long as told, 0 if none was made. Of those who wait
+// and may take it, whoever has the fewest gets it.
 func (l *limits) release(key, merchant string, took time.Duration, now time.Time) {
 	s := &l.shards[maphash.String(l.seed, key)%limitShards]
 	s.Lock()
 	defer s.Unlock()
 	k := s.keys[key]
-	p := k.parties[merchant]
+	p := k.tenants[merchant]
 	k.ended(took, now)
 	p.ended(took, now)
 	k.inFlight--
 	p.inFlight--
 	for {
-		var next *party
-		for _, o := range k.parties {
+		var next *tenant
+		for _, o := range k.tenants {
 			if len(o.waiting) > 0 && k.allows(o, now) && (next == nil || o.before(next)) {
 				next = o
 			}
@@ -280,7 +280,7 @@ func (l *limits) release(key, merchant string, took time.Duration, now time.Time
 }
 
 // before reports whether a merchant who waits gets a slot before another one: with fewer slots, or waiting for longer.
-func (p *party) before(o *party) bool {
+func (p *tenant) before(o *tenant) bool {
 	if p.inFlight != o.inFlight {
 		return p.inFlight < o.inFlight
 	}

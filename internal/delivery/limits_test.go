@@ -99,7 +99,7 @@ func (h *sharing) come(merchant int) (started int) {
 	before := len(h.inFlight)
 	h.since = h.now
 	for {
-		p := h.k.party(h.name(merchant), h.now)
+		p := h.k.tenant(h.name(merchant), h.now)
 		if !h.k.allows(p, h.now) {
 			break
 		}
@@ -113,7 +113,7 @@ func (h *sharing) come(merchant int) (started int) {
 // want puts one waiter in line.
 func (h *sharing) want(merchant int) {
 	h.k.came++
-	p := h.k.party(h.name(merchant), h.now)
+	p := h.k.tenant(h.name(merchant), h.now)
 	p.waiting = append(p.waiting, waiter{make(chan struct{}), h.k.came})
 }
 
@@ -134,10 +134,10 @@ func (h *sharing) step() {
 	h.now = over.end
 	h.l.release(shared, h.name(over.merchant), over.end.Sub(over.began), h.now)
 	for m := range h.took {
-		if p := h.k.parties[h.name(m)]; p != nil && len(p.waiting) == 0 {
+		if p := h.k.tenants[h.name(m)]; p != nil && len(p.waiting) == 0 {
 			h.begin(m)
 			h.want(m)
-			for got := h.k.parties[h.name(m)].inFlight - h.counts()[m]; got > 0; got-- {
+			for got := h.k.tenants[h.name(m)].inFlight - h.counts()[m]; got > 0; got-- {
 				h.begin(m)
 			}
 		}
@@ -205,7 +205,7 @@ func (h *sharing) check(slots int) {
 		h.t.Fatalf("%d in flight, %d counted, %d slots", len(h.inFlight), h.k.inFlight, slots)
 	}
 	for m, n := range h.counts() {
-		if p := h.k.parties[h.name(m)]; p != nil && p.inFlight != n {
+		if p := h.k.tenants[h.name(m)]; p != nil && p.inFlight != n {
 			h.t.Fatalf("merchant %d: %d in flight, %d counted", m, n, p.inFlight)
 		}
 	}
