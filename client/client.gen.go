@@ -1866,7 +1866,8 @@ func (c *Client) GetWebhookEndpointStats(ctx context.Context, id EndpointID, opt
 // TestWebhookEndpoint: Send a test event.
 //
 // Sends a signed event with sample data and answers with its delivery and what the endpoint said; `state` is still
-// `pending` when it said nothing in time. An endpoint that is disabled, or whose breaker is open, gets it all the same; where the operator paused
+// `pending` when it said nothing in time, 20 seconds at most. A few tests may wait at once, 3 for an endpoint; the
+// next is a 429 and sends nothing. An endpoint that is disabled, or whose breaker is open, gets it all the same; where the operator paused
 // it, the test waits too and `state` is `held`. The sample payment is of test money, and its
 // `order_id` is `sample-order`.
 func (c *Client) TestWebhookEndpoint(ctx context.Context, id EndpointID, body WebhookEndpointTest, options ...Option) (DeliveryDetail, error) {

@@ -225,10 +225,15 @@ func (h *handlers) change(ctx context.Context, id string, key *string,
 }
 
 const (
-	// testPoll is how often a test looks for its verdict, testPatience how long after the timeout of the request it gives
-	// up.
-	testPoll     = 50 * time.Millisecond
+	// testPatience is how long after the timeout of its request a test gives up.
 	testPatience = 3 * time.Second
+	// maxTestWait is the longest wait where requests have no time limit.
+	maxTestWait = 20 * time.Second
+	// testsOfEndpoint and testsOfMerchant are how many tests may wait at once in one process. The next is told to come
+	// again in testsAgain, and nothing is sent.
+	testsOfEndpoint = 3
+	testsOfMerchant = 10
+	testsAgain      = 2 * time.Second
 )
 
 // TestWebhookEndpoint sends a real signed event and waits for the verdict; when the endpoint takes longer than its
@@ -245,7 +250,21 @@ func (h *handlers) TestWebhookEndpoint(ctx context.Context,
 		test = endpoints.Test{EventType: webhook.EventType(deref(b.EventType)), SignWith: deref(b.SignWith)}
 	}
 	var d models.Delivery
+	var leave func()
+	defer func() {
+		if leave != nil {
+			leave()
+		}
+	}()
 	a, err := h.once(ctx, r.Params.IdempotencyKey, func(tx *store.Tx) (savedAnswer, error) {
+		var ok bool
+		if leave == nil { // a transaction that is run again keeps its slot
+			leave, ok = h.waiting.take(map[string]int{e.ID: testsOfEndpoint, x.merchant.ID: testsOfMerchant})
+			if !ok {
+				return savedAnswer{}, NewProblem(CodeRateLimited, "As many tests as may wait at once are waiting for this "+
+					"endpoint, or for this merchant. Nothing was sent.").RetryAfter(testsAgain)
+			}
+		}
 		if d, err = h.endpoints.SendTest(ctx, tx, x.actor(), x.merchant.ID, e.ID, test); err != nil {
 			return savedAnswer{}, err
 		}
@@ -260,27 +279,26 @@ func (h *handlers) TestWebhookEndpoint(ctx context.Context,
 	}
 	wait, cancel := context.WithTimeout(ctx, h.testWait(e))
 	defer cancel()
-	for {
-		row, err := h.store.Delivery(ctx, x.merchant.ID, d.ID)
-		if err != nil {
-			return nil, err
-		}
-		if row.Attempts > 0 || row.State == models.DeliveryHeld || wait.Err() != nil {
-			return h.detail(ctx, x, row)
-		}
-		select {
-		case <-wait.Done():
-		case <-time.After(testPoll):
-		}
+	h.verdicts.wait(wait, d.ID)
+	row, err := h.store.Delivery(ctx, x.merchant.ID, d.ID)
+	if err != nil {
+		return nil, err
 	}
+	return h.detail(ctx, x, row)
 }
 
-// testWait is how long a test waits for its verdict: the endpoint's timeout, or the deployment's, and testPatience.
+// testWait is how long a test waits for its verdict: the endpoint's timeout, or the deployment's, and testPatience; but
+// no longer than two thirds of the time that a request has, so that there is an answer before whoever asks gives up.
 func (h *handlers) testWait(e models.Endpoint) time.Duration {
-	if e.TimeoutMS != nil {
-		return time.Duration(*e.TimeoutMS)*time.Millisecond + testPatience
+	longest := maxTestWait
+	if h.limits.Timeout > 0 {
+		longest = min(longest, h.limits.Timeout*2/3)
 	}
-	return h.timeout + testPatience
+	timeout := h.timeout
+	if e.TimeoutMS != nil {
+		timeout = time.Duration(*e.TimeoutMS) * time.Millisecond
+	}
+	return min(timeout+testPatience, longest)
 }
 
 // ownEndpoint reads an endpoint of the caller; for a test key there are test endpoints alone.

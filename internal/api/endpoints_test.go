@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/config"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 	"github.com/ctrip-gateway/ctrip/models"
@@ -262,16 +263,23 @@ func TestEveryRouteNeedsItsCredential(t *testing.T) {
 	}
 }
 
-// TestHowLongATestWaits: as long as the endpoint's own timeout, or the deployment's, and a little longer.
+// TestHowLongATestWaits: as long as the endpoint's own timeout, or the deployment's, and a little longer, but well
+// within the time that the request has.
 func TestHowLongATestWaits(t *testing.T) {
 	own := 2000
 	for _, c := range []struct {
 		deployment time.Duration
 		endpoint   *int
+		request    time.Duration
 		want       time.Duration
-	}{{10 * time.Second, nil, 10*time.Second + testPatience}, {25 * time.Second, nil, 25*time.Second + testPatience},
-		{25 * time.Second, &own, 2*time.Second + testPatience}} {
-		h := &handlers{timeout: c.deployment}
+	}{
+		{10 * time.Second, nil, 30 * time.Second, 10*time.Second + testPatience},
+		{25 * time.Second, nil, 30 * time.Second, 20 * time.Second},
+		{25 * time.Second, nil, 0, maxTestWait},
+		{25 * time.Second, &own, 30 * time.Second, 2*time.Second + testPatience},
+		{25 * time.Second, &own, 3 * time.Second, 2 * time.Second},
+	} {
+		h := &handlers{timeout: c.deployment, limits: config.API{Timeout: c.request}}
 		if got := h.testWait(models.Endpoint{TimeoutMS: c.endpoint}); got != c.want {
 			t.Errorf("%s with %v: %s, want %s", c.deployment, c.endpoint, got, c.want)
 		}

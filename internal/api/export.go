@@ -52,7 +52,15 @@ type export struct {
 	ctx     context.Context
 	// patience is how long a reader may take for a page.
 	patience time.Duration
+	leave    func()
 }
+
+const (
+	// exportsOfMerchant is how many exports of a merchant may be written at once in one process. The next is told to come
+	// again in exportsAgain.
+	exportsOfMerchant = 2
+	exportsAgain      = 10 * time.Second
+)
 
 // newExport checks a request for an export and writes it into the audit log.
 func (h *handlers) newExport(ctx context.Context, name string, limit *int, cursor *string,
@@ -68,12 +76,22 @@ func (h *handlers) newExport(ctx context.Context, name string, limit *int, curso
 		}
 	}
 	x := callerOf(ctx)
+	leave, ok := h.exporting.take(map[string]int{x.merchant.ID: exportsOfMerchant})
+	if !ok {
+		return export{}, NewProblem(CodeRateLimited, "As many exports as may be read at once are being read.").
+			RetryAfter(exportsAgain)
+	}
 	err := h.store.InTx(ctx, func(tx *store.Tx) error {
 		return tx.Audit(ctx, models.AuditEntry{At: h.now().UTC(), Actor: x.actor().Name, IP: x.ip, Action: name + ".exported",
 			Subject: x.merchant.ID, Merchant: x.merchant.ID})
 	})
+	if err != nil {
+		leave()
+		return export{}, err
+	}
 	// Reading it all may take longer than any other request; a reader that went away ends it at the next page.
-	return export{name: name, columns: columns, ctx: context.WithoutCancel(ctx), patience: h.limits.AnswerTimeout}, err
+	return export{name: name, columns: columns, ctx: context.WithoutCancel(ctx), patience: h.limits.AnswerTimeout,
+		leave: leave}, nil
 }
 
 func (e export) VisitListPaymentsResponse(w http.ResponseWriter) error   { return e.write(w) }
@@ -82,6 +100,9 @@ func (e export) VisitListDeliveriesResponse(w http.ResponseWriter) error { retur
 // write streams the export. What fails after the first row breaks the connection off, so that nobody takes a part for
 // the whole.
 func (e export) write(w http.ResponseWriter) error {
+	if e.leave != nil {
+		defer e.leave()
+	}
 	control := http.NewResponseController(w)
 	page := store.Page{Limit: exportPage}
 	out := csv.NewWriter(w)

@@ -35,6 +35,9 @@ type handlers struct {
 	timeout    time.Duration // of a webhook request where the endpoint has none of its own
 	now        func() time.Time
 	log        *slog.Logger
+	verdicts   *verdicts
+	waiting    slots // tests that wait
+	exporting  slots
 }
 
 var _ StrictServerInterface = (*handlers)(nil)

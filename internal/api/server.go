@@ -103,7 +103,10 @@ func New(o Options) (*Server, error) {
 		store: o.Store, payments: o.Payments, endpoints: o.Endpoints, redelivery: o.Redelivery, access: o.Access,
 		vault: o.Vault, chains: o.Chains,
 		limits: o.Limits, limiter: newLimiter(o.Limits.Rate, o.Limits.Burst, o.Now), metrics: o.Metrics, now: o.Now,
-		log:       o.Logger,
+		log: o.Logger,
+		verdicts: &verdicts{attempted: func(ctx context.Context, ids []string) ([]string, error) {
+			return o.Store.Attempted(ctx, ids)
+		}},
 		operators: access.NewOperatorTokens(o.OperatorToken, o.OperatorReadToken), timeout: o.WebhookTimeout,
 	}
 	RegisterHandlersWithOptions(s.echo, NewStrictHandler(h, nil),

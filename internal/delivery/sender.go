@@ -125,8 +125,8 @@ func NewSender(o SenderOptions) (*Sender, error) {
 		opts: o, keys: &signingKeys{endpoints: o.Endpoints},
 		testKeys:  &signingKeys{endpoints: o.Endpoints, test: true},
 		targets:   &targets{endpoints: o.Endpoints, open: make(map[string]*target)},
-		endpoints: newLimits(0, patience), hosts: newLimits(hostReserve, patience), lanes: newLimits(laneReserve, lanePatience),
-		rates:      newRates(o.Store),
+		endpoints: newLimits(0, patience), hosts: newLimits(hostReserve, patience),
+		lanes: newLimits(laneReserve, lanePatience), rates: newRates(o.Store),
 		pauseFlags: &pauseFlags{store: o.Store, log: o.Logger},
 	}
 	s.batches = newBatchLoader(o.Store, s.batchDelay)

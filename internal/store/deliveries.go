@@ -270,3 +270,10 @@ func scanRows[T any](rows *sql.Rows, err error, f func(*sql.Rows) (T, error)) ([
 	}
 	return all, rows.Err()
 }
+
+// Attempted returns those of some deliveries for which a request was made.
+func (q *Queries) Attempted(ctx context.Context, ids []string) ([]string, error) {
+	var found []string
+	err := q.with(ctx).Model(&models.Delivery{}).Where("id IN ? AND attempts > 0", ids).Pluck("id", &found).Error
+	return found, wrap("attempted", err)
+}
