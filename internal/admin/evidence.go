@@ -25,6 +25,9 @@ func (a *Admin) Evidence(ctx context.Context, deliveryID string) (proof.Sealed, 
 	if err != nil {
 		return proof.Sealed{}, notFound(err, "delivery", deliveryID)
 	}
+	if _, err := a.store.ChainAudit(ctx); err != nil {
+		return proof.Sealed{}, err
+	}
 	var out proof.Sealed
 	err = a.store.InTx(ctx, func(tx *store.Tx) error {
 		id, key, err := service.SealingKey(ctx, tx)

@@ -239,6 +239,7 @@ func (a *App) openQueue(context.Context) (err error) {
 		return err
 	}
 	a.store.OnCommit(producer.Offer)
+	a.part("audit log", a.store.RunAudit)
 	a.part("producer", producer.Run)
 	return nil
 }

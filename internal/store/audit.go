@@ -12,31 +12,34 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// auditLock is the advisory lock that makes the writers of the audit log form one line.
+// auditLock is the advisory lock of whoever chains lines of the audit log, also of binaries of before that append
+// chained lines themselves.
 const auditLock = 0x6354726970 // "cTrip"
 
-// Audit appends a line to the audit log, in the transaction of what it tells about. Seq, PrevHash and Hash are filled
-// in here. Writers wait for each other until their transactions end, so it is called last.
+// Audit writes a line of the audit log in the transaction of what it tells about. Seq, PrevHash and Hash are filled in
+// when the line is chained, after the commit: writers do not wait for each other.
 func (tx *Tx) Audit(ctx context.Context, e models.AuditEntry) error {
-	if tx.dialect == Postgres {
-		if err := tx.with(ctx).Exec("SELECT pg_advisory_xact_lock(?)", int64(auditLock)).Error; err != nil {
-			return wrap("audit lock", err)
+	return tx.AuditAll(ctx, []models.AuditEntry{e})
+}
+
+// AuditAll is [Tx.Audit] for several lines.
+func (tx *Tx) AuditAll(ctx context.Context, lines []models.AuditEntry) error {
+	if len(lines) == 0 {
+		return nil
+	}
+	entries := make([]auditLine, len(lines))
+	for i, e := range lines {
+		if e.Detail == nil {
+			e.Detail = map[string]string{}
 		}
+		entries[i] = auditLine{At: e.At.UTC().Truncate(time.Microsecond), Actor: e.Actor, Action: e.Action,
+			Subject: e.Subject, Merchant: e.Merchant, Detail: e.Detail, IP: e.IP}
 	}
-	var last []models.AuditEntry
-	if err := tx.with(ctx).Select("seq", "hash").Order("seq DESC").Limit(1).Find(&last).Error; err != nil {
-		return wrap("audit tail", err)
+	if !tx.audited {
+		tx.audited = true
+		tx.AfterCommit(tx.wakeChain)
 	}
-	e.Seq, e.PrevHash = 1, ""
-	if len(last) > 0 {
-		e.Seq, e.PrevHash = last[0].Seq+1, last[0].Hash
-	}
-	if e.Detail == nil {
-		e.Detail = map[string]string{}
-	}
-	e.At = e.At.UTC().Truncate(time.Microsecond)
-	e.Hash = e.ChainHash()
-	return wrap("audit "+e.Action, tx.with(ctx).Create(&e).Error)
+	return wrap("audit "+lines[0].Action, tx.with(ctx).CreateInBatches(entries, chunk).Error)
 }
 
 // ErrAudit says that the audit log is not as it was written.
@@ -66,8 +69,15 @@ func ParseAuditMark(s string) (AuditMark, error) {
 	return AuditMark{seq, parts[2]}, nil
 }
 
-// AuditLog reads lines of the log from seq on, oldest first.
-func (q *Queries) AuditLog(ctx context.Context, from int64, limit int) ([]models.AuditEntry, error) {
+// AuditLog reads lines of the log from seq on, oldest first, those that were not chained yet included.
+func (s *Store) AuditLog(ctx context.Context, from int64, limit int) ([]models.AuditEntry, error) {
+	if _, err := s.ChainAudit(ctx); err != nil {
+		return nil, err
+	}
+	return s.auditLog(ctx, from, limit)
+}
+
+func (q *Queries) auditLog(ctx context.Context, from int64, limit int) ([]models.AuditEntry, error) {
 	var lines []models.AuditEntry
 	err := q.with(ctx).Where("seq >= ?", from).Order("seq").Limit(limit).Find(&lines).Error
 	return lines, wrap("audit log", err)
@@ -75,27 +85,34 @@ func (q *Queries) AuditLog(ctx context.Context, from int64, limit int) ([]models
 
 // VerifyAudit reads the whole log and returns how many lines it has. [ErrAudit] is in the error when a line is missing,
 // changed or out of its place; it names the first.
-func (q *Queries) VerifyAudit(ctx context.Context) (int64, error) {
-	mark, err := q.VerifyAuditAgainst(ctx, AuditMark{})
+func (s *Store) VerifyAudit(ctx context.Context) (int64, error) {
+	mark, err := s.VerifyAuditAgainst(ctx, AuditMark{})
 	return mark.Seq, err
 }
 
 // VerifyAuditAgainst reads the whole log, holds it against a mark that was taken before, and returns the mark of the
 // last good line. Without a mark nobody can see that lines were cut off the end, or that all were hashed anew.
-func (q *Queries) VerifyAuditAgainst(ctx context.Context, known AuditMark) (AuditMark, error) {
-	mark, err := q.FollowAudit(ctx, AuditMark{})
+func (s *Store) VerifyAuditAgainst(ctx context.Context, known AuditMark) (AuditMark, error) {
+	mark, err := s.FollowAudit(ctx, AuditMark{})
 	if err != nil {
 		return mark, err
 	}
-	_, err = q.FollowAudit(ctx, known)
+	_, err = s.FollowAudit(ctx, known)
 	return mark, err
 }
 
 // FollowAudit reads the log from a mark on, the line of the mark included, and returns the mark of its last good line.
-// The error is that of [Queries.VerifyAudit].
-func (q *Queries) FollowAudit(ctx context.Context, mark AuditMark) (AuditMark, error) {
+// The error is that of [Store.VerifyAudit]. What waits to be chained is chained first.
+func (s *Store) FollowAudit(ctx context.Context, mark AuditMark) (AuditMark, error) {
+	if _, err := s.ChainAudit(ctx); err != nil {
+		return mark, err
+	}
+	return s.followAudit(ctx, mark)
+}
+
+func (q *Queries) followAudit(ctx context.Context, mark AuditMark) (AuditMark, error) {
 	if mark.Seq > 0 {
-		lines, err := q.AuditLog(ctx, mark.Seq, 1)
+		lines, err := q.auditLog(ctx, mark.Seq, 1)
 		if err != nil {
 			return mark, err
 		}
@@ -108,7 +125,7 @@ func (q *Queries) FollowAudit(ctx context.Context, mark AuditMark) (AuditMark, e
 		from = math.MinInt64 // nobody writes a line before the first
 	}
 	for {
-		lines, err := q.AuditLog(ctx, from, chunk)
+		lines, err := q.auditLog(ctx, from, chunk)
 		if err != nil {
 			return mark, err
 		}

@@ -1,14 +1,17 @@
 package store_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
+	"github.com/ctrip-gateway/ctrip/internal/testkit"
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
@@ -156,6 +159,118 @@ func TestFollowAudit(t *testing.T) {
 			if got, err := store.ParseAuditMark(bad); err == nil && bad != mark.String() {
 				t.Errorf("%q: %v", bad, got)
 			}
+		}
+	})
+}
+
+// TestAuditWritersDoNotWait: a writer whose transaction stays open holds up no other one, whose line is chained
+// meanwhile; its own line follows.
+func TestAuditWritersDoNotWait(t *testing.T) {
+	s := storetest.Postgres(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	line := func(action string) models.AuditEntry {
+		return models.AuditEntry{At: noon, Actor: "system", Action: action}
+	}
+	err := s.InTx(ctx, func(slow *store.Tx) error {
+		if err := slow.Audit(ctx, line("test.slow")); err != nil {
+			return err
+		}
+		if err := s.InTx(ctx, func(quick *store.Tx) error { return quick.Audit(ctx, line("test.quick")) }); err != nil {
+			return err
+		}
+		lines, err := s.AuditLog(ctx, 1, 10)
+		if err != nil || len(lines) != 1 || lines[0].Action != "test.quick" {
+			t.Errorf("%+v, %v", lines, err)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lines, err := s.AuditLog(ctx, 1, 10); err != nil || len(lines) != 2 || lines[1].Action != "test.slow" {
+		t.Errorf("%+v, %v", lines, err)
+	}
+}
+
+// TestAuditByMany: every line of many writers, and of a binary of before that chains its own, is in the log once,
+// whoever chains and however many do at once. What failed leaves none.
+func TestAuditByMany(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		ctx, stop := context.WithCancel(t.Context())
+		var chaining, writing sync.WaitGroup
+		for range 3 {
+			chaining.Go(func() {
+				if err := s.RunAudit(ctx); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		const writers, each = 8, 20
+		failed := errors.New("rolled back")
+		for w := range writers {
+			writing.Go(func() {
+				for i := range each {
+					err := s.InTx(t.Context(), func(tx *store.Tx) error {
+						lines := []models.AuditEntry{
+							{At: noon, Actor: "system", Action: "test.first", Subject: fmt.Sprint(w, "/", i)},
+							{At: noon, Actor: "system", Action: "test.second", Subject: fmt.Sprint(w, "/", i)},
+						}
+						if err := tx.AuditAll(t.Context(), lines); err != nil || i%5 > 0 {
+							return err
+						}
+						return failed
+					})
+					if err != nil && !errors.Is(err, failed) {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		writing.Wait()
+		testkit.Eventually(t, 30*time.Second, "all is chained", func() bool {
+			waits, err := s.AuditWaits(t)
+			return err == nil && waits == 0
+		})
+		stop()
+		chaining.Wait()
+		n, err := s.VerifyAudit(t.Context())
+		if want := int64(2 * writers * each * 4 / 5); err != nil || n != want {
+			t.Fatalf("%d lines, %v, want %d", n, err, want)
+		}
+		lines, err := s.AuditLog(t.Context(), 1, 1000)
+		seen := map[string]string{}
+		for _, l := range lines {
+			switch before := seen[l.Subject]; {
+			case before == "" && l.Action == "test.first", before == "test.first" && l.Action == "test.second":
+				seen[l.Subject] = l.Action
+			default:
+				t.Errorf("%s of %s after %q", l.Action, l.Subject, before)
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// TestAuditEntriesAreKept: a line that is not chained yet can be neither changed nor removed through SQL.
+func TestAuditEntriesAreKept(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		writeAudit(t, s, 3, "system")
+		for _, do := range []string{"UPDATE audit_entries SET actor = 'x' WHERE id = 2", "DELETE FROM audit_entries",
+			"DELETE FROM audit_entries WHERE id = 3"} {
+			if err := s.Exec(t, do); err == nil || !strings.Contains(err.Error(), "append-only") {
+				t.Errorf("%s: %v", do, err)
+			}
+		}
+		if s.Dialect() == store.Postgres {
+			if err := s.Exec(t, "TRUNCATE audit_entries"); err == nil {
+				t.Error("the lines that wait were emptied at once")
+			}
+		}
+		if n, err := s.VerifyAudit(t.Context()); err != nil || n != 3 {
+			t.Errorf("%d lines, %v", n, err)
 		}
 	})
 }

@@ -28,14 +28,14 @@ func (q *Queries) Batch(ctx context.Context, id string) (models.Batch, error) {
 	return b, one("batch "+id, err)
 }
 
-// AuditAbout reads the lines of the audit log about some subjects, oldest first.
+// AuditAbout reads the chained lines of the audit log about some subjects, oldest first; see [Store.ChainAudit].
 func (q *Queries) AuditAbout(ctx context.Context, subjects []string) ([]models.AuditEntry, error) {
 	var lines []models.AuditEntry
 	err := q.with(ctx).Where("subject IN ?", subjects).Order("seq").Find(&lines).Error
 	return lines, wrap("audit log", err)
 }
 
-// AuditTail reads the newest line of the audit log; [models.ErrNotFound] when there is none.
+// AuditTail reads the newest chained line of the audit log; [models.ErrNotFound] when there is none.
 func (q *Queries) AuditTail(ctx context.Context) (models.AuditEntry, error) {
 	var e models.AuditEntry
 	err := q.with(ctx).Order("seq DESC").Limit(1).Take(&e).Error

@@ -18,3 +18,9 @@ func SealedColumns() (all []string) {
 	}
 	return all
 }
+
+// AuditWaits counts the lines of the audit log that are not chained yet.
+func (s *Store) AuditWaits(t testing.TB) (n int, err error) {
+	err = s.sql.QueryRowContext(t.Context(), "SELECT count(*) FROM audit_entries").Scan(&n)
+	return n, err
+}

@@ -30,6 +30,8 @@ type Store struct {
 	sql      *sql.DB
 	log      *slog.Logger
 	onCommit func([]models.Delivery)
+	// chainWake says that a line of the audit log was written.
+	chainWake chan struct{}
 }
 
 // Queries are the reads and writes that need no surrounding transaction.
@@ -43,6 +45,8 @@ type Tx struct {
 	Queries
 	written     []models.Delivery
 	afterCommit []func()
+	audited     bool
+	wakeChain   func()
 }
 
 // AfterCommit runs f once the transaction is committed, on the goroutine of the caller of InTx, and not at all when it
@@ -102,7 +106,7 @@ func New(dialector gorm.Dialector, dialect Dialect, log *slog.Logger) (*Store, e
 		raw.SetMaxOpenConns(1)
 		raw.SetMaxIdleConns(1)
 	}
-	return &Store{Queries: Queries{db: db, dialect: dialect}, sql: raw, log: log}, nil
+	return &Store{Queries: Queries{db: db, dialect: dialect}, sql: raw, log: log, chainWake: make(chan struct{}, 1)}, nil
 }
 
 // OnCommit sets what is told about the delivery rows of every committed transaction. It is called on the goroutine of
@@ -115,7 +119,7 @@ func (s *Store) InTx(ctx context.Context, f func(*Tx) error) error {
 	for attempt := 1; ; attempt++ {
 		var tx Tx
 		err := s.db.WithContext(ctx).Transaction(func(db *gorm.DB) error {
-			tx = Tx{Queries: Queries{db: db, dialect: s.dialect}}
+			tx = Tx{Queries: Queries{db: db, dialect: s.dialect}, wakeChain: s.wakeChain}
 			return f(&tx)
 		})
 		if err == nil {
