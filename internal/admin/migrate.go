@@ -2,8 +2,10 @@ package admin
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/models"
 )
 
 // Schema is where the database stands, as seen by this binary.
@@ -27,6 +29,15 @@ func (a *Admin) Migrate(ctx context.Context) (Migration, error) {
 		return Migration{}, err
 	}
 	m := Migration{Applied: append([]string{}, applied...)}
+	if len(applied) > 0 {
+		err := a.store.InTx(ctx, func(tx *store.Tx) error {
+			return tx.Audit(ctx, models.AuditEntry{At: a.utc(), Actor: a.actor.Name, IP: a.actor.IP, Action: "schema.migrated",
+				Subject: applied[len(applied)-1], Detail: map[string]string{"files": fmt.Sprint(len(applied))}})
+		})
+		if err != nil {
+			return m, err
+		}
+	}
 	m.Schema, err = a.Schema(ctx)
 	return m, err
 }

@@ -16,7 +16,7 @@ func (h *handlers) CreatePayment(ctx context.Context,
 	r CreatePaymentRequestObject) (CreatePaymentResponseObject, error) {
 	x := callerOf(ctx)
 	ask := payments.Request{
-		MerchantID: x.merchant.ID, Test: x.key.Test, Chain: r.Body.Chain, Asset: r.Body.Asset, OrderID: r.Body.OrderID,
+		Actor: x.actor(), MerchantID: x.merchant.ID, Test: x.key.Test, Chain: r.Body.Chain, Asset: r.Body.Asset, OrderID: r.Body.OrderID,
 		Amount: deref(r.Body.Amount), AmountDecimal: deref(r.Body.AmountDecimal), Metadata: deref(r.Body.Metadata),
 		ExpiresIn: time.Duration(deref(r.Body.ExpiresIn)) * time.Second, RedirectURL: deref(r.Body.RedirectURL),
 		ToleranceBPS: deref(r.Body.ToleranceBPS),
@@ -55,7 +55,7 @@ func (h *handlers) CancelPayment(ctx context.Context,
 		return nil, err
 	}
 	return h.once(ctx, r.Params.IdempotencyKey, func(tx *store.Tx) (savedAnswer, error) {
-		p, err := h.payments.Cancel(ctx, tx, x.merchant.ID, r.ID)
+		p, err := h.payments.Cancel(ctx, tx, x.actor(), x.merchant.ID, r.ID)
 		if err != nil {
 			return savedAnswer{}, err
 		}

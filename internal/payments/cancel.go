@@ -1,6 +1,7 @@
 package payments
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -14,7 +15,7 @@ import (
 var ErrNotCancelable = errors.New("only a pending payment that has received nothing can be canceled")
 
 // Cancel closes a merchant's payment before anything arrived. Its address stays watched for the monitoring window.
-func (s *Service) Cancel(ctx context.Context, tx *store.Tx, merchantID, id string) (models.Payment, error) {
+func (s *Service) Cancel(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id string) (models.Payment, error) {
 	locked, err := tx.LockPayments(ctx, []string{id})
 	if err != nil {
 		return models.Payment{}, err
@@ -34,5 +35,18 @@ func (s *Service) Cancel(ctx context.Context, tx *store.Tx, merchantID, id strin
 	if err := s.publish(ctx, tx, Announcement{Type: webhook.PaymentCanceled, Payment: p}, nil, nil); err != nil {
 		return models.Payment{}, err
 	}
-	return p, tx.SavePayment(ctx, p)
+	if err := tx.SavePayment(ctx, p); err != nil {
+		return models.Payment{}, err
+	}
+	return p, tx.Audit(ctx, auditLine(actor, "payment.canceled", p))
+}
+
+// auditLine tells of something that somebody did with a payment.
+func auditLine(actor models.Actor, action string, p models.Payment) models.AuditEntry {
+	detail := map[string]string{"chain": p.Chain, "asset": p.AssetSymbol, "amount": p.Amount.String()}
+	if p.OrderID != nil {
+		detail["order_id"] = *p.OrderID
+	}
+	return models.AuditEntry{At: p.UpdatedAt, Actor: cmp.Or(actor.Name, models.System.Name), IP: actor.IP, Action: action,
+		Subject: p.ID, Merchant: p.MerchantID, Detail: detail}
 }

@@ -32,6 +32,7 @@ type creation struct {
 	payment models.Payment
 	event   models.Event
 	record  *models.IdempotencyRecord
+	line    models.AuditEntry
 	done    chan error
 }
 
@@ -92,8 +93,10 @@ func (g *groupCommit) writeBatch(batch []*creation, lockTimeout time.Duration) e
 	var payments []models.Payment
 	var events []models.Event
 	var records []models.IdempotencyRecord
+	var lines []models.AuditEntry
 	for _, n := range batch {
 		payments, events = append(payments, n.payment), append(events, n.event)
+		lines = append(lines, n.line)
 		if n.record != nil {
 			records = append(records, *n.record)
 		}
@@ -110,6 +113,9 @@ func (g *groupCommit) writeBatch(batch []*creation, lockTimeout time.Duration) e
 			return err
 		}
 		if _, err := outbox.Publish(ctx, tx, events, g.maxAttempts); err != nil {
+			return err
+		}
+		if err := tx.AuditAll(ctx, lines); err != nil {
 			return err
 		}
 		err := tx.SaveAnswers(ctx, records)

@@ -27,6 +27,7 @@ const (
 
 // Request asks for a payment. Fields are as the merchant sent them.
 type Request struct {
+	Actor         models.Actor // who asks, for the audit log
 	MerchantID    string
 	Test          bool // asked with a ck_test_ key
 	Chain         string
@@ -59,6 +60,7 @@ func (e *OrderTakenError) Error() string {
 // Draft is a payment that is checked and has an address, and is not written yet. Whoever prepares one ends it with
 // [Service.Commit] or [Service.Discard]; a draft that is dropped instead leaves its address unused for good.
 type Draft struct {
+	actor   models.Actor
 	payment models.Payment
 	event   models.Event
 	slot    slot
@@ -93,11 +95,11 @@ func (s *Service) Prepare(ctx context.Context, r Request) (Draft, error) {
 		s.allocator.release(p.AccountKeyID, at)
 		return Draft{}, err
 	}
-	return Draft{payment: p, event: e, slot: at, ended: new(atomic.Bool)}, nil
+	return Draft{actor: r.Actor, payment: p, event: e, slot: at, ended: new(atomic.Bool)}, nil
 }
 
-// Commit writes a draft: the payment, payment.created, the deliveries of that and the record of the request's
-// idempotency key are one transaction. record is nil where the request has no key. It returns [*OrderTakenError], an
+// Commit writes a draft: the payment, payment.created, the deliveries of that, the line of the audit log and the record
+// of the request's idempotency key are one transaction. record is nil where the request has no key. It returns [*OrderTakenError], an
 // error of [store.Tx.SaveAnswers], or [ErrCommitUnknown] when the payment may exist all the same. Commit waits for the
 // database even when ctx has ended, because others share the transaction.
 func (s *Service) Commit(ctx context.Context, d Draft, record *models.IdempotencyRecord) (models.Payment, error) {
@@ -105,7 +107,7 @@ func (s *Service) Commit(ctx context.Context, d Draft, record *models.Idempotenc
 		return models.Payment{}, errDraftEnded
 	}
 	p := d.payment
-	if err := s.group.write(&creation{payment: p, event: d.event, record: record}); err != nil {
+	if err := s.group.write(&creation{payment: p, event: d.event, record: record, line: auditLine(d.actor, "payment.created", p)}); err != nil {
 		if !errors.Is(err, ErrCommitUnknown) { // the address of a payment that may exist is never handed out again
 			s.allocator.release(p.AccountKeyID, d.slot)
 		}

@@ -139,7 +139,7 @@ func (h *harness) create(r Request, record *models.IdempotencyRecord) (models.Pa
 
 func (h *harness) cancel(merchantID, id string) error {
 	return h.store.InTx(context.Background(), func(tx *store.Tx) error {
-		_, err := h.Cancel(context.Background(), tx, merchantID, id)
+		_, err := h.Cancel(context.Background(), tx, models.System, merchantID, id)
 		return err
 	})
 }
