@@ -16,7 +16,8 @@ func (h *handlers) CreatePayment(ctx context.Context,
 	r CreatePaymentRequestObject) (CreatePaymentResponseObject, error) {
 	x := callerOf(ctx)
 	ask := payments.Request{
-		Actor: x.actor(), MerchantID: x.merchant.ID, Test: x.key.Test, Chain: r.Body.Chain, Asset: r.Body.Asset, OrderID: r.Body.OrderID,
+		Actor:      x.actor(),
+		MerchantID: x.merchant.ID, Test: x.key.Test, Chain: r.Body.Chain, Asset: r.Body.Asset, OrderID: r.Body.OrderID,
 		Amount: deref(r.Body.Amount), AmountDecimal: deref(r.Body.AmountDecimal), Metadata: deref(r.Body.Metadata),
 		ExpiresIn: time.Duration(deref(r.Body.ExpiresIn)) * time.Second, RedirectURL: deref(r.Body.RedirectURL),
 		ToleranceBPS: deref(r.Body.ToleranceBPS),

@@ -15,7 +15,8 @@ import (
 var ErrNotCancelable = errors.New("only a pending payment that has received nothing can be canceled")
 
 // Cancel closes a merchant's payment before anything arrived. Its address stays watched for the monitoring window.
-func (s *Service) Cancel(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID, id string) (models.Payment, error) {
+func (s *Service) Cancel(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID,
+	id string) (models.Payment, error) {
 	locked, err := tx.LockPayments(ctx, []string{id})
 	if err != nil {
 		return models.Payment{}, err

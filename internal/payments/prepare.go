@@ -99,15 +99,16 @@ func (s *Service) Prepare(ctx context.Context, r Request) (Draft, error) {
 }
 
 // Commit writes a draft: the payment, payment.created, the deliveries of that, the line of the audit log and the record
-// of the request's idempotency key are one transaction. record is nil where the request has no key. It returns [*OrderTakenError], an
-// error of [store.Tx.SaveAnswers], or [ErrCommitUnknown] when the payment may exist all the same. Commit waits for the
-// database even when ctx has ended, because others share the transaction.
+// of the request's idempotency key are one transaction. record is nil where the request has no key. It returns
+// [*OrderTakenError], an error of [store.Tx.SaveAnswers], or [ErrCommitUnknown] when the payment may exist all the
+// same. Commit waits for the database even when ctx has ended, because others share the transaction.
 func (s *Service) Commit(ctx context.Context, d Draft, record *models.IdempotencyRecord) (models.Payment, error) {
 	if !d.ended.CompareAndSwap(false, true) {
 		return models.Payment{}, errDraftEnded
 	}
 	p := d.payment
-	if err := s.group.write(&creation{payment: p, event: d.event, record: record, line: auditLine(d.actor, "payment.created", p)}); err != nil {
+	line := auditLine(d.actor, "payment.created", p)
+	if err := s.group.write(&creation{payment: p, event: d.event, record: record, line: line}); err != nil {
 		if !errors.Is(err, ErrCommitUnknown) { // the address of a payment that may exist is never handed out again
 			s.allocator.release(p.AccountKeyID, d.slot)
 		}

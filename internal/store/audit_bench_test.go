@@ -12,8 +12,8 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// BenchmarkAudit has 64 writers append lines, one a transaction, to a log on Postgres, and tells how many lines a second
-// that makes, until the last one is chained.
+// BenchmarkAudit has 64 writers append lines, one a transaction, to a log on Postgres, and tells how many lines a
+// second that makes, until the last one is chained.
 func BenchmarkAudit(b *testing.B) {
 	const writers = 64
 	s, err := store.Open(b.Context(), store.Options{DSN: testkit.Postgres(b), MaxConns: writers})

@@ -254,8 +254,8 @@ func TestAuditByMany(t *testing.T) {
 	})
 }
 
-// TestAuditEntriesAreKept: a line that is not chained yet can be neither changed nor removed through SQL.
-func TestAuditEntriesAreKept(t *testing.T) {
+// TestAuditEntriesStay: a line that is not chained yet can be neither changed nor removed through SQL.
+func TestAuditEntriesStay(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		writeAudit(t, s, 3, "system")
 		for _, do := range []string{"UPDATE audit_entries SET actor = 'x' WHERE id = 2", "DELETE FROM audit_entries",
