@@ -29,7 +29,14 @@ func (s *Service) Cancel(ctx context.Context, tx *store.Tx, actor models.Actor, 
 		return models.Payment{}, ErrNotCancelable
 	}
 	now := s.now()
-	until := now.Add(s.window)
+	closed := now
+	cursor, err := tx.Cursor(ctx, p.ChainID)
+	if err == nil {
+		closed = later(now, cursor.BlockTime) // windows run in block time, which may be ahead of ours
+	} else if !errors.Is(err, models.ErrNotFound) {
+		return models.Payment{}, err
+	}
+	until := closed.Add(s.window)
 	p.Status, p.ClosedAt, p.WatchUntil, p.UpdatedAt = models.PaymentCanceled, &now, &until, now
 	p.OrderReleased = p.OrderID != nil
 	p.Sequence++

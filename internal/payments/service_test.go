@@ -292,6 +292,63 @@ func TestExpiryAndWindow(t *testing.T) {
 	})
 }
 
+// TestAnOrderThatWasGivenUpIsNotTakenBack: payment A of an order expires and B takes the order; what A is paid after
+// all moves it, and is announced, beside B.
+func TestAnOrderThatWasGivenUpIsNotTakenBack(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		h := newHarness(t, s, nil)
+		order := "A-17"
+		ask := func() models.Payment {
+			p, err := h.ask(func(r *Request) { r.ExpiresIn, r.OrderID = time.Minute, &order })
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p
+		}
+		a := ask()
+		h.block(t, 101, 90, noon.Add(2*time.Minute))
+		h.clock.Set(noon.Add(2 * time.Minute))
+		b := ask()
+		amount := int64(a.Amount.Big().Uint64())
+		// Found late, in a block that was in time.
+		h.observe(t, Step{ChainID: 1, Head: 101, Final: 101,
+			Late: []Block{blockOf(100, 100, noon.Add(time.Second), pay(a, amount, 1))}})
+		if types := h.types(t, a.ID); !slices.Equal(types, []string{"created", "expired", "detected", "confirmed"}) {
+			t.Errorf("the payment that gave the order up: %v", types)
+		}
+		h.block(t, 102, 102, noon.Add(2*time.Minute+time.Second), pay(b, amount, 2))
+		if types := h.types(t, b.ID); !slices.Equal(types, []string{"created", "detected", "confirmed"}) {
+			t.Errorf("the payment that has it: %v", types)
+		}
+		if got, err := s.PaymentByOrder(t.Context(), h.merchant.ID, order, b.Test); err != nil || got.ID != b.ID {
+			t.Errorf("the order belongs to %s, %v", got.ID, err)
+		}
+	})
+}
+
+// TestTheWindowOfACanceledPaymentRunsInBlockTime, also on a chain whose clock is ahead.
+func TestTheWindowOfACanceledPaymentRunsInBlockTime(t *testing.T) {
+	h := newHarness(t, storetest.SQLite(t), nil)
+	p, err := h.ask(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ahead := cursor(1, 100)
+	ahead.BlockTime = noon.Add(5 * time.Hour)
+	if err := h.store.InTx(t.Context(), func(tx *store.Tx) error {
+		return tx.SaveCursor(t.Context(), ahead)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.cancel(h.merchant.ID, p.ID); err != nil {
+		t.Fatal(err)
+	}
+	h.block(t, 101, 101, noon.Add(5*time.Hour+time.Minute), pay(p, 1, 1))
+	if types := h.types(t, p.ID); !slices.Equal(types, []string{"created", "canceled", "late"}) {
+		t.Errorf("events %v", types)
+	}
+}
+
 func TestWrongAssetAndWrongChainAreReported(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		h := newHarness(t, s, nil)
