@@ -115,7 +115,8 @@ func (sh *shell) chainReset() *cobra.Command {
 	var yes bool
 	c := &cobra.Command{
 		Use: "reset NAME", Short: "Take back what was recorded of a chain that began anew", Args: cobra.ExactArgs(1),
-		Long: "Take back what was recorded of a chain from a block on, and scan it from there anew. Transfers in those blocks " +
+		Long: "Take back what was recorded of a chain from a block on, and scan it from there anew. Transfers in those " +
+			"blocks " +
 			"no longer\ncount, and the merchants of their payments are sent payment.reorged. It is for a chain that began anew " +
 			"itself, such as a\ndevelopment chain; on one that is not marked test it needs --yes.",
 		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, args []string) error {

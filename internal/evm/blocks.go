@@ -2,6 +2,7 @@ package evm
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -111,19 +112,26 @@ func (p *Pool) blocks(ctx context.Context, n *conn, from, to uint64) ([]chain.Bl
 
 // readBlocks reads consecutive blocks with their transactions and without their logs.
 func (p *Pool) readBlocks(ctx context.Context, n *conn, from, to uint64) ([]readBlock, error) {
-	wire := make([]*wireBlock, to-from+1)
-	calls := make([]rpc.BatchElem, len(wire))
-	for i := range wire {
+	raw := make([]json.RawMessage, to-from+1)
+	calls := make([]rpc.BatchElem, len(raw))
+	for i := range raw {
 		args := []any{hexutil.EncodeUint64(from + uint64(i)), true}
-		calls[i] = rpc.BatchElem{Method: "eth_getBlockByNumber", Args: args, Result: &wire[i]}
+		calls[i] = rpc.BatchElem{Method: "eth_getBlockByNumber", Args: args, Result: &raw[i]}
 	}
 	if err := n.callAll(ctx, calls); err != nil {
 		return nil, err
 	}
-	read := make([]readBlock, len(wire))
-	for i, w := range wire {
-		var err error
+	read := make([]readBlock, len(raw))
+	for i, text := range raw {
+		var w *wireBlock
+		err := json.Unmarshal(text, &w)
+		if err != nil {
+			return nil, fmt.Errorf("%w: block %d: %w", ErrInconsistent, from+uint64(i), err)
+		}
 		if read[i], err = w.read(p.opts.ChainID, from+uint64(i)); err != nil {
+			return nil, err
+		}
+		if err := p.checkRoot(ctx, n, text, read[i].Ref()); err != nil {
 			return nil, err
 		}
 		if i > 0 {

@@ -3,6 +3,7 @@ package evm_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/big"
 	"regexp"
@@ -309,7 +310,7 @@ func TestForeignTransactions(t *testing.T) {
 				}
 			}
 			if o["transactions"] != nil {
-				o["transactions"] = listed
+				o["transactions"], o["transactionsRoot"] = listed, chain.Hash{1}.Hex() // the root does not have it either
 			}
 		}, "eth_getBlockByNumber")
 	}
@@ -448,4 +449,36 @@ func TestEmptyAnswersNeedAWitness(t *testing.T) {
 			t.Fatalf("%+v, %v", b.Logs, err)
 		}
 	})
+}
+
+// TestATransactionThatIsLeftOutIsMissed: a node that gives a true header, and not all of its transactions, is found out
+// by the root. When there is no other node for a while, it is told and the chain goes on.
+func TestATransactionThatIsLeftOutIsMissed(t *testing.T) {
+	c := startDevnet(t)
+	number, coin, _ := paid(t, c)
+	hides := newProxy(t, c.URL(), onAnswers(func(o object) {
+		txs, ok := o["transactions"].([]any)
+		if !ok {
+			return
+		}
+		rest := []any{}
+		for _, tx := range txs {
+			if tx.(object)["hash"] != coin {
+				rest = append(rest, tx)
+			}
+		}
+		o["transactions"] = rest
+	}, "eth_getBlockByNumber"))
+	alone := newPool(t, c.Token(), nil, hides.URL)
+	for range 2 {
+		if b, err := alone.Block(t.Context(), number); !errors.Is(err, evm.ErrInconsistent) {
+			t.Errorf("believed %+v, %v", b.Txs, err)
+		}
+	}
+	if _, err := alone.Block(t.Context(), number); err != nil {
+		t.Errorf("the chain stands still: %v", err)
+	}
+	if b, err := newPool(t, c.Token(), nil, hides.URL, c.URL()).Block(t.Context(), number); err != nil || len(b.Txs) != 1 {
+		t.Errorf("with an honest node: %+v, %v", b.Txs, err)
+	}
 }

@@ -145,6 +145,13 @@ func (q *Queries) Quarantined(ctx context.Context, before time.Time, limit int) 
 	return ids, wrap("quarantined payments", err)
 }
 
+// QuarantinedPayments reads the payments that are set aside, those that wait longest first.
+func (q *Queries) QuarantinedPayments(ctx context.Context, limit int) ([]models.Payment, error) {
+	var ps []models.Payment
+	err := q.with(ctx).Where("quarantined_at IS NOT NULL").Order("quarantined_at, id").Limit(limit).Find(&ps).Error
+	return ps, wrap("quarantined payments", err)
+}
+
 // Announced is what an event told a merchant about a payment, without its body.
 type Announced struct {
 	ID        string
