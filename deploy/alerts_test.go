@@ -41,9 +41,13 @@ func TestAlertsNameRealMetrics(t *testing.T) {
 	if err := dec.Decode(&rules); err != nil {
 		t.Fatal(err)
 	}
-	source, err := os.ReadFile("../internal/telemetry/metrics.go")
-	if err != nil {
-		t.Fatal(err)
+	var source []byte
+	for _, file := range []string{"metrics.go", "chains.go"} {
+		text, err := os.ReadFile("../internal/telemetry/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source = append(source, text...)
 	}
 	w := httptest.NewRecorder()
 	telemetry.NewMetrics().Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
