@@ -16,8 +16,7 @@ import (
 
 // Create makes an enabled endpoint and its first secret: the one given, or a new one. The merchant's default endpoint
 // is gone with it; beside test endpoints it stays for live events. Whoever asks with a key gives [Settings.Mode] test
-// or live. It returns [models.FieldErrors], [ErrLimit] or a [*PausedHostError] when the
-// request cannot be met.
+// or live. It returns [models.FieldErrors], [ErrLimit] or a [*PausedHostError] when the request cannot be met.
 func (s *Service) Create(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID string, set Settings,
 	secret *string) (models.Endpoint, webhook.Secret, error) {
 	now := s.now()
@@ -123,19 +122,17 @@ func (s *Service) Update(ctx context.Context, tx *store.Tx, actor models.Actor, 
 // headers may hold credentials, and a client certificate is one. Whoever knows them gives them again; whoever does not
 // can remove them.
 func leaks(before, after models.Endpoint, set Settings) models.FieldErrors {
-	if origin(before.URL) == origin(after.URL) {
+	if after.URL == "" || origin(before.URL) == origin(after.URL) { // "" was refused by itself
 		return nil
 	}
 	var problems models.FieldErrors
 	if len(before.HeadersSealed) > 0 && set.Headers == nil {
-		problems = append(problems, models.FieldError{Field: "headers",
-			Message: "must be given again, or {} to remove them, " +
-				"when the URL goes to another host", Example: `{"X-Tenant":"shop"}`})
+		problems = append(problems, models.FieldError{Field: "headers", Example: `{"X-Tenant":"shop"}`,
+			Message: "must be given again, or {} to remove them, when the URL goes to another host"})
 	}
 	if len(before.ClientKeySealed) > 0 && set.ClientCert == nil {
-		problems = append(problems, models.FieldError{Field: "client_cert", Message: "must be given again, or null to " +
-			"remove it, " +
-			"when the URL goes to another host", Example: exampleClientCert})
+		problems = append(problems, models.FieldError{Field: "client_cert", Example: exampleClientCert,
+			Message: "must be given again, or null to remove it, when the URL goes to another host"})
 	}
 	return problems
 }
@@ -166,6 +163,9 @@ func (s *Service) SetMode(ctx context.Context, tx *store.Tx, actor models.Actor,
 	}
 	if e.Mode != models.ModeBoth && mode != models.ModeBoth || e.Mode == models.ModeTest {
 		return e, ErrModeIsFinal
+	}
+	if e.Status == models.EndpointPaused { // another endpoint could have the events that it takes no more
+		return e, ErrPaused
 	}
 	if waits, err := tx.BatchWaits(ctx, id); err != nil {
 		return e, err

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"math/big"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -135,6 +136,36 @@ func TestModeIsNarrowed(t *testing.T) {
 			t.Errorf("%+v, %v", lines, err)
 		}
 	})
+}
+
+// TestModeOfAPausedEndpoint: what the operator paused keeps its mode, because another endpoint at its host could have the
+// events that it takes no more.
+func TestModeOfAPausedEndpoint(t *testing.T) {
+	w := deliverytest.New(t, storetest.SQLite(t))
+	m := w.Merchant()
+	e, _ := w.Endpoint(m, "https://shop.example/a")
+	w.InTx(func(tx *store.Tx) error {
+		_, err := w.Endpoints.Pause(t.Context(), tx, models.Actor{Name: "operator"}, m, e.ID, "incident")
+		return err
+	})
+	err := w.Store.InTx(t.Context(), func(tx *store.Tx) error {
+		_, err := w.Endpoints.SetMode(t.Context(), tx, models.System, m, e.ID, models.ModeTest)
+		return err
+	})
+	if !errors.Is(err, endpoints.ErrPaused) {
+		t.Errorf("narrowed while paused: %v", err)
+	}
+	for _, mode := range models.Modes {
+		var paused *endpoints.PausedHostError
+		err := w.Store.InTx(t.Context(), func(tx *store.Tx) error {
+			_, _, err := w.Endpoints.Create(t.Context(), tx, models.System, m,
+				endpoints.Settings{URL: ptr("https://shop.example/b"), Mode: mode}, nil)
+			return err
+		})
+		if !errors.As(err, &paused) || mode == models.ModeTest && strings.Contains(err.Error(), e.ID) {
+			t.Errorf("a %s endpoint at its host: %v", mode, err)
+		}
+	}
 }
 
 // outboxRow is a delivery that a process decided on before it saw that the endpoint was narrowed.

@@ -37,7 +37,7 @@ func (g *Gateway) NewMerchant() Merchant {
 	var k struct {
 		Secret string `json:"secret"`
 	}
-	Decode(g.t, g.Ctl("key", "create", "--merchant", m.Merchant.ID, "--name", "test", "--json"), &k)
+	Decode(g.t, g.Ctl("key", "create", "--merchant", m.Merchant.ID, "--name", "test", "--test", "--json"), &k)
 	return Merchant{ID: m.Merchant.ID, Key: k.Secret}
 }
 
