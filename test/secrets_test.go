@@ -99,7 +99,8 @@ func TestCanarySecrets(t *testing.T) {
 		t.Fatalf("rotate: %d", got)
 	}
 	h.canaries["rotated secret"] = rotated.Secret
-	h.canaries["signing key"] = h.signingKey()
+	h.canaries["signing key"] = h.signingKey("signing_keys")
+	h.canaries["signing key of test endpoints"] = h.signingKey("test_signing_keys")
 	broken := h.NewEndpoint(m, client.WebhookEndpointCreate{
 		URL: receiver.URL + "/broken", Headers: headers, Secret: new(h.canaries["own secret"]),
 		ClientCert: &client.ClientCertificate{CertPEM: newCertificate(t, h.canaries["client key"]),
@@ -206,11 +207,11 @@ func TestLeaksAreFound(t *testing.T) {
 }
 
 // signingKey opens the gateway's own Ed25519 key, which nobody ever gave it.
-func (h *secretFixture) signingKey() string {
+func (h *secretFixture) signingKey(table string) string {
 	h.t.Helper()
 	var id string
 	var sealed []byte
-	if err := h.DB.QueryRow("SELECT id, sealed FROM signing_keys").Scan(&id, &sealed); err != nil {
+	if err := h.DB.QueryRow("SELECT id, sealed FROM "+table).Scan(&id, &sealed); err != nil {
 		h.t.Fatal(err)
 	}
 	name, encoded, _ := strings.Cut(gateway.MasterKeys, ":")

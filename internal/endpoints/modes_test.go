@@ -129,11 +129,56 @@ func TestModeIsNarrowed(t *testing.T) {
 		if n := len(r.All()); n != 1 {
 			t.Errorf("%d requests", n)
 		}
+		if _, err := s.ChainAudit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		lines, err := s.AuditAbout(t.Context(), []string{e.ID})
 		if err != nil || !slices.ContainsFunc(lines, func(l models.AuditEntry) bool {
 			return l.Action == "endpoint.mode_changed" && l.Detail["to"] == "test" && l.Detail["deliveries"] == "1"
 		}) {
 			t.Errorf("%+v, %v", lines, err)
+		}
+	})
+}
+
+// TestTestEndpointsHaveSigningKeysOfTheirOwn: what a test endpoint was sent does not pass at a receiver that goes by the
+// keys of real money, nor the other way round.
+func TestTestEndpointsHaveSigningKeysOfTheirOwn(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		w := deliverytest.New(t, s)
+		r := testkit.NewReceiver(t)
+		m := w.Merchant()
+		sender := w.Sender()
+		for i, test := range []bool{false, true} {
+			mode := models.ModeOf(test)
+			w.Endpoint(m, r.URL+"/"+string(mode), inMode(mode), func(set *endpoints.Settings) { set.Ed25519 = ptr(true) })
+			for _, d := range publish(w, m, test) {
+				if out := sender.Attempt(t.Context(), deliverytest.Task(d)); out.Do != delivery.Ack || !out.Attempted {
+					t.Fatalf("outcome %+v", out)
+				}
+			}
+			got := r.WaitCount(t, i+1, time.Minute)[i]
+			for _, of := range []bool{false, true} {
+				set, err := w.Endpoints.KeySet(t.Context())
+				if of {
+					set, err = w.Endpoints.TestKeySet(t.Context())
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				var keys []webhook.PublicKey
+				for _, k := range set.Keys {
+					key, err := webhook.ParsePublicKey(k.PublicKey)
+					if err != nil {
+						t.Fatal(err)
+					}
+					keys = append(keys, key)
+				}
+				_, err = webhook.Verify(got.Header, got.Body, nil, webhook.WithPublicKeys(m, keys...))
+				if (err == nil) != (of == test) {
+					t.Errorf("an event to a %s endpoint, by the keys of %s: %v", mode, models.ModeOf(of), err)
+				}
+			}
 		}
 	})
 }

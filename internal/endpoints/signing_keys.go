@@ -18,12 +18,17 @@ const (
 	MaxKeyDelay         = 30 * 24 * time.Hour // of either
 )
 
-// keyFor makes the gateway's first signing key when an endpoint wants one and there is none.
+// keyFor makes the gateway's first signing key when an endpoint wants one and there is none. A test endpoint is signed
+// with a key of its own; the other one is made with it, because documents are sealed with that.
 func (s *Service) keyFor(ctx context.Context, tx *store.Tx, e models.Endpoint) error {
 	if !e.Ed25519 {
 		return nil
 	}
-	return s.ensureSigningKey(ctx, tx, e.Mode == models.ModeTest)
+	err := s.ensureSigningKey(ctx, tx, false)
+	if err == nil && e.Mode == models.ModeTest {
+		err = s.ensureSigningKey(ctx, tx, true)
+	}
+	return err
 }
 
 func (s *Service) ensureSigningKey(ctx context.Context, tx *store.Tx, test bool) error {
