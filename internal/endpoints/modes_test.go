@@ -141,8 +141,8 @@ func TestModeIsNarrowed(t *testing.T) {
 	})
 }
 
-// TestTestEndpointsHaveSigningKeysOfTheirOwn: what a test endpoint was sent does not pass at a receiver that goes by the
-// keys of real money, nor the other way round.
+// TestTestEndpointsHaveSigningKeysOfTheirOwn: what a test endpoint was sent does not pass at a receiver that goes by
+// the keys of real money, nor the other way round.
 func TestTestEndpointsHaveSigningKeysOfTheirOwn(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		w := deliverytest.New(t, s)
@@ -183,8 +183,8 @@ func TestTestEndpointsHaveSigningKeysOfTheirOwn(t *testing.T) {
 	})
 }
 
-// TestModeOfAPausedEndpoint: what the operator paused keeps its mode, because another endpoint at its host could have the
-// events that it takes no more.
+// TestModeOfAPausedEndpoint: what the operator paused keeps its mode, because another endpoint at its host could have
+// the events that it takes no more.
 func TestModeOfAPausedEndpoint(t *testing.T) {
 	w := deliverytest.New(t, storetest.SQLite(t))
 	m := w.Merchant()
