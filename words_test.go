@@ -22,8 +22,8 @@ type rule struct {
 	except  string // a pattern of paths where the word is the field's own
 }
 
-// rules is the left column of the table of words. A word that is also honest English is named as a whole name or for a
-// folder only.
+// rules is what the tree says in place of words of its own. A word that is also honest English is named as a whole name
+// or for a folder only.
 var rules = []rule{
 	{not: "floor floors storey storeys", instead: "layer"},
 	{not: "room rooms", instead: "package"},

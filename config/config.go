@@ -96,7 +96,7 @@ type Webhook struct {
 
 // Egress is how requests to merchants leave the network.
 type Egress struct {
-	Proxy URL      `env:"EGRESS_PROXY" secret:"true" desc:"Forward proxy for webhook requests, http:// or https://. HTTP_PROXY and its kin are never read."`
+	Proxy URL      `env:"EGRESS_PROXY" secret:"true" desc:"Forward proxy for webhook requests, http:// or https://. HTTP_PROXY and its kin are not read for webhooks; requests to nodes heed them."`
 	IPs   []string `env:"EGRESS_IPS" desc:"The addresses that our requests come from, comma-separated; shown to merchants for their firewalls."`
 }
 

@@ -238,7 +238,7 @@ func (c *Client) ExpiredLeases(ctx context.Context) ([]string, error) {
 }
 
 // RedisIncarnation names the Redis: a mark in the slot of every queue, made when there is none, and the id of the
-// running server where there is one server. Emptying or restarting it makes another epoch.
+// running server where there is one server. Emptying or restarting it makes another incarnation.
 func (c *Client) RedisIncarnation(ctx context.Context) (string, error) {
 	queues := c.lanes.names()
 	pipe := c.redis.plain.Pipeline()
@@ -248,7 +248,7 @@ func (c *Client) RedisIncarnation(ctx context.Context) (string, error) {
 		marks[i] = pipe.Get(ctx, incarnationKey(q))
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return "", fmt.Errorf("jobs: epoch: %w", err)
+		return "", fmt.Errorf("jobs: incarnation of Redis: %w", err)
 	}
 	var all strings.Builder
 	for _, m := range marks {

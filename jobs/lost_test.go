@@ -17,7 +17,7 @@ func TestFlushedRedisLosesNothing(t *testing.T) {
 	h := newHarness(t)
 	h.Endpoint(h.merchant, h.receiver.URL)
 	stopProducer := h.produce()
-	h.sweep() // learns the epoch
+	h.sweep() // learns the incarnation
 	ds := h.Publish(h.merchant, 1000)
 	stopProducer()
 	h.server.Flush(t)

@@ -21,45 +21,45 @@ type result struct {
 }
 
 // do does work and returns its error. A panic is the caller's.
-func (c *workerPool) do(work func() error) error {
-	h := c.take()
-	h.work <- work
-	r := <-h.done
-	c.mu.Lock()
-	c.idle = append(c.idle, h)
-	c.mu.Unlock()
+func (p *workerPool) do(work func() error) error {
+	w := p.take()
+	w.work <- work
+	r := <-w.done
+	p.mu.Lock()
+	p.idle = append(p.idle, w)
+	p.mu.Unlock()
 	if r.panicked != nil {
 		panic(r.panicked)
 	}
 	return r.err
 }
 
-func (c *workerPool) take() *worker {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if n := len(c.idle); n > 0 {
-		h := c.idle[n-1]
-		c.idle = c.idle[:n-1]
-		return h
+func (p *workerPool) take() *worker {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(p.idle); n > 0 {
+		w := p.idle[n-1]
+		p.idle = p.idle[:n-1]
+		return w
 	}
-	h := &worker{make(chan func() error), make(chan result, 1)}
-	go h.run()
-	return h
+	w := &worker{make(chan func() error), make(chan result, 1)}
+	go w.run()
+	return w
 }
 
 // dismiss ends the goroutines that are idle.
-func (c *workerPool) dismiss() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, h := range c.idle {
-		close(h.work)
+func (p *workerPool) dismiss() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, w := range p.idle {
+		close(w.work)
 	}
-	c.idle = nil
+	p.idle = nil
 }
 
-func (h *worker) run() {
-	for work := range h.work {
-		h.done <- attempt(work)
+func (w *worker) run() {
+	for work := range w.work {
+		w.done <- attempt(work)
 	}
 }
 

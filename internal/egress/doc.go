@@ -17,6 +17,6 @@
 //
 // It does not sign, retry, limit rates or judge a status. The resolver and an egress proxy (EGRESS_PROXY) are the
 // operator's own choice and are dialed unchecked; through a proxy the checked address itself is asked for, so that the
-// proxy resolves nothing. It serves internal/delivery, internal/api (URL and TLS settings of an endpoint) and
-// internal/admin.
+// proxy resolves nothing. It serves internal/delivery, internal/endpoints (URL and TLS settings of an endpoint),
+// internal/answer and internal/admin.
 package egress

@@ -49,8 +49,10 @@ func FanOut(events []models.Event, endpoints []models.Endpoint, budget int) []mo
 }
 
 func gets(ep models.Endpoint, e models.Event) bool {
-	if ep.MerchantID != e.MerchantID || !ep.Mode.Takes(e.Test) || e.Type == string(webhook.EndpointDisabled) &&
-		*e.EndpointID == ep.ID {
+	if ep.MerchantID != e.MerchantID || !ep.Mode.Takes(e.Test) {
+		return false
+	}
+	if e.Type == string(webhook.EndpointDisabled) && *e.EndpointID == ep.ID {
 		return false
 	}
 	return slices.ContainsFunc(ep.Events, func(pattern string) bool {

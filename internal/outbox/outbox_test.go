@@ -113,7 +113,7 @@ func TestSweep(t *testing.T) {
 		ahead := time.Duration(0)
 		sw := sweeper(t, s, q, func() time.Time { return time.Now().Add(ahead) })
 		ds := w.Publish(m, 20)
-		sweep(t, sw, 20) // the first epoch that is seen: everything is looked at
+		sweep(t, sw, 20) // the first incarnation that is seen: everything is looked at
 		sweep(t, sw, 0)
 		ahead += 15 * time.Second
 		sweep(t, sw, 0) // due for a look, but alive

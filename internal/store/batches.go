@@ -148,8 +148,8 @@ func (tx *Tx) InsertBatch(ctx context.Context, b models.Batch, d models.Delivery
 		return wrap("insert batch delivery of "+b.ID, err)
 	}
 	tx.enqueue(d)
-	err := tx.with(
-		ctx).Exec("UPDATE deliveries SET batch_id = ?, next_attempt_at = ?, sweep_after = ?, updated_at = ? WHERE id IN ?",
+	err := tx.with(ctx).Exec(
+		"UPDATE deliveries SET batch_id = ?, next_attempt_at = ?, sweep_after = ?, updated_at = ? WHERE id IN ?",
 		b.ID, d.NextAttemptAt, sweepAfter, b.CreatedAt, members).Error
 	return wrap("members of "+b.ID, err)
 }

@@ -155,9 +155,9 @@ func (q *Queries) Delivery(ctx context.Context, merchantID, id string) (models.D
 // and finds batch deliveries too.
 func (tx *Tx) LockDelivery(ctx context.Context, merchantID, id string) (models.Delivery, error) {
 	var rows []models.Delivery
-	err := tx.with(
-		ctx).Raw("SELECT * FROM deliveries WHERE id = ? AND (merchant_id = ? AND event_id IS NOT NULL OR ? = '')"+
-		tx.dialect.forUpdate(), id, merchantID, merchantID).
+	err := tx.with(ctx).Raw(
+		"SELECT * FROM deliveries WHERE id = ? AND (merchant_id = ? AND event_id IS NOT NULL OR ? = '')"+
+			tx.dialect.forUpdate(), id, merchantID, merchantID).
 		Scan(&rows).Error
 	if err != nil {
 		return models.Delivery{}, wrap("lock delivery "+id, err)
@@ -221,8 +221,8 @@ func (tx *Tx) DueNow(ctx context.Context, d models.Delivery, now time.Time,
 // disabled or deleted, and with a batch delivery its members.
 func (q *Queries) SetWaiting(ctx context.Context, id string, generation int, to models.DeliveryState,
 	now time.Time) error {
-	err := q.with(
-		ctx).Exec("UPDATE deliveries SET state = ?, updated_at = ? WHERE id = ? AND generation = ? AND state = 'pending'", to,
+	err := q.with(ctx).Exec(
+		"UPDATE deliveries SET state = ?, updated_at = ? WHERE id = ? AND generation = ? AND state = 'pending'", to,
 		now, id, generation).Error
 	if err == nil {
 		err = q.with(ctx).Exec("UPDATE deliveries SET state = ?, updated_at = ? WHERE state = 'pending' AND "+waitsInBatch+` AND batch_id =

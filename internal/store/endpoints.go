@@ -96,12 +96,10 @@ func (tx *Tx) SaveEndpoint(ctx context.Context, e models.Endpoint) (models.Endpo
 	e.Version++
 	res := tx.with(ctx).Model(&models.Endpoint{}).Where("id = ? AND version = ?", e.ID, read).
 		Select("URL", "Description", "Events", "Status", "DisabledReason", "HeadersSealed", "CAPEM", "SPKIPins",
-			"ClientCertPEM",
-			"ClientKeySealed", "TimeoutMS", "RateLimit", "MaxInFlight", "MaxAttempts", "RetryBaseMS", "RetryMaxMS",
-			"BatchMaxEvents",
-			"BatchMaxWaitMS", "BreakerState", "BreakerOpenUntil", "BreakerTrips", "BreakerProbe", "Timeouts", "Failures",
-			"NotBefore", "LastSuccessAt", "FailingSince",
-			"Version", "UpdatedAt", "DeletedAt").Updates(&e)
+			"ClientCertPEM", "ClientKeySealed", "TimeoutMS", "RateLimit", "MaxInFlight", "MaxAttempts", "RetryBaseMS",
+			"RetryMaxMS", "BatchMaxEvents", "BatchMaxWaitMS", "BreakerState", "BreakerOpenUntil", "BreakerTrips",
+			"BreakerProbe", "Timeouts", "Failures", "NotBefore", "LastSuccessAt", "FailingSince", "Version", "UpdatedAt",
+			"DeletedAt").Updates(&e)
 	if res.Error != nil {
 		return e, wrap("save endpoint "+e.ID, res.Error)
 	}

@@ -31,9 +31,9 @@ const queued = "d.id, COALESCE(d.event_id, ''), d.endpoint_id, d.merchant_id, d.
 
 func scanQueued(rows *sql.Rows) (models.Delivery, error) {
 	var d models.Delivery
-	return d,
-		rows.Scan(&d.ID, &d.EventID, &d.EndpointID, &d.MerchantID, &d.EventType, &d.State, &d.Generation, &d.Attempts,
-			&d.Slow, &d.NextAttemptAt, &d.CreatedAt)
+	err := rows.Scan(&d.ID, &d.EventID, &d.EndpointID, &d.MerchantID, &d.EventType, &d.State, &d.Generation, &d.Attempts,
+		&d.Slow, &d.NextAttemptAt, &d.CreatedAt)
+	return d, err
 }
 
 // ClaimSweep takes up to limit pending deliveries whose time for the sweeper has come, the oldest first, and moves that
