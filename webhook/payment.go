@@ -104,8 +104,8 @@ type Transfer struct {
 	Source         string  `json:"source"`
 }
 
-// Misdirected is a transfer of an asset, or on a chain, that the payment did not ask for. It counts towards nothing. The
-// first five of a payment have an event each; then one event may tell of several, and shows the newest.
+// Misdirected is a transfer of an asset, or on a chain, that the payment did not ask for. It counts towards nothing.
+// The first five of a payment have an event each; then one event may tell of several, and shows the newest.
 type Misdirected struct {
 	Chain    string   `json:"chain"`
 	ChainID  uint64   `json:"chain_id"`

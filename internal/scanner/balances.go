@@ -3,7 +3,9 @@ package scanner
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/big"
+	"slices"
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/chain"
@@ -191,8 +193,8 @@ func (s *Scanner) compareBalances(
 	if err != nil {
 		return err
 	}
-	for id, rest := range more {
-		if err := s.believeBalance(ctx, step, tip, of[id], rest, since); err != nil {
+	for _, id := range slices.Sorted(maps.Keys(more)) { // payments are locked in the order of their ids
+		if err := s.believeBalance(ctx, step, tip, of[id], more[id], since); err != nil {
 			return err
 		}
 	}

@@ -27,7 +27,10 @@ func (s *Scanner) recordFinal(ctx context.Context, fence int64, head chain.Heade
 	}
 	final, err := s.source.Final(ctx, cursor.Number)
 	if err != nil {
-		return err
+		if ctx.Err() == nil {
+			s.log.WarnContext(ctx, "chain.final_unknown", "error", err)
+		}
+		final = cursor.FinalNumber
 	}
 	s.metrics.ChainFinalLag(s.chain.Name, s.finalLag(ctx, cursor))
 	if final <= cursor.FinalNumber && !s.coins.due() {
@@ -46,8 +49,14 @@ func (s *Scanner) finality(
 	s.round.finalAt = s.clock()
 	defer func() { s.metrics.ChainFinalLag(s.chain.Name, s.finalLag(ctx, *cursor)) }()
 	final, err := s.source.Final(ctx, cursor.Number)
-	if err != nil || final <= cursor.FinalNumber {
-		return err
+	if err != nil { // blocks are recorded all the same: what is paid in them is detected, and waits
+		if ctx.Err() == nil {
+			s.log.WarnContext(ctx, "chain.final_unknown", "error", err)
+		}
+		return ctx.Err()
+	}
+	if final <= cursor.FinalNumber {
+		return nil
 	}
 	if s.source.Providers() > 1 {
 		final = min(final, cursor.FinalNumber+maxWitnessed)

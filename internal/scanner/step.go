@@ -132,8 +132,9 @@ func (s *Scanner) begin(ctx context.Context, fence int64, head chain.Header) err
 		}
 	}
 	final, err := s.source.Final(ctx, at.Number)
-	if err != nil {
-		return err
+	if err != nil { // a provider that is away does not keep the chain from beginning; nothing is final until it is back
+		s.log.WarnContext(ctx, "chain.final_unknown", "error", err)
+		final = 0
 	}
 	s.log.InfoContext(ctx, "scanner.begins", "block", at.Number)
 	return s.write(ctx, fence, func(tx *store.Tx) error {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -258,5 +259,29 @@ func TestATraceHasAWitnessWhileItIsYoung(t *testing.T) {
 	h.wantEvents(t, p, "created", "detected", "confirmed")
 	if ts := h.transfers(t, p.ID); len(ts) != 1 || ts[0].Source != models.SourceTrace || ts[0].Witness == "" {
 		t.Errorf("%+v", ts)
+	}
+}
+
+// TestAProviderThatIsAwayHoldsUpFinalityOnly: the chain begins and payments are detected while the second provider is
+// away, and they are confirmed when it is back.
+func TestAProviderThatIsAwayHoldsUpFinalityOnly(t *testing.T) {
+	for _, tag := range []string{"", "finalized"} {
+		c := startDevnet(t)
+		mine(t, c, 70)
+		away := true
+		h := through(t, storetest.SQLite(t), c, func(o *evm.Options) { o.Tag = tag }, honest,
+			func(_ string, _, result json.RawMessage) (json.RawMessage, int) {
+				if away {
+					return nil, http.StatusBadGateway
+				}
+				return result, 0
+			})
+		p := h.ask(t, devnet.TokenSymbol, "900")
+		payElsewhere(t, c, h, p.Address, 900)
+		h.wantEvents(t, p, "created", "detected")
+		away = false
+		mine(t, c, 33)
+		h.catchUp(t)
+		h.wantEvents(t, p, "created", "detected", "confirmed")
 	}
 }
