@@ -77,7 +77,7 @@ def check(events):
             raise ValueError("no payment")
         if type(payment.get("sequence")) is not int or not 0 < payment["sequence"] < 2**53:
             raise ValueError("no sequence")
-        (payment["order_id"] or "").encode()
+        (payment.get("order_id") or "").encode()
     return events
 
 
