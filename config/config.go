@@ -108,8 +108,10 @@ type Retention struct {
 
 // API is what bounds a caller.
 type API struct {
-	Rate                     float64       `env:"API_RATE" envDefault:"100" desc:"Requests a second that one API key may make in the long run."`
-	Burst                    int           `env:"API_BURST" envDefault:"500" desc:"Requests that one API key may make at once."`
+	Rate                     float64       `env:"API_RATE" envDefault:"100" desc:"Requests a second that one merchant may make in the long run, with all keys and portal sessions together and over all API processes; so may each key. While Redis is away each process counts for itself."`
+	Burst                    int           `env:"API_BURST" envDefault:"500" desc:"Requests that one merchant, or one key, may make at once."`
+	PageRate                 float64       `env:"PAGES_RATE" envDefault:"20" desc:"Checkout and portal pages a second that one address may ask for in the long run, an IPv6 network of 64 bits being one address; 0 for no limit. Behind a reverse proxy set TRUSTED_PROXIES, or all callers share one."`
+	PageBurst                int           `env:"PAGES_BURST" envDefault:"200" desc:"Pages that one address may ask for at once."`
 	Origins                  []string      `env:"API_CORS_ORIGINS" desc:"Web origins whose pages may call the API from a browser, comma-separated, such as https://shop.example. Empty allows none. A page that holds an API key shows it to its visitors."`
 	Proxies                  []string      `env:"TRUSTED_PROXIES" desc:"Addresses or CIDRs of the reverse proxies in front of API_ADDR, comma-separated. From them X-Forwarded-For is believed, so that the log and the audit log name the caller; from anybody else it is not."`
 	Timeout                  time.Duration `env:"API_TIMEOUT" envDefault:"30s" desc:"Time for one API request in all."`

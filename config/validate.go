@@ -144,6 +144,8 @@ func (a API) validate(v validator) {
 	}
 	v.number("API_RATE", a.Rate, 0.1, 1_000_000)
 	v.number("API_BURST", float64(a.Burst), 1, 1_000_000)
+	v.number("PAGES_RATE", a.PageRate, 0, 1_000_000)
+	v.number("PAGES_BURST", float64(a.PageBurst), 1, 1_000_000)
 	v.between("API_TIMEOUT", a.Timeout, time.Second, 10*time.Minute)
 	v.between("API_ANSWER_TIMEOUT", a.AnswerTimeout, time.Second, 10*time.Minute)
 	v.number("API_MAX_CONNECTIONS", float64(a.MaxConnections), 1, 1_000_000)

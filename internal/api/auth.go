@@ -65,7 +65,15 @@ func (h *handlers) authenticate(scopes []string) []echo.MiddlewareFunc {
 			c.Set(merchantKey, merchant.ID)
 			c.Set(apiKeyKey, key.ID)
 			left := h.limiter.take(key.ID, merchant.RatePerSecond)
+			all := h.merchants.Take(r.Context(), merchant)
+			if all.Wait == 0 && all.Left < left.remaining {
+				left.remaining = all.Left
+			}
 			left.setHeaders(c.Response().Header())
+			if all.Wait > 0 {
+				return NewProblem(CodeRateLimited, "The keys and sessions of this merchant have made too many requests.").
+					RetryAfter(all.Wait)
+			}
 			if left.wait > 0 {
 				return NewProblem(CodeRateLimited, "This API key has made too many requests.").RetryAfter(left.wait)
 			}

@@ -50,9 +50,7 @@ func (h *handlers) GetDelivery(ctx context.Context, r GetDeliveryRequestObject) 
 		return nil, err
 	}
 	if len(attempts) > 0 {
-		if err := h.store.InTx(ctx, func(tx *store.Tx) error {
-			return h.redelivery.AuditRead(ctx, tx, x.actor(), d)
-		}); err != nil {
+		if err := h.redelivery.AuditRead(ctx, x.actor(), x.key.ID, d); err != nil {
 			return nil, err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/config"
 	"github.com/ctrip-gateway/ctrip/internal/access"
 	"github.com/ctrip-gateway/ctrip/internal/endpoints"
+	"github.com/ctrip-gateway/ctrip/internal/limits"
 	"github.com/ctrip-gateway/ctrip/internal/payments"
 	"github.com/ctrip-gateway/ctrip/internal/redelivery"
 	"github.com/ctrip-gateway/ctrip/internal/store"
@@ -30,6 +31,7 @@ type handlers struct {
 	chains     []config.Chain
 	limits     config.API
 	limiter    *limiter
+	merchants  *limits.Merchants
 	operators  access.OperatorTokens
 	metrics    *telemetry.Metrics
 	timeout    time.Duration // of a webhook request where the endpoint has none of its own

@@ -19,6 +19,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/api/openapi"
 	"github.com/ctrip-gateway/ctrip/internal/api/reference"
 	"github.com/ctrip-gateway/ctrip/internal/endpoints"
+	"github.com/ctrip-gateway/ctrip/internal/limits"
 	"github.com/ctrip-gateway/ctrip/internal/payments"
 	"github.com/ctrip-gateway/ctrip/internal/redelivery"
 	"github.com/ctrip-gateway/ctrip/internal/store"
@@ -48,7 +49,9 @@ type Options struct {
 	Vault      *vault.Vault
 	Chains     []config.Chain
 	Limits     config.API
-	Metrics    *telemetry.Metrics
+	// Merchants bounds what a merchant asks for with all their keys; nil bounds it in this process, by Limits.
+	Merchants *limits.Merchants
+	Metrics   *telemetry.Metrics
 	// WebhookTimeout is WEBHOOK_TIMEOUT. The test of an endpoint without a timeout of its own waits a little longer than
 	// this.
 	WebhookTimeout time.Duration
@@ -99,8 +102,13 @@ func New(o Options) (*Server, error) {
 	}
 	s.page("/.well-known/webhook-keys.json", keySet(o.Endpoints.KeySet))
 	s.page("/.well-known/test-webhook-keys.json", keySet(o.Endpoints.TestKeySet))
+	if o.Merchants == nil {
+		o.Merchants = limits.NewMerchants(limits.Options{PerSecond: o.Limits.Rate, Burst: o.Limits.Burst, Now: o.Now,
+			Logger: o.Logger})
+	}
 	h := &handlers{
-		store: o.Store, payments: o.Payments, endpoints: o.Endpoints, redelivery: o.Redelivery, access: o.Access,
+		merchants: o.Merchants,
+		store:     o.Store, payments: o.Payments, endpoints: o.Endpoints, redelivery: o.Redelivery, access: o.Access,
 		vault: o.Vault, chains: o.Chains,
 		limits: o.Limits, limiter: newLimiter(o.Limits.Rate, o.Limits.Burst, o.Now), metrics: o.Metrics, now: o.Now,
 		log: o.Logger,

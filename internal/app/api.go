@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/api"
+	"github.com/ctrip-gateway/ctrip/internal/limits"
 	"github.com/ctrip-gateway/ctrip/internal/web"
 	"github.com/ctrip-gateway/ctrip/internal/wiring"
 )
@@ -20,10 +21,12 @@ func (a *App) buildAPI(context.Context) error {
 		return err
 	}
 	a.part("key use", keys.Run)
+	merchants := limits.NewMerchants(limits.Options{Shared: a.redis, PerSecond: a.cfg.API.Rate, Burst: a.cfg.API.Burst,
+		Now: time.Now, Logger: a.log})
 	server, err := api.New(api.Options{
 		Logger: a.log, Now: time.Now, HTTPS: strings.HasPrefix(a.cfg.PublicURL, "https://"), Store: a.store,
 		Payments: a.payments, Endpoints: a.endpoints, Redelivery: a.redelivery, Access: keys, Vault: a.vault,
-		Chains: a.cfg.Chains, Limits: a.cfg.API, Metrics: a.metrics, WebhookTimeout: a.cfg.Webhook.Timeout,
+		Chains: a.cfg.Chains, Limits: a.cfg.API, Merchants: merchants, Metrics: a.metrics, WebhookTimeout: a.cfg.Webhook.Timeout,
 		OperatorToken: a.cfg.OperatorToken.Reveal(), OperatorReadToken: a.cfg.OperatorReadToken.Reveal(),
 	})
 	if err != nil {
@@ -32,6 +35,7 @@ func (a *App) buildAPI(context.Context) error {
 	site, err := web.New(web.Options{
 		Store: a.store, Payments: a.payments, Redelivery: a.redelivery, Chains: a.cfg.Chains, Access: keys, Sealer: a.vault,
 		PublicURL: a.cfg.PublicURL, Now: time.Now, Logger: a.log,
+		Merchants: merchants, PageRate: a.cfg.API.PageRate, PageBurst: a.cfg.API.PageBurst,
 		Metrics: a.metrics, EgressIPs: a.cfg.Egress.IPs,
 	})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/store"
@@ -30,6 +31,7 @@ type Service struct {
 	store       *store.Store
 	maxAttempts int
 	clock       func() time.Time
+	reads       reads
 }
 
 // New checks the options and returns a Service.
@@ -42,9 +44,47 @@ func New(o Options) (*Service, error) {
 
 func (s *Service) now() time.Time { return models.Now(s.clock) }
 
-// AuditRead records that somebody read the attempts of a delivery.
-func (s *Service) AuditRead(ctx context.Context, tx *store.Tx, actor models.Actor, d models.Delivery) error {
-	return s.audit(ctx, tx, actor, "attempts.read", d.ID, d.MerchantID, nil)
+// AuditRead records that somebody read the attempts of a delivery, once in [readAgain] for a session and a delivery.
+// session names a session of the portal, or the API key.
+func (s *Service) AuditRead(ctx context.Context, actor models.Actor, session string, d models.Delivery) error {
+	now := s.now()
+	if s.reads.known(session+"/"+d.ID, now) {
+		return nil
+	}
+	return s.store.InTx(ctx, func(tx *store.Tx) error {
+		tx.AfterCommit(func() { s.reads.note(session+"/"+d.ID, now) })
+		return s.audit(ctx, tx, actor, "attempts.read", d.ID, d.MerchantID, nil)
+	})
+}
+
+const (
+	readAgain = 10 * time.Minute
+	maxReads  = 20_000
+)
+
+// reads remembers for a while, within bounds, which readings this process has written down.
+type reads struct {
+	mu             sync.Mutex
+	recent, before map[string]time.Time
+}
+
+func (r *reads) known(key string, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at, ok := r.recent[key]
+	if !ok {
+		at, ok = r.before[key]
+	}
+	return ok && now.Sub(at) < readAgain
+}
+
+func (r *reads) note(key string, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.recent == nil || len(r.recent) >= maxReads {
+		r.before, r.recent = r.recent, make(map[string]time.Time)
+	}
+	r.recent[key] = now
 }
 
 func (s *Service) audit(

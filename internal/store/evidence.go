@@ -41,3 +41,19 @@ func (q *Queries) AuditTail(ctx context.Context) (models.AuditEntry, error) {
 	err := q.with(ctx).Order("seq DESC").Limit(1).Take(&e).Error
 	return e, one("audit tail", err)
 }
+
+// AuditAbout is [Queries.AuditAbout], with the lines that wait to be chained.
+func (s *Store) AuditAbout(ctx context.Context, subjects []string) ([]models.AuditEntry, error) {
+	if _, err := s.ChainAudit(ctx); err != nil {
+		return nil, err
+	}
+	return s.Queries.AuditAbout(ctx, subjects)
+}
+
+// AuditTail is [Queries.AuditTail], with the lines that wait to be chained.
+func (s *Store) AuditTail(ctx context.Context) (models.AuditEntry, error) {
+	if _, err := s.ChainAudit(ctx); err != nil {
+		return models.AuditEntry{}, err
+	}
+	return s.Queries.AuditTail(ctx)
+}

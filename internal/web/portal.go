@@ -79,6 +79,9 @@ func (s *Site) signIn(w http.ResponseWriter, r *http.Request) error {
 	if err := s.sameOrigin(w, r); err != nil {
 		return err
 	}
+	if s.tooMany(w, s.signInsOf.Take(r.RemoteAddr, s.now())) {
+		return errTooMany
+	}
 	key, merchant, err := s.opts.Access.Authenticate(r.Context(), strings.TrimSpace(r.PostFormValue("key")))
 	if errors.Is(err, access.ErrUnauthenticated) {
 		s.opts.Metrics.SignInFailed()

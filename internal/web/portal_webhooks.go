@@ -162,7 +162,7 @@ func (s *Site) showDelivery(w http.ResponseWriter, r *http.Request, v *visitor) 
 		view.Body = indent(event.Body)
 	}
 	if len(attempts) > 0 {
-		if err := s.audit(ctx, v, "attempts.read", d.ID); err != nil {
+		if err := s.opts.Redelivery.AuditRead(ctx, v.by(), v.hash(), d); err != nil {
 			return err
 		}
 	}

@@ -158,6 +158,10 @@ func (s *Site) signedIn(scope models.Scope, f portalHandler) http.HandlerFunc {
 			http.Redirect(w, r, "/portal", http.StatusSeeOther)
 			return
 		}
+		if err == nil && s.opts.Merchants != nil && s.tooMany(w, s.opts.Merchants.Take(r.Context(), v.Merchant).Wait) {
+			s.fail(w, r, nil, errTooMany)
+			return
+		}
 		if err == nil && scope != "" && !v.Key.Allows(scope) {
 			err = &problem{http.StatusForbidden, "Not with this key", "This page needs a key with the scope " + string(scope) +
 				", which yours does not have."}

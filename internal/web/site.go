@@ -5,13 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/config"
 	"github.com/ctrip-gateway/ctrip/internal/headers"
+	"github.com/ctrip-gateway/ctrip/internal/limits"
 	"github.com/ctrip-gateway/ctrip/internal/payments"
 	"github.com/ctrip-gateway/ctrip/internal/redelivery"
 	"github.com/ctrip-gateway/ctrip/internal/store"
@@ -46,6 +49,11 @@ type Options struct {
 	PublicURL string
 	Now       func() time.Time
 	Logger    *slog.Logger
+	// Merchants bounds what the sessions of a merchant ask for, together with their API keys; nil sets no limit.
+	Merchants *limits.Merchants
+	// PageRate and PageBurst bound the requests of one address; a PageRate of 0 sets no limit.
+	PageRate  float64
+	PageBurst int
 	Metrics   *telemetry.Metrics
 	// EgressIPs are the addresses that webhook requests come from, shown for firewalls; may be empty.
 	EgressIPs []string
@@ -59,6 +67,8 @@ type Site struct {
 	pages  *pages
 	origin *http.CrossOriginProtection
 	routes http.Handler
+	// pagesOf bounds all the pages that an address asks for, signInsOf how often it tries to sign in.
+	pagesOf, signInsOf limits.Addresses
 }
 
 // New checks the options and reads the templates.
@@ -72,7 +82,9 @@ func New(o Options) (*Site, error) {
 		return nil, fmt.Errorf("web: PublicURL %q is not an http or https URL", o.PublicURL)
 	}
 	s := &Site{opts: o, https: public.Scheme == "https", chains: make(map[uint64]config.Chain),
-		origin: http.NewCrossOriginProtection()}
+		origin:    http.NewCrossOriginProtection(),
+		pagesOf:   limits.Addresses{PerSecond: o.PageRate, Burst: o.PageBurst},
+		signInsOf: limits.Addresses{PerSecond: min(o.PageRate, signInRate), Burst: signInBurst}}
 	for _, c := range o.Chains {
 		s.chains[c.ChainID] = c
 	}
@@ -115,6 +127,10 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, "/portal") { // its forms need an Origin header, which no-referrer would take away
 		w.Header().Set("Referrer-Policy", "same-origin")
 	}
+	if !strings.HasPrefix(r.URL.Path, "/assets/") && s.tooMany(w, s.pagesOf.Take(r.RemoteAddr, s.now())) {
+		s.fail(w, r, nil, errTooMany)
+		return
+	}
 	switch query, err := url.QueryUnescape(r.URL.RawQuery); {
 	case !models.IsText(r.URL.Path):
 		s.fail(w, r, nil, models.ErrNotFound)
@@ -127,6 +143,23 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 var errQuery = &problem{http.StatusBadRequest, "Not understood", "The address of this page is broken. Perhaps it was " +
 	"changed when it was copied."}
+
+const (
+	// signInRate and signInBurst bound how often one address may try to sign in.
+	signInRate  = 0.2
+	signInBurst = 20
+)
+
+var errTooMany = &problem{http.StatusTooManyRequests, "Too many requests",
+	"More was asked for than may be at once. Please wait a moment and try again."}
+
+// tooMany says for how long somebody has to wait, and whether they have to.
+func (s *Site) tooMany(w http.ResponseWriter, wait time.Duration) bool {
+	if wait > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+	}
+	return wait > 0
+}
 
 // now is the time to the microsecond, which is what both databases keep.
 func (s *Site) now() time.Time { return models.Now(s.opts.Now) }
