@@ -178,6 +178,10 @@ func decodeChains(content []byte, errs *FieldErrors) (*yaml.Node, []chainEntry) 
 		errs.add("chains", "the file holds more than one document")
 		return nil, nil
 	}
+	if node := crowded(&document); node != nil {
+		errs.add("chains", "has more than %d keys, or %d entries, in one place (line %d)", mostKeys, mostEntries, node.Line)
+		return nil, nil
+	}
 	strict := yaml.NewDecoder(bytes.NewReader(content))
 	strict.KnownFields(true)
 	var (
@@ -205,6 +209,26 @@ func decodeChains(content []byte, errs *FieldErrors) (*yaml.Node, []chainEntry) 
 		errs.add("chains", "%s", strings.TrimPrefix(err.Error(), "yaml: "))
 	}
 	return list, entries
+}
+
+// Limits of the file: the library looks at every two keys of a mapping, and we at every entry for the line of a fault.
+const (
+	mostKeys    = 100
+	mostEntries = 1000
+)
+
+// crowded finds a mapping or a list that holds more than the file can need.
+func crowded(node *yaml.Node) *yaml.Node {
+	if node.Kind == yaml.MappingNode && len(node.Content) > 2*mostKeys ||
+		node.Kind == yaml.SequenceNode && len(node.Content) > mostEntries {
+		return node
+	}
+	for _, inner := range node.Content {
+		if found := crowded(inner); found != nil {
+			return found
+		}
+	}
+	return nil
 }
 
 var (

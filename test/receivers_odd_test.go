@@ -24,7 +24,8 @@ func (s *sample) raw(head string, header http.Header, body string) int {
 	}
 	defer conn.Close()
 	var request bytes.Buffer
-	request.WriteString("POST /hooks HTTP/1.1\r\nHost: shop\r\nConnection: close\r\nContent-Type: application/json\r\n" + head)
+	request.WriteString("POST /hooks HTTP/1.1\r\nHost: shop\r\nConnection: close\r\nContent-Type: application/json\r\n" +
+		head)
 	if err := header.Write(&request); err != nil {
 		s.t.Fatal(err)
 	}
@@ -83,8 +84,9 @@ func TestSampleReceiversOddRequests(t *testing.T) {
 			refused := func(what string, status int) {
 				t.Helper()
 				// What has no payment has no effect, and may be taken for an event of a type that is not known yet.
-				passes := status == http.StatusOK && slices.ContainsFunc([]string{"a batch in a batch", `confirmed"}]`, `"data":[]}]`},
-					func(part string) bool { return strings.Contains(what, part) })
+				passes := status == http.StatusOK &&
+					slices.ContainsFunc([]string{"a batch in a batch", `confirmed"}]`, `"data":[]}]`},
+						func(part string) bool { return strings.Contains(what, part) })
 				closed := status == 0 && name == "php" // php -S answers nothing to what is not HTTP
 				if (status < 400 || status >= 500) && !passes && !closed || len(s.orders()) != 0 {
 					t.Errorf("%s: answered %d, orders %v", what, status, s.orders())

@@ -120,7 +120,9 @@ func (f *fuzzedCounter) sendPage(t testing.TB, r request) *httptest.ResponseReco
 	if r.body != "" {
 		headers = append(headers, "Content-Type", "", "Content-Type", "application/x-www-form-urlencoded")
 	}
-	w := ask(f.Server, r.method, r.target, r.body, headers...)
+	w := f.watch(t, r, func() *httptest.ResponseRecorder {
+		return ask(f.Server, r.method, r.target, r.body, headers...)
+	})
 	if !slices.Contains(pageAnswers, w.Code) {
 		t.Errorf("%s %s %.300s: %d %.600s", r.method, r.target, r.body, w.Code, w.Body)
 	}

@@ -44,6 +44,8 @@ type fuzzedCounter struct {
 	other      stranger
 	token      string // of a checkout page of his
 	visitor    visitor
+	worst      worstRequest
+	worstText  string
 }
 
 func newFuzzedCounter(t testing.TB) *fuzzedCounter {
@@ -314,6 +316,7 @@ func FuzzRequests(f *testing.F) {
 		f.Add([]byte{byte(i), byte(7 * i), byte(31 * i)})
 	}
 	c := newFuzzedCounter(f)
+	f.Cleanup(func() { f.Logf("the worst input: %s", c.worstText) })
 	f.Fuzz(func(t *testing.T, b []byte) {
 		d := newDice(b)
 		for range 1 + d.n(6) {
@@ -337,7 +340,7 @@ func (f *fuzzedCounter) send(t testing.TB, r request) *httptest.ResponseRecorder
 	if r.operator {
 		key = operatorToken
 	}
-	w := f.ask(key, r.method, r.target, r.body, headers...)
+	w := f.watch(t, r, func() *httptest.ResponseRecorder { return f.ask(key, r.method, r.target, r.body, headers...) })
 	if w.Code >= 500 {
 		t.Errorf("%s %s %.300s: %d %s", r.method, r.target, r.body, w.Code, w.Body)
 	}

@@ -21,7 +21,8 @@ func TestTokenMismatchNamesTheToken(t *testing.T) {
 	defer chain.Close()
 	c := config.Chain{Name: "devnet", ChainID: devnet.ChainID, RPCURLs: []config.URL{config.URL(chain.URL())},
 		Finality: config.Finality{Depth: 2}, BlockTime: devnet.DefaultBlockTime,
-		Tokens: []config.Token{{Symbol: "DEMO\u202e\n" + strings.Repeat("x", 200), Contract: strings.ToLower(chain.Token()), Decimals: 3}}}
+		Tokens: []config.Token{{Symbol: "DEMO\u202e\n" + strings.Repeat("x", 200), Contract: strings.ToLower(chain.Token()),
+			Decimals: 3}}}
 	var logged bytes.Buffer
 	log, err := telemetry.NewLogger(telemetry.LogOptions{Writer: &logged})
 	if err != nil {
@@ -37,7 +38,8 @@ func TestTokenMismatchNamesTheToken(t *testing.T) {
 		t.Fatal("a token with other decimals fits")
 	}
 	line := logged.String()
-	if !strings.Contains(line, `"msg":"chain.token_mismatch"`) || !strings.Contains(line, `"symbol":"DEMO\\u202e\\n`+"x") ||
+	if !strings.Contains(line, `"msg":"chain.token_mismatch"`) ||
+		!strings.Contains(line, `"symbol":"DEMO\\u202e\\n`+"x") ||
 		strings.Contains(line, strings.Repeat("x", 100)) || !strings.Contains(line, `"configured":3`) {
 		t.Errorf("the log has %s", line)
 	}

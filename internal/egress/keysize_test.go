@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ctrip-gateway/ctrip/internal/testkit"
 )
 
 // longNumber is odd and has so many bits; nobody knows its factors, which no test here needs.
@@ -172,5 +174,29 @@ func TestStoredKeysAreMeasuredToo(t *testing.T) {
 		if !errors.As(err, &broken) || broken.Field != name {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestCertificatesCostWhatTheirSizeCosts doubles what ca_pem and client_cert can be filled with.
+func TestCertificatesCostWhatTheirSizeCosts(t *testing.T) {
+	ca := newAuthority(t)
+	leaf := ca.issue(t, nil)
+	for name, unit := range map[string]string{
+		"authorities":  ca.pem,
+		"another kind": "-----BEGIN X-----\nAAAA\n-----END X-----\n", "begins": "-----BEGIN CERTIFICATE-----\n",
+		"ends": "-----END CERTIFICATE-----\n", "text": "x", "lines": "\n", "headers": "-----BEGIN CERTIFICATE-----\na: b\n",
+		"no base64": "-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n", "keys": leaf.keyPEM,
+		"empty ones": "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n",
+		"long names": privateKeyPEM(t, strings.Repeat("A", 60)+" PRIVATE KEY", 2048, 1024, false),
+	} {
+		testkit.CostsItsSize(t, name, max(1, 32<<10/len(unit)), func(n int) {
+			text := strings.Repeat(unit, n)
+			for _, s := range []TLSSettings{{CAPEM: text}, {CAPEM: text + ca.pem},
+				{ClientCertPEM: text, ClientKeyPEM: leaf.keyPEM},
+				{ClientCertPEM: leaf.certPEM, ClientKeyPEM: text},
+				{ClientCertPEM: leaf.certPEM, ClientKeyPEM: text + leaf.keyPEM}} {
+				_ = s.Check()
+			}
+		})
 	}
 }

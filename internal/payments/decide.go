@@ -92,21 +92,23 @@ func Decide(p models.Payment, f Facts) (models.Payment, []Announcement) {
 		announce(webhook.PaymentExpired, next, nil)
 	}
 	told := max(next.MisdirectedAnnounced, live.count(webhook.PaymentMisdirected))
-	for misdirected := finalMisdirected(f.Transfers); told < len(misdirected); {
+	misdirected := finalMisdirected(f.Transfers)
+	next.MisdirectedAnnounced = max(told, len(misdirected))
+	return next, append(out, announceMisdirected(next, misdirected, told)...)
+}
+
+// announceMisdirected tells of the final misdirected transfers after those that were told of.
+func announceMisdirected(shown models.Payment, misdirected []models.Transfer, told int) (out []Announcement) {
+	for told < len(misdirected) {
 		n := 1
 		if told >= toldAlone {
 			n = len(misdirected) - told
 		}
 		told += n
-		out = append(out, Announcement{Type: webhook.PaymentMisdirected, Misdirected: misdirected[:told], New: n})
+		out = append(out, Announcement{Type: webhook.PaymentMisdirected, Payment: shown, Misdirected: misdirected[:told],
+			New: n})
 	}
-	next.MisdirectedAnnounced = told
-	for i := range out {
-		if out[i].Type == webhook.PaymentMisdirected {
-			out[i].Payment = next
-		}
-	}
-	return next, out
+	return out
 }
 
 // expiryTime is the time by which the payment expires; nil when it cannot now.

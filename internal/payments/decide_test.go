@@ -262,8 +262,8 @@ func TestDustOfOtherAssets(t *testing.T) {
 	}
 }
 
-// TestMisdirectedOnTwoChains: numbers of blocks of one chain say nothing about another's, so a transfer in a lower block
-// is told of although one in a higher block came before.
+// TestMisdirectedOnTwoChains: numbers of blocks of one chain say nothing about another's, so a transfer in a lower
+// block is told of although one in a higher block came before.
 func TestMisdirectedOnTwoChains(t *testing.T) {
 	w := newScenario()
 	for _, block := range []uint64{20_000_000, 18_000_000, 19_000_000} {

@@ -83,8 +83,7 @@ func NewMetrics() *Metrics {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return &Metrics{
 		registry: r,
-		attempts: counters("ctrip_webhook_attempts_total", "Webhook requests made, by what the answer meant.",
-			"class"),
+		attempts: counters("ctrip_webhook_attempts_total", "Webhook requests made, by what the answer meant.", "class"),
 		attemptSeconds: histogram("ctrip_webhook_attempt_seconds", "Time from sending a webhook request to its verdict.",
 			latencyBuckets),
 		eventToDelivered: histogram("ctrip_webhook_event_to_delivered_seconds",
@@ -99,17 +98,15 @@ func NewMetrics() *Metrics {
 			"1 while a line of the audit log is missing, changed or out of its place."),
 		requeued: counter("ctrip_sweeper_requeued_total",
 			"Due deliveries without a task that the sweeper queued again."),
-		running:      gauges("ctrip_running", "1 for each role that this process plays: api, worker, scanner.", "role"),
-		chainMetrics: newChainMetrics(counters, gauges),
-
+		running:        gauges("ctrip_running", "1 for each role that this process plays: api, worker, scanner.", "role"),
+		chainMetrics:   newChainMetrics(counters, gauges),
 		reached:        counters("ctrip_payments_moved_total", "Payments that reached a status.", "status"),
 		quarantined:    counter("ctrip_payments_quarantined_total", "Payments set aside because processing them failed."),
 		requests:       counters("ctrip_api_requests_total", "API requests answered.", "route", "method", "code"),
 		requestSeconds: requestSeconds,
 		signInFailures: counter("ctrip_portal_sign_in_failures_total", "Attempts to sign in to the portal with a bad key."),
-		refused: counters("ctrip_connections_refused_total",
-			"Connections closed because there were too many, by listener and limit.", "listener", "limit"),
-		authFailures: counter("ctrip_api_auth_failures_total", "API requests with a missing or bad key."),
+		refused:        counters("ctrip_connections_refused_total", "Connections closed: too many.", "listener", "limit"),
+		authFailures:   counter("ctrip_api_auth_failures_total", "API requests with a missing or bad key."),
 	}
 }
 
