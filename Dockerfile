@@ -11,5 +11,6 @@ RUN --mount=type=cache,target=/cache go build -trimpath -ldflags="-s -w" -o /out
 FROM scratch
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /out/ /usr/local/bin/
+COPY --from=build /src/LICENSE /src/THIRD_PARTY /usr/share/doc/ctrip/
 USER 65532:65532
 CMD ["/usr/local/bin/ctripctl", "--help"]

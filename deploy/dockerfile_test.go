@@ -187,3 +187,14 @@ func TestDockerfileBuildsWhatIsTested(t *testing.T) {
 		}
 	}
 }
+
+// TestImageHoldsTheTerms: the licences of what the programs link, and ours, are in the image.
+func TestImageHoldsTheTerms(t *testing.T) {
+	list := dockerfile(t)
+	last := list[len(list)-1].stage
+	if !slices.ContainsFunc(list, func(in instruction) bool {
+		return in.stage == last && in.name == "COPY" && strings.Contains(in.args, "/src/LICENSE /src/THIRD_PARTY ")
+	}) {
+		t.Error("the final stage has no THIRD_PARTY")
+	}
+}
