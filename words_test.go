@@ -175,7 +175,8 @@ func names(fset *token.FileSet, file *ast.File) []*ast.Ident {
 func TestWordsOfTheField(t *testing.T) {
 	text := regexp.MustCompile(`\.(md|ya?ml|sql|sh|py|php|html|css|m?js|tmpl)$|(^|/)(Makefile|Dockerfile)$|^scripts/`)
 	for _, file := range trackedFiles(t) {
-		if strings.HasSuffix(file, ".gen.go") || strings.Contains(file, "testdata/") || file == "words_test.go" || file == "THIRD_PARTY" {
+		if strings.HasSuffix(file, ".gen.go") || strings.Contains(file, "testdata/") || file == "words_test.go" ||
+			file == "THIRD_PARTY" {
 			continue
 		}
 		base, _, _ := strings.Cut(path.Base(file), ".")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/ctrip-gateway/ctrip/client"
 	"github.com/ctrip-gateway/ctrip/webhook"
@@ -83,8 +84,8 @@ func ExampleClient_EventsAfter() {
 	if _, err := c.CancelPayment(ctx, p.ID); err != nil {
 		panic(err)
 	}
-	handled := "" // begins with the oldest
-	for range 2 {
+	handled, left := "", 2                              // begins with the oldest
+	for ; left > 0; time.Sleep(20 * time.Millisecond) { // what is new is shown once nothing older can come before it
 		for body, err := range c.EventsAfter(ctx, handled) {
 			if err != nil {
 				panic(err)
@@ -95,6 +96,7 @@ func ExampleClient_EventsAfter() {
 			}
 			fmt.Println(e.Type, e.Data.Payment.ID == p.ID)
 			handled = e.ID
+			left--
 		}
 	}
 	// Output:
