@@ -104,7 +104,7 @@ func (s *Site) signOut(w http.ResponseWriter, r *http.Request, v *visitor) error
 		if err := tx.EndPortalSession(r.Context(), v.hash()); err != nil {
 			return err
 		}
-		return s.auditIn(r.Context(), tx, v, "portal.signed_out", v.KeyID)
+		return s.audit(r.Context(), tx, v, "portal.signed_out", v.KeyID)
 	})
 	if err != nil {
 		return err
@@ -115,11 +115,7 @@ func (s *Site) signOut(w http.ResponseWriter, r *http.Request, v *visitor) error
 }
 
 // audit writes a line about what a visitor did.
-func (s *Site) audit(ctx context.Context, v *visitor, action, subject string) error {
-	return s.opts.Store.InTx(ctx, func(tx *store.Tx) error { return s.auditIn(ctx, tx, v, action, subject) })
-}
-
-func (s *Site) auditIn(ctx context.Context, tx *store.Tx, v *visitor, action, subject string) error {
+func (s *Site) audit(ctx context.Context, tx *store.Tx, v *visitor, action, subject string) error {
 	return tx.Audit(ctx, models.AuditEntry{At: s.now(), Actor: v.by().Name, IP: v.IP, Action: action, Subject: subject,
 		Merchant: v.Merchant.ID})
 }

@@ -78,7 +78,7 @@ func (s *Site) begin(w http.ResponseWriter, r *http.Request, v *visitor) error {
 		if err := tx.InsertPortalSession(r.Context(), row); err != nil {
 			return err
 		}
-		return s.auditIn(r.Context(), tx, v, "portal.signed_in", v.KeyID)
+		return s.audit(r.Context(), tx, v, "portal.signed_in", v.KeyID)
 	})
 	if err != nil {
 		return err
