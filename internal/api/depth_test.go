@@ -10,7 +10,20 @@ import (
 func TestRequestsReachDeep(t *testing.T) {
 	f := newFuzzedCounter(t)
 	accepted, bodies, seen := map[string]int{}, map[string]int{}, map[string]int{}
-	for i := range 3000 {
+	reached := func() bool {
+		for _, route := range pages {
+			if accepted[route] == 0 {
+				return false
+			}
+		}
+		for _, route := range f.routes {
+			if accepted[route] == 0 || f.operations[route].Route.Operation.RequestBody != nil && bodies[route] == 0 {
+				return false
+			}
+		}
+		return true
+	}
+	for i := 0; i < 3000 && !reached(); i++ {
 		d := newDice([]byte(fmt.Sprintf("%08d", i)))
 		d.bytes = nil
 		r := f.request(d)
