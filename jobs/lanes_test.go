@@ -7,6 +7,7 @@ import (
 
 	"github.com/ctrip-gateway/ctrip/internal/delivery"
 	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
 	"github.com/ctrip-gateway/ctrip/models"
 )
@@ -41,10 +42,11 @@ func TestSlowEndpointGetsALaneOfItsOwn(t *testing.T) {
 // TestPausedDeliveriesLeaveRedis turns the incident switch while tasks wait in Redis: they are taken out of it, and go
 // on when it is turned back.
 func TestPausedDeliveriesLeaveRedis(t *testing.T) {
-	h := newHarness(t)
+	s, server, now := storetest.Postgres(t), testkit.Redis(t), time.Now().UTC()
+	err := s.InTx(t.Context(), func(tx *store.Tx) error { return tx.PauseDeliveries(t.Context(), &now, "test") })
+	check(t, err)
+	h := build(t, s, server.Addr, server) // its worker reads the switch when it begins
 	h.Endpoint(h.merchant, h.receiver.URL)
-	now := time.Now().UTC()
-	h.InTx(func(tx *store.Tx) error { return tx.PauseDeliveries(t.Context(), &now, "test") })
 	h.produce()
 	h.work()
 	ds := h.Publish(h.merchant, 50)
