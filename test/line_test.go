@@ -6,10 +6,7 @@ import (
 	"fmt"
 	"math/big"
 	"net/http"
-	"os"
 	"os/exec"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -70,7 +67,7 @@ func TestLineOnGeth(t *testing.T) {
 
 // TestLineOnAnvil is the same on a node that is not geth's code.
 func TestLineOnAnvil(t *testing.T) {
-	url := startAnvil(t)
+	url := testkit.Anvil(t, "--block-time", "1", "--chain-id", "31337")
 	h := newFixture(t, gateway.Chain{Name: "anvil", RPC: url, ChainID: 31337, Depth: 2})
 	p := h.create(t.Context(), "anvil-1", "native", "1000000000000")
 	// Anvil's first account is unlocked; its key is in every tutorial.
@@ -124,54 +121,6 @@ func openssl(t *testing.T, key string, body []byte) string {
 	}
 	mac, _, _ := strings.Cut(string(out), " ")
 	return mac
-}
-
-// startAnvil installs anvil from npm into a temporary directory and runs it.
-func startAnvil(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	install := exec.Command("npm", "install", "--no-audit", "--no-fund", "--no-save", "--prefix", dir,
-		"@foundry-rs/anvil@1.7.1")
-	if out, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("npm install: %v\n%s", err, out)
-	}
-	found, err := filepath.Glob(filepath.Join(dir, "node_modules/@foundry-rs/anvil-linux-*/bin/anvil"))
-	if err != nil || len(found) == 0 {
-		t.Fatalf("no anvil binary in %s (%v)", dir, err)
-	}
-	i := slices.IndexFunc(found, func(path string) bool { return exec.Command(path, "--version").Run() == nil })
-	if i < 0 {
-		t.Fatalf("none of %v runs here", found)
-	}
-	addr := testkit.FreeAddr(t)
-	_, port, _ := strings.Cut(addr, ":")
-	cmd := exec.Command(found[i], "--host", "127.0.0.1", "--port", port, "--block-time", "1", "--chain-id", "31337")
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	listening := make(chan bool, 1)
-	go func() {
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			if strings.Contains(lines.Text(), "Listening on") {
-				listening <- true
-			}
-		}
-	}()
-	select {
-	case <-listening:
-	case <-time.After(30 * time.Second):
-		t.Fatal("anvil does not listen")
-	}
-	return "http://" + addr
 }
 
 func rpc(t *testing.T, client *http.Client, url, body string) {

@@ -3,10 +3,7 @@ package scanner_test
 import (
 	"encoding/json"
 	"fmt"
-	"net"
-	"os/exec"
 	"testing"
-	"time"
 
 	"github.com/ctrip-gateway/ctrip/config"
 	"github.com/ctrip-gateway/ctrip/internal/devnet"
@@ -15,39 +12,6 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
 	"github.com/ctrip-gateway/ctrip/models"
 )
-
-// startAnvil starts a real anvil that mines when it is told to, and returns its URL. TEST_ANVIL is the path of the
-// program, which npm has: npm install @foundry-rs/anvil@1.7.1.
-func startAnvil(t *testing.T) string {
-	t.Helper()
-	program := testkit.Setting("TEST_ANVIL")
-	if program == "" {
-		t.Skip("TEST_ANVIL does not name the program of anvil")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
-	anvil := exec.CommandContext(t.Context(), program, "--silent", "--no-mining", "--host", "127.0.0.1",
-		"--port", fmt.Sprint(port), "--chain-id", fmt.Sprint(devnet.ChainID))
-	if err := anvil.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { anvil.Process.Kill(); anvil.Wait() })
-	url := fmt.Sprintf("http://127.0.0.1:%d", port)
-	for range 600 {
-		if got, err := evmtest.Forward(url, evmtest.Message{
-			Version: "2.0", ID: json.RawMessage("1"), Method: "eth_chainId", Params: json.RawMessage("[]"),
-		}); err == nil && got.Error == nil {
-			return url
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	t.Fatal("anvil did not start")
-	return ""
-}
 
 // anvilNode sends and mines on anvil.
 type anvilNode struct {
@@ -114,7 +78,7 @@ func TestWaysInOnAnvil(t *testing.T) {
 	}{{"trace", models.SourceTrace, ""}, {"trace", models.SourceTrace, "debug_traceBlockByHash"},
 		{"balance", models.SourceBalance, ""}} {
 		t.Run(way.internal+way.refuses, func(t *testing.T) {
-			n := anvilNode{t: t, url: startAnvil(t)}
+			n := anvilNode{t: t, url: testkit.Anvil(t, "--no-mining", "--chain-id", fmt.Sprint(devnet.ChainID))}
 			var accounts []string
 			if err := json.Unmarshal([]byte(n.call("eth_accounts", "[]")), &accounts); err != nil {
 				t.Fatal(err)
