@@ -19,6 +19,7 @@ import (
 
 	"github.com/ctrip-gateway/ctrip/internal/api/openapi"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
+	"github.com/ctrip-gateway/ctrip/internal/testkit/contract"
 	"github.com/ctrip-gateway/ctrip/models"
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
@@ -46,15 +47,15 @@ func TestGenerated(t *testing.T) {
 	}
 }
 
-// TestSchemasAreClosed: every object says what it may hold, what it must, and shows an example; what a request may hold
-// is bounded, and every pattern of a request has words.
-func TestSchemasAreClosed(t *testing.T) {
+// TestRequestsAreClosedAndAnswersOpen: a request holds what the file names and nothing else, while an answer may get
+// members that today's clients do not know. Every object says what it must hold, and shows an example; what a request
+// may hold is bounded, and every pattern of a request has words.
+func TestRequestsAreClosedAndAnswersOpen(t *testing.T) {
 	s := loadSpec(t)
 	for name, ref := range s.Document().Components.Schemas {
 		if ref.Value.Example == nil {
 			t.Errorf("%s has no example", name)
 		}
-		closed(t, name, ref.Value)
 	}
 	for _, item := range s.Document().Paths.Map() {
 		for _, op := range item.Operations() {
@@ -69,6 +70,12 @@ func TestSchemasAreClosed(t *testing.T) {
 			if op.RequestBody != nil {
 				schema := op.RequestBody.Value.Content.Get("application/json").Schema.Value
 				bounded(t, op.OperationID, schema)
+				objects(t, op.OperationID, schema, true)
+			}
+			for status, answer := range op.Responses.Map() {
+				for _, media := range answer.Value.Content {
+					objects(t, op.OperationID+" "+status, media.Schema.Value, false)
+				}
 			}
 			if op.Summary == "" || len(op.Tags) != 1 || op.Responses.Default() != nil {
 				t.Errorf("%s: one tag, a summary, and every answer by its status", op.OperationID)
@@ -77,22 +84,28 @@ func TestSchemasAreClosed(t *testing.T) {
 	}
 }
 
-func closed(t *testing.T, at string, s *openapi3.Schema) {
+// objects checks that every object of a schema is closed, or that every one is open, and has what it requires.
+func objects(t *testing.T, at string, s *openapi3.Schema, closed bool) {
+	t.Helper()
 	if s.Type.Is(openapi3.TypeObject) {
-		if allowed := s.AdditionalProperties.Has; s.AdditionalProperties.Schema == nil && (allowed == nil || *allowed) {
-			t.Errorf("%s is open", at)
+		more := s.AdditionalProperties
+		if is := more.Has != nil && !*more.Has; more.Schema == nil && is != closed {
+			t.Errorf("%s: closed is %t, want %t", at, is, closed)
 		}
 		for _, name := range s.Required {
 			if s.Properties[name] == nil {
 				t.Errorf("%s requires %s, which it does not have", at, name)
 			}
 		}
-		for name, p := range s.Properties {
-			closed(t, at+"."+name, p.Value)
-		}
+	}
+	for name, p := range s.Properties {
+		objects(t, at+"."+name, p.Value, closed)
+	}
+	for _, inner := range s.AllOf {
+		objects(t, at, inner.Value, closed)
 	}
 	if s.Items != nil {
-		closed(t, at+"[]", s.Items.Value)
+		objects(t, at+"[]", s.Items.Value, closed)
 	}
 }
 
@@ -132,6 +145,7 @@ func bounded(t *testing.T, at string, s *openapi3.Schema) {
 // codes.
 func TestExamples(t *testing.T) {
 	s := loadSpec(t)
+	contract.Close(s.Document())
 	for name, ref := range s.Document().Components.Schemas {
 		shown(t, name, ref)
 	}

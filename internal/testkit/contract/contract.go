@@ -30,12 +30,13 @@ type operation struct {
 	route   *routers.Route
 }
 
-// New reads an OpenAPI file.
+// New reads an OpenAPI file. Answers are held against it with every object closed, see [Close].
 func New(file []byte) (*Contract, error) {
 	doc, err := openapi3.NewLoader().LoadFromData(file)
 	if err != nil {
 		return nil, fmt.Errorf("contract: %w", err)
 	}
+	Close(doc)
 	c := &Contract{doc: doc}
 	for path, item := range doc.Paths.Map() {
 		pattern, err := regexp.Compile("^" + regexp.MustCompile(`\\\{[a-z_]+\\\}`).ReplaceAllString(regexp.QuoteMeta(path),

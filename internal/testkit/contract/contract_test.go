@@ -20,7 +20,7 @@ paths:
       responses:
         '200':
           description: A thing.
-          content: {application/json: {schema: {type: object, additionalProperties: false, required: [id], properties: {id: {type: string}}}}}
+          content: {application/json: {schema: {type: object, required: [id], properties: {id: {type: string}}}}}
         '404': {description: 'Code: ` + "`not_found`" + `.', content: {application/problem+json: {schema: {$ref: '#/components/schemas/Problem'}}}}
         '429': {description: 'Code: ` + "`rate_limited`" + `.', headers: {Retry-After: {schema: {type: integer}}}, content: {application/problem+json: {schema: {$ref: '#/components/schemas/Problem'}}}}
     delete:
