@@ -3,11 +3,6 @@ package evm
 import (
 	"context"
 	"encoding/json"
-	"fmt"
-
-	"github.com/ethereum/go-ethereum/common"
-	"github.com/ethereum/go-ethereum/core/types"
-	"github.com/ethereum/go-ethereum/trie"
 
 	"github.com/ctrip-gateway/ctrip/internal/chain"
 )
@@ -16,7 +11,7 @@ import (
 // that another provider is asked. When nobody gives another one for three rounds it is read as it is, and the operator
 // is told: what is missing in it, balances may still find, and a chain that stands still helps nobody.
 func (p *Pool) checkRoot(ctx context.Context, n *conn, raw json.RawMessage, at chain.Ref) error {
-	err := checkTransactions(raw, at.Number)
+	err := checkTransactions(raw)
 	if err == nil {
 		return nil
 	}
@@ -33,30 +28,17 @@ func (p *Pool) checkRoot(ctx context.Context, n *conn, raw json.RawMessage, at c
 
 // checkTransactions holds the transactions of a block against the root in its header, so that a node which leaves one
 // out is found out, also by itself. It says nothing where that cannot be computed: when the header does not hash to the
-// block's hash in Ethereum's own encoding, or a transaction is of a type that go-ethereum does not know or does not
-// hash to the hash that the block gives it, as the pseudo-transactions of some chains do not.
-func checkTransactions(raw json.RawMessage, number uint64) error {
-	var header types.Header
-	var body struct {
-		Hash         common.Hash       `json:"hash"`
-		Transactions []json.RawMessage `json:"transactions"`
-	}
-	if json.Unmarshal(raw, &header) != nil || json.Unmarshal(raw, &body) != nil || header.Hash() != body.Hash {
+// block's hash, or a transaction is of a type whose encoding is not known.
+func checkTransactions(raw json.RawMessage) error {
+	c, err := contentOf(raw)
+	if err != nil {
 		return nil
 	}
-	txs := make(types.Transactions, len(body.Transactions))
-	for i, text := range body.Transactions {
-		var hash struct {
-			Hash common.Hash `json:"hash"`
-		}
-		txs[i] = new(types.Transaction)
-		if json.Unmarshal(text, &hash) != nil || txs[i].UnmarshalJSON(text) != nil || txs[i].Hash() != hash.Hash {
-			return nil
-		}
+	if c.checkTxs(); refuted(c.txsErr) {
+		return c.txsErr
 	}
-	if root := types.DeriveSha(txs, trie.NewStackTrie(nil)); root != header.TxHash {
-		return fmt.Errorf("%w: the %d transactions of block %d have the root %s, and its header has %s",
-			ErrInconsistent, len(txs), number, root, header.TxHash)
+	if refuted(c.withdrawalsErr) {
+		return c.withdrawalsErr
 	}
 	return nil
 }
