@@ -21,6 +21,11 @@ type Problem struct {
 	Detail string `json:"detail"`
 	// RequestID finds the request in the gateway's log.
 	RequestID string `json:"request_id"`
+	// PaymentID, ReplayID and EndpointID are what stands in the way: the payment that has the order_id, the replay that is
+	// running, the endpoint that the operator paused. They are empty for other problems.
+	PaymentID  string `json:"payment_id"`
+	ReplayID   string `json:"replay_id"`
+	EndpointID string `json:"endpoint_id"`
 	// Errors are all faulty fields.
 	Errors []FieldError `json:"errors"`
 	// RetryAfter is how long the gateway asks to wait, 0 when it does not say.

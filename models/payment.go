@@ -62,8 +62,11 @@ type Payment struct {
 	MerchantID string
 	Token      string // opens the checkout page
 	OrderID    *string
-	// OrderReleased is set when the payment expires or is canceled, for good: OrderID may be another payment's then.
+	// OrderReleased is set when the payment expires, is canceled or is replaced, for good: OrderID may be another
+	// payment's then.
 	OrderReleased bool
+	Replaces      *string // the payment whose order it took over
+	ReplacedBy    *string // the payment that took its order over
 	Status        PaymentStatus
 	Partial       bool
 	Overpaid      bool
@@ -109,6 +112,13 @@ type Payment struct {
 	// QuarantinedAt is set when recomputing this payment failed; the block went on without it.
 	QuarantinedAt    *time.Time
 	QuarantineReason string
+}
+
+// OrderCurrent reports whether what the payment receives is for its order. One that has given its order up may still be
+// paid, and another payment may have been paid for the same order.
+func (p Payment) OrderCurrent() bool {
+	closed := p.Status == PaymentExpired || p.Status == PaymentCanceled
+	return !p.OrderReleased && (p.OrderID == nil || !closed)
 }
 
 // Due is the smallest sum that settles the payment.

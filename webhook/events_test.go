@@ -44,7 +44,8 @@ func transfer() webhook.Transfer {
 
 func payment() *webhook.Payment {
 	return &webhook.Payment{
-		ID: id("pay", "7"), Sequence: 4, OrderID: ptr("A-17"), Status: "confirmed", Chain: "ethereum", ChainID: 1,
+		ID: id("pay", "7"), Sequence: 4, OrderID: ptr("A-17"), OrderCurrent: true, Status: "confirmed",
+		Chain: "ethereum", ChainID: 1,
 		Asset:   webhook.Asset{Symbol: "USDC", Contract: ptr(contract), Decimals: 6},
 		Address: deposit, DerivationPath: "m/44'/60'/0'/0/7", Amount: "1500000", AmountDecimal: "1.5",
 		AmountReceived: "1500000", AmountConfirmed: "1500000", Confirmations: 12, RequiredConfirmations: 12,
@@ -87,7 +88,10 @@ func sample(kind webhook.EventType) webhook.Event {
 		p.Asset = webhook.Asset{Symbol: "ETH", Decimals: 18}
 	case webhook.PaymentPartiallyPaid:
 		waiting("pending")
-		p.Partial, p.AmountReceived = true, "500000"
+		p.Partial, p.AmountReceived, p.Replaces = true, "500000", ptr(id("pay", "6"))
+		p.Doubts = []webhook.Doubt{{ID: id("dbt", "1"), Kind: "hidden", Chain: "ethereum", ChainID: 1, Asset: p.Asset,
+			Amount: "1000000", TxHash: ptr(hash("c")), BlockNumber: 20, BlockHash: hash("d"),
+			CreatedAt: webhook.At(fixedTime)}}
 		p.Transfers[0].Amount, p.Transfers[0].Status, p.Transfers[0].LogIndex = "500000", "seen", nil
 	case webhook.PaymentDetected:
 		waiting("detected")
@@ -106,6 +110,7 @@ func sample(kind webhook.EventType) webhook.Event {
 		empty("canceled")
 	case webhook.PaymentReorged:
 		waiting("pending")
+		p.OrderCurrent, p.ReplacedBy = false, ptr(id("pay", "8"))
 		p.AmountReceived, p.Transfers[0].Status, p.Transfers[0].Confirmations = "0", "orphaned", 0
 		e.Data.Retracts = []string{id("evt", "2"), id("evt", "3")}
 	case webhook.PaymentMisdirected:
@@ -116,6 +121,9 @@ func sample(kind webhook.EventType) webhook.Event {
 		}
 		e.Data.Misdirected.Totals = []webhook.MisdirectedTotal{{Chain: "base", ChainID: 8453,
 			Asset: e.Data.Misdirected.Asset, Amount: "1500000", Transfers: 1}}
+	}
+	if p.Status == "expired" || p.Status == "canceled" {
+		p.OrderCurrent = false
 	}
 	return e
 }
@@ -179,7 +187,7 @@ func TestKeysOfTheContract(t *testing.T) {
 		`","type":"payment.confirmed","api_version":"2026-11-01","created_at":"2026-11-23T10:00:00.123Z",` +
 		`"timestamp":1795428000,"nonce":"0123456789abcdef0123456789abcdef","merchant_id":"` + id("mer", "1") + `",` +
 		`"data":{"payment":{"id":"` + id("pay", "7") +
-		`","sequence":4,"order_id":"A-17","status":"confirmed","partial":false,"overpaid":false,` +
+		`","sequence":4,"order_id":"A-17","order_current":true,"replaces":null,"replaced_by":null,"status":"confirmed","partial":false,"overpaid":false,` +
 		`"late":false,"chain":"ethereum","chain_id":1,"asset":{"symbol":"USDC","contract":"` + contract + `","decimals":6},` +
 		`"address":"` + deposit +
 		`","derivation_path":"m/44'/60'/0'/0/7","amount":"1500000","amount_decimal":"1.5","amount_received":"1500000","amount_confirmed":"1500000",` +
@@ -187,7 +195,7 @@ func TestKeysOfTheContract(t *testing.T) {
 		`"metadata":{"cart":"9"},"checkout_url":"https://pay.example/pay/co_1",` +
 		`"transfers":[{"tx_hash":"` + hash("a") + `","log_index":3,"from":"` + payer +
 		`","amount":"1500000","block_number":19,"block_hash":"` + hash("b") + `",` +
-		`"block_timestamp":"2026-11-23T10:00:00.000Z","confirmations":12,"status":"confirmed","source":"chain"}],"transfers_total":1},` +
+		`"block_timestamp":"2026-11-23T10:00:00.000Z","confirmations":12,"status":"confirmed","source":"chain"}],"transfers_total":1,"doubts":[]},` +
 		`"retracts":null}}`
 	if string(body) != want {
 		t.Errorf("got\n%s\nwant\n%s", body, want)

@@ -29,10 +29,15 @@ func (t Time) MarshalText() ([]byte, error) { return []byte(t.UTC().Format(timeL
 
 // Payment is a payment as it stood when the event happened. Members that have no value are null, never left out.
 type Payment struct {
-	ID                    string            `json:"id"`       // pay_…
-	Sequence              int               `json:"sequence"` // counts this payment's events from 1, without holes
-	OrderID               *string           `json:"order_id"`
-	Status                string            `json:"status"` // pending, detected, confirmed, expired or canceled
+	ID       string  `json:"id"`       // pay_…
+	Sequence int     `json:"sequence"` // counts this payment's events from 1, without holes
+	OrderID  *string `json:"order_id"`
+	// OrderCurrent is false once the payment has given its order up, because it expired, was canceled or was replaced.
+	// Do not fulfil the order for it then: another payment may have been paid for the same one.
+	OrderCurrent          bool              `json:"order_current"`
+	Replaces              *string           `json:"replaces"`    // the payment whose order it took over
+	ReplacedBy            *string           `json:"replaced_by"` // the payment that took its order over
+	Status                string            `json:"status"`      // pending, detected, confirmed, expired or canceled
 	Partial               bool              `json:"partial"`
 	Overpaid              bool              `json:"overpaid"`
 	Late                  bool              `json:"late"`
@@ -55,6 +60,8 @@ type Payment struct {
 	// Transfers lists at most MaxTransfers, oldest first; TransfersTotal counts all.
 	Transfers      []Transfer `json:"transfers"`
 	TransfersTotal int        `json:"transfers_total"`
+	// Doubts are transfers that wait for the operator, MaxTransfers at most. The payment does not expire meanwhile.
+	Doubts []Doubt `json:"doubts"`
 }
 
 // MarshalJSON writes the fields in order, an empty object or list where there is nothing, and of more than
@@ -68,6 +75,10 @@ func (p Payment) MarshalJSON() ([]byte, error) {
 	if p.Transfers == nil {
 		p.Transfers = []Transfer{}
 	}
+	if p.Doubts == nil {
+		p.Doubts = []Doubt{}
+	}
+	p.Doubts = p.Doubts[:min(len(p.Doubts), MaxTransfers)]
 	if over := len(p.Transfers) - MaxTransfers; over > 0 {
 		p.Transfers = p.Transfers[over:]
 	}
@@ -102,6 +113,21 @@ type Transfer struct {
 	Confirmations  uint64  `json:"confirmations"`
 	Status         string  `json:"status"` // seen, confirmed or orphaned
 	Source         string  `json:"source"`
+}
+
+// Doubt is a transfer about which the nodes of its chain contradict each other. It confirms nothing before it is
+// settled.
+type Doubt struct {
+	ID          string  `json:"id"`   // dbt_…
+	Kind        string  `json:"kind"` // invented, hidden, unproven or balance; more may come
+	Chain       string  `json:"chain"`
+	ChainID     uint64  `json:"chain_id"`
+	Asset       Asset   `json:"asset"`
+	Amount      string  `json:"amount"`  // base units
+	TxHash      *string `json:"tx_hash"` // null for what only a balance shows
+	BlockNumber uint64  `json:"block_number"`
+	BlockHash   string  `json:"block_hash"`
+	CreatedAt   Time    `json:"created_at"`
 }
 
 // Misdirected is a transfer of an asset, or on a chain, that the payment did not ask for. It counts towards nothing.

@@ -32,8 +32,6 @@ var errorTranslator = []struct {
 		detail: "Another request with this Idempotency-Key, or for this order_id, is not over yet."},
 	{is: []error{payments.ErrChainUnavailable}, code: CodeChainUnavailable, retryAfter: 30 * time.Second, logged: true,
 		detail: "No new block of this chain has been recorded for a while, so a payment on it could not be watched."},
-	{is: []error{payments.ErrNotCancelable}, code: CodePaymentNotCancelable,
-		detail: "Only a pending payment that has received nothing can be canceled."},
 	{is: []error{payments.ErrNoAccountKey}, code: CodeNoAccountKey, detail: "The operator of this gateway sets it."},
 	{is: []error{payments.ErrMerchantPaused}, code: CodeMerchantPaused,
 		detail: "The operator of this gateway has paused the merchant."},
@@ -101,6 +99,8 @@ func carried(err error) *Problem {
 	var tooLarge *http.MaxBytesError
 	var broken models.FieldErrors
 	var taken *payments.OrderTakenError
+	var keeps *payments.NotReplaceableError
+	var uncancelable *payments.NotCancelableError
 	var running *redelivery.ReplayRunningError
 	var paused *endpoints.PausedHostError
 	switch {
@@ -113,16 +113,34 @@ func carried(err error) *Problem {
 	case errors.As(err, &broken):
 		return Unprocessable(fieldErrors(broken)...)
 	case errors.As(err, &taken):
-		return NewProblem(CodeOrderIDTaken, fmt.Sprintf("The order_id belongs to payment %s.", taken.PaymentID))
+		p := NewProblem(CodeOrderIDTaken, fmt.Sprintf("The order_id belongs to payment %s.", taken.PaymentID))
+		p.PaymentID = taken.PaymentID
+		return p
+	case errors.As(err, &keeps):
+		p := NewProblem(CodePaymentNotReplaceable, sentence(keeps))
+		p.PaymentID = keeps.PaymentID
+		return p
+	case errors.As(err, &uncancelable):
+		return NewProblem(CodePaymentNotCancelable, sentence(uncancelable))
 	case errors.As(err, &paused):
-		return NewProblem(CodeEndpointPaused, fmt.Sprintf("The operator of this gateway has paused your %s at %s. "+
+		p := NewProblem(CodeEndpointPaused, fmt.Sprintf("The operator of this gateway has paused your %s at %s. "+
 			"Until they resume it, it stays at that host, and no other endpoint of yours goes there.",
 			strings.TrimSpace("endpoint "+paused.EndpointID), paused.Host))
+		p.EndpointID = paused.EndpointID
+		return p
 	case errors.As(err, &running):
-		return NewProblem(CodeReplayRunning, fmt.Sprintf("Replay %s is still running: wait for its end or cancel it.",
+		p := NewProblem(CodeReplayRunning, fmt.Sprintf("Replay %s is still running: wait for its end or cancel it.",
 			running.ID))
+		p.ReplayID = running.ID
+		return p
 	}
 	return nil
+}
+
+// sentence is what an error says, as a sentence.
+func sentence(err error) string {
+	text := err.Error()
+	return strings.ToUpper(text[:1]) + text[1:] + "."
 }
 
 // problemOfMismatch is the problem of a request that does not fit the OpenAPI file.

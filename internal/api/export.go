@@ -12,6 +12,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/ctrip-gateway/ctrip/internal/payments"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
 	"github.com/ctrip-gateway/ctrip/webhook"
@@ -154,7 +155,7 @@ func (h *handlers) exportPayments(ctx context.Context, params ListPaymentsParams
 	e.next = func(ctx context.Context, page store.Page) (out [][]string, last store.Position, err error) {
 		rows, err := h.store.ListPayments(ctx, merchantID, f, page)
 		for _, row := range rows {
-			p := h.payments.View(row, nil, nil)
+			p := h.payments.View(row, payments.State{})
 			metadata, err := json.Marshal(p.Metadata)
 			if err != nil {
 				return nil, last, err

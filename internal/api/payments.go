@@ -20,7 +20,7 @@ func (h *handlers) CreatePayment(ctx context.Context,
 		MerchantID: x.merchant.ID, Test: x.key.Test, Chain: r.Body.Chain, Asset: r.Body.Asset, OrderID: r.Body.OrderID,
 		Amount: deref(r.Body.Amount), AmountDecimal: deref(r.Body.AmountDecimal), Metadata: deref(r.Body.Metadata),
 		ExpiresIn: time.Duration(deref(r.Body.ExpiresIn)) * time.Second, RedirectURL: deref(r.Body.RedirectURL),
-		ToleranceBPS: deref(r.Body.ToleranceBPS),
+		ToleranceBPS: deref(r.Body.ToleranceBPS), Replaces: deref(r.Body.Replaces),
 	}
 	return h.idempotent(ctx, r.Params.IdempotencyKey, func(recordOf recordFunc) (savedAnswer, error) {
 		draft, err := h.payments.Prepare(ctx, ask)
@@ -40,7 +40,7 @@ func (h *handlers) CreatePayment(ctx context.Context,
 // createdAnswer is the answer about a new payment, and the record of the request's idempotency key that holds it.
 func (h *handlers) createdAnswer(p models.Payment,
 	recordOf recordFunc) (savedAnswer, *models.IdempotencyRecord, error) {
-	a, err := answer(http.StatusCreated, h.payments.View(p, nil, nil))
+	a, err := answer(http.StatusCreated, h.payments.View(p, payments.State{}))
 	if err != nil {
 		return savedAnswer{}, nil, err
 	}
@@ -60,7 +60,7 @@ func (h *handlers) CancelPayment(ctx context.Context,
 		if err != nil {
 			return savedAnswer{}, err
 		}
-		return answer(http.StatusOK, h.payments.View(p, nil, nil))
+		return answer(http.StatusOK, h.payments.View(p, payments.State{}))
 	})
 }
 
@@ -132,12 +132,17 @@ func (h *handlers) views(ctx context.Context, ps []models.Payment) ([]webhook.Pa
 	if err != nil {
 		return nil, err
 	}
+	doubts, err := h.store.OpenDoubts(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
 	heads, err := h.store.Heads(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for _, p := range ps {
-		views = append(views, h.payments.View(p, transfers[p.ID], heads))
+		views = append(views, h.payments.View(p, payments.State{Transfers: transfers[p.ID],
+			Doubts: doubts[p.ID], Heads: heads}))
 	}
 	return views, nil
 }

@@ -28,6 +28,7 @@ const (
 	CodeIdempotencyKeyReused  Code = "idempotency_key_reused"
 	CodeIdempotencyInProgress Code = "idempotency_in_progress"
 	CodePaymentNotCancelable  Code = "payment_not_cancelable"
+	CodePaymentNotReplaceable Code = "payment_not_replaceable"
 	CodeEndpointDisabled      Code = "endpoint_disabled"
 	CodeEndpointPaused        Code = "endpoint_paused"
 	CodeEndpointReadOnly      Code = "endpoint_read_only"
@@ -64,6 +65,7 @@ var kinds = []struct {
 	{CodeIdempotencyKeyReused, http.StatusConflict, "The Idempotency-Key was used for another request"},
 	{CodeIdempotencyInProgress, http.StatusConflict, "A request with this Idempotency-Key is under way"},
 	{CodePaymentNotCancelable, http.StatusConflict, "The payment cannot be canceled any more"},
+	{CodePaymentNotReplaceable, http.StatusConflict, "The payment keeps its order"},
 	{CodeEndpointDisabled, http.StatusConflict, "The endpoint is disabled"},
 	{CodeEndpointPaused, http.StatusConflict, "The endpoint was paused by the operator"},
 	{CodeEndpointReadOnly, http.StatusConflict, "The endpoint belongs to the deployment"},
@@ -93,13 +95,17 @@ type FieldError struct {
 // Problem is an error as the merchant sees it: an RFC 9457 document. Handlers return it as an error, and the server
 // adds the request id and writes it.
 type Problem struct {
-	Type      string       `json:"type"`
-	Title     string       `json:"title"`
-	Status    int          `json:"status"`
-	Code      Code         `json:"code"`
-	Detail    string       `json:"detail,omitempty"`
-	RequestID string       `json:"request_id"`
-	Errors    []FieldError `json:"errors,omitempty"`
+	Type      string `json:"type"`
+	Title     string `json:"title"`
+	Status    int    `json:"status"`
+	Code      Code   `json:"code"`
+	Detail    string `json:"detail,omitempty"`
+	RequestID string `json:"request_id"`
+	// What stands in the way, by its id.
+	PaymentID  string       `json:"payment_id,omitempty"`
+	ReplayID   string       `json:"replay_id,omitempty"`
+	EndpointID string       `json:"endpoint_id,omitempty"`
+	Errors     []FieldError `json:"errors,omitempty"`
 
 	retryAfter time.Duration
 	cause      error

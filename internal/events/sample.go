@@ -21,7 +21,8 @@ func Sample(t webhook.EventType, now time.Time) webhook.Data {
 	now = now.UTC()
 	order, contract := SampleOrderID, "0x1c7D4B196Cb0C7B01d743Fbc6116a902379C7238"
 	p := &webhook.Payment{
-		ID: models.NewID(models.PrefixPayment, now), Sequence: 1, OrderID: &order, Status: "pending", Chain: "sepolia",
+		ID: models.NewID(models.PrefixPayment, now), Sequence: 1, OrderID: &order, OrderCurrent: true, Status: "pending",
+		Chain:   "sepolia",
 		ChainID: 11155111, Asset: webhook.Asset{Symbol: "USDC", Contract: &contract, Decimals: 6},
 		Address: "0x000000000000000000000000000000000000dEaD", DerivationPath: "m/44'/60'/0'/0/0", Amount: sampleAmount,
 		AmountDecimal: "1.5", AmountReceived: "0", AmountConfirmed: "0", RequiredConfirmations: 12,
@@ -52,9 +53,9 @@ func Sample(t webhook.EventType, now time.Time) webhook.Data {
 		paid(4, "confirmed", sampleAmount, 12)
 		p.Late = true
 	case webhook.PaymentExpired:
-		p.Sequence, p.Status = 2, "expired"
+		p.Sequence, p.Status, p.OrderCurrent = 2, "expired", false
 	case webhook.PaymentCanceled:
-		p.Sequence, p.Status = 2, "canceled"
+		p.Sequence, p.Status, p.OrderCurrent = 2, "canceled", false
 	case webhook.PaymentReorged:
 		paid(3, "pending", "0", 0)
 		p.Transfers[0].Amount, p.Transfers[0].Status = sampleAmount, "orphaned"

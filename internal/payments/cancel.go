@@ -4,15 +4,37 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
-// ErrNotCancelable is returned for a payment that is not pending any more or has received something: money that was
-// sent is never canceled away.
+// ErrNotCancelable is what every [NotCancelableError] is.
 var ErrNotCancelable = errors.New("only a pending payment that has received nothing can be canceled")
+
+// NotCancelableError is returned for a payment that is not pending any more or may have received something: money that
+// was sent is never canceled away.
+type NotCancelableError struct {
+	Status  models.PaymentStatus
+	Doubted bool // nothing was received, but a transfer is in doubt
+}
+
+func (e *NotCancelableError) Error() string {
+	switch {
+	case e.Status == models.PaymentCanceled:
+		return "the payment is canceled already"
+	case e.Status != models.PaymentPending:
+		return fmt.Sprintf("the payment is %s, and only a pending one can be canceled", e.Status)
+	case e.Doubted:
+		return "a transfer to the payment is in doubt, and may have happened"
+	}
+	return "the payment has received money, and so cannot be canceled; a new one can replace it"
+}
+
+// Is makes every one of them ErrNotCancelable.
+func (e *NotCancelableError) Is(target error) bool { return target == ErrNotCancelable }
 
 // Cancel closes a merchant's payment before anything arrived. Its address stays watched for the monitoring window.
 func (s *Service) Cancel(ctx context.Context, tx *store.Tx, actor models.Actor, merchantID,
@@ -26,7 +48,12 @@ func (s *Service) Cancel(ctx context.Context, tx *store.Tx, actor models.Actor, 
 	}
 	p := locked[0]
 	if !p.Status.CanMove(models.PaymentCanceled) || p.AmountReceived.Sign() > 0 {
-		return models.Payment{}, ErrNotCancelable
+		return models.Payment{}, &NotCancelableError{Status: p.Status}
+	}
+	if open, err := tx.OpenDoubts(ctx, []string{p.ID}); err != nil {
+		return models.Payment{}, err
+	} else if len(open) > 0 {
+		return models.Payment{}, &NotCancelableError{Status: p.Status, Doubted: true}
 	}
 	now := s.now()
 	closed := now
@@ -37,10 +64,10 @@ func (s *Service) Cancel(ctx context.Context, tx *store.Tx, actor models.Actor, 
 		return models.Payment{}, err
 	}
 	until := closed.Add(s.window)
-	p.Status, p.ClosedAt, p.WatchUntil, p.UpdatedAt = models.PaymentCanceled, &now, &until, now
-	p.OrderReleased = p.OrderID != nil
+	p.Status, p.ClosedAt, p.WatchUntil, p.UpdatedAt = models.PaymentCanceled, &closed, &until, now
+	p.OrderReleased = p.OrderReleased || p.OrderID != nil
 	p.Sequence++
-	if err := s.publish(ctx, tx, Announcement{Type: webhook.PaymentCanceled, Payment: p}, nil, nil); err != nil {
+	if err := s.publish(ctx, tx, Announcement{Type: webhook.PaymentCanceled, Payment: p}, State{}); err != nil {
 		return models.Payment{}, err
 	}
 	if err := tx.SavePayment(ctx, p); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,6 +34,7 @@ type creation struct {
 	event   models.Event
 	record  *models.IdempotencyRecord
 	line    models.AuditEntry
+	actor   models.Actor
 	done    chan error
 }
 
@@ -53,6 +55,9 @@ type groupCommit struct {
 
 // write returns when the payment is committed, or why it is not; [ErrCommitUnknown] when it may be.
 func (g *groupCommit) write(n *creation) error {
+	if n.payment.Replaces != nil { // it waits for a row that somebody else may hold, and nobody else should
+		return g.writeBatch([]*creation{n}, longLockTimeout)
+	}
 	n.done = make(chan error, 1)
 	g.mu.Lock()
 	g.waiting = append(g.waiting, n)
@@ -108,6 +113,16 @@ func (g *groupCommit) writeBatch(batch []*creation, lockTimeout time.Duration) e
 		committing = false
 		if err := tx.WaitAtMost(ctx, lockTimeout); err != nil {
 			return err
+		}
+		lines := slices.Clone(lines)
+		for _, n := range batch {
+			if n.payment.Replaces != nil {
+				line, err := giveUpOrder(ctx, tx, n.actor, n.payment)
+				if err != nil {
+					return err
+				}
+				lines = append(lines, line)
+			}
 		}
 		if err := tx.InsertPayments(ctx, payments); err != nil {
 			return err

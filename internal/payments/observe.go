@@ -242,14 +242,14 @@ func (s *Service) recompute(ctx context.Context, tx *store.Tx, touched map[strin
 		return nil, err
 	}
 	heads[at.chainID] = max(at.head, heads[at.chainID])
-	doubted, err := tx.DoubtedPayments(ctx, ids)
+	doubts, err := tx.OpenDoubts(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
 	var changes []StatusChange
 	for _, p := range ps {
 		f := Facts{Transfers: transfers[p.ID], Announced: announced[p.ID], Orphaned: lost[p.ID], Window: s.window,
-			Now: s.now(), Doubted: doubted[p.ID]}
+			Now: s.now(), Doubted: len(doubts[p.ID]) > 0}
 		if p.ChainID == at.chainID {
 			f.ChainTime, f.CoinTime = at.block, at.coin
 		}
@@ -257,7 +257,7 @@ func (s *Service) recompute(ctx context.Context, tx *store.Tx, touched map[strin
 		err := tx.Savepoint(ctx, func(tx *store.Tx) error {
 			c.Payment, c.Announce = Decide(p, f)
 			c.Payment.QuarantinedAt, c.Payment.QuarantineReason = nil, ""
-			return s.write(ctx, tx, &c, f.Transfers, heads)
+			return s.write(ctx, tx, &c, State{f.Transfers, doubts[p.ID], heads})
 		})
 		if err != nil {
 			if ctx.Err() != nil {
@@ -276,16 +276,15 @@ func (s *Service) recompute(ctx context.Context, tx *store.Tx, touched map[strin
 }
 
 // write stores a decided payment: its announcements as events with their deliveries, then the row.
-func (s *Service) write(ctx context.Context, tx *store.Tx, c *StatusChange, transfers []models.Transfer,
-	heads map[uint64]uint64) error {
+func (s *Service) write(ctx context.Context, tx *store.Tx, c *StatusChange, now State) error {
 	p := &c.Payment
 	p.UpdatedAt = s.now()
-	p.Confirmations = confirmations(transfers, heads)
+	p.Confirmations = confirmations(now.Transfers, now.Heads)
 	for i := range c.Announce {
 		a := &c.Announce[i]
 		p.Sequence++
 		a.Payment.Sequence, a.Payment.Confirmations, a.Payment.UpdatedAt = p.Sequence, p.Confirmations, p.UpdatedAt
-		if err := s.publish(ctx, tx, *a, transfers, heads); err != nil {
+		if err := s.publish(ctx, tx, *a, now); err != nil {
 			return fmt.Errorf("payments: %s of %s: %w", a.Type, p.ID, err)
 		}
 	}

@@ -35,6 +35,7 @@ type Request struct {
 	Amount        string // base units; "" when AmountDecimal is given
 	AmountDecimal string
 	OrderID       *string
+	Replaces      string // a payment that gives its order up to this one; "" for none
 	Metadata      map[string]string
 	ExpiresIn     time.Duration // 0 means Options.Expiry
 	RedirectURL   string
@@ -71,10 +72,13 @@ type Draft struct {
 func (d Draft) Payment() models.Payment { return d.payment }
 
 // Prepare checks a request and gives the payment an address. It writes nothing but the counter of addresses. It returns
-// [models.FieldErrors] or one of the errors above when the request cannot be met.
+// [models.FieldErrors], [*NotReplaceableError] or one of the errors above when the request cannot be met.
 func (s *Service) Prepare(ctx context.Context, r Request) (Draft, error) {
 	p, err := s.check(r)
 	if err != nil {
+		return Draft{}, err
+	}
+	if err := s.replaceOf(ctx, r, &p); err != nil {
 		return Draft{}, err
 	}
 	m, err := s.store.Merchant(ctx, r.MerchantID)
@@ -90,7 +94,7 @@ func (s *Service) Prepare(ctx context.Context, r Request) (Draft, error) {
 		return Draft{}, err
 	}
 	p.AccountKeyID, p.AddressIndex, p.Address, p.DerivationPath = *m.AccountKeyID, at.index, at.address, at.path
-	e, err := s.event(Announcement{Type: webhook.PaymentCreated, Payment: p}, nil, nil)
+	e, err := s.event(Announcement{Type: webhook.PaymentCreated, Payment: p}, State{})
 	if err != nil {
 		s.allocator.release(p.AccountKeyID, at)
 		return Draft{}, err
@@ -100,15 +104,19 @@ func (s *Service) Prepare(ctx context.Context, r Request) (Draft, error) {
 
 // Commit writes a draft: the payment, payment.created, the deliveries of that, the line of the audit log and the record
 // of the request's idempotency key are one transaction. record is nil where the request has no key. It returns
-// [*OrderTakenError], an error of [store.Tx.SaveAnswers], or [ErrCommitUnknown] when the payment may exist all the
-// same. Commit waits for the database even when ctx has ended, because others share the transaction.
+// [*OrderTakenError], [*NotReplaceableError], an error of [store.Tx.SaveAnswers], or [ErrCommitUnknown] when the payment
+// may exist all the same. Commit waits for the database even when ctx has ended, because others share the transaction.
 func (s *Service) Commit(ctx context.Context, d Draft, record *models.IdempotencyRecord) (models.Payment, error) {
 	if !d.ended.CompareAndSwap(false, true) {
 		return models.Payment{}, errDraftEnded
 	}
 	p := d.payment
 	line := auditLine(d.actor, "payment.created", p)
-	if err := s.group.write(&creation{payment: p, event: d.event, record: record, line: line}); err != nil {
+	n := &creation{payment: p, event: d.event, record: record, line: line, actor: d.actor}
+	if p.Replaces != nil {
+		line.Detail["replaces"] = *p.Replaces
+	}
+	if err := s.group.write(n); err != nil {
 		if !errors.Is(err, ErrCommitUnknown) { // the address of a payment that may exist is never handed out again
 			s.allocator.release(p.AccountKeyID, d.slot)
 		}

@@ -54,21 +54,21 @@ func (q *Queries) CountOpenDoubts(ctx context.Context, chainID uint64) (int, err
 	return int(n), wrap("count open doubts", err)
 }
 
-// DoubtedPayments tells which payments have an open doubt.
-func (q *Queries) DoubtedPayments(ctx context.Context, paymentIDs []string) (map[string]bool, error) {
-	var ids []string
-	doubted := make(map[string]bool)
+// OpenDoubts reads the open doubts of payments, oldest first.
+func (q *Queries) OpenDoubts(ctx context.Context, paymentIDs []string) (map[string][]models.Doubt, error) {
+	open := make(map[string][]models.Doubt)
 	for start := 0; start < len(paymentIDs); start += chunk {
-		err := q.with(ctx).Model(&models.Doubt{}).Where("status = 'open' AND payment_id IN ?",
-			paymentIDs[start:min(start+chunk, len(paymentIDs))]).Distinct().Pluck("payment_id", &ids).Error
+		var some []models.Doubt
+		err := q.with(ctx).Where("status = 'open' AND payment_id IN ?",
+			paymentIDs[start:min(start+chunk, len(paymentIDs))]).Order("id").Find(&some).Error
 		if err != nil {
-			return nil, wrap("doubted payments", err)
+			return nil, wrap("open doubts", err)
 		}
-		for _, id := range ids {
-			doubted[id] = true
+		for _, d := range some {
+			open[d.PaymentID] = append(open[d.PaymentID], d)
 		}
 	}
-	return doubted, nil
+	return open, nil
 }
 
 // LockDoubt reads a doubt and locks its row until the transaction ends.

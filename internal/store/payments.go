@@ -10,8 +10,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// ErrOrderTaken says that a merchant's order_id names another payment of the same mode that is neither expired nor
-// canceled.
+// ErrOrderTaken says that a merchant's order_id names another payment of the same mode that has not given it up.
 var ErrOrderTaken = errors.New("store: order_id is taken by another payment")
 
 // InsertPayments writes payments and their rows in the book of addresses. It returns [ErrOrderTaken] when an order_id
@@ -82,7 +81,8 @@ func (tx *Tx) LockPayments(ctx context.Context, ids []string) ([]models.Payment,
 // SavePayment writes what can change of a payment.
 func (tx *Tx) SavePayment(ctx context.Context, p models.Payment) error {
 	err := tx.with(ctx).Model(&models.Payment{}).Where("id = ?", p.ID).Updates(map[string]any{
-		"status": p.Status, "order_released": p.OrderReleased, "partial": p.Partial, "overpaid": p.Overpaid, "late": p.Late,
+		"status": p.Status, "order_released": p.OrderReleased, "replaced_by": p.ReplacedBy, "partial": p.Partial,
+		"overpaid": p.Overpaid, "late": p.Late,
 		"amount_received": p.AmountReceived, "amount_confirmed": p.AmountConfirmed,
 		"overpaid_announced": p.OverpaidAnnounced, "late_announced": p.LateAnnounced,
 		"misdirected_announced": p.MisdirectedAnnounced,

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/internal/payments"
 	"github.com/ctrip-gateway/ctrip/models"
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
@@ -16,7 +17,7 @@ var noPayment = &problem{http.StatusNotFound, "No such payment", "This payment l
 // status is what the page asks for every two seconds. Amounts are base units, and whole units for people.
 type status struct {
 	Status                string       `json:"status"`
-	Phase                 string       `json:"phase"` // status, but a pending payment is partial or overdue
+	Phase                 string       `json:"phase"` // status, but a pending payment is partial, overdue or renewed
 	Partial               bool         `json:"partial"`
 	Overpaid              bool         `json:"overpaid"`
 	Late                  bool         `json:"late"`
@@ -93,12 +94,17 @@ func (s *Site) bill(r *http.Request) (bill, error) {
 	if err != nil {
 		return b, err
 	}
+	doubts, err := s.opts.Store.OpenDoubts(ctx, []string{b.payment.ID})
+	if err != nil {
+		return b, err
+	}
 	heads, err := s.opts.Store.Heads(ctx)
 	if err != nil {
 		return b, err
 	}
 	b.transfers = transfers[b.payment.ID]
-	b.seen = s.opts.Payments.View(b.payment, b.transfers, heads)
+	b.seen = s.opts.Payments.View(b.payment, payments.State{Transfers: b.transfers,
+		Doubts: doubts[b.payment.ID], Heads: heads})
 	b.phase = phaseOf(b.payment, b.now)
 	return b, nil
 }

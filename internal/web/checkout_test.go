@@ -34,7 +34,7 @@ func TestCheckoutStates(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		h := newHarness(t, s)
 		b := &browser{h: h}
-		at := noon.Add(time.Minute)
+		at, newer := noon.Add(time.Minute), models.NewID(models.PrefixPayment, noon)
 		for i, c := range []struct {
 			name   string
 			amount uint64
@@ -70,6 +70,11 @@ func TestCheckoutStates(t *testing.T) {
 			{name: "late", amount: 12_500_000, state: models.TransferSeen, phase: "expired",
 				change: func(p *models.Payment) { p.Status, p.Late = models.PaymentExpired, true },
 				want:   []string{"12.5 USDC arrived after this payment had ended"}},
+			{name: "replaced", phase: "renewed", change: func(p *models.Payment) { p.OrderReleased, p.ReplacedBy = true, &newer },
+				want: []string{"There is a newer payment for this order"}},
+			{name: "replaced after a part", amount: 1, state: models.TransferSeen, phase: "renewed",
+				change: func(p *models.Payment) { p.OrderReleased, p.ReplacedBy, p.Partial = true, &newer, true },
+				want:   []string{"There is a newer payment", "Only 0.000001 of 12.5 USDC arrived"}},
 			{name: "canceled", phase: "canceled", change: func(p *models.Payment) { p.Status = models.PaymentCanceled },
 				want: []string{"This payment was canceled"}},
 		} {

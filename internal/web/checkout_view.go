@@ -18,6 +18,7 @@ import (
 const (
 	phasePartial = "partial"
 	phaseOverdue = "overdue" // the time is over, and the chain has not said so yet
+	phaseRenewed = "renewed" // another payment has taken the order over
 )
 
 // phaseOf is what the payer has to be told. A payment expires by block time only, but who pays after the time has
@@ -26,6 +27,8 @@ func phaseOf(p models.Payment, now time.Time) string {
 	switch {
 	case p.Status != models.PaymentPending:
 		return string(p.Status)
+	case p.ReplacedBy != nil:
+		return phaseRenewed
 	case !now.Before(p.ExpiresAt):
 		return phaseOverdue
 	case p.Partial:
@@ -93,8 +96,8 @@ func (b bill) excess() models.Amount {
 // version changes whenever the page would look different.
 func (b bill) version() string {
 	p := b.payment
-	return fmt.Sprintf("%s.%d.%s.%d.%d.%t%t%t", b.phase, p.Sequence, p.AmountReceived, b.seen.Confirmations,
-		len(b.transfers), p.Partial, p.Overpaid, p.Late)
+	return fmt.Sprintf("%s.%d.%s.%d.%d.%d.%t%t%t", b.phase, p.Sequence, p.AmountReceived, b.seen.Confirmations,
+		len(b.transfers), len(b.seen.Doubts), p.Partial, p.Overpaid, p.Late)
 }
 
 func (b bill) view(merchant string, c config.Chain) (checkoutView, error) {
@@ -146,6 +149,9 @@ func (b bill) tell(v *checkoutView) {
 	case phaseOverdue:
 		v.Icon, v.Title = "wait", "The time to pay is over"
 		v.Lead = "Please do not send anything now. A payment that was sent in time still counts as soon as the chain has it."
+	case phaseRenewed:
+		v.Icon, v.Title = "over", "There is a newer payment for this order"
+		v.Lead = "Please do not send anything to this address any more, but use the page that the shop has given you since."
 	case string(models.PaymentDetected):
 		v.Icon, v.Title = "seen", "Payment seen"
 		v.Lead = "It is on the chain and becomes final in a moment. There is nothing more to do."
@@ -168,9 +174,13 @@ func (b bill) tell(v *checkoutView) {
 			v.Received, p.AssetSymbol))
 	case p.Late:
 		v.Notes = append(v.Notes, "Money arrived after the time to pay was over.")
-	case p.Partial && p.Status != models.PaymentPending || p.Partial && b.phase == phaseOverdue:
+	case p.Partial && (p.Status != models.PaymentPending || b.phase == phaseOverdue || b.phase == phaseRenewed):
 		v.Notes = append(v.Notes, fmt.Sprintf("Only %s of %s %s arrived. Please contact the shop.", v.Received, v.Amount,
 			p.AssetSymbol))
+	}
+	if len(b.seen.Doubts) > 0 {
+		v.Notes = append(v.Notes, "The nodes of the chain contradict each other about a transfer to this address. It is being "+
+			"looked at, and the payment waits for that. Please do not send it again.")
 	}
 	for _, t := range b.transfers {
 		if t.Misdirected && t.Canonical() {

@@ -4,9 +4,11 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/internal/payments"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/wallet"
 	"github.com/ctrip-gateway/ctrip/models"
+	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
 // listPayments shows the merchant's payments, newest first.
@@ -39,6 +41,7 @@ type paymentView struct {
 	Checkout      string // path
 	Confirmations uint64
 	Transfers     []paymentTransfer
+	Doubts        []webhook.Doubt
 	Events        []store.Announced
 }
 
@@ -59,6 +62,10 @@ func (s *Site) showPayment(w http.ResponseWriter, r *http.Request, v *visitor) e
 	if err != nil {
 		return err
 	}
+	doubts, err := s.opts.Store.OpenDoubts(ctx, []string{p.ID})
+	if err != nil {
+		return err
+	}
 	heads, err := s.opts.Store.Heads(ctx)
 	if err != nil {
 		return err
@@ -68,10 +75,12 @@ func (s *Site) showPayment(w http.ResponseWriter, r *http.Request, v *visitor) e
 		return err
 	}
 	chain := s.chains[p.ChainID]
-	seen := s.opts.Payments.View(p, transfers[p.ID], heads)
+	seen := s.opts.Payments.View(p, payments.State{Transfers: transfers[p.ID], Doubts: doubts[p.ID],
+		Heads: heads})
 	view := paymentView{
 		Payment: p, Chain: title(p.Chain), EIP55: seen.Address, AddressURL: explorer(chain, "address", seen.Address),
 		Checkout: "/pay/" + p.Token, Confirmations: seen.Confirmations, Events: events[p.ID],
+		Doubts: seen.Doubts,
 	}
 	if p.Asset != models.AssetNative {
 		view.Contract = wallet.Checksum(p.Asset)
