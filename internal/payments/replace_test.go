@@ -181,7 +181,8 @@ func TestReplaceChains(t *testing.T) {
 		h.block(t, 102, 102, noon.Add(2*time.Minute))
 		h.clock.Set(noon.Add(2 * time.Minute))
 		d := h.mustAsk(t, "", c.ID)
-		if got := h.payment(t, c.ID); got.ReplacedBy == nil || *got.ReplacedBy != d.ID || got.Status != models.PaymentExpired {
+		got := h.payment(t, c.ID)
+		if got.ReplacedBy == nil || *got.ReplacedBy != d.ID || got.Status != models.PaymentExpired {
 			t.Errorf("%+v", got)
 		}
 	})

@@ -3,7 +3,8 @@ package contract
 import "github.com/getkin/kin-openapi/openapi3"
 
 // Close lets the objects of a document have no members but those that it names. The published file leaves answers open,
-// since clients must bear what later versions add; what this version answers has nothing that the file does not tell of.
+// since clients must bear what later versions add; what this version answers has nothing that the file does not tell
+// of.
 func Close(doc *openapi3.T) {
 	seen := make(map[*openapi3.Schema]bool)
 	for _, s := range doc.Components.Schemas {
