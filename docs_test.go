@@ -141,7 +141,7 @@ func TestGoingLiveNamesRealThings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	alerts, err := os.ReadFile("deploy/alerts.yaml")
+	alerts, err := os.ReadFile("deploy/prometheus/rules.yml")
 	if err != nil {
 		t.Fatal(err)
 	}

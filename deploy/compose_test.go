@@ -42,7 +42,7 @@ func load(t *testing.T, env map[string]string) (*types.Project, error) {
 		list = append(list, k+"="+v)
 	}
 	o, err := cli.NewProjectOptions([]string{"../docker-compose.yml"}, cli.WithWorkingDirectory(".."), cli.WithEnv(list),
-		cli.WithoutEnvironmentResolution) // a developer's own .env stays out of it
+		cli.WithProfiles([]string{"*"}), cli.WithoutEnvironmentResolution) // a developer's own .env stays out of it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,9 +59,21 @@ func project(t *testing.T) *types.Project {
 }
 
 func TestComposeHasEveryService(t *testing.T) {
-	want := []string{"anvil", "api", "migrate", "postgres", "redis", "scanner", "worker"}
-	if got := slices.Sorted(maps.Keys(project(t).Services)); !slices.Equal(got, want) {
+	p := project(t)
+	want := []string{"anvil", "api", "grafana", "migrate", "postgres", "prometheus", "redis", "scanner", "worker"}
+	if got := slices.Sorted(maps.Keys(p.Services)); !slices.Equal(got, want) {
 		t.Fatalf("services %v, want %v", got, want)
+	}
+	for name, s := range p.Services { // what watches is started on request only
+		watches := name == "grafana" || name == "prometheus"
+		if watches != slices.Contains(s.Profiles, "monitoring") {
+			t.Errorf("%s: profiles %v", name, s.Profiles)
+		}
+		for _, v := range s.Volumes {
+			if _, err := os.Stat(v.Source); v.Type == types.VolumeTypeBind && err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
 	}
 }
 
@@ -93,11 +105,16 @@ func TestComposeHasNoLiteralSecrets(t *testing.T) {
 				if *v != env[k] {
 					t.Errorf("%s: %s does not come from the environment", name, k)
 				}
+			case "GF_SECURITY_ADMIN_PASSWORD":
+				if *v != env["GRAFANA_PASSWORD"] {
+					t.Errorf("%s: %s does not come from the environment", name, k)
+				}
 			case "DATABASE_URL":
 				if !strings.Contains(*v, ":"+env["POSTGRES_PASSWORD"]+"@") {
 					t.Errorf("%s: DATABASE_URL does not hold the password of the environment", name)
 				}
-			case "ENV", "REDIS_URL", "PUBLIC_URL", "CHAINS_FILE", "API_ADDR", "OPS_ADDR", "POSTGRES_USER", "POSTGRES_DB":
+			case "ENV", "REDIS_URL", "PUBLIC_URL", "CHAINS_FILE", "API_ADDR", "OPS_ADDR", "POSTGRES_USER", "POSTGRES_DB",
+				"GF_ANALYTICS_REPORTING_ENABLED", "GF_ANALYTICS_CHECK_FOR_UPDATES":
 			default:
 				t.Errorf("%s: %s: say here whether it is secret", name, k)
 			}

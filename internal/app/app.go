@@ -198,6 +198,7 @@ func (a *App) openRecord(ctx context.Context) (err error) {
 		}
 		a.built.push("database", func(context.Context) error { return a.store.Close() })
 	}
+	a.metrics.DatabasePool(a.store.PoolStats)
 	if err := a.store.CheckSchema(ctx); err != nil {
 		return err
 	}
@@ -231,6 +232,7 @@ func (a *App) openQueue(context.Context) (err error) {
 		return err
 	}
 	a.built.push("redis", func(context.Context) error { return a.redis.Close() })
+	a.metrics.RedisPool(a.redis.Pool)
 	if a.jobs, err = wiring.Jobs(a.cfg, a.redis, time.Now); err != nil {
 		return err
 	}

@@ -56,6 +56,7 @@ func (a *App) buildWorker(context.Context) error {
 		return err
 	}
 	a.part("asynq", server.Run)
+	a.metrics.Lanes(a.jobs.Lanes)
 	return a.buildMaintenance()
 }
 

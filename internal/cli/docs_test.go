@@ -16,7 +16,8 @@ func TestDocsNameRealCommands(t *testing.T) {
 	if err != nil || len(pages) == 0 {
 		t.Fatalf("pages %v, %v", pages, err)
 	}
-	pages = append(pages, "../../README.md", "../../CONTRIBUTING.md", "../../CHANGELOG.md", "../../deploy/alerts.yaml")
+	pages = append(pages, "../../README.md", "../../CONTRIBUTING.md", "../../CHANGELOG.md",
+		"../../deploy/prometheus/rules.yml")
 	code := regexp.MustCompile("(?s)```.*?```|`[^`]+`")
 	call := regexp.MustCompile(`\bctripctl((?:\s+\S+)*)`)
 	named := 0

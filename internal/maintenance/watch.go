@@ -17,6 +17,9 @@ const (
 	watchEvery = time.Minute
 	// rejectingSince is how far back answers of 401 and 403 are counted.
 	rejectingSince = 10 * time.Minute
+	// unannouncedAfter is how long the webhook of a confirmed payment may reach no endpoint before it counts, and
+	// unannouncedFor how far back payments are looked at.
+	unannouncedAfter, unannouncedFor = time.Hour, 7 * 24 * time.Hour
 	// maxRejecting is how many rejecting endpoints are named in the log.
 	maxRejecting = 100
 	// auditWholeEvery is how often all of the audit log is read again, and not only what was added to it.
@@ -39,7 +42,7 @@ type WatchOptions struct {
 }
 
 // Watch looks for what nobody asks about until it is too late: secrets that grow old, endpoints that reject our
-// signatures, and an audit log that is not as it was written.
+// signatures, payments that nobody was told of, dead letters, and an audit log that is not as it was written.
 type Watch struct {
 	opts WatchOptions
 
@@ -79,7 +82,22 @@ func (w *Watch) Look(ctx context.Context) error {
 	if n > 0 {
 		w.opts.Logger.InfoContext(ctx, "secrets.expiring", "secrets", n)
 	}
-	return errors.Join(err, w.reportRejections(ctx, now), w.followAudit(ctx, now))
+	return errors.Join(err, w.reportRejections(ctx, now), w.countUndelivered(ctx, now), w.followAudit(ctx, now))
+}
+
+// countUndelivered measures what did not arrive: dead letters, and confirmed payments that no endpoint has heard of.
+func (w *Watch) countUndelivered(ctx context.Context, now time.Time) error {
+	dead, err := w.opts.Store.DeadLetters(ctx)
+	if err != nil {
+		return err
+	}
+	w.opts.Metrics.DeadLetters(dead)
+	n, err := w.opts.Store.Unannounced(ctx, now.Add(-unannouncedFor), now.Add(-unannouncedAfter))
+	if err != nil {
+		return err
+	}
+	w.opts.Metrics.Unannounced(n)
+	return nil
 }
 
 // warnOfOldSecrets publishes endpoint.secret_expiring, once for each secret that will soon be too old, and returns how

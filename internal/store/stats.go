@@ -126,3 +126,29 @@ func (q *Queries) countBacklog(ctx context.Context, e models.Endpoint, s *Endpoi
 	}
 	return nil
 }
+
+const (
+	// deadLettersMost bounds how many dead deliveries are counted.
+	deadLettersMost = 100_000
+	// unannouncedMost bounds how many payments are counted that no endpoint has heard of.
+	unannouncedMost = 1_000
+)
+
+// DeadLetters counts the deliveries that are dead, up to 100,000.
+func (q *Queries) DeadLetters(ctx context.Context) (int, error) {
+	var n int64
+	err := q.with(ctx).Table("(?) AS dead",
+		q.with(ctx).Table("deliveries").Select("1").Where("state = 'dead'").Limit(deadLettersMost)).Count(&n).Error
+	return int(n), wrap("dead letters", err)
+}
+
+// Unannounced counts, up to 1,000, the payment.confirmed events made between two moments that some endpoint was to get
+// and none has got. What is held, because its endpoint or its merchant was paused on purpose, does not count.
+func (q *Queries) Unannounced(ctx context.Context, from, to time.Time) (int, error) {
+	var n int64
+	err := q.with(ctx).Raw(`SELECT COUNT(*) FROM (SELECT DISTINCT d.event_id FROM deliveries d
+		WHERE d.state IN ('pending', 'dead') AND d.event_type = 'payment.confirmed' AND d.created_at BETWEEN ? AND ?
+		AND NOT EXISTS (SELECT 1 FROM deliveries o WHERE o.event_id = d.event_id AND o.state IN ('delivered', 'held'))
+		LIMIT ?) AS unannounced`, from, to, unannouncedMost).Scan(&n).Error
+	return int(n), wrap("unannounced payments", err)
+}

@@ -113,6 +113,9 @@ func New(dialector gorm.Dialector, dialect Dialect, log *slog.Logger) (*Store, e
 // the caller of InTx and must not block; it is set once, before the store is used.
 func (s *Store) OnCommit(f func([]models.Delivery)) { s.onCommit = f }
 
+// PoolStats is how the connections to the database stand.
+func (s *Store) PoolStats() sql.DBStats { return s.sql.Stats() }
+
 // InTx runs f in one transaction and commits when f returns nil. After a deadlock or a serialization failure it runs f
 // again, so f must keep no state between runs.
 func (s *Store) InTx(ctx context.Context, f func(*Tx) error) error {

@@ -21,6 +21,8 @@ type Metrics struct {
 	eventToDelivered prometheus.Histogram
 	oldestDue        prometheus.Gauge
 	dead             prometheus.Counter
+	deadLetters      prometheus.Gauge
+	unannounced      prometheus.Gauge
 	breakerOpen      prometheus.Gauge
 	secretAge        prometheus.Gauge
 	rejecting        prometheus.Gauge
@@ -79,7 +81,7 @@ func NewMetrics() *Metrics {
 	requestSeconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "ctrip_api_request_seconds", Help: "Time to answer an API request.", Buckets: latencyBuckets,
 	}, []string{"route", "method"})
-	r.MustRegister(requestSeconds, collectors.NewGoCollector(),
+	r.MustRegister(build(), requestSeconds, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return &Metrics{
 		registry: r,
@@ -88,8 +90,12 @@ func NewMetrics() *Metrics {
 			latencyBuckets),
 		eventToDelivered: histogram("ctrip_webhook_event_to_delivered_seconds",
 			"Time from an event's creation to its delivery.", deliveredBuckets),
-		oldestDue:   gauge("ctrip_webhook_oldest_due_seconds", "How long the oldest due delivery has waited."),
-		dead:        counter("ctrip_webhook_dead_total", "Deliveries that ran out of attempts or can never succeed."),
+		oldestDue: gauge("ctrip_webhook_oldest_due_seconds", "How long the oldest due delivery has waited."),
+		dead:      counter("ctrip_webhook_dead_total", "Deliveries that ran out of attempts or can never succeed."),
+		deadLetters: gauge("ctrip_webhook_dead_letters",
+			"Deliveries that are dead and neither replayed nor past retention; counted up to 100,000."),
+		unannounced: gauge("ctrip_payments_unannounced",
+			"Confirmed payments of the last week whose webhook has reached no endpoint for an hour; counted up to 1,000."),
 		breakerOpen: gauge("ctrip_endpoint_breaker_open", "Endpoints whose circuit breaker is open."),
 		secretAge:   gauge("ctrip_endpoint_secret_age_seconds", "Age of the oldest current endpoint secret."),
 		rejecting: gauge("ctrip_webhook_rejecting_endpoints",
@@ -162,6 +168,20 @@ func (m *Metrics) OldestDue(age time.Duration) {
 func (m *Metrics) Dead() {
 	if m != nil {
 		m.dead.Inc()
+	}
+}
+
+// DeadLetters sets how many deliveries are dead.
+func (m *Metrics) DeadLetters(n int) {
+	if m != nil {
+		m.deadLetters.Set(float64(n))
+	}
+}
+
+// Unannounced sets how many confirmed payments no endpoint has heard of.
+func (m *Metrics) Unannounced(n int) {
+	if m != nil {
+		m.unannounced.Set(float64(n))
 	}
 }
 

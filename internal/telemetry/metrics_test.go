@@ -1,6 +1,8 @@
 package telemetry
 
 import (
+	"context"
+	"database/sql"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -29,6 +31,13 @@ func useAll(m *Metrics) {
 	m.Delivered(-time.Second)
 	m.OldestDue(90 * time.Second)
 	m.Dead()
+	m.DeadLetters(4)
+	m.Unannounced(2)
+	m.DatabasePool(func() sql.DBStats { return sql.DBStats{InUse: 3, Idle: 1, WaitCount: 7, MaxOpenConnections: 32} })
+	m.RedisPool(func() RedisPool { return RedisPool{Open: 5, Idle: 2, Timeouts: 1} })
+	m.Lanes(func(context.Context) ([]Lane, error) {
+		return []Lane{{Name: "wh:0", Pending: 6, ExpiredLeases: 1, Oldest: 90 * time.Second}}, nil
+	})
 	m.BreakersOpen(3)
 	m.SecretAge(24 * time.Hour)
 	m.Requeued(5)
@@ -64,6 +73,17 @@ func TestMetricsHaveTheirFixedNames(t *testing.T) {
 		`ctrip_webhook_event_to_delivered_seconds_sum 2`,
 		`ctrip_webhook_oldest_due_seconds 90`,
 		`ctrip_webhook_dead_total 1`,
+		`ctrip_webhook_dead_letters 4`,
+		`ctrip_payments_unannounced 2`,
+		`ctrip_build_info{go="go`,
+		`ctrip_database_connections{state="in_use"} 3`,
+		`ctrip_database_connections_max 32`,
+		`ctrip_database_waits_total 7`,
+		`ctrip_redis_connections{state="in_use"} 3`,
+		`ctrip_redis_pool_timeouts_total 1`,
+		`ctrip_lane_tasks{lane="wh:0",state="pending"} 6`,
+		`ctrip_lane_oldest_seconds{lane="wh:0"} 90`,
+		`ctrip_lane_expired_leases{lane="wh:0"} 1`,
 		`ctrip_endpoint_breaker_open 3`,
 		`ctrip_endpoint_secret_age_seconds 86400`,
 		`ctrip_sweeper_requeued_total 5`,
