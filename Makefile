@@ -7,6 +7,8 @@ SERVICES := $(STATIC) go run ./internal/testkit/cmd/services
 # Benches, chaos and test-real run these binaries and build none.
 PROGRAMS := TEST_PROGRAMS="$(CURDIR)/bin"
 FUZZTIME ?= 30s
+# Both parts of the chaos suite, unless one is named; faults are those of the deliveries, unless the other part is named.
+CHAOS_RUN = $(or $(CHAOS_PART),$(if $(CHAOS_FAULTS),delivery))
 BENCH    ?= deliver latency neighbour through api
 
 help: ## list the targets
@@ -46,8 +48,9 @@ env: ## write a .env with fresh secrets for docker compose
 bench: setup build ## measure the gateway against its baselines (BENCH="deliver latency neighbour through api", ARGS=--json)
 	@for name in $(BENCH); do $(PROGRAMS) $(STATIC) go run ./bench $$name $(ARGS) || exit 1; done
 
-chaos: setup build ## deliver 20,000 events through every fault (CHAOS_EVENTS, CHAOS_SEED, CHAOS_FAULTS)
-	@$(PROGRAMS) $(STATIC) go run ./test/chaos
+chaos: setup build ## deliver 20,000 events and receive 2,000 payments through every fault (CHAOS_PART=delivery or scanner, CHAOS_SEED, CHAOS_FAULTS)
+	@[ "$(CHAOS_RUN)" = scanner ] || $(PROGRAMS) $(STATIC) CHAOS_PART=delivery go run ./test/chaos
+	@[ "$(CHAOS_RUN)" = delivery ] || $(PROGRAMS) $(STATIC) CHAOS_PART=scanner go run ./test/chaos
 
 fuzz: ## fuzz every target for FUZZTIME each (default 30s)
 	@scripts/fuzz $(FUZZTIME)

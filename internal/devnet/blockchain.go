@@ -56,7 +56,7 @@ func newBlockChain(genesisTime time.Time, funded map[common.Address]*big.Int) (*
 // not allow, or that no longer fits, is left out and returned. Each block is unique, even with the same parent, time
 // and transactions. The caller holds the mining lock.
 func (c *Chain) build(
-	parent *types.Header, timestamp uint64, txs []*types.Transaction,
+	parent *types.Header, timestamp uint64, txs []*types.Transaction, withdrawals []*types.Withdrawal,
 ) (block *types.Block, refused []*types.Transaction, err error) {
 	header, err := c.newHeader(parent, timestamp)
 	if err != nil {
@@ -73,7 +73,7 @@ func (c *Chain) build(
 	core.PreExecution(ctx, header.ParentBeaconRoot, parent, config, evm, header.Number, header.Time)
 
 	// Never nil: since Shanghai a block without withdrawals has an empty list of them.
-	body := &types.Body{Withdrawals: []*types.Withdrawal{}}
+	body := &types.Body{Withdrawals: append([]*types.Withdrawal{}, withdrawals...)}
 	var receipts []*types.Receipt
 	var logs []*types.Log
 	gas := core.NewGasPool(header.GasLimit)

@@ -70,6 +70,8 @@ type Chain struct {
 	changed chan struct{} // closed and replaced when the head moves; mu guards it
 	sending sync.Mutex    // from choosing a nonce to the transaction's arrival in the pool
 
+	withdrawals withdrawals // that the next block pays out
+
 	closed    chan struct{}
 	closeOnce sync.Once
 	closeErr  error

@@ -51,7 +51,7 @@ func (c *Chain) Mine() (Head, error) {
 		return Head{}, fmt.Errorf("mine block %d: %w", number, err)
 	}
 	timestamp := max(uint64(c.now().Unix()), parent.Time+1)
-	block, _, err := c.build(parent, timestamp, c.pool.ready(statedb))
+	block, _, err := c.build(parent, timestamp, c.pool.ready(statedb), c.withdrawals.take())
 	if err != nil {
 		return Head{}, fmt.Errorf("mine block %d: %w", number, err)
 	}

@@ -128,10 +128,11 @@ func (b *branch) grow(old []*types.Block) error {
 			timestamp = old[i].Time()
 		}
 		var txs []*types.Transaction
+		var withdrawals []*types.Withdrawal
 		if i > 0 {
-			txs = old[i-1].Transactions()
+			txs, withdrawals = old[i-1].Transactions(), old[i-1].Withdrawals()
 		}
-		if err := b.mine(max(timestamp, b.tip.Time()+1), txs); err != nil {
+		if err := b.mine(max(timestamp, b.tip.Time()+1), txs, withdrawals); err != nil {
 			return fmt.Errorf("block %d: %w", b.tip.NumberU64()+1, err)
 		}
 	}
@@ -139,7 +140,7 @@ func (b *branch) grow(old []*types.Block) error {
 }
 
 // mine adds one block with those of txs that are neither dropped nor impossible without a dropped one.
-func (b *branch) mine(timestamp uint64, txs []*types.Transaction) error {
+func (b *branch) mine(timestamp uint64, txs []*types.Transaction, withdrawals []*types.Withdrawal) error {
 	var wanted []*types.Transaction
 	for _, tx := range txs {
 		sender, err := types.Sender(b.chain.pool.signer, tx)
@@ -156,7 +157,7 @@ func (b *branch) mine(timestamp uint64, txs []*types.Transaction) error {
 			wanted = append(wanted, tx)
 		}
 	}
-	block, refused, err := b.chain.build(b.tip.Header(), timestamp, wanted)
+	block, refused, err := b.chain.build(b.tip.Header(), timestamp, wanted, withdrawals)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,8 @@
 //
 //	events=N delivered=N lost=N duplicates=N foreign=N allowed=N
 //
+// CHAOS_PART=scanner runs the part about money that arrives instead, see package money.
+//
 // The exit status is 0 only when delivered = events, lost = foreign = 0, duplicates ≤ allowed, and nothing is left
 // behind in Postgres or in Redis.
 //

@@ -31,8 +31,9 @@ type Chain struct {
 	ChainID int
 	// Token is the contract of a token named DEMO with 18 decimals, "" for none.
 	Token string
-	// Depth is the finality depth, 0 meaning 2.
+	// Depth is the finality depth, 0 meaning 2, and Tag the finality tag, "" for none.
 	Depth int
+	Tag   string
 	// PollInterval is how often the head is asked for, "" meaning 200ms.
 	PollInterval string
 }
@@ -121,6 +122,10 @@ func (c Chain) yaml() string {
 	if c.PollInterval == "" {
 		c.PollInterval = "200ms"
 	}
+	finality := fmt.Sprintf("{depth: %d}", c.Depth)
+	if c.Tag != "" {
+		finality = fmt.Sprintf("{tag: %s, depth: %d}", c.Tag, c.Depth)
+	}
 	tokens := ""
 	if c.Token != "" {
 		tokens = fmt.Sprintf("\n  tokens: [{symbol: DEMO, contract: %q, decimals: 18}]", c.Token)
@@ -129,13 +134,23 @@ func (c Chain) yaml() string {
 	for _, u := range append([]string{c.RPC}, c.Spare...) {
 		urls = append(urls, fmt.Sprintf("%q", u))
 	}
-	return fmt.Sprintf("- name: %s\n  chain_id: %d\n  rpc_urls: [%s]\n  finality: {depth: %d}\n  poll_interval: %s\n  "+
+	return fmt.Sprintf("- name: %s\n  chain_id: %d\n  rpc_urls: [%s]\n  finality: %s\n  poll_interval: %s\n  "+
 		"block_time: 1s\n  test: true%s\n",
-		c.Name, c.ChainID, strings.Join(urls, ", "), c.Depth, c.PollInterval, tokens)
+		c.Name, c.ChainID, strings.Join(urls, ", "), finality, c.PollInterval, tokens)
 }
 
 // Ctl runs ctripctl and returns what it printed.
 func (g *Gateway) Ctl(args ...string) []byte {
+	g.t.Helper()
+	out, err := g.TryCtl(args...)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return out
+}
+
+// TryCtl is Ctl for what may be refused.
+func (g *Gateway) TryCtl(args ...string) ([]byte, error) {
 	g.t.Helper()
 	cmd := exec.CommandContext(g.t.Context(), Binary(g.t, "ctripctl"), args...)
 	cmd.Env = g.env
@@ -143,9 +158,9 @@ func (g *Gateway) Ctl(args ...string) []byte {
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		g.t.Fatalf("ctripctl %s: %v\n%s%s", strings.Join(args, " "), err, out, &stderr)
+		return nil, fmt.Errorf("ctripctl %s: %w\n%s%s", strings.Join(args, " "), err, out, &stderr)
 	}
-	return out
+	return out, nil
 }
 
 // WaitScanned waits until a scanner has recorded a block.
