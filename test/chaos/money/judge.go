@@ -31,8 +31,8 @@ type Verdict struct {
 
 // Line is the last line of a run.
 func (v Verdict) Line() string {
-	return fmt.Sprintf("payments=%d right=%d missed=%d believed_wrongly=%d announced_twice=%d", v.Payments, v.Right, v.Missed,
-		v.Believed, v.Twice)
+	return fmt.Sprintf("payments=%d right=%d missed=%d believed_wrongly=%d announced_twice=%d", v.Payments, v.Right,
+		v.Missed, v.Believed, v.Twice)
 }
 
 // OK reports whether the promise was kept.
@@ -73,8 +73,8 @@ func Judge(cases []Case) Verdict {
 }
 
 func (c Case) story() string {
-	out := fmt.Sprintf("asked %s, holds %s, %s, received %s, confirmed %s, doubted %t:", c.Asked, c.Holds, c.Status, c.Received,
-		c.Confirmed, c.Doubted)
+	out := fmt.Sprintf("asked %s, holds %s, %s, received %s, confirmed %s, doubted %t:", c.Asked, c.Holds, c.Status,
+		c.Received, c.Confirmed, c.Doubted)
 	for _, e := range c.Events {
 		out += fmt.Sprintf(" %s(%s)", e.Type, e.Confirmed)
 	}

@@ -16,7 +16,7 @@ const atOnce = 8
 // makers make payments over REST. Whatever fails is asked for again with the same idempotency key until the API has
 // answered for it.
 type makers struct {
-	w      *world
+	w      *harness
 	shop   gateway.Merchant
 	orders chan int
 	next   int
@@ -28,7 +28,7 @@ type makers struct {
 	unpaid []*payment // that nobody pays
 }
 
-func newMakers(w *world, shop gateway.Merchant) *makers {
+func newMakers(w *harness, shop gateway.Merchant) *makers {
 	orders := make(chan int, w.plan.Payments)
 	m := &makers{w: w, shop: shop, orders: orders}
 	for range atOnce {

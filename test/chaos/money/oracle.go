@@ -20,7 +20,7 @@ type truth struct {
 	to     map[string]string   // whom transactions name
 }
 
-func (w *world) truth() *truth {
+func (w *harness) truth() *truth {
 	w.t.Helper()
 	t := &truth{tokens: make(map[string]*big.Int), coin: make(map[string]*big.Int), blocks: make(map[string]bool),
 		logs: make(map[string]bool), works: make(map[string]bool), to: make(map[string]string)}
@@ -88,7 +88,7 @@ func (t *truth) holds(address, asset string) *big.Int {
 }
 
 // cases reads the record, and what the chain holds of each payment.
-func (w *world) cases() []Case {
+func (w *harness) cases() []Case {
 	w.t.Helper()
 	truth, events := w.truth(), w.events()
 	rows, err := w.DB.Query(`SELECT id, address, asset, status, amount::text, amount_received::text, amount_confirmed::text,
@@ -126,7 +126,7 @@ func number(text string) *big.Int {
 }
 
 // events reads every event of every payment, by sequence.
-func (w *world) events() map[string][]Event {
+func (w *harness) events() map[string][]Event {
 	w.t.Helper()
 	rows, err := w.DB.Query("SELECT id, payment_id, type, body FROM events WHERE payment_id IS NOT NULL ORDER BY sequence")
 	if err != nil {
@@ -170,7 +170,7 @@ type doubt struct {
 }
 
 // settleDoubts accepts the doubts about what is on the chain and rejects the others. It reports whether there were any.
-func (w *world) settleDoubts() bool {
+func (w *harness) settleDoubts() bool {
 	w.t.Helper()
 	out, err := w.TryCtl("doubt", "list", "--json")
 	if err != nil {
@@ -193,7 +193,7 @@ func (w *world) settleDoubts() bool {
 }
 
 // happened says whether the transfer of a doubt is on the chain.
-func (w *world) happened(t *truth, d doubt) bool {
+func (w *harness) happened(t *truth, d doubt) bool {
 	to := strings.ToLower(d.Recipient)
 	switch {
 	case !t.blocks[d.Block]:

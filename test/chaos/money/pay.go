@@ -109,17 +109,17 @@ func (p *customer) sends(pay func() string) { p.sent = append(p.sent, payingTx{p
 // pay pays some payments. Those of a batch share a transaction.
 func (p *customer) pay(ready []*payment) {
 	p.t.Helper()
-	var together []move
+	var shared []move
 	for _, one := range ready {
 		m := move{one.address, one.Amount}
 		if one.Way == Batch {
-			together = append(together, m)
+			shared = append(shared, m)
 			continue
 		}
 		p.payOne(one.Way, m)
 	}
-	if len(together) > 0 {
-		p.sends(func() string { return p.through(p.batch, false, together...) })
+	if len(shared) > 0 {
+		p.sends(func() string { return p.through(p.batch, false, shared...) })
 	}
 }
 

@@ -192,12 +192,12 @@ func (p *provider) final() uint64 {
 func (p *provider) forward(asked []message) ([]message, error) {
 	answers := make([]message, len(asked))
 	var open []message
-	var place []int
+	var index []int
 	for i, m := range asked {
 		answers[i] = message{Version: "2.0", ID: m.ID, Result: m.Result}
 		if !m.known {
-			open, place = append(open, message{Version: "2.0", ID: json.RawMessage(fmt.Sprint(i)), Method: m.Method,
-				Params: m.Params}), append(place, i)
+			open, index = append(open, message{Version: "2.0", ID: json.RawMessage(fmt.Sprint(i)), Method: m.Method,
+				Params: m.Params}), append(index, i)
 		}
 	}
 	if len(open) == 0 {
@@ -214,7 +214,7 @@ func (p *provider) forward(asked []message) ([]message, error) {
 		}
 		answers[i].Result, answers[i].Error = a.Result, a.Error
 	}
-	for _, i := range place {
+	for _, i := range index {
 		if answers[i].Result == nil && answers[i].Error == nil {
 			return nil, fmt.Errorf("the node leaves out an answer")
 		}
@@ -237,7 +237,9 @@ func (p *provider) put(open []message) (got []message, err error) {
 
 // result puts one question to the node, null where it fails.
 func (p *provider) result(method, params string) json.RawMessage {
-	got, err := p.put([]message{{Version: "2.0", ID: json.RawMessage("0"), Method: method, Params: json.RawMessage(params)}})
+	got, err := p.put([]message{
+		{Version: "2.0", ID: json.RawMessage("0"), Method: method, Params: json.RawMessage(params)},
+	})
 	if err != nil || len(got) != 1 || got[0].Result == nil {
 		return json.RawMessage("null")
 	}

@@ -18,8 +18,8 @@ const patience = 90 * time.Second
 // scanners are the processes that follow the chain; one leads.
 var scanners = []string{"scanner", "scanner-2"}
 
-// world is a gateway with a chain and its two providers.
-type world struct {
+// harness is a gateway with a chain and its two providers.
+type harness struct {
 	*gateway.Gateway
 	t         testkit.TB
 	plan      Plan
@@ -37,7 +37,7 @@ type world struct {
 func Run(t testkit.TB, p Plan, out io.Writer) Verdict {
 	t.Helper()
 	began := time.Now()
-	w := newWorld(t, p)
+	w := newHarness(t, p)
 	t.Logf("seed %d: %d payments, %d steps, traces %t", p.Seed, p.Payments, len(p.Steps), p.Traces)
 	for i, s := range p.Steps {
 		w.step(s)
@@ -57,7 +57,7 @@ func Run(t testkit.TB, p Plan, out io.Writer) Verdict {
 		w.chain.Head().Number, len(p.Steps), w.kills, time.Since(began).Round(time.Second))
 	fmt.Fprintf(out, "transfers: %s\ndoubts: %s\nevents: %s\n", w.count("transfers", "source"), w.count("doubts",
 		"kind || ' ' || status"), w.count("events", "type"))
-	w.keepLogs(testkit.Setting("CHAOS_LOGS"))
+	w.saveLogs(testkit.Setting("CHAOS_LOGS"))
 	for i, problem := range v.Problems {
 		if i == 50 {
 			fmt.Fprintf(out, "and %d more\n", len(v.Problems)-i)
@@ -68,7 +68,7 @@ func Run(t testkit.TB, p Plan, out io.Writer) Verdict {
 	return v
 }
 
-func newWorld(t testkit.TB, p Plan) *world {
+func newHarness(t testkit.TB, p Plan) *harness {
 	t.Helper()
 	c, err := devnet.StartChain(devnet.ChainOptions{})
 	if err != nil {
@@ -79,7 +79,7 @@ func newWorld(t testkit.TB, p Plan) *world {
 			t.Error(err)
 		}
 	})
-	w := &world{t: t, plan: p, chain: c, book: newBook(), down: make(map[string]time.Time)}
+	w := &harness{t: t, plan: p, chain: c, book: newBook(), down: make(map[string]time.Time)}
 	w.node = newProvider(t, c, w.book, false)
 	w.providers = []*provider{newProvider(t, c, w.book, p.Traces), newProvider(t, c, w.book, false)}
 	w.customer = newCustomer(t, c, w.book, w.node)
@@ -99,7 +99,7 @@ func newWorld(t testkit.TB, p Plan) *world {
 }
 
 // step lets one provider have a trouble for some blocks.
-func (w *world) step(s Step) {
+func (w *harness) step(s Step) {
 	w.t.Helper()
 	p := w.providers[s.Provider]
 	w.makers.Order(s.Payments)
@@ -131,14 +131,14 @@ func (w *world) step(s Step) {
 }
 
 // tempt pays a stranger what a liar can say that the victim was paid.
-func (w *world) tempt(l lie) {
+func (w *harness) tempt(l lie) {
 	w.t.Helper()
 	w.customer.token(decoy, l.amount)
 	w.customer.send(decoy, "0x", l.amount)
 }
 
 // kill ends a scanner by SIGKILL, in turn; it starts again after a moment.
-func (w *world) kill() {
+func (w *harness) kill() {
 	name := scanners[w.kills%len(scanners)]
 	if _, already := w.down[name]; already {
 		return
@@ -149,7 +149,7 @@ func (w *world) kill() {
 }
 
 // supervise starts again what was killed.
-func (w *world) supervise() {
+func (w *harness) supervise() {
 	for name, at := range w.down {
 		if time.Now().After(at) {
 			delete(w.down, name)
@@ -159,7 +159,7 @@ func (w *world) supervise() {
 }
 
 // settle lets everything become final, and settles the doubts that are left as an operator does who has looked.
-func (w *world) settle() {
+func (w *harness) settle() {
 	w.t.Helper()
 	deadline := time.Now().Add(patience)
 	for w.makers.Behind() > 0 && time.Now().Before(deadline) {
@@ -183,7 +183,7 @@ func (w *world) settle() {
 	}
 }
 
-func (w *world) mine(blocks int) {
+func (w *harness) mine(blocks int) {
 	w.t.Helper()
 	for range blocks {
 		if _, err := w.chain.Mine(); err != nil {
@@ -193,7 +193,7 @@ func (w *world) mine(blocks int) {
 }
 
 // upToDate reports whether the record has all that is final.
-func (w *world) upToDate() bool {
+func (w *harness) upToDate() bool {
 	var number, final uint64
 	err := w.DB.QueryRow("SELECT number, final_number FROM chain_cursors").Scan(&number, &final)
 	head := w.chain.Head().Number
@@ -201,10 +201,10 @@ func (w *world) upToDate() bool {
 }
 
 // unlike are the payments of which the record does not say what it should, yet.
-func (w *world) unlike() []string { return Judge(w.cases()).Problems }
+func (w *harness) unlike() []string { return Judge(w.cases()).Problems }
 
-// keepLogs copies the logs of the processes into a directory, if one is named.
-func (w *world) keepLogs(dir string) {
+// saveLogs copies the logs of the processes into a directory, if one is named.
+func (w *harness) saveLogs(dir string) {
 	if dir == "" {
 		return
 	}
@@ -220,7 +220,7 @@ func (w *world) keepLogs(dir string) {
 }
 
 // count says how often each value is in a table.
-func (w *world) count(table, of string) string {
+func (w *harness) count(table, of string) string {
 	var text string
 	err := w.DB.QueryRow("SELECT coalesce(string_agg(n || ' ' || v, ', '), 'none') FROM (SELECT count(*) n, " + of +
 		" v FROM " + table + " GROUP BY 2 ORDER BY 1 DESC) c").Scan(&text)

@@ -55,8 +55,8 @@ func TestJudge(t *testing.T) {
 		return Event{ID: id, Type: "payment." + kind, Confirmed: big.NewInt(confirmed), Retracts: retracts}
 	}
 	good := func(change func(*Case)) Case {
-		c := Case{Name: "pay", Asked: big.NewInt(10), Holds: big.NewInt(10), Received: big.NewInt(10), Confirmed: big.NewInt(10),
-			Status: "confirmed", Events: []Event{event("1", "created", 0), event("2", "detected", 0),
+		c := Case{Name: "pay", Asked: big.NewInt(10), Holds: big.NewInt(10), Received: big.NewInt(10),
+			Confirmed: big.NewInt(10), Status: "confirmed", Events: []Event{event("1", "created", 0), event("2", "detected", 0),
 				event("3", "confirmed", 10)}}
 		if change != nil {
 			change(&c)
@@ -76,7 +76,8 @@ func TestJudge(t *testing.T) {
 		}), "right=0 missed=1 believed_wrongly=0 announced_twice=0"},
 		"believed": {good(func(c *Case) { c.Holds = new(big.Int) }), "right=0 missed=0 believed_wrongly=1 announced_twice=0"},
 		"believed for a while": {good(func(c *Case) {
-			c.Events = append(c.Events, event("4", "reorged", 0, "2", "3"), event("5", "detected", 0), event("6", "confirmed", 10))
+			c.Events = append(c.Events, event("4", "reorged", 0, "2", "3"), event("5", "detected", 0),
+				event("6", "confirmed", 10))
 		}), "right=0 missed=0 believed_wrongly=1 announced_twice=0"},
 		"twice": {good(func(c *Case) { c.Events = append(c.Events, event("4", "confirmed", 10)) }),
 			"right=0 missed=0 believed_wrongly=0 announced_twice=1"},
