@@ -39,6 +39,8 @@ type Chain struct {
 	Multicall string
 	// Internal says how coin that contracts send is found: auto, trace, balance or off.
 	Internal string
+	// Proofs says which blocks are held against their hashes before their money is final: all, hits or off.
+	Proofs string
 	// RPCRate is how many calls a second each provider is asked, those of a batch counted; 0 for no limit.
 	RPCRate float64
 	// Test marks chains whose money is worth nothing: ck_test_ keys see only these.
@@ -55,6 +57,22 @@ const (
 	InternalBalance = "balance"
 	InternalOff     = "off"
 )
+
+// Which blocks are proven: every one as it is read, those that pay somebody, or none. With one provider all is the
+// default, with more it is hits.
+const (
+	ProofsAll  = "all"
+	ProofsHits = "hits"
+	ProofsOff  = "off"
+)
+
+// defaultProofs is [ProofsAll] for a single provider, of which nobody else is a witness.
+func defaultProofs(providers int) string {
+	if providers == 1 {
+		return ProofsAll
+	}
+	return ProofsHits
+}
 
 // publicRate is what most public providers bear, in calls a second.
 const publicRate = 25
@@ -114,6 +132,7 @@ type (
 		ExplorerURL  string        `yaml:"explorer_url"`
 		Multicall    string        `yaml:"multicall"`
 		Internal     string        `yaml:"internal_transfers"`
+		Proofs       string        `yaml:"proofs"`
 		RPCRate      *float64      `yaml:"rpc_rate"`
 		Test         bool          `yaml:"test"`
 		Native       *nativeEntry  `yaml:"native"`
@@ -303,6 +322,7 @@ func (e chainEntry) chain(field string, at func(string) string, errs *FieldError
 		c.RPCURLs = append(c.RPCURLs, URL(strings.TrimSpace(u)))
 	}
 	c.Internal = cmp.Or(e.Internal, InternalAuto)
+	c.Proofs = cmp.Or(e.Proofs, defaultProofs(len(c.RPCURLs)))
 	c.RPCRate = defaultRate(c.RPCURLs)
 	if e.RPCRate != nil {
 		c.RPCRate = *e.RPCRate

@@ -99,6 +99,11 @@ func (c Chain) checkProviders(bad func(key, format string, args ...any)) {
 	default:
 		bad("internal_transfers", "must be auto, trace, balance or off")
 	}
+	switch c.Proofs {
+	case "", ProofsAll, ProofsHits, ProofsOff:
+	default:
+		bad("proofs", "must be all, hits or off")
+	}
 	if !(c.RPCRate >= 0 && c.RPCRate <= 1e6) {
 		bad("rpc_rate", "must be 0 (no limit) to 1000000 calls a second")
 	}

@@ -124,6 +124,7 @@ const chainsReference = `
 | ` + "`start_block`" + ` | the head at the first start | First block to scan. |
 | ` + "`explorer_url`" + ` | | Block explorer for links. |
 | ` + "`internal_transfers`" + ` | ` + "`auto`" + ` | How coin that contracts send is found: ` + "`auto`" + ` (logs of the chain about its coin, else traces, else balances), ` + "`trace`" + ` (no balances), ` + "`balance`" + ` (no traces) or ` + "`off`" + ` (only transactions to the address, and withdrawals). See [chains.md](chains.md). |
+| ` + "`proofs`" + ` | ` + "`all`" + ` with one provider, ` + "`hits`" + ` with more | Which blocks are held against their hashes: ` + "`all`" + ` as they are read (with all their receipts), ` + "`hits`" + ` those that pay somebody, before they are final, or none: ` + "`off`" + `. See [chains.md](chains.md). |
 | ` + "`rpc_rate`" + ` | ` + "`25`" + `, ` + "`0`" + ` for nodes of this machine or a private network | Calls a second that each provider is asked at most, those in a batch counted; ` + "`0`" + ` for no limit. |
 | ` + "`multicall`" + ` | the usual address | Address of Multicall3, with which many balances of a token are read in one call, or ` + "`none`" + `. |
 | ` + "`test`" + ` | ` + "`false`" + ` | The chain's money is worth nothing; ` + "`ck_test_`" + ` keys see only such chains. |

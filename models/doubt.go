@@ -17,6 +17,8 @@ const (
 	DoubtInvented = "invented" // it was recorded, and another provider contradicts it
 	DoubtHidden   = "hidden"   // it was not recorded, and another provider tells of it
 	DoubtUnproven = "unproven" // it was recorded, and no other provider can tell
+	DoubtProof    = "proof"    // it was recorded, and what the providers say of its block does not hash to the block
+	DoubtGross    = "gross"    // it was recorded, and the balance of the address grew by less
 	// the balance of the address, and providers that differ about it or an account that was used
 	DoubtBalance = "balance"
 )
@@ -26,8 +28,13 @@ type ProviderAnswer struct {
 	Provider string `json:"provider"`
 	Known    bool   `json:"known"` // it can tell
 	Holds    bool   `json:"holds"` // its block holds the transfer
-	Text     string `json:"text"`
+	// Proven says that what it told hashes to the hash of the block.
+	Proven bool   `json:"proven,omitempty"`
+	Text   string `json:"text"`
 }
+
+// Recorded reports whether a doubt of a kind is about a transfer that is recorded.
+func (d Doubt) Recorded() bool { return d.Kind != DoubtHidden && d.Kind != DoubtBalance }
 
 // Doubt is a contradiction about a transfer to a payment. It holds up that transfer, and nothing else of the chain; the
 // payment does not expire while it is open.

@@ -42,6 +42,8 @@ func (a *Admin) pool(name string) (config.Chain, *evm.Pool, error) {
 type ChainStatus struct {
 	Chain
 	Providers []ProviderStatus `json:"providers"`
+	// Proofs says what of the chain's blocks can be held against their hashes, and why the rest cannot.
+	Proofs string `json:"proofs"`
 }
 
 // ProviderStatus is what a provider says when it is asked for its head.
@@ -75,6 +77,7 @@ func (a *Admin) ChainStatus(ctx context.Context, name string) (s ChainStatus, er
 		}
 		s.Providers = append(s.Providers, p)
 	}
+	s.Proofs = proofText(pool.Proofs(ctx))
 	return s, nil
 }
 

@@ -203,12 +203,48 @@ func examineChains(ctx context.Context, cfg config.Config, now func() time.Time)
 			continue
 		}
 		answers := pool.ChainIDs(ctx)
-		pool.Close()
+		well := true
 		for _, host := range slices.Sorted(maps.Keys(answers)) {
 			checks = append(checks, judgeProvider(name, host, c.ChainID, answers[host]))
+			well = well && answers[host] == nil
 		}
+		if well {
+			checks = append(checks, judgeProofs(name, c, pool.Proofs(ctx)))
+		}
+		pool.Close()
 	}
 	return checks
+}
+
+// judgeProofs says what of the chain's blocks can be held against their hashes, and what a single provider can do.
+func judgeProofs(name string, c config.Chain, parts evm.ProofParts) Check {
+	detail := "proofs (" + c.Proofs + "): " + proofText(parts)
+	if len(c.RPCURLs) == 1 {
+		detail += "; this provider can invent and hide: its answers are held against each other and against nobody else's"
+	}
+	return Check{Name: name, OK: true, Detail: detail}
+}
+
+// proofText words which proofs work, and why the others do not.
+func proofText(parts evm.ProofParts) string {
+	var works, not []string
+	for _, p := range []struct {
+		name string
+		part evm.ProofPart
+	}{{"header", parts.Header}, {"transactions", parts.Transactions}, {"receipts", parts.Receipts}} {
+		if p.part.Works {
+			works = append(works, p.name)
+		} else {
+			not = append(not, p.name+" ("+strings.Join(strings.Fields(p.part.Why), " ")+")")
+		}
+	}
+	switch {
+	case len(not) == 0:
+		return "header, transactions and receipts hash to the hashes of the blocks"
+	case len(works) == 0:
+		return "nothing can be proven: " + strings.Join(not, ", ")
+	}
+	return strings.Join(works, " and ") + " can be proven, and not " + strings.Join(not, ", ")
 }
 
 func judgeProvider(name, host string, chainID uint64, err error) Check {

@@ -18,7 +18,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
 )
 
-// node answers eth_chainId, and notes every other question: a doctor asks none.
+// node answers eth_chainId, knows no block, and notes every other question: a doctor asks none.
 func node(t *testing.T, chainID int) string {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -26,10 +26,15 @@ func node(t *testing.T, chainID int) string {
 			ID     json.RawMessage `json:"id"`
 			Method string          `json:"method"`
 		}
-		if err := json.NewDecoder(r.Body).Decode(&q); err != nil || q.Method != "eth_chainId" {
+		err := json.NewDecoder(r.Body).Decode(&q)
+		w.Header().Set("Content-Type", "application/json")
+		if q.Method == "eth_getBlockByNumber" {
+			fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"result":null}`, q.ID)
+			return
+		}
+		if err != nil || q.Method != "eth_chainId" {
 			t.Errorf("asked for %q, %v", q.Method, err)
 		}
-		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"result":"0x%x"}`, q.ID, chainID)
 	}))
 	t.Cleanup(s.Close)
@@ -98,8 +103,16 @@ func TestExamineFindsAHealthyGatewayHealthy(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := admin.Examine(t.Context(), cfg, nil, time.Now)
-	if got := failed(t, r); got != "" || len(r.Checks) != 10 {
+	if got := failed(t, r); got != "" || len(r.Checks) != 11 {
 		t.Errorf("%q, %+v", got, r.Checks)
+	}
+	if text := fmt.Sprint(r.Checks); !strings.Contains(text, "nothing can be proven") ||
+		strings.Contains(text, "can invent and hide") {
+		t.Errorf("of what two providers can prove: %s", text)
+	}
+	cfg.Chains[0].RPCURLs = cfg.Chains[0].RPCURLs[:1]
+	if text := fmt.Sprint(admin.Examine(t.Context(), cfg, nil, time.Now)); !strings.Contains(text, "can invent and hide") {
+		t.Errorf("of what one provider can do: %s", text)
 	}
 	if n := redis.Do(t, "DBSIZE"); fmt.Sprint(n) != "0" {
 		t.Errorf("the doctor wrote %v keys to Redis", n)

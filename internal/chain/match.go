@@ -95,11 +95,33 @@ type Answer struct {
 	Provider string `json:"provider"`
 	Known    bool   `json:"known"` // it can tell
 	Holds    bool   `json:"holds"` // its block holds the transfer
-	Text     string `json:"text"`
+	// Proven says that what it told hashes to the hash of the block.
+	Proven bool   `json:"proven,omitempty"`
+	Text   string `json:"text"`
 }
 
-// Weigh counts the providers that can tell: those that confirm the transfer and those that contradict it.
+// Weigh counts the providers that can tell: those that confirm the transfer and those that contradict it. Where one of
+// them has proven what it says, only those that have do count, and one of them as much as two that have not.
 func Weigh(answers []Answer) (yes, no int) {
+	if yes, no = WeighProven(answers); yes+no > 0 {
+		return yes, no
+	}
+	return weigh(answers)
+}
+
+// WeighProven counts those that have proven what they say, each twice.
+func WeighProven(answers []Answer) (yes, no int) {
+	var proven []Answer
+	for _, a := range answers {
+		if a.Proven {
+			proven = append(proven, a)
+		}
+	}
+	yes, no = weigh(proven)
+	return 2 * yes, 2 * no
+}
+
+func weigh(answers []Answer) (yes, no int) {
 	for _, a := range answers {
 		switch {
 		case a.Known && a.Holds:

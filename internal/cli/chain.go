@@ -62,6 +62,7 @@ func (sh *shell) chainStatus() *cobra.Command {
 					}
 					facts = append(facts, p.Provider, says)
 				}
+				facts = append(facts, "proofs", s.Proofs)
 				return sh.facts("", facts...)
 			})
 		}),

@@ -21,6 +21,8 @@ type readBlock struct {
 	chain.Block
 	bloom    *types.Bloom        // nil when the node gives none
 	position map[common.Hash]int // of every transaction, also those that carry no money
+	content  *content            // what the block's hash covers; nil when that is not to be proven
+	more     []wireLog           // logs that its receipts hold, beside those of the list of logs
 }
 
 // read checks a block and keeps the transactions that carry money.
@@ -131,7 +133,7 @@ func (p *Pool) readBlocks(ctx context.Context, n *conn, from, to uint64) ([]read
 		if read[i], err = w.read(p.opts.ChainID, from+uint64(i)); err != nil {
 			return nil, err
 		}
-		if err := p.checkRoot(ctx, n, text, read[i].Ref()); err != nil {
+		if read[i].content, err = p.checkRoot(ctx, n, text, read[i].Ref()); err != nil {
 			return nil, err
 		}
 		if i > 0 {

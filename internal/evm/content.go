@@ -27,7 +27,9 @@ type content struct {
 	// Why a part is not proven: nil when it is. An [ErrInconsistent] in it is a contradiction.
 	headerErr, txsErr, receiptsErr, withdrawalsErr error
 	rawReceipts                                    [][]byte
+	withdrawals                                    []*types.Withdrawal
 	pseudo                                         map[common.Hash]bool // entries of the block that no root covers
+	others                                         []fullReceipt        // of entries that the root does not cover
 }
 
 // contentTx is a transaction as far as a proof speaks of it.
@@ -160,6 +162,7 @@ func (c *content) checkReceipts(receipts []fullReceipt) {
 		byTx[*r.TxHash] = i
 	}
 	c.receipts = make([]fullReceipt, len(c.txs))
+	defer func() { c.others = leftOver(receipts, byTx) }()
 	for i, tx := range c.txs {
 		at, ok := byTx[*tx.Hash]
 		if !ok {
@@ -167,6 +170,7 @@ func (c *content) checkReceipts(receipts []fullReceipt) {
 			return
 		}
 		c.receipts[i] = receipts[at]
+		delete(byTx, *tx.Hash)
 	}
 	for _, change := range receiptForms {
 		raws := make([][]byte, len(c.receipts))
@@ -184,6 +188,14 @@ func (c *content) checkReceipts(receipts []fullReceipt) {
 		c.receiptsErr = fmt.Errorf("%w: the %d receipts of block %d have the root %s, and its header has %s",
 			ErrInconsistent, len(raws), c.ref.Number, root, c.full.Receipts)
 	}
+}
+
+// leftOver are the receipts that no transaction of the block has taken.
+func leftOver(receipts []fullReceipt, byTx map[common.Hash]int) (left []fullReceipt) {
+	for _, i := range byTx {
+		left = append(left, receipts[i])
+	}
+	return left
 }
 
 // receiptForms are the forms in which receipts are tried: as they are given, and without what some upgrades of the OP
@@ -214,6 +226,7 @@ func (c *content) checkWithdrawals(text json.RawMessage) error {
 			return fmt.Errorf("%w: a withdrawal is null", ErrInconsistent)
 		}
 	}
+	c.withdrawals = body.Withdrawals
 	root := types.DeriveSha(types.Withdrawals(body.Withdrawals), trie.NewStackTrie(nil))
 	switch {
 	case root != *c.full.Withdrawals && len(body.Withdrawals) == 0: // the OP stack keeps another root in this place

@@ -12,6 +12,10 @@
 // blockHash, receipts together) and goes on in smaller steps, keeps to Options.Rate, and leaves a provider alone that
 // asks for a pause. Its errors and log lines name a provider by host only, because the rest of its URL may be a key.
 //
-// It does not promise that a provider tells the truth: an answer that fits together may still be invented. [Pool.Agree]
-// asks a second provider for the hash of a block. It keeps no record and decides nothing about payments.
+// It holds what providers tell of a block against the hash of that block where the chain's encoding is known
+// ([Pool.Prove], [Pool.Proofs]); with Options.Proofs "all" every block as it is read.
+//
+// It does not promise that a provider tells the truth: an answer that fits together may still be invented, the hash of
+// a block with it. [Pool.Agree] asks a second provider for the hash of a block. It keeps no record and decides nothing
+// about payments.
 package evm

@@ -33,6 +33,18 @@ func (p *Pool) addLogs(ctx context.Context, n *conn, blocks []readBlock) error {
 	for i := range blocks {
 		pointers[i] = &blocks[i]
 	}
+	rest, err := p.proveRead(ctx, n, pointers)
+	if err != nil {
+		return err
+	}
+	if err := p.listLogs(ctx, n, rest); err != nil {
+		return err
+	}
+	return p.completeCoins(ctx, n, pointers)
+}
+
+// listLogs reads what the node lists as the logs of some blocks.
+func (p *Pool) listLogs(ctx context.Context, n *conn, pointers []*readBlock) error {
 	lists, err := p.logsOf(ctx, n, pointers)
 	if err != nil {
 		return err
@@ -40,6 +52,8 @@ func (p *Pool) addLogs(ctx context.Context, n *conn, blocks []readBlock) error {
 	var empty []*readBlock
 	for i, b := range pointers {
 		switch {
+		case b.more != nil:
+			b.take(p, slices.Concat(b.more, lists[i].logs, lists[i].coins))
 		case lists[i].doubtful:
 			logs, err := p.logsOfReceipts(ctx, n, b)
 			if err != nil && (len(p.tokens) > 0 || !errors.Is(err, errNoReceipts)) {
@@ -54,10 +68,7 @@ func (p *Pool) addLogs(ctx context.Context, n *conn, blocks []readBlock) error {
 			b.Logs = b.transfers(lists[i].logs)
 		}
 	}
-	if err := p.confirmEmpty(ctx, n, pointers, empty); err != nil {
-		return err
-	}
-	return p.completeCoins(ctx, n, pointers)
+	return p.confirmEmpty(ctx, n, pointers, empty)
 }
 
 // take gives a block the transfers and the coin of logs from its receipts.

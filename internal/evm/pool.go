@@ -37,7 +37,10 @@ type Options struct {
 	Multicall string
 	// Internal says how coin that contracts send is found: "auto", "trace", "balance" or "off"; "" means auto.
 	Internal string
-	Timeout  time.Duration // of one request to one provider; 0 means 10 s
+	// Proofs says which blocks are held against their hashes: "all", those with money ("hits") or none ("off"). With ""
+	// only their transactions are.
+	Proofs  string
+	Timeout time.Duration // of one request to one provider; 0 means 10 s
 	// Rate is how many calls a second a provider is asked, each call of a batch counted; 0 means no limit.
 	Rate    float64
 	Now     func() time.Time
@@ -55,6 +58,7 @@ type Pool struct {
 	emitter   coinEmitter
 	// coinLogsSince is the first block that is known to hold logs about the chain's own coin; 0 while none is.
 	coinLogsSince atomic.Uint64
+	proofs        proofState
 
 	mu          sync.Mutex
 	tagRejected time.Time          // when every provider last called the tag unsupported

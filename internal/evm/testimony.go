@@ -83,16 +83,19 @@ func (p *Pool) statement(ctx context.Context, n *conn, from, to uint64, receipts
 	return read, ctx.Err()
 }
 
-// Ask asks every provider, by itself, whether a block holds a transfer. Where two of three or more contradict the rest,
-// those are named and asked last for a while.
+// Ask asks every provider, by itself, whether a block holds a transfer. Where one proves what it says, those that
+// contradict the proof are named and asked last for a while; without a proof, the one of three or more that all others
+// contradict is.
 func (p *Pool) Ask(ctx context.Context, block chain.Ref, c chain.Claim) []chain.Answer {
 	answers := make([]chain.Answer, len(p.providers))
-	yes, no := 0, 0
+	if p.opts.Proofs == ProofsAll || p.opts.Proofs == ProofsHits {
+		p.Proofs(ctx)
+	}
 	for i, pr := range p.providers {
 		a := &answers[i]
 		a.Provider = pr.name
 		err := p.ask(ctx, pr, func(ctx context.Context, n *conn) (err error) {
-			a.Holds, err = p.holds(ctx, n, block, c)
+			a.Holds, a.Proven, err = p.holds(ctx, n, block, c)
 			return err
 		})
 		switch a.Known = err == nil; {
@@ -100,25 +103,72 @@ func (p *Pool) Ask(ctx context.Context, block chain.Ref, c chain.Claim) []chain.
 			a.Text = err.Error()
 		case a.Holds:
 			a.Text = "the block holds the transfer"
-			yes++
 		default:
 			a.Text = "the block does not hold the transfer"
-			no++
+		}
+		if a.Proven {
+			a.Text += ", as its receipts prove"
 		}
 	}
-	if min(yes, no) == 1 && max(yes, no) >= 2 {
-		for i, pr := range p.providers {
-			if answers[i].Known && answers[i].Holds != (yes > no) {
-				p.failed(ctx, pr, fmt.Errorf("block %d %s: it says that %s, and %d others contradict it",
-					block.Number, block.Hash, answers[i].Text, max(yes, no)))
-			}
-		}
-	}
+	p.nameLiars(ctx, block, answers)
 	return answers
 }
 
+// nameLiars notes a failure of the providers whose answers a proof contradicts, or all others.
+func (p *Pool) nameLiars(ctx context.Context, block chain.Ref, answers []chain.Answer) {
+	yes, no := chain.Weigh(answers)
+	proven := slices.ContainsFunc(answers, func(a chain.Answer) bool { return a.Proven })
+	if yes == no || !proven && (min(yes, no) != 1 || max(yes, no) < 2) {
+		return
+	}
+	for i, pr := range p.providers {
+		a := answers[i]
+		if !a.Known || a.Holds == (yes > no) {
+			continue
+		}
+		others := fmt.Sprintf("%d others contradict it", max(yes, no))
+		if proven {
+			others = "another one proves the contrary"
+		}
+		p.failed(ctx, pr, fmt.Errorf("block %d %s: it says that %s, and %s", block.Number, block.Hash, a.Text, others))
+	}
+}
+
 // holds asks one node whether its block holds a transfer. An error says that the node cannot tell.
-func (p *Pool) holds(ctx context.Context, n *conn, block chain.Ref, t chain.Claim) (bool, error) {
+//
+// Where blocks of the chain can be proven, the node has to give content that hashes to the block, and what that says is
+// proven.
+func (p *Pool) holds(ctx context.Context, n *conn, block chain.Ref, t chain.Claim) (holds, proven bool, err error) {
+	if finding, err := p.proves(ctx, n, block, t); err != nil || finding != chain.CannotTell {
+		return finding == chain.Holds, err == nil, err
+	}
+	holds, err = p.says(ctx, n, block, t)
+	return holds, false, err
+}
+
+// proves holds what a node gives of a block against its hash. An error says that it does not fit; what the node does
+// not give proves nothing.
+func (p *Pool) proves(ctx context.Context, n *conn, block chain.Ref, t chain.Claim) (chain.Finding, error) {
+	if p.opts.Proofs != ProofsAll && p.opts.Proofs != ProofsHits {
+		return chain.CannotTell, nil
+	}
+	parts := p.proofs.parts()
+	if !parts.Header.Works || !parts.Receipts.Works || !provable([]chain.Claim{t}, parts) {
+		return chain.CannotTell, nil
+	}
+	contents, err := p.contents(ctx, n, []chain.Ref{block})
+	if err != nil {
+		return chain.CannotTell, ctx.Err()
+	}
+	findings, err := p.findings(contents[0], []chain.Claim{t})
+	if err != nil {
+		return chain.CannotTell, fmt.Errorf("what it says of the block does not hash to the block: %w", err)
+	}
+	return findings[0], nil
+}
+
+// says asks one node whether its block holds a transfer, and believes it.
+func (p *Pool) says(ctx context.Context, n *conn, block chain.Ref, t chain.Claim) (bool, error) {
 	read, err := p.statement(ctx, n, block.Number, block.Number, true)
 	if err != nil {
 		return false, err

@@ -13,15 +13,16 @@ const lessonAge = 10 * time.Minute
 type trait int
 
 const (
-	batchSize       trait = iota // the most calls that it takes in one request
-	logRange                     // the most blocks that it takes in one eth_getLogs
-	noLogsByHash                 // it refuses or ignores blockHash in eth_getLogs
-	noBlockReceipts              // it does not know eth_getBlockReceipts
-	noDebugTrace                 // it does not know debug_traceBlockByHash
-	noBlockTrace                 // it does not know trace_block
-	noHashState                  // it refuses a block hash where state is asked for
-	noMulticall                  // it finds no Multicall3
-	noCreateCall                 // it refuses a call that creates a contract
+	batchSize        trait = iota // the most calls that it takes in one request
+	logRange                      // the most blocks that it takes in one eth_getLogs
+	noLogsByHash                  // it refuses or ignores blockHash in eth_getLogs
+	noBlockReceipts               // it does not know eth_getBlockReceipts
+	noDebugTrace                  // it does not know debug_traceBlockByHash
+	noBlockTrace                  // it does not know trace_block
+	noHashState                   // it refuses a block hash where state is asked for
+	noMulticall                   // it finds no Multicall3
+	noRawTransaction              // it gives no bytes of transactions
+	noCreateCall                  // it refuses a call that creates a contract
 )
 
 // lesson is a limit that was found out, and how long it is believed.

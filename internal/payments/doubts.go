@@ -150,7 +150,7 @@ func (s *Service) applyDoubt(
 		BlockHash: d.BlockHash, BlockTime: d.BlockTime, FirstBlockTime: d.BlockTime, Witness: d.SettledBy, CreatedAt: now,
 		UpdatedAt: now,
 	}
-	recorded := d.Kind == models.DoubtInvented || d.Kind == models.DoubtUnproven
+	recorded := d.Recorded()
 	switch {
 	case d.Status == models.DoubtAccepted && !recorded:
 		ps, err := tx.LockPayments(ctx, []string{d.PaymentID})

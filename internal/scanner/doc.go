@@ -5,10 +5,9 @@
 // It never skips a block. A gap, a short answer and a block that does not link are not recorded but asked for again; a
 // reorg below the final point halts the chain until an operator accepts it.
 //
-// It does not promise that a block holds what one provider says it holds. The transactions and logs of a block come
-// from the first provider that answers, and nobody else is asked about them: a provider that invents or hides a
-// transfer in a block with the true hash is believed. Of two or more providers a second one is asked for the hash of
-// the block that becomes final, and only for that; while it has another hash, nothing becomes final.
+// Before money is final its block is held against its hash, where the chain can be proven, and a second provider, where
+// there is one, has read the block by itself and tells the same transfers. What contradicts that is taken off or
+// doubted, and holds up nothing else. With one provider, whoever invents whole blocks with their hashes is believed.
 //
 // internal/evm knows how a node is asked, internal/chain what to do about the answer ([chain.Follow]), and
 // internal/payments what a transfer does to a payment.

@@ -22,6 +22,10 @@ func (Alone) Testify(context.Context, uint64, uint64, string) ([]chain.Block, er
 
 func (Alone) Ask(context.Context, chain.Ref, chain.Claim) []chain.Answer { return nil }
 
+func (Alone) Prove(_ context.Context, blocks []chain.Claimed) []chain.Verdict {
+	return make([]chain.Verdict, len(blocks))
+}
+
 func (Alone) CoinBalances(_ context.Context, _ chain.Ref, as []chain.Address) ([]*big.Int, string, error) {
 	balances := make([]*big.Int, len(as))
 	for i := range balances {

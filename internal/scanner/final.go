@@ -83,6 +83,9 @@ func (s *Scanner) finality(
 			s.log.WarnContext(ctx, "chain.content_unconfirmed", "from", cursor.FinalNumber+1, "error", err)
 		}
 	}
+	if final, err = s.prove(ctx, step, cursor.FinalNumber+1, final, recording); err != nil {
+		s.log.WarnContext(ctx, "chain.content_unproven", "from", cursor.FinalNumber+1, "error", err)
+	}
 	cursor.FinalNumber = max(cursor.FinalNumber, final)
 	return nil
 }
@@ -340,7 +343,7 @@ func (s *Scanner) askDoubts(ctx context.Context, fence int64) error {
 
 func (s *Scanner) askDoubt(ctx context.Context, d models.Doubt) (yes, no int, err error) {
 	at, err := ref(d.BlockNumber, d.BlockHash)
-	if err != nil || d.Kind == models.DoubtBalance {
+	if err != nil || d.Kind == models.DoubtBalance || d.Kind == models.DoubtGross {
 		return 0, 0, err
 	}
 	t, err := transferOf(models.Transfer{
@@ -350,6 +353,10 @@ func (s *Scanner) askDoubt(ctx context.Context, d models.Doubt) (yes, no int, er
 	if err != nil {
 		return 0, 0, err
 	}
-	yes, no = chain.Weigh(s.source.Ask(ctx, at, chain.Claim{Transfer: t, Sum: t.Value}))
+	weigh := chain.Weigh
+	if d.Kind == models.DoubtProof { // their words were not enough
+		weigh = chain.WeighProven
+	}
+	yes, no = weigh(s.source.Ask(ctx, at, chain.Claim{Transfer: t, Sum: t.Value}))
 	return yes, no, ctx.Err()
 }

@@ -238,6 +238,9 @@ func TestResetOfAChainThatBeganAnew(t *testing.T) {
 		h.scan(mined(t, anew, 3))
 		h.want(p, models.PaymentConfirmed, "700")
 		status, err := h.admin().ChainStatus(t.Context(), "devnet")
+		if !strings.Contains(status.Proofs, "transactions and receipts hash to the hashes of the blocks") {
+			t.Errorf("proofs: %s", status.Proofs)
+		}
 		if err != nil || len(status.Providers) != 1 || status.Providers[0].Head != status.Number || status.AgeSeconds == nil {
 			t.Errorf("%+v, %v", status, err)
 		}

@@ -43,6 +43,8 @@ type Witnesses interface {
 	Testify(ctx context.Context, from, to uint64, not string) ([]chain.Block, error)
 	// Ask asks every provider, by itself, whether a block holds a transfer.
 	Ask(ctx context.Context, block chain.Ref, c chain.Claim) []chain.Answer
+	// Prove holds what providers say of blocks against the hashes of those blocks. There is one verdict for each.
+	Prove(ctx context.Context, blocks []chain.Claimed) []chain.Verdict
 }
 
 // Accounts tell what addresses hold of the chain's own coin.

@@ -27,6 +27,7 @@ type round struct {
 	newAt   time.Time // when the head was last a new one
 	told    time.Time // when the operator was last told of a chain that stands still
 	doubts  time.Time // when open doubts were last asked about
+	unasked time.Time // since when nobody could be asked for a proof
 }
 
 // roundTime bounds a round while there is a backlog.

@@ -38,7 +38,9 @@ func through(t *testing.T, s *store.Store, c *devnet.Chain, change func(*evm.Opt
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	h := newHarness(t, s, devnetConfig(c), pool, time.Now)
+	cfg := devnetConfig(c)
+	cfg.Proofs = o.Proofs
+	h := newHarness(t, s, cfg, pool, time.Now)
 	h.catchUp(t)
 	return h
 }
@@ -212,7 +214,7 @@ func TestWithdrawals(t *testing.T) {
 	c := startDevnet(t)
 	var to string
 	paidIn := uint64(0)
-	h := through(t, storetest.SQLite(t), c, func(o *evm.Options) { o.Internal = "off" },
+	h := through(t, storetest.SQLite(t), c, func(o *evm.Options) { o.Internal, o.Proofs = "off", "off" },
 		func(method string, _, result json.RawMessage) (json.RawMessage, int) {
 			if method != "eth_getBlockByNumber" || to == "" {
 				return result, 0

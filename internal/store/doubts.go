@@ -16,7 +16,7 @@ func (tx *Tx) InsertDoubt(ctx context.Context, d models.Doubt) (inserted bool, e
 	if result.Error != nil || result.RowsAffected == 0 {
 		return false, wrap("insert doubt", result.Error)
 	}
-	if d.Kind == models.DoubtHidden || d.Kind == models.DoubtBalance {
+	if !d.Recorded() {
 		return true, nil
 	}
 	return true, wrap("doubt a transfer", tx.with(ctx).Model(&models.Transfer{}).

@@ -32,7 +32,7 @@ func Chains(cfg config.Config, now func() time.Time, log *slog.Logger, metrics *
 func Chain(c config.Chain, now func() time.Time, log *slog.Logger, metrics *telemetry.Metrics) (*evm.Pool, error) {
 	o := evm.Options{
 		Name: c.Name, ChainID: c.ChainID, Tag: string(c.Finality.Tag), Depth: c.Finality.Depth, Multicall: c.Multicall,
-		Internal: c.Internal, Rate: c.RPCRate, Now: now, Logger: log, Metrics: metrics,
+		Internal: c.Internal, Proofs: c.Proofs, Rate: c.RPCRate, Now: now, Logger: log, Metrics: metrics,
 	}
 	for _, u := range c.RPCURLs {
 		o.URLs = append(o.URLs, u.Reveal())
