@@ -43,6 +43,8 @@ type Chain struct {
 	Proofs string
 	// RPCRate is how many calls a second each provider is asked, those of a batch counted; 0 for no limit.
 	RPCRate float64
+	// Retired chains are scanned on, and nothing new is asked for on them.
+	Retired bool
 	// Test marks chains whose money is worth nothing: ck_test_ keys see only these.
 	Test   bool
 	Native Native
@@ -114,6 +116,8 @@ type Token struct {
 	// Contract is 0x and 40 hex digits in lower case.
 	Contract string
 	Decimals uint8
+	// Retired tokens are read on, and nothing new is asked for in them.
+	Retired bool
 }
 
 // The file as written: pointers tell a missing value from a zero.
@@ -135,6 +139,7 @@ type (
 		Proofs       string        `yaml:"proofs"`
 		RPCRate      *float64      `yaml:"rpc_rate"`
 		Test         bool          `yaml:"test"`
+		Retired      bool          `yaml:"retired"`
 		Native       *nativeEntry  `yaml:"native"`
 		Tokens       []tokenEntry  `yaml:"tokens"`
 	}
@@ -150,6 +155,7 @@ type (
 		Symbol   string `yaml:"symbol"`
 		Contract string `yaml:"contract"`
 		Decimals *uint8 `yaml:"decimals"`
+		Retired  bool   `yaml:"retired"`
 	}
 )
 
@@ -300,7 +306,7 @@ func (f *finalityEntry) UnmarshalYAML(node *yaml.Node) error {
 // chain fills in the defaults of an entry and converts what is text in the file.
 func (e chainEntry) chain(field string, at func(string) string, errs *FieldErrors) Chain {
 	c := Chain{
-		Name: e.Name, ChainID: e.ChainID, StartBlock: e.StartBlock, Test: e.Test,
+		Name: e.Name, ChainID: e.ChainID, StartBlock: e.StartBlock, Test: e.Test, Retired: e.Retired,
 		ExplorerURL: strings.TrimRight(e.ExplorerURL, "/"), Multicall: strings.ToLower(e.Multicall),
 		Finality: Finality{Tag: e.Finality.Tag}, Native: Native{Symbol: "ETH", Decimals: 18}, BlockTime: 12 * time.Second,
 	}
@@ -345,7 +351,7 @@ func (e chainEntry) chain(field string, at func(string) string, errs *FieldError
 		}
 	}
 	for j, t := range e.Tokens {
-		token := Token{Symbol: t.Symbol, Contract: strings.ToLower(t.Contract)}
+		token := Token{Symbol: t.Symbol, Contract: strings.ToLower(t.Contract), Retired: t.Retired}
 		if t.Decimals == nil {
 			name := fmt.Sprintf("%s.tokens[%d].decimals", field, j)
 			errs.add(name, "is required%s", at(name))

@@ -134,7 +134,7 @@ func (c Chain) checkAssets(bad func(key, format string, args ...any)) {
 		switch {
 		case !symbol.MatchString(t.Symbol):
 			bad(key+"symbol", "must be 1 to 16 letters, digits or . + _ -")
-		case symbols[lower]:
+		case symbols[lower] && !t.Retired:
 			bad(key+"symbol", "is taken on this chain")
 		}
 		switch {
@@ -146,7 +146,8 @@ func (c Chain) checkAssets(bad func(key, format string, args ...any)) {
 		if t.Decimals > largestDecimals {
 			bad(key+"decimals", "must be 0 to %d", largestDecimals)
 		}
-		symbols[lower], contracts[t.Contract] = true, true
+		symbols[lower] = symbols[lower] || !t.Retired // one that took its place may have its symbol
+		contracts[t.Contract] = true
 	}
 }
 

@@ -37,13 +37,36 @@ chains:
 	if base.StartBlock == nil || *base.StartBlock != 0 || base.Finality != (Finality{"safe", 30}) ||
 		base.PollInterval != 500*time.Millisecond ||
 		base.ExplorerURL != "https://scan.test" || base.Multicall != Multicall3 || base.Native != (Native{"ETH", 18}) ||
-		base.Tokens[0] != (Token{"USDC", "0x833589fcd6edb6e08f4c7c32d4f71b54bda02913", 6}) {
+		base.Tokens[0] != (Token{Symbol: "USDC", Contract: "0x833589fcd6edb6e08f4c7c32d4f71b54bda02913", Decimals: 6}) {
 		t.Errorf("base: %+v", base)
 	}
 	if bare.StartBlock != nil || bare.Finality != (Finality{"", 12}) || bare.BlockTime != 12*time.Second ||
 		bare.PollInterval != 5*time.Second ||
 		bare.Multicall != "" || !bare.Test || bare.Native != (Native{"BNB", 18}) {
 		t.Errorf("bare: %+v", bare)
+	}
+}
+
+// TestRetired: a token that is retired may leave its symbol to another one, whichever stands first.
+func TestRetired(t *testing.T) {
+	const head = `
+- name: base
+  chain_id: 8453
+  rpc_urls: ["https://a.test"]
+  finality: 12
+  retired: true
+  tokens:
+`
+	old := `    - {symbol: USDC, contract: 0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913, decimals: 6, retired: true}` + "\n"
+	young := `    - {symbol: USDC, contract: 0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02914, decimals: 6}` + "\n"
+	for _, tokens := range []string{old + young, young + old} {
+		chains, err := ParseChains([]byte(head + tokens))
+		if err != nil || !chains[0].Retired || chains[0].Tokens[0].Retired == chains[0].Tokens[1].Retired {
+			t.Errorf("%+v, %v", chains, err)
+		}
+	}
+	if _, err := ParseChains([]byte(head + young + strings.Replace(young, "914", "915", 1))); err == nil {
+		t.Error("two tokens have one symbol")
 	}
 }
 

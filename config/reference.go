@@ -130,6 +130,7 @@ const chainsReference = `
 | ` + "`test`" + ` | ` + "`false`" + ` | The chain's money is worth nothing; ` + "`ck_test_`" + ` keys see only such chains. |
 | ` + "`native`" + ` | ` + "`{symbol: ETH, decimals: 18}`" + ` | The chain's own coin. |
 | ` + "`tokens`" + ` | none | ERC-20 tokens that count, each with ` + "`symbol`, `contract` and `decimals`" + `. |
+| ` + "`retired`" + ` | ` + "`false`" + ` | Of a chain or of a token: it is scanned on, and nobody is asked for payments on it any more. One with open payments cannot be taken out of the file. |
 `
 
 // EnvExample is .env.example: what the compose file runs with, and every other setting as a comment with its default.

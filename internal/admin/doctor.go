@@ -14,6 +14,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/config"
 	"github.com/ctrip-gateway/ctrip/internal/egress"
 	"github.com/ctrip-gateway/ctrip/internal/evm"
+	"github.com/ctrip-gateway/ctrip/internal/payments"
 	"github.com/ctrip-gateway/ctrip/internal/wiring"
 	"github.com/ctrip-gateway/ctrip/jobs"
 )
@@ -114,6 +115,11 @@ func examineDatabase(ctx context.Context, cfg config.Config, now func() time.Tim
 		schema.Detail = fmt.Sprintf("version %d, this binary needs %d", st.Version, st.Binary)
 	}
 	checks = append(checks, schema)
+	if err == nil {
+		if err := payments.CheckListed(ctx, db, cfg.Chains); err != nil {
+			checks = append(checks, Check{"chains file", false, oneLine(err), "no API and no scanner starts without it"})
+		}
+	}
 
 	before := now()
 	theirs, err := db.Now(ctx)

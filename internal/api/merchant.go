@@ -42,12 +42,15 @@ func (h *handlers) ListAssets(ctx context.Context, _ ListAssetsRequestObject) (L
 	x := callerOf(ctx)
 	list := ListAssets200JSONResponse{Data: []Asset{}}
 	for _, c := range h.chains {
-		if x.key.Test && !c.Test {
+		if c.Retired || x.key.Test && !c.Test {
 			continue
 		}
 		list.Data = append(list.Data, Asset{Chain: c.Name, ChainID: c.ChainID, Symbol: c.Native.Symbol,
 			Decimals: int(c.Native.Decimals), Test: c.Test})
 		for _, t := range c.Tokens {
+			if t.Retired {
+				continue
+			}
 			contract := wallet.Checksum(t.Contract)
 			list.Data = append(list.Data, Asset{Chain: c.Name, ChainID: c.ChainID, Symbol: t.Symbol, Contract: &contract,
 				Decimals: int(t.Decimals), Test: c.Test})

@@ -207,7 +207,12 @@ func (a *App) openRecord(ctx context.Context) (err error) {
 }
 
 // openServices makes the services that more than one role uses.
-func (a *App) openServices(context.Context) (err error) {
+func (a *App) openServices(ctx context.Context) (err error) {
+	if a.o.Roles&(API|Scanner) != 0 { // a worker reads no chains
+		if err = payments.CheckListed(ctx, a.store, a.cfg.Chains); err != nil {
+			return err
+		}
+	}
 	if a.egress, err = wiring.Egress(a.cfg); err != nil {
 		return err
 	}

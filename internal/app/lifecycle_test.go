@@ -266,6 +266,29 @@ func TestStopsUnderLoad(t *testing.T) {
 	stop()
 }
 
+// openOn leaves an open payment on a chain in the database.
+func openOn(chain string, chainID uint64) func(*testing.T, *config.Config) {
+	return func(t *testing.T, cfg *config.Config) {
+		s, err := wiring.Store(t.Context(), *cfg, discard)
+		noError(t, err)
+		at := models.Now(time.Now)
+		m := models.Merchant{ID: models.NewID(models.PrefixMerchant, at), Name: "Shop", CreatedAt: at, UpdatedAt: at}
+		noError(t, s.InTx(t.Context(), func(tx *store.Tx) error {
+			return errors.Join(tx.InsertMerchant(t.Context(), m),
+				tx.SetAccountKey(t.Context(), models.AccountKey{ID: strings.Repeat("a", 64), MerchantID: m.ID, XPub: "xpub",
+					CreatedAt: at}),
+				tx.InsertPayments(t.Context(), []models.Payment{{
+					ID: models.NewID(models.PrefixPayment, at), MerchantID: m.ID, Token: models.NewToken(models.PrefixCheckout),
+					Status: models.PaymentPending, Chain: chain, ChainID: chainID, Asset: models.AssetNative, AssetSymbol: "ETH",
+					Address: "0x" + strings.Repeat("2", 40), AccountKeyID: strings.Repeat("a", 64), DerivationPath: "m/0",
+					Amount: models.AmountOf(1), Sequence: 1, Metadata: map[string]string{}, CreatedAt: at, UpdatedAt: at,
+					ExpiresAt: at.Add(time.Hour),
+				}}))
+		}))
+		noError(t, s.Close())
+	}
+}
+
 // TestFailedStartClosesEverything: a start that fails half-way leaves no goroutine, connection or listener.
 func TestFailedStartClosesEverything(t *testing.T) {
 	for _, c := range []struct {
@@ -279,6 +302,8 @@ func TestFailedStartClosesEverything(t *testing.T) {
 			noError(t, err)
 			t.Cleanup(func() { noError(t, l.Close()) })
 		}},
+		{"a chain with open payments is not in the file", "CHAINS_FILE lacks the chain gone (chain_id 77)", true,
+			openOn("gone", 77)},
 		{"a chain has no provider", "chain", true, func(_ *testing.T, cfg *config.Config) { cfg.Chains[0].RPCURLs = nil }},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -76,6 +76,9 @@ func plain(s string) string {
 // chain with a token that does not fit is not scanned: every amount on it would be wrong.
 func (a *App) tokensFit(ctx context.Context, c config.Chain) bool {
 	for _, t := range c.Tokens {
+		if t.Retired { // it fitted while payments were made in it, and its contract may be gone
+			continue
+		}
 		for {
 			decimals, err := a.pools[c.ChainID].Decimals(ctx, t.Contract)
 			if err == nil && decimals == t.Decimals {

@@ -37,6 +37,8 @@ func (s *Service) check(r Request) (models.Payment, error) {
 		p.Chain, p.ChainID, p.Test, p.RequiredConfirmations = chain.Name, chain.ChainID, chain.Test, chain.Finality.Depth
 		if a, problem := resolve(chain, r.Asset); problem != "" {
 			c.add("asset", "native", "%s", problem)
+		} else if a.retired {
+			c.add("asset", "native", "%s", retiredToken)
 		} else {
 			p.Asset, p.AssetSymbol, p.AssetDecimals = a.id, a.symbol, a.decimals
 			p.Amount = checkAmount(&c, r, a)
@@ -64,6 +66,9 @@ func (s *Service) checkChain(c *fieldCheck, r Request) (config.Chain, bool) {
 		c.add("chain", s.someChain(r.Test), "is not a chain of this gateway: %q", models.Clip(r.Chain))
 	case r.Test && !chain.Test:
 		c.add("chain", s.someChain(true), "is not a test chain, and this is a test key: %q", models.Clip(r.Chain))
+		return chain, false
+	case chain.Retired:
+		c.add("chain", s.someChain(r.Test), "is retired: no new payments are made on it: %q", models.Clip(r.Chain))
 		return chain, false
 	}
 	return chain, ok
@@ -99,12 +104,15 @@ type asset struct {
 	id       string
 	symbol   string
 	decimals uint8
+	retired  bool // nothing new is asked for in it
 }
+
+const retiredToken = "is retired: no new payments are made in it"
 
 // resolve finds an asset of a chain by symbol, contract address or "native". The second answer says what is wrong.
 func resolve(c config.Chain, name string) (asset, string) {
 	if name == models.AssetNative || strings.EqualFold(name, c.Native.Symbol) {
-		return asset{models.AssetNative, c.Native.Symbol, c.Native.Decimals}, ""
+		return asset{id: models.AssetNative, symbol: c.Native.Symbol, decimals: c.Native.Decimals}, ""
 	}
 	contract := ""
 	if strings.HasPrefix(name, "0x") || strings.HasPrefix(name, "0X") {
@@ -114,10 +122,17 @@ func resolve(c config.Chain, name string) (asset, string) {
 		}
 		contract = address
 	}
+	retired := false
 	for _, t := range c.Tokens {
-		if contract != "" && t.Contract == contract || contract == "" && strings.EqualFold(t.Symbol, name) {
-			return asset{t.Contract, t.Symbol, t.Decimals}, ""
+		switch {
+		case contract != "" && t.Contract == contract, contract == "" && !t.Retired && strings.EqualFold(t.Symbol, name):
+			return asset{t.Contract, t.Symbol, t.Decimals, t.Retired}, ""
+		case contract == "" && strings.EqualFold(t.Symbol, name):
+			retired = true
 		}
+	}
+	if retired {
+		return asset{}, retiredToken
 	}
 	return asset{}, fmt.Sprintf("is not listed on chain %s: %q", c.Name, models.Clip(name))
 }
@@ -126,7 +141,7 @@ func resolve(c config.Chain, name string) (asset, string) {
 func (s *Service) someChain(test bool) string {
 	best := ""
 	for name, c := range s.chains {
-		if (!test || c.Test) && (best == "" || name < best) {
+		if (!test || c.Test) && !c.Retired && (best == "" || name < best) {
 			best = name
 		}
 	}

@@ -27,7 +27,7 @@ func (s *Service) View(p models.Payment, now State) webhook.Payment {
 		ID: p.ID, Sequence: p.Sequence, OrderID: p.OrderID, OrderCurrent: p.OrderCurrent(),
 		Replaces: p.Replaces, ReplacedBy: p.ReplacedBy, Status: string(p.Status), Partial: p.Partial,
 		Overpaid: p.Overpaid, Late: p.Late, Chain: p.Chain, ChainID: p.ChainID,
-		Asset:   assetView(asset{p.Asset, p.AssetSymbol, p.AssetDecimals}),
+		Asset:   assetView(asset{id: p.Asset, symbol: p.AssetSymbol, decimals: p.AssetDecimals}),
 		Address: wallet.Checksum(p.Address), DerivationPath: p.DerivationPath,
 		Amount: p.Amount.String(), AmountDecimal: p.Amount.Decimal(p.AssetDecimals),
 		AmountReceived: p.AmountReceived.String(), AmountConfirmed: p.AmountConfirmed.String(),
