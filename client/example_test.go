@@ -21,11 +21,11 @@ func Example() {
 	}
 	ctx := context.Background()
 	order := client.PaymentCreate{Chain: "devnet", Asset: "DEMO", AmountDecimal: new("12.5"), OrderID: new("A-17")}
-	p, err := c.CreatePayment(ctx, order, client.IdempotencyKey("A-17"))
+	p, err := c.CreatePayment(ctx, order, client.IdempotencyKey("A-17:1"))
 	if err != nil {
 		panic(err)
 	}
-	again, err := c.CreatePayment(ctx, order, client.IdempotencyKey("A-17"))
+	again, err := c.CreatePayment(ctx, order, client.IdempotencyKey("A-17:1"))
 	if err != nil {
 		panic(err)
 	}

@@ -299,17 +299,8 @@ func TestLineToSampleReceivers(t *testing.T) {
 		h.NewEndpoint(h.merchant, client.WebhookEndpointCreate{URL: s.url + "/hooks", Secret: new(secret.Reveal()),
 			Ed25519: new(true)})
 	}
-	program := filepath.Join(testkit.Programs(t, "examples/payment-go"), "payment-go")
-	keyFile := filepath.Join(t.TempDir(), "key.txt")
-	if err := os.WriteFile(keyFile, []byte(h.merchant.Key+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	paid := map[string]string{} // payment → language that created it
-	for language, argv := range map[string][]string{
-		"go": {program, "-api", h.APIURL, "-key-file", keyFile}, "node": {"node", "../examples/payment-node/payment.mjs"},
-		"python": {"python3", "-B", "../examples/payment-python/payment.py"},
-		"php":    {"php", "../examples/payment-php/payment.php"},
-	} {
+	for language, argv := range h.payers() {
 		p, printed, err := h.takePayment(argv, "order-"+language, devnet.TokenSymbol, "0.000001")
 		if err != nil {
 			t.Fatalf("%s: %v\n%s", language, err, printed)

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -17,6 +16,7 @@ import (
 
 type payment struct {
 	ID          string `json:"id"`
+	Status      string `json:"status"`
 	Address     string `json:"address"`
 	CheckoutURL string `json:"checkout_url"`
 }
@@ -36,56 +36,73 @@ type gateway struct {
 	client   *http.Client
 }
 
-// createPayment asks for a payment of an order. The order is the Idempotency-Key: however often this is asked, and
-// whatever answers were lost, it is one payment.
+// createPayment returns the payment of an order: the one that can be paid now, or the one that was. An attempt to pay
+// has one Idempotency-Key: however often it is asked for, and whatever answers were lost, it is one payment. When that
+// payment expired or was canceled, the next attempt has the next key.
 func (g gateway) createPayment(order, chain, asset, amount string) (payment, error) {
 	body, err := json.Marshal(map[string]string{"chain": chain, "asset": asset, "amount_decimal": amount,
 		"order_id": order})
 	if err != nil {
 		return payment{}, err
 	}
-	for try := 1; ; try++ {
-		p, wait, err := g.post("/api/v1/payments", order, body)
-		if err == nil || wait < 0 || try == 4 {
+	for attempt := 1; attempt <= 100; attempt++ {
+		p, replayed, err := g.call(http.MethodPost, "/api/v1/payments", fmt.Sprint(order, ":", attempt), body)
+		if err == nil && replayed { // it shows the payment as it was made. What has become of it?
+			p, _, err = g.call(http.MethodGet, "/api/v1/payments/"+p.ID, "", nil)
+		}
+		if err != nil || p.Status != "expired" && p.Status != "canceled" {
 			return p, err
+		}
+	}
+	return payment{}, fmt.Errorf("order %s has had 100 payments that nobody paid", order)
+}
+
+// call asks again after no answer, after a 5xx and after any answer with Retry-After; others would be the same again.
+// replayed tells that the answer is the one that was given to this Idempotency-Key before.
+func (g gateway) call(method, path, idempotencyKey string, body []byte) (p payment, replayed bool, err error) {
+	for try := 1; ; try++ {
+		res, answer, err := g.send(method, path, idempotencyKey, body)
+		wait := time.Second
+		if err == nil {
+			if res.StatusCode/100 == 2 {
+				err = json.Unmarshal(answer, &p)
+				return p, res.Header.Get("Idempotency-Replayed") == "true", err
+			}
+			var fault problem
+			if json.Unmarshal(answer, &fault) != nil || fault.Code == "" {
+				fault = problem{Code: res.Status, Detail: "not an answer of the gateway"}
+			}
+			err = fault
+			if seconds, bad := strconv.Atoi(res.Header.Get("Retry-After")); bad == nil {
+				wait = time.Duration(seconds) * time.Second
+			} else if res.StatusCode < 500 {
+				return payment{}, false, err // it would fail again
+			}
+		}
+		if try == 4 {
+			return payment{}, false, err
 		}
 		time.Sleep(wait)
 	}
 }
 
-// post returns how long to wait before the same request again; a negative time means that it would fail again.
-func (g gateway) post(path, idempotencyKey string, body []byte) (p payment, wait time.Duration, err error) {
-	req, err := http.NewRequest(http.MethodPost, g.url+path, bytes.NewReader(body))
+func (g gateway) send(method, path, idempotencyKey string, body []byte) (*http.Response, []byte, error) {
+	req, err := http.NewRequest(method, g.url+path, bytes.NewReader(body))
 	if err != nil {
-		return payment{}, -1, err
+		return nil, nil, err
 	}
 	req.Header.Set("Authorization", "Bearer "+g.key)
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Idempotency-Key", idempotencyKey)
+	if method == http.MethodPost {
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Idempotency-Key", idempotencyKey)
+	}
 	res, err := g.client.Do(req)
 	if err != nil {
-		return payment{}, time.Second, err
+		return nil, nil, fmt.Errorf("no answer from %s (-api): %w", g.url, err)
 	}
 	defer res.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
-	if err != nil {
-		return payment{}, time.Second, err
-	}
-	if res.StatusCode == http.StatusCreated {
-		err = json.Unmarshal(answer, &p)
-		return p, -1, err
-	}
-	var fault problem
-	if err := json.Unmarshal(answer, &fault); err != nil {
-		return payment{}, time.Second, errors.Join(errors.New(res.Status), err)
-	}
-	if seconds, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil {
-		return payment{}, time.Duration(seconds) * time.Second, fault
-	}
-	if res.StatusCode >= 500 {
-		return payment{}, time.Second, fault
-	}
-	return payment{}, -1, fault
+	return res, answer, err
 }
 
 func main() {

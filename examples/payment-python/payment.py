@@ -3,6 +3,7 @@
     API_URL=http://127.0.0.1:8080 API_KEY=ck_test_… python3 payment.py order-7 devnet native 0.002
 """
 
+import http.client
 import json
 import os
 import sys
@@ -16,39 +17,52 @@ class Problem(Exception):
 
 
 def create_payment(order, chain, asset, amount):
-    """Asks for a payment of an order. The order is the Idempotency-Key: however often this is asked, and whatever answers
-    were lost, it is one payment."""
-    request = urllib.request.Request(
-        os.environ["API_URL"] + "/api/v1/payments",
-        data=json.dumps({"chain": chain, "asset": asset, "amount_decimal": amount, "order_id": order}).encode(),
-        headers={"Authorization": "Bearer " + os.environ["API_KEY"], "Content-Type": "application/json", "Idempotency-Key": order},
-    )
-    attempt = 1
+    """Returns the payment of an order: the one that can be paid now, or the one that was. An attempt to pay has one
+    Idempotency-Key: however often it is asked for, and whatever answers were lost, it is one payment. When that payment
+    expired or was canceled, the next attempt has the next key."""
+    body = json.dumps({"chain": chain, "asset": asset, "amount_decimal": amount, "order_id": order}).encode()
+    for attempt in range(1, 101):
+        payment, replayed = call("POST", "/api/v1/payments", {"Idempotency-Key": "%s:%d" % (order, attempt)}, body)
+        if replayed:  # it shows the payment as it was made. What has become of it?
+            payment, _ = call("GET", "/api/v1/payments/" + payment["id"])
+        if payment["status"] not in ("expired", "canceled"):
+            return payment
+    raise Problem("order %s has had 100 payments that nobody paid" % order)
+
+
+def call(method, path, headers={}, body=None):
+    """Asks again after no answer, after a 5xx and after any answer with Retry-After; others would be the same again."""
+    url = os.environ["API_URL"] + path
+    headers = {"Authorization": "Bearer " + os.environ["API_KEY"], "Content-Type": "application/json", **headers}
+    tries = 1
     while True:
         wait = 1  # seconds
         try:
+            request = urllib.request.Request(url, data=body, headers=headers, method=method)
             with urllib.request.urlopen(request, timeout=30) as answer:
-                return json.load(answer)
+                return json.load(answer), answer.headers["Idempotency-Replayed"] == "true"
         except urllib.error.HTTPError as err:
-            problem = json.load(err)
-            fault = Problem("%s: %s %s" % (problem["code"], problem.get("detail"), problem.get("errors", [])))
+            fault = Problem("%s %s answered %d" % (method, url, err.code))
+            if err.headers.get_content_type() == "application/problem+json":
+                problem = json.load(err)
+                fault = Problem("%s: %s %s" % (problem["code"], problem.get("detail"), problem.get("errors", [])))
             if err.headers["Retry-After"]:
                 wait = int(err.headers["Retry-After"])
             elif err.code < 500:
                 wait = -1  # it would fail again
-        except OSError as err:  # no answer
-            fault = err
-        if wait < 0 or attempt == 4:
+        except (OSError, http.client.HTTPException) as err:
+            fault = Problem("no answer from %s (API_URL): %s" % (os.environ["API_URL"], getattr(err, "reason", err)))
+        if wait < 0 or tries == 4:
             raise fault
         time.sleep(wait)
-        attempt += 1
+        tries += 1
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 5:
-        raise SystemExit("usage: payment.py ORDER CHAIN ASSET AMOUNT")
+    if len(sys.argv) != 5 or not os.environ.get("API_URL") or not os.environ.get("API_KEY"):
+        raise SystemExit("usage: API_URL=… API_KEY=… payment.py ORDER CHAIN ASSET AMOUNT")
     try:
         payment = create_payment(*sys.argv[1:])
-    except (Problem, OSError) as err:
+    except Problem as err:
         raise SystemExit(str(err))
     print(payment["id"], payment["address"], payment["checkout_url"])

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,13 @@ const schema = `CREATE TABLE IF NOT EXISTS orders (
     id       TEXT NOT NULL,
     sequence INTEGER NOT NULL, -- of the newest event that was heeded
     status   TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS attention ( -- what a person has to look at
+    event   TEXT PRIMARY KEY,
+    type    TEXT NOT NULL,
+    payment TEXT NOT NULL,
+    "order" TEXT,
+    todo    TEXT NOT NULL
 )`
 
 func main() {
@@ -48,6 +56,7 @@ func run(addr, secretFile, database string) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /hooks", s.receive)
 	mux.HandleFunc("GET /orders", s.orders)
+	mux.HandleFunc("GET /attention", s.attention)
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
 		return err
@@ -135,19 +144,83 @@ func (s *shop) handle(ctx context.Context, e webhook.Event) error {
 // know it lets pass.
 func apply(ctx context.Context, tx *sql.Tx, e webhook.Event) error {
 	p := e.Data.Payment
-	if p == nil || p.OrderID == nil {
+	if p == nil || !slices.Contains(webhook.EventTypes(), e.Type) {
 		return nil
 	}
-	switch e.Type {
-	case webhook.PaymentCreated, webhook.PaymentDetected, webhook.PaymentConfirmed, webhook.PaymentExpired,
-		webhook.PaymentCanceled, webhook.PaymentReorged:
-	default:
+	todo, err := todoOf(ctx, tx, e.Type, p)
+	if err != nil {
+		return err
+	}
+	if todo != "" {
+		if _, err := tx.ExecContext(ctx, "INSERT INTO attention VALUES (?, ?, ?, ?, ?)", e.ID, e.Type, p.ID, p.OrderID,
+			todo); err != nil {
+			return err
+		}
+	}
+	if p.OrderID == nil {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO orders (payment, id, sequence, status) VALUES (?, ?, ?, ?)
+	_, err = tx.ExecContext(ctx, `INSERT INTO orders (payment, id, sequence, status) VALUES (?, ?, ?, ?)
 		ON CONFLICT (payment) DO UPDATE SET sequence = excluded.sequence, status = excluded.status WHERE excluded.sequence > orders.sequence`,
 		p.ID, *p.OrderID, p.Sequence, p.Status)
 	return err
+}
+
+// todoOf says what a person has to do about an event, or nothing. docs/after-payment.md has the reasons.
+func todoOf(ctx context.Context, tx *sql.Tx, kind webhook.EventType, p *webhook.Payment) (string, error) {
+	is := func(todo, query string, args ...any) (string, error) {
+		var n int
+		if err := tx.QueryRowContext(ctx, query, args...).Scan(&n); err != nil || n == 0 {
+			return "", err
+		}
+		return todo, nil
+	}
+	switch closed := p.Status == "expired" || p.Status == "canceled"; {
+	case kind == webhook.PaymentConfirmed:
+		return is("the order was paid before: refund this payment",
+			"SELECT count(*) FROM orders WHERE id = ? AND payment <> ? AND status = 'confirmed'", p.OrderID, p.ID)
+	case kind == webhook.PaymentOverpaid:
+		return "refund what is more than the amount", nil
+	case kind == webhook.PaymentLate && closed:
+		return "came too late: ship all the same, or refund", nil
+	case (kind == webhook.PaymentExpired || kind == webhook.PaymentCanceled) && p.AmountReceived != "0":
+		return "paid in part: refund", nil
+	case kind == webhook.PaymentMisdirected:
+		return "another coin or another chain: refund, or agree with the payer", nil
+	case kind == webhook.PaymentReorged:
+		return is("was paid and is not: stop shipping",
+			"SELECT count(*) FROM orders WHERE payment = ? AND status = 'confirmed' AND sequence < ?", p.ID, p.Sequence)
+	}
+	return "", nil
+}
+
+func (s *shop) attention(w http.ResponseWriter, r *http.Request) {
+	rows, err := s.db.QueryContext(r.Context(), `SELECT event, type, payment, "order", todo FROM attention ORDER BY event`)
+	if err != nil {
+		http.Error(w, "the database does not answer", http.StatusInternalServerError)
+		return
+	}
+	defer rows.Close()
+	type line struct {
+		Event   string  `json:"event"`
+		Type    string  `json:"type"`
+		Payment string  `json:"payment"`
+		Order   *string `json:"order"`
+		Todo    string  `json:"todo"`
+	}
+	all := []line{}
+	for rows.Next() {
+		var l line
+		if err = errors.Join(err, rows.Scan(&l.Event, &l.Type, &l.Payment, &l.Order, &l.Todo)); err == nil {
+			all = append(all, l)
+		}
+	}
+	if err = errors.Join(err, rows.Err()); err != nil {
+		http.Error(w, "the database does not answer", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(all) // a client that left has nothing to be told
 }
 
 func (s *shop) orders(w http.ResponseWriter, r *http.Request) {

@@ -12,12 +12,16 @@ import { createServer } from 'node:http';
 
 const TOLERANCE = 5 * 60; // seconds, either way
 const MAX_BODY = 256 * 1024; // bytes; a batch has no more
-const KNOWN = new Set(['payment.created', 'payment.detected', 'payment.confirmed', 'payment.expired', 'payment.canceled', 'payment.reorged']);
+const KNOWN = new Set([
+  'payment.created', 'payment.partially_paid', 'payment.detected', 'payment.confirmed', 'payment.overpaid', 'payment.late',
+  'payment.expired', 'payment.canceled', 'payment.reorged', 'payment.misdirected',
+]);
 
 const secrets = (process.env.WEBHOOK_SECRET ?? '').split(/\s+/).filter(Boolean).map(keyOf);
 if (secrets.length === 0) throw new Error('WEBHOOK_SECRET is needed');
 
 const orders = new Map(); // payment id → { order, sequence, status }
+const attention = []; // what a person has to look at: { event, type, payment, order, todo }
 const seen = new Set(); // ids of the events that were handled
 const stateFile = process.env.STATE ?? 'shop.log';
 if (existsSync(stateFile)) {
@@ -86,9 +90,29 @@ function apply(event) {
   if (seen.has(event.id)) return;
   seen.add(event.id);
   const payment = event.data?.payment;
-  if (!KNOWN.has(event.type) || !payment?.order_id) return;
+  if (!KNOWN.has(event.type) || !payment) return;
+  const todo = todoOf(event.type, payment);
+  if (todo) attention.push({ event: event.id, type: event.type, payment: payment.id, order: payment.order_id ?? null, todo });
+  if (!payment.order_id) return;
   if (orders.get(payment.id)?.sequence >= payment.sequence) return;
   orders.set(payment.id, { order: payment.order_id, sequence: payment.sequence, status: payment.status });
+}
+
+// todoOf says what a person has to do about an event, or nothing. docs/after-payment.md has the reasons.
+function todoOf(type, payment) {
+  const before = orders.get(payment.id);
+  const twice = [...orders].some(([id, o]) => id !== payment.id && o.order === payment.order_id && o.status === 'confirmed');
+  const open = payment.status !== 'expired' && payment.status !== 'canceled';
+  switch (type) {
+    case 'payment.confirmed': return twice ? 'the order was paid before: refund this payment' : '';
+    case 'payment.overpaid': return 'refund what is more than the amount';
+    case 'payment.late': return open ? '' : 'came too late: ship all the same, or refund';
+    case 'payment.expired':
+    case 'payment.canceled': return payment.amount_received !== '0' ? 'paid in part: refund' : '';
+    case 'payment.misdirected': return 'another coin or another chain: refund, or agree with the payer';
+    case 'payment.reorged': return before?.status === 'confirmed' && before.sequence < payment.sequence ? 'was paid and is not: stop shipping' : '';
+    default: return '';
+  }
 }
 
 // handle writes an event down before it has its effect, so that a crash in between loses nothing.
@@ -110,6 +134,7 @@ const server = createServer((req, res) => {
   if (req.method === 'GET' && req.url === '/orders') {
     return answer(200, JSON.stringify(Object.fromEntries([...orders].map(([id, o]) => [id, o.status]).sort())), 'application/json');
   }
+  if (req.method === 'GET' && req.url === '/attention') return answer(200, JSON.stringify(attention), 'application/json');
   if (req.method !== 'POST' || req.url !== '/hooks') return answer(404, 'not here');
   const chunks = [];
   let size = 0;

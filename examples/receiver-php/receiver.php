@@ -13,7 +13,10 @@ ini_set('display_errors', 'stderr');
 
 const TOLERANCE = 5 * 60; // seconds, either way
 const MAX_BODY = 256 * 1024; // bytes; a batch has no more
-const KNOWN = ['payment.created', 'payment.detected', 'payment.confirmed', 'payment.expired', 'payment.canceled', 'payment.reorged'];
+const KNOWN = [
+    'payment.created', 'payment.partially_paid', 'payment.detected', 'payment.confirmed', 'payment.overpaid', 'payment.late',
+    'payment.expired', 'payment.canceled', 'payment.reorged', 'payment.misdirected',
+];
 
 class Refused extends Exception
 {
@@ -90,7 +93,30 @@ function open_shop(string $path): PDO
     $db = new PDO("sqlite:$path", null, null, [PDO::ATTR_ERRMODE => PDO::ERRMODE_EXCEPTION, PDO::ATTR_TIMEOUT => 5]);
     $db->exec('CREATE TABLE IF NOT EXISTS events (id TEXT PRIMARY KEY, at INTEGER NOT NULL)');
     $db->exec('CREATE TABLE IF NOT EXISTS orders (payment TEXT PRIMARY KEY, id TEXT NOT NULL, sequence INTEGER NOT NULL, status TEXT NOT NULL)');
+    $db->exec('CREATE TABLE IF NOT EXISTS attention (event TEXT PRIMARY KEY, type TEXT NOT NULL, payment TEXT NOT NULL, "order" TEXT, todo TEXT NOT NULL)');
     return $db;
+}
+
+// todo_of says what a person has to do about an event, or nothing. docs/after-payment.md has the reasons.
+function todo_of(PDO $db, string $type, array $payment): string
+{
+    $is = function (string $sql, mixed ...$values) use ($db): bool {
+        $found = $db->prepare($sql);
+        $found->execute($values);
+        return $found->fetchColumn() !== false;
+    };
+    $closed = $payment['status'] === 'expired' || $payment['status'] === 'canceled';
+    return match ($type) {
+        'payment.confirmed' => $is("SELECT 1 FROM orders WHERE id = ? AND payment <> ? AND status = 'confirmed'", $payment['order_id'] ?? '', $payment['id'])
+            ? 'the order was paid before: refund this payment' : '',
+        'payment.overpaid' => 'refund what is more than the amount',
+        'payment.late' => $closed ? 'came too late: ship all the same, or refund' : '',
+        'payment.expired', 'payment.canceled' => ($payment['amount_received'] ?? '0') !== '0' ? 'paid in part: refund' : '',
+        'payment.misdirected' => 'another coin or another chain: refund, or agree with the payer',
+        'payment.reorged' => $is("SELECT 1 FROM orders WHERE payment = ? AND status = 'confirmed' AND sequence < ?", $payment['id'], $payment['sequence'])
+            ? 'was paid and is not: stop shipping' : '',
+        default => '',
+    };
 }
 
 // handle has the effect of each event once: the newest sequence of a payment wins, and unknown types pass. Amounts are strings
@@ -103,7 +129,13 @@ function handle(PDO $db, array $events): void
             $seen = $db->prepare('INSERT INTO events VALUES (?, ?) ON CONFLICT DO NOTHING');
             $seen->execute([$event['id'], time()]);
             $payment = $event['data']['payment'] ?? null;
-            if ($seen->rowCount() === 0 || !in_array($event['type'], KNOWN, true) || !isset($payment['order_id'])) {
+            if ($seen->rowCount() === 0 || !in_array($event['type'], KNOWN, true) || $payment === null) {
+                continue;
+            }
+            if (($todo = todo_of($db, $event['type'], $payment)) !== '') {
+                $db->prepare('INSERT INTO attention VALUES (?, ?, ?, ?, ?)')->execute([$event['id'], $event['type'], $payment['id'], $payment['order_id'] ?? null, $todo]);
+            }
+            if (!isset($payment['order_id']) || $payment['order_id'] === '') {
                 continue;
             }
             $db->prepare(
@@ -132,7 +164,7 @@ function main(): void
         throw new Exception('WEBHOOK_SECRET is needed');
     }
     $route = $_SERVER['REQUEST_METHOD'] . ' ' . $_SERVER['REQUEST_URI'];
-    if ($route !== 'POST /hooks' && $route !== 'GET /orders') {
+    if (!in_array($route, ['POST /hooks', 'GET /orders', 'GET /attention'], true)) {
         answer(404, 'not here');
         return;
     }
@@ -140,6 +172,10 @@ function main(): void
     if ($route === 'GET /orders') {
         $all = $db->query('SELECT payment, status FROM orders')->fetchAll(PDO::FETCH_KEY_PAIR);
         answer(200, json_encode((object) $all), 'application/json');
+        return;
+    }
+    if ($route === 'GET /attention') {
+        answer(200, json_encode($db->query('SELECT * FROM attention ORDER BY event')->fetchAll(PDO::FETCH_ASSOC)), 'application/json');
         return;
     }
     $body = file_get_contents('php://input', false, null, 0, MAX_BODY + 1);

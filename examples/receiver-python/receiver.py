@@ -21,7 +21,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 TOLERANCE = 5 * 60  # seconds, either way
 MAX_BODY = 256 * 1024  # bytes; a batch has no more
-KNOWN = {"payment.created", "payment.detected", "payment.confirmed", "payment.expired", "payment.canceled", "payment.reorged"}
+KNOWN = {
+    "payment.created", "payment.partially_paid", "payment.detected", "payment.confirmed", "payment.overpaid", "payment.late",
+    "payment.expired", "payment.canceled", "payment.reorged", "payment.misdirected",
+}
 
 
 def key_of(secret):
@@ -81,12 +84,32 @@ def check(events):
     return events
 
 
+def todo_of(db, kind, payment):
+    """Says what a person has to do about an event, or nothing. docs/after-payment.md has the reasons."""
+    if kind == "payment.confirmed":
+        twice = db.execute("SELECT 1 FROM orders WHERE id = ? AND payment <> ? AND status = 'confirmed'", (payment.get("order_id"), payment["id"])).fetchone()
+        return "the order was paid before: refund this payment" if twice else ""
+    if kind == "payment.overpaid":
+        return "refund what is more than the amount"
+    if kind == "payment.late":
+        return "came too late: ship all the same, or refund" if payment["status"] in ("expired", "canceled") else ""
+    if kind in ("payment.expired", "payment.canceled"):
+        return "paid in part: refund" if payment.get("amount_received", "0") != "0" else ""
+    if kind == "payment.misdirected":
+        return "another coin or another chain: refund, or agree with the payer"
+    if kind == "payment.reorged":
+        paid = db.execute("SELECT 1 FROM orders WHERE payment = ? AND status = 'confirmed' AND sequence < ?", (payment["id"], payment["sequence"])).fetchone()
+        return "was paid and is not: stop shipping" if paid else ""
+    return ""
+
+
 class Shop:
     def __init__(self, path):
         self.path = path
         with closing(self.open()) as db, db:
             db.execute("CREATE TABLE IF NOT EXISTS events (id TEXT PRIMARY KEY, at REAL NOT NULL)")
             db.execute("CREATE TABLE IF NOT EXISTS orders (payment TEXT PRIMARY KEY, id TEXT NOT NULL, sequence INTEGER NOT NULL, status TEXT NOT NULL)")
+            db.execute("CREATE TABLE IF NOT EXISTS attention (event TEXT PRIMARY KEY, type TEXT NOT NULL, payment TEXT NOT NULL, \"order\" TEXT, todo TEXT NOT NULL)")
 
     def open(self):
         return sqlite3.connect(self.path, timeout=5, isolation_level="IMMEDIATE")
@@ -97,13 +120,23 @@ class Shop:
             for event in events:
                 new = db.execute("INSERT INTO events VALUES (?, ?) ON CONFLICT DO NOTHING", (event["id"], time.time())).rowcount
                 payment = event["data"].get("payment")
-                if not new or event["type"] not in KNOWN or not payment or not payment["order_id"]:
+                if not new or event["type"] not in KNOWN or not payment:
+                    continue
+                todo = todo_of(db, event["type"], payment)
+                if todo:
+                    db.execute("INSERT INTO attention VALUES (?, ?, ?, ?, ?)", (event["id"], event["type"], payment["id"], payment.get("order_id"), todo))
+                if not payment.get("order_id"):
                     continue
                 db.execute(
                     "INSERT INTO orders VALUES (?, ?, ?, ?) ON CONFLICT (payment) DO UPDATE SET sequence = excluded.sequence, "
                     "status = excluded.status WHERE excluded.sequence > orders.sequence",
                     (payment["id"], payment["order_id"], payment["sequence"], payment["status"]),
                 )
+
+    def attention(self):
+        with closing(self.open()) as db:
+            db.row_factory = sqlite3.Row
+            return [dict(row) for row in db.execute("SELECT * FROM attention ORDER BY event")]
 
     def orders(self):
         with closing(self.open()) as db:
@@ -126,6 +159,8 @@ def handler(keys, shop):
         def do_GET(self):
             if self.path == "/orders":
                 self.answer(200, json.dumps(shop.orders()), "application/json")
+            elif self.path == "/attention":
+                self.answer(200, json.dumps(shop.attention()), "application/json")
             else:
                 self.answer(404, "not here")
 
