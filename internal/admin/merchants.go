@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/internal/access"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
 )
@@ -18,10 +19,30 @@ type Merchant struct {
 	Name string `json:"name"`
 	// XPubFingerprint is the beginning of the account key's id, the hex SHA-256 of its public key and chain code; null
 	// while no xpub is set.
-	XPubFingerprint *string    `json:"xpub_fingerprint"`
-	Paused          bool       `json:"paused"`
-	PausedAt        *time.Time `json:"paused_at"`
-	CreatedAt       time.Time  `json:"created_at"`
+	XPubFingerprint *string `json:"xpub_fingerprint"`
+	// AcceptLate is whether an expired payment still goes on when its money comes.
+	AcceptLate bool `json:"accept_late"`
+	// Limits are those that an operator set.
+	Limits    MerchantLimits `json:"limits"`
+	Paused    bool           `json:"paused"`
+	PausedAt  *time.Time     `json:"paused_at"`
+	CreatedAt time.Time      `json:"created_at"`
+}
+
+// MerchantLimits are what the operator allows a merchant; null is the deployment's default.
+type MerchantLimits struct {
+	RequestsPerSecond *int `json:"requests_per_second"`
+	Endpoints         *int `json:"webhook_endpoints"`
+	Keys              *int `json:"api_keys"`
+	OpenPayments      *int `json:"open_payments"`
+}
+
+// MerchantUpdate is what to change about a merchant. Nil leaves a field as it is, and a limit of 0 goes back to the
+// deployment's default.
+type MerchantUpdate struct {
+	Name                                             *string
+	AcceptLate                                       *bool
+	RequestsPerSecond, Endpoints, Keys, OpenPayments *int
 }
 
 // MerchantCreated is a new merchant, or one with a new xpub.
@@ -33,8 +54,10 @@ type MerchantCreated struct {
 }
 
 func merchantOf(m models.Merchant) Merchant {
-	v := Merchant{ID: m.ID, Name: m.Name, Paused: m.SuspendedAt != nil, PausedAt: utc(m.SuspendedAt),
-		CreatedAt: m.CreatedAt.UTC()}
+	v := Merchant{ID: m.ID, Name: m.Name, AcceptLate: m.AcceptLate, Paused: m.SuspendedAt != nil,
+		PausedAt: utc(m.SuspendedAt), CreatedAt: m.CreatedAt.UTC(),
+		Limits: MerchantLimits{RequestsPerSecond: m.RatePerSecond, Endpoints: m.MaxEndpoints, Keys: m.MaxKeys,
+			OpenPayments: m.MaxOpenPayments}}
 	if m.AccountKeyID != nil {
 		short := (*m.AccountKeyID)[:min(fingerprintLength, len(*m.AccountKeyID))]
 		v.XPubFingerprint = &short
@@ -90,6 +113,27 @@ func (a *Admin) SetXPub(ctx context.Context, merchantID, xpub string) (MerchantC
 	}
 	m, err := a.store.Merchant(ctx, merchantID)
 	return MerchantCreated{merchantOf(m), first}, err
+}
+
+// UpdateMerchant changes a merchant's name, their policy for late money and their limits.
+func (a *Admin) UpdateMerchant(ctx context.Context, merchantID string, u MerchantUpdate) (Merchant, error) {
+	limit := func(given *int) **int {
+		if given == nil {
+			return nil
+		}
+		if *given == 0 {
+			given = nil
+		}
+		return &given
+	}
+	var m models.Merchant
+	err := a.store.InTx(ctx, func(tx *store.Tx) (err error) {
+		m, err = a.access.ChangeMerchant(ctx, tx, a.actor, merchantID, access.MerchantChange{
+			Name: u.Name, AcceptLate: u.AcceptLate, RatePerSecond: limit(u.RequestsPerSecond),
+			MaxEndpoints: limit(u.Endpoints), MaxKeys: limit(u.Keys), MaxOpenPayments: limit(u.OpenPayments)})
+		return err
+	})
+	return merchantOf(m), notFound(err, "merchant", merchantID)
 }
 
 // SuspendMerchant lets a merchant make no more payments; those that they have go on. It changes nothing about what is

@@ -13,7 +13,7 @@ import (
 // audited are the commands that change the record, and which line of the audit log each writes. Those under `api` go
 // through the REST API, whose operations internal/api holds to their lines.
 var audited = map[string]string{
-	"merchant create": "merchant.created", "merchant set-xpub": "merchant.xpub_set",
+	"merchant create": "merchant.created", "merchant set-xpub": "merchant.xpub_set", "merchant update": "merchant.changed",
 	"merchant suspend": "merchant.paused", "merchant reinstate": "merchant.resumed",
 	"key create": "key.created", "key revoke": "key.revoked", "key reencrypt": "keys.reencrypted",
 	"endpoint create": "endpoint.created", "endpoint rotate-secret": "endpoint.secret_rotated",

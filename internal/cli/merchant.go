@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -10,7 +11,7 @@ import (
 
 func (sh *shell) merchant() *cobra.Command {
 	return sh.group("merchant", "Create and change merchants", sh.merchantCreate(), sh.merchantList(),
-		sh.merchantSetXPub(),
+		sh.merchantSetXPub(), sh.merchantUpdate(),
 		sh.merchantChange("suspend", "pause", "Let a merchant make no more payments; those that it has go on",
 			(*admin.Admin).SuspendMerchant),
 		sh.merchantChange("reinstate", "resume", "Let a suspended merchant make payments again",
@@ -114,6 +115,63 @@ that the merchant had before goes on where it stopped.`,
 	return c
 }
 
+func (sh *shell) merchantUpdate() *cobra.Command {
+	var name string
+	var acceptLate bool
+	var rate, endpoints, keys, open int
+	c := new(cobra.Command)
+	*c = cobra.Command{
+		Use: "update MERCHANT", Short: "Change a merchant's name, their policy for late money, their limits",
+		Args: cobra.ExactArgs(1),
+		Long: `Change a merchant. What no flag names stays as it is. A limit of 0 goes back to the deployment's default.
+
+With --accept-late a payment that expired still goes on to detected and confirmed when its money comes; otherwise it stays
+expired and payment.late tells of the money. It counts for payments that are made from now on. See docs/after-payment.md.`,
+		Example: "  ctripctl merchant update mer_… --accept-late\n" +
+			"  ctripctl merchant update mer_… --accept-late=false --open-payments 50000",
+		RunE: sh.onDatabase(func(ctx context.Context, a *admin.Admin, args []string) error {
+			m, err := a.UpdateMerchant(ctx, args[0], admin.MerchantUpdate{
+				Name: ifGiven(c, "name", name), AcceptLate: ifGiven(c, "accept-late", acceptLate),
+				RequestsPerSecond: ifGiven(c, "requests-per-second", rate), Endpoints: ifGiven(c, "endpoints", endpoints),
+				Keys: ifGiven(c, "keys", keys), OpenPayments: ifGiven(c, "open-payments", open),
+			})
+			if err != nil {
+				return err
+			}
+			return sh.answer(struct {
+				Merchant admin.Merchant `json:"merchant"`
+			}{m}, func() error {
+				return sh.facts("", "merchant", m.ID, "name", m.Name, "accepts late money", yesNo(m.AcceptLate),
+					"requests per second", orDefault(m.Limits.RequestsPerSecond), "endpoints", orDefault(m.Limits.Endpoints),
+					"keys", orDefault(m.Limits.Keys), "open payments", orDefault(m.Limits.OpenPayments))
+			})
+		}),
+	}
+	c.Flags().StringVar(&name, "name", "", "what the merchant is called")
+	c.Flags().BoolVar(&acceptLate, "accept-late", false, "an expired payment goes on when its money comes after all")
+	c.Flags().IntVar(&rate, "requests-per-second", 0, "requests a second over all keys")
+	c.Flags().IntVar(&endpoints, "endpoints", 0, "webhook endpoints")
+	c.Flags().IntVar(&keys, "keys", 0, "API keys")
+	c.Flags().IntVar(&open, "open-payments", 0, "payments that are neither confirmed, expired nor canceled")
+	c.MarkFlagsOneRequired("name", "accept-late", "requests-per-second", "endpoints", "keys", "open-payments")
+	return c
+}
+
+// ifGiven is the value of a flag that was given, else nil.
+func ifGiven[T any](c *cobra.Command, flag string, value T) *T {
+	if !c.Flags().Changed(flag) {
+		return nil
+	}
+	return &value
+}
+
+func orDefault(limit *int) string {
+	if limit == nil {
+		return "default"
+	}
+	return strconv.Itoa(*limit)
+}
+
 // merchantChange is a command that changes whether a merchant may make payments. It answers to its old name too.
 func (sh *shell) merchantChange(
 	verb, oldVerb, short string, change func(*admin.Admin, context.Context, string) (admin.Merchant, error),
@@ -142,4 +200,11 @@ func orNo(s string) string {
 		return "no"
 	}
 	return s
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
 }

@@ -24,6 +24,14 @@ var (
 		"exposed")
 	// ErrDepth: an xpub, but not that of an account.
 	ErrDepth = errors.New("this xpub is not an account key: export the one at m/44'/60'/account' (depth 3)")
+	// ErrIsAddress: an address, of which every payment would be the same one.
+	ErrIsAddress = errors.New("this is an address; give the public key of the account that it belongs to, an xpub, from which " +
+		"each payment gets an address of its own (docs/wallet.md says where a wallet shows it)")
+	// ErrPublicKey: a public key without the chain code that derives others from it.
+	ErrPublicKey = errors.New("this is a bare public key; give the account's extended public key, which begins with xpub")
+	// ErrOtherNetwork: an extended public key in the spelling of something else than BIP-44.
+	ErrOtherNetwork = errors.New("this is an extended public key for other kinds of addresses (ypub, zpub, tpub and so on); " +
+		"export the one that begins with xpub, of an Ethereum account")
 	// ErrFormat: not an xpub at all, or one with a typing error.
 	ErrFormat = errors.New("this is not a valid xpub")
 )
@@ -43,6 +51,8 @@ const (
 
 var (
 	extendedPrivate = regexp.MustCompile(`[xtyzuvYZUV]prv[1-9A-HJ-NP-Za-km-z]`)
+	otherPublic     = regexp.MustCompile(`^[tyzuvYZUV]pub[1-9A-HJ-NP-Za-km-z]{50,}$`)
+	rawPublic       = regexp.MustCompile(`^(0[xX])?(0[23][0-9A-Fa-f]{64}|04[0-9A-Fa-f]{128})$`)
 	rawPrivate      = regexp.MustCompile(`^(0[xX])?[0-9A-Fa-f]{64}$`)
 )
 
@@ -57,7 +67,7 @@ type Account struct {
 }
 
 // Parse reads the xpub of an account, as wallets export it for m/44'/60'/account'. Space around it is ignored. It fails
-// with [ErrPrivateKey], [ErrMnemonic], [ErrDepth] or [ErrFormat].
+// with the reasons above.
 func Parse(xpub string) (*Account, error) {
 	text := strings.TrimSpace(xpub)
 	switch {
@@ -65,6 +75,12 @@ func Parse(xpub string) (*Account, error) {
 		return nil, ErrPrivateKey
 	case words(text) >= shortestMnemonic:
 		return nil, ErrMnemonic
+	case isAddress(strings.ToLower(text)), isAddress("0x" + strings.ToLower(text)):
+		return nil, ErrIsAddress
+	case rawPublic.MatchString(text):
+		return nil, ErrPublicKey
+	case otherPublic.MatchString(text):
+		return nil, ErrOtherNetwork
 	case !strings.HasPrefix(text, "xpub"):
 		return nil, ErrFormat
 	}
