@@ -71,6 +71,12 @@ func TestSamplesBuyAgain(t *testing.T) {
 		if third == second || third == first {
 			t.Errorf("%s: the shopper is sent to a payment that was canceled", language)
 		}
+		if _, err := h.DB.Exec("DELETE FROM idempotency_keys"); err != nil { // as after a day
+			t.Fatal(err)
+		}
+		if again := buy(); again != third {
+			t.Errorf("%s: asked again after a day, got %+v instead of %+v", language, again, third)
+		}
 		if _, err := c.SendToken(t.Context(), c.DemoPayer(), third.Address, big.NewInt(1e12)); err != nil {
 			t.Fatal(err)
 		}
@@ -174,7 +180,10 @@ func TestSamplesKeepMoneyForAPerson(t *testing.T) {
 		{webhook.PaymentReorged, nil, "payment.reorged: was paid and is not: stop shipping"},
 		{webhook.PaymentConfirmed, nil, ""},
 		{webhook.PaymentConfirmed, []string{"pay_00000000000000000000000007", "pay_00000000000000000000000009"},
-			"payment.confirmed: the order was paid before: refund this payment"},
+			"payment.confirmed: the order was given up or paid before: refund, or ship by hand"},
+		{webhook.PaymentConfirmed, []string{`"order_id":"A-17"`, `"order_id":"C-1"`, "pay_00000000000000000000000007",
+			"pay_0000000000000000000000000a", `"order_current":true`, `"order_current":false`},
+			"payment.confirmed: the order was given up or paid before: refund, or ship by hand"},
 	}
 	type message struct {
 		id   string
@@ -212,6 +221,9 @@ func TestSamplesKeepMoneyForAPerson(t *testing.T) {
 			}
 			check := func() {
 				t.Helper()
+				if got := s.orders()["pay_0000000000000000000000000a"]; got != "given up" {
+					t.Errorf("the order of a payment that has given it up is %q", got)
+				}
 				got := s.attention()
 				for id, todo := range want {
 					if got[id] != todo {

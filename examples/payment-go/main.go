@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -26,6 +27,8 @@ type problem struct {
 	Code   string
 	Detail string
 	Errors []struct{ Field, Message string }
+	// PaymentID is the payment that has the order, where the code is order_id_taken.
+	PaymentID string `json:"payment_id"`
 }
 
 func (p problem) Error() string { return fmt.Sprint(p.Code, ": ", p.Detail, " ", p.Errors) }
@@ -47,6 +50,10 @@ func (g gateway) createPayment(order, chain, asset, amount string) (payment, err
 	}
 	for attempt := 1; attempt <= 100; attempt++ {
 		p, replayed, err := g.call(http.MethodPost, "/api/v1/payments", fmt.Sprint(order, ":", attempt), body)
+		var fault problem
+		if errors.As(err, &fault) && fault.Code == "order_id_taken" { // made more than a day ago
+			p, replayed, err = payment{ID: fault.PaymentID}, true, nil
+		}
 		if err == nil && replayed { // it shows the payment as it was made. What has become of it?
 			p, _, err = g.call(http.MethodGet, "/api/v1/payments/"+p.ID, "", nil)
 		}

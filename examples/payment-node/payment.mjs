@@ -8,7 +8,8 @@
 async function createPayment(order, chain, asset, amount) {
   const body = JSON.stringify({ chain, asset, amount_decimal: amount, order_id: order });
   for (let attempt = 1; attempt <= 100; attempt++) {
-    const { answer, replayed } = await call('POST', '/api/v1/payments', { 'Idempotency-Key': `${order}:${attempt}` }, body);
+    let { answer, replayed } = await call('POST', '/api/v1/payments', { 'Idempotency-Key': `${order}:${attempt}` }, body);
+    if (answer.code === 'order_id_taken') [answer, replayed] = [{ id: answer.payment_id }, true]; // made more than a day ago
     // A replayed answer shows the payment as it was made. What has become of it?
     const payment = replayed ? (await call('GET', `/api/v1/payments/${answer.id}`)).answer : answer;
     if (payment.status !== 'expired' && payment.status !== 'canceled') return payment;
@@ -34,6 +35,7 @@ async function call(method, path, headers = {}, body = undefined) {
       if (res.headers.get('Content-Type')?.startsWith('application/problem+json')) {
         // Every error of the gateway is such a document. Decide by the code; the words are for people.
         const problem = JSON.parse(text);
+        if (problem.code === 'order_id_taken') return { answer: problem, replayed: false };
         fault = new Error(`${problem.code}: ${problem.detail} ${JSON.stringify(problem.errors ?? [])}`);
       }
       const later = res.headers.get('Retry-After');

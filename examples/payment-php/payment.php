@@ -13,6 +13,9 @@ function create_payment(string $order, string $chain, string $asset, string $amo
     $body = json_encode(['chain' => $chain, 'asset' => $asset, 'amount_decimal' => $amount, 'order_id' => $order], JSON_THROW_ON_ERROR);
     for ($attempt = 1; $attempt <= 100; $attempt++) {
         [$payment, $replayed] = call('POST', '/api/v1/payments', ["Idempotency-Key: $order:$attempt"], $body);
+        if (($payment['code'] ?? '') === 'order_id_taken') { // made more than a day ago
+            [$payment, $replayed] = [['id' => $payment['payment_id']], true];
+        }
         if ($replayed) { // it shows the payment as it was made. What has become of it?
             [$payment] = call('GET', '/api/v1/payments/' . $payment['id']);
         }
@@ -52,6 +55,9 @@ function call(string $method, string $path, array $headers = [], ?string $body =
         } elseif (str_starts_with($got['content-type'] ?? '', 'application/problem+json')) {
             // Every error of the gateway is such a document. Decide by the code; the words are for people.
             $problem = json_decode($answer, true, 64, JSON_THROW_ON_ERROR);
+            if ($problem['code'] === 'order_id_taken') {
+                return [$problem, false];
+            }
             $fault = $problem['code'] . ': ' . ($problem['detail'] ?? '') . ' ' . json_encode($problem['errors'] ?? []);
         }
         $again = $answer === false || isset($got['retry-after']) || $status >= 500; // otherwise it would fail again

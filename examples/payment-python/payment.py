@@ -23,6 +23,8 @@ def create_payment(order, chain, asset, amount):
     body = json.dumps({"chain": chain, "asset": asset, "amount_decimal": amount, "order_id": order}).encode()
     for attempt in range(1, 101):
         payment, replayed = call("POST", "/api/v1/payments", {"Idempotency-Key": "%s:%d" % (order, attempt)}, body)
+        if payment.get("code") == "order_id_taken":  # made more than a day ago
+            payment, replayed = {"id": payment["payment_id"]}, True
         if replayed:  # it shows the payment as it was made. What has become of it?
             payment, _ = call("GET", "/api/v1/payments/" + payment["id"])
         if payment["status"] not in ("expired", "canceled"):
@@ -45,6 +47,8 @@ def call(method, path, headers={}, body=None):
             fault = Problem("%s %s answered %d" % (method, url, err.code))
             if err.headers.get_content_type() == "application/problem+json":
                 problem = json.load(err)
+                if problem["code"] == "order_id_taken":
+                    return problem, False
                 fault = Problem("%s: %s %s" % (problem["code"], problem.get("detail"), problem.get("errors", [])))
             if err.headers["Retry-After"]:
                 wait = int(err.headers["Retry-After"])

@@ -160,11 +160,17 @@ func apply(ctx context.Context, tx *sql.Tx, e webhook.Event) error {
 	if p.OrderID == nil {
 		return nil
 	}
+	status := p.Status
+	if !p.OrderCurrent && !closed(p) { // money of a payment that has given its order up ships nothing by itself
+		status = "given up"
+	}
 	_, err = tx.ExecContext(ctx, `INSERT INTO orders (payment, id, sequence, status) VALUES (?, ?, ?, ?)
 		ON CONFLICT (payment) DO UPDATE SET sequence = excluded.sequence, status = excluded.status WHERE excluded.sequence > orders.sequence`,
-		p.ID, *p.OrderID, p.Sequence, p.Status)
+		p.ID, *p.OrderID, p.Sequence, status)
 	return err
 }
+
+func closed(p *webhook.Payment) bool { return p.Status == "expired" || p.Status == "canceled" }
 
 // todoOf says what a person has to do about an event, or nothing. docs/after-payment.md has the reasons.
 func todoOf(ctx context.Context, tx *sql.Tx, kind webhook.EventType, p *webhook.Payment) (string, error) {
@@ -175,13 +181,16 @@ func todoOf(ctx context.Context, tx *sql.Tx, kind webhook.EventType, p *webhook.
 		}
 		return todo, nil
 	}
-	switch closed := p.Status == "expired" || p.Status == "canceled"; {
+	const notShipped = "the order was given up or paid before: refund, or ship by hand"
+	switch {
+	case kind == webhook.PaymentConfirmed && !p.OrderCurrent:
+		return notShipped, nil
 	case kind == webhook.PaymentConfirmed:
-		return is("the order was paid before: refund this payment",
+		return is(notShipped,
 			"SELECT count(*) FROM orders WHERE id = ? AND payment <> ? AND status = 'confirmed'", p.OrderID, p.ID)
 	case kind == webhook.PaymentOverpaid:
 		return "refund what is more than the amount", nil
-	case kind == webhook.PaymentLate && closed:
+	case kind == webhook.PaymentLate && closed(p):
 		return "came too late: ship all the same, or refund", nil
 	case (kind == webhook.PaymentExpired || kind == webhook.PaymentCanceled) && p.AmountReceived != "0":
 		return "paid in part: refund", nil

@@ -20,6 +20,7 @@ const KNOWN = new Set([
 const secrets = (process.env.WEBHOOK_SECRET ?? '').split(/\s+/).filter(Boolean).map(keyOf);
 if (secrets.length === 0) throw new Error('WEBHOOK_SECRET is needed');
 
+const closed = new Set(['expired', 'canceled']);
 const orders = new Map(); // payment id → { order, sequence, status }
 const attention = []; // what a person has to look at: { event, type, payment, order, todo }
 const seen = new Set(); // ids of the events that were handled
@@ -95,18 +96,19 @@ function apply(event) {
   if (todo) attention.push({ event: event.id, type: event.type, payment: payment.id, order: payment.order_id ?? null, todo });
   if (!payment.order_id) return;
   if (orders.get(payment.id)?.sequence >= payment.sequence) return;
-  orders.set(payment.id, { order: payment.order_id, sequence: payment.sequence, status: payment.status });
+  // Money of a payment that has given its order up ships nothing by itself.
+  const status = payment.order_current === false && !closed.has(payment.status) ? 'given up' : payment.status;
+  orders.set(payment.id, { order: payment.order_id, sequence: payment.sequence, status });
 }
 
 // todoOf says what a person has to do about an event, or nothing. docs/after-payment.md has the reasons.
 function todoOf(type, payment) {
   const before = orders.get(payment.id);
   const twice = [...orders].some(([id, o]) => id !== payment.id && o.order === payment.order_id && o.status === 'confirmed');
-  const open = payment.status !== 'expired' && payment.status !== 'canceled';
   switch (type) {
-    case 'payment.confirmed': return twice ? 'the order was paid before: refund this payment' : '';
+    case 'payment.confirmed': return twice || payment.order_current === false ? 'the order was given up or paid before: refund, or ship by hand' : '';
     case 'payment.overpaid': return 'refund what is more than the amount';
-    case 'payment.late': return open ? '' : 'came too late: ship all the same, or refund';
+    case 'payment.late': return !closed.has(payment.status) ? '' : 'came too late: ship all the same, or refund';
     case 'payment.expired':
     case 'payment.canceled': return payment.amount_received !== '0' ? 'paid in part: refund' : '';
     case 'payment.misdirected': return 'another coin or another chain: refund, or agree with the payer';

@@ -107,8 +107,8 @@ function todo_of(PDO $db, string $type, array $payment): string
     };
     $closed = $payment['status'] === 'expired' || $payment['status'] === 'canceled';
     return match ($type) {
-        'payment.confirmed' => $is("SELECT 1 FROM orders WHERE id = ? AND payment <> ? AND status = 'confirmed'", $payment['order_id'] ?? '', $payment['id'])
-            ? 'the order was paid before: refund this payment' : '',
+        'payment.confirmed' => ($payment['order_current'] ?? true) === false || $is("SELECT 1 FROM orders WHERE id = ? AND payment <> ? AND status = 'confirmed'", $payment['order_id'] ?? '', $payment['id'])
+            ? 'the order was given up or paid before: refund, or ship by hand' : '',
         'payment.overpaid' => 'refund what is more than the amount',
         'payment.late' => $closed ? 'came too late: ship all the same, or refund' : '',
         'payment.expired', 'payment.canceled' => ($payment['amount_received'] ?? '0') !== '0' ? 'paid in part: refund' : '',
@@ -138,10 +138,12 @@ function handle(PDO $db, array $events): void
             if (!isset($payment['order_id']) || $payment['order_id'] === '') {
                 continue;
             }
+            // Money of a payment that has given its order up ships nothing by itself.
+            $givenUp = ($payment['order_current'] ?? true) === false && !in_array($payment['status'], ['expired', 'canceled'], true);
             $db->prepare(
                 'INSERT INTO orders VALUES (?, ?, ?, ?) ON CONFLICT (payment) DO UPDATE SET sequence = excluded.sequence, ' .
                 'status = excluded.status WHERE excluded.sequence > orders.sequence'
-            )->execute([$payment['id'], $payment['order_id'], $payment['sequence'], $payment['status']]);
+            )->execute([$payment['id'], $payment['order_id'], $payment['sequence'], $givenUp ? 'given up' : $payment['status']]);
         }
         $db->exec('COMMIT');
     } catch (Throwable $e) {

@@ -88,7 +88,7 @@ def todo_of(db, kind, payment):
     """Says what a person has to do about an event, or nothing. docs/after-payment.md has the reasons."""
     if kind == "payment.confirmed":
         twice = db.execute("SELECT 1 FROM orders WHERE id = ? AND payment <> ? AND status = 'confirmed'", (payment.get("order_id"), payment["id"])).fetchone()
-        return "the order was paid before: refund this payment" if twice else ""
+        return "the order was given up or paid before: refund, or ship by hand" if twice or payment.get("order_current") is False else ""
     if kind == "payment.overpaid":
         return "refund what is more than the amount"
     if kind == "payment.late":
@@ -127,10 +127,12 @@ class Shop:
                     db.execute("INSERT INTO attention VALUES (?, ?, ?, ?, ?)", (event["id"], event["type"], payment["id"], payment.get("order_id"), todo))
                 if not payment.get("order_id"):
                     continue
+                # Money of a payment that has given its order up ships nothing by itself.
+                given_up = payment.get("order_current") is False and payment["status"] not in ("expired", "canceled")
                 db.execute(
                     "INSERT INTO orders VALUES (?, ?, ?, ?) ON CONFLICT (payment) DO UPDATE SET sequence = excluded.sequence, "
                     "status = excluded.status WHERE excluded.sequence > orders.sequence",
-                    (payment["id"], payment["order_id"], payment["sequence"], payment["status"]),
+                    (payment["id"], payment["order_id"], payment["sequence"], "given up" if given_up else payment["status"]),
                 )
 
     def attention(self):
