@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-real check build programs generate quickstart env bench chaos fuzz fuzz-short update-golden clean
+.PHONY: help setup test test-real test-chart check build programs release generate quickstart env bench chaos fuzz fuzz-short update-golden clean
 
 # Checks, tests and the shipped binaries are compiled alike, so that they share the build cache.
 STATIC   := CGO_ENABLED=0 GOFLAGS="$$(go env GOFLAGS) -trimpath"
@@ -22,7 +22,7 @@ test: setup ## run all tests but those of test-real, with the race detector wher
 
 test-real: setup programs ## run the programs end to end, the short chaos and the benches' smoke, then fuzz for two minutes
 	@$(PROGRAMS) scripts/test real
-	@$(MAKE) --no-print-directory fuzz-short
+	@$(MAKE) --no-print-directory test-chart fuzz-short
 
 check: ## gofmt, go vet and staticcheck
 	@bad=$$(gofmt -l .) && [ -z "$$bad" ] || { echo "gofmt would change:"; echo "$$bad"; exit 1; }
@@ -35,6 +35,12 @@ build: ## build static binaries into bin/, with the terms that go with them
 
 programs: build ## build the examples as well, for the tests
 	$(STATIC) go build -ldflags="-s -w" -o bin/ ./examples/...
+
+release: ## build the archives, lists of contents and checksums of a release into dist (VERSION=v0.2.0)
+	@scripts/release "$$VERSION" dist
+
+test-chart: ## render the Helm chart and hold it against Kubernetes' types
+	cd deploy/helm/test && $(STATIC) go test -vet=off ./...
 
 generate: ## regenerate code and reference pages
 	$(STATIC) go generate ./...

@@ -77,7 +77,7 @@ func TestPinned(t *testing.T) {
 func TestDockerfileLint(t *testing.T) {
 	list := dockerfile(t)
 	last := list[len(list)-1].stage
-	known := []string{"FROM", "WORKDIR", "ENV", "COPY", "RUN", "USER", "CMD"}
+	known := []string{"FROM", "WORKDIR", "ENV", "COPY", "RUN", "USER", "CMD", "ARG", "LABEL"}
 	user, base := "", ""
 	for _, in := range list {
 		if !slices.Contains(known, in.name) {
@@ -158,9 +158,11 @@ func TestDockerignoreKeepsSecretsOut(t *testing.T) {
 	}
 }
 
-// TestDockerfileBuildsWhatIsTested: the image is built as the programs of the tests are, and holds one for every
-// service of the compose file.
+// TestDockerfileBuildsWhatIsTested: the image is built as the programs of the tests are, but that it says its version,
+// and holds one for every service of the compose file.
 func TestDockerfileBuildsWhatIsTested(t *testing.T) {
+	flags := strings.TrimSuffix(testkit.BuildFlags, `"`) +
+		` -X github.com/ctrip-gateway/ctrip/internal/telemetry.version=${VERSION}"`
 	cgo, packages := false, []string(nil)
 	for _, in := range dockerfile(t) {
 		switch in.name {
@@ -171,7 +173,7 @@ func TestDockerfileBuildsWhatIsTested(t *testing.T) {
 			for strings.HasPrefix(command, "--mount=") {
 				_, command, _ = strings.Cut(command, " ")
 			}
-			list, ok := strings.CutPrefix(command, "go build "+testkit.BuildFlags+" -o /out/ ")
+			list, ok := strings.CutPrefix(command, "go build "+flags+" -o /out/ ")
 			if !ok || packages != nil {
 				t.Fatalf("RUN does something else than one go build with %s: %s", testkit.BuildFlags, command)
 			}

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -11,6 +10,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/config"
 	"github.com/ctrip-gateway/ctrip/internal/admin"
 	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/internal/telemetry"
 )
 
 func (sh *shell) config() *cobra.Command {
@@ -83,18 +83,9 @@ func (sh *shell) version() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print what this binary was built from", Args: cobra.NoArgs,
 		RunE: sh.do(func(context.Context, []string) error {
-			b := build{Version: "unknown", Schema: store.SchemaVersion}
-			if info, ok := debug.ReadBuildInfo(); ok {
-				b.Version, b.Go = info.Main.Version, info.GoVersion
-				for _, s := range info.Settings {
-					switch s.Key {
-					case "vcs.revision":
-						b.Revision = s.Value
-					case "vcs.modified":
-						b.Modified = s.Value == "true"
-					}
-				}
-			}
+			from := telemetry.ThisBuild()
+			b := build{Version: from.Version, Revision: from.Revision, Modified: from.Modified, Go: from.Go,
+				Schema: store.SchemaVersion}
 			return sh.answer(b, func() error {
 				return sh.facts("", "ctripctl", b.Version, "revision", b.Revision, "go", b.Go, "schema", fmt.Sprint(b.Schema))
 			})

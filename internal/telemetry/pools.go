@@ -3,8 +3,6 @@ package telemetry
 import (
 	"context"
 	"database/sql"
-	"runtime"
-	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,27 +23,6 @@ type Lane struct {
 	Pending, Active, Retry, Archived int
 	ExpiredLeases                    int           // active tasks whose worker has stopped to extend its lease
 	Oldest                           time.Duration // how long the task at the head of the queue has waited
-}
-
-// build is one series that says which build runs: its version, its commit and the Go that compiled it.
-func build() prometheus.Collector {
-	version, revision := "devel", "unknown"
-	if info, ok := debug.ReadBuildInfo(); ok {
-		if info.Main.Version != "" {
-			version = info.Main.Version
-		}
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				revision = s.Value
-			}
-		}
-	}
-	g := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "ctrip_build_info", Help: "1; the labels say which build runs.",
-		ConstLabels: prometheus.Labels{"version": version, "revision": revision, "go": runtime.Version()},
-	})
-	g.Set(1)
-	return g
 }
 
 // DatabasePool makes every scrape tell of the connections to the database.
