@@ -2,7 +2,9 @@ package client
 
 import (
 	"context"
+	"errors"
 	"iter"
+	"strconv"
 )
 
 // pageSize is how many an iterator asks for at once, unless its parameters say otherwise.
@@ -86,6 +88,34 @@ func (c *Client) Events(ctx context.Context, params ListEventsParams, options ..
 // id begins with the oldest event that is kept.
 func (c *Client) EventsAfter(ctx context.Context, id string, options ...Option) iter.Seq2[Event, error] {
 	return c.eventsAfter(ctx, ListEventsParams{After: &id}, options)
+}
+
+// PositionedEvent is an event and its position among those of its merchant, which a webhook tells in
+// ctrip-event-position.
+type PositionedEvent struct {
+	Event    Event
+	Position int64
+}
+
+// EventsFrom walks the events behind a position in their order, 0 for all that are kept, and ends when there is no more
+// for now. What lies between two positions that it yields, one after the other, is not there: whoever read from one
+// position to another has missed nothing between them. webhook.Positions keeps account of that.
+func (c *Client) EventsFrom(ctx context.Context, position int64, options ...Option) iter.Seq2[PositionedEvent, error] {
+	params := ListEventsParams{After: new(strconv.FormatInt(position, 10))}
+	return pages(&params.Limit, &params.After, func() ([]PositionedEvent, *string, error) {
+		page, err := c.ListEvents(ctx, params, options...)
+		if err == nil && len(page.Positions) != len(page.Data) {
+			err = errors.New("client: the gateway tells no positions: it is older than they are")
+		}
+		if err != nil || len(page.Data) == 0 {
+			return nil, nil, err
+		}
+		events := make([]PositionedEvent, len(page.Data))
+		for i := range page.Data {
+			events[i] = PositionedEvent{page.Data[i], page.Positions[i]}
+		}
+		return events, page.NextCursor, nil
+	})
 }
 
 func (c *Client) eventsAfter(ctx context.Context, params ListEventsParams, options []Option) iter.Seq2[Event, error] {

@@ -13,6 +13,7 @@ type Batch struct {
 	EndpointID string
 	Events     int
 	Body       []byte
+	Positions  string // of its events, in their order, with commas; "" of a batch of before there were positions
 	CreatedAt  time.Time
 }
 

@@ -46,6 +46,20 @@ func FirstID(prefix string, at time.Time) string {
 	return prefix + "_" + idEncoding.EncodeToString(raw[:])
 }
 
+// TimeOfID is when an id was made, to the millisecond. ok is false when s has not the form that [NewID] gives.
+func TimeOfID(prefix, s string) (at time.Time, ok bool) {
+	if !IsID(prefix, s) {
+		return time.Time{}, false
+	}
+	raw, err := idEncoding.DecodeString(s[len(prefix)+1:])
+	if err != nil {
+		return time.Time{}, false
+	}
+	var ms [8]byte
+	copy(ms[8-idTimestampBytes:], raw)
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(ms[:]))).UTC(), true
+}
+
 // timed begins with a time.
 func timed(at time.Time) (raw [idTimestampBytes + idRandomBytes]byte) {
 	var ms [8]byte

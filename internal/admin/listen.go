@@ -132,8 +132,8 @@ func (l *Listener) Run(ctx context.Context) error {
 		switch {
 		case err == nil:
 			backoff = minBackoff
-			for _, body := range page.Data {
-				if err = l.deliver(ctx, body); err != nil {
+			for i, body := range page.Data {
+				if err = l.deliver(ctx, body, page.Positions[min(i, len(page.Positions)):]); err != nil {
 					break
 				}
 			}
@@ -202,6 +202,7 @@ type eventHead struct {
 	ID        string            `json:"id"`
 	Type      webhook.EventType `json:"type"`
 	CreatedAt time.Time         `json:"created_at"`
+	position  string            // as the header tells it
 }
 
 func headOf(body []byte) (eventHead, error) {
@@ -213,10 +214,13 @@ func headOf(body []byte) (eventHead, error) {
 }
 
 // deliver tries an event, if it is wanted, until the receiver takes it or the attempts are spent.
-func (l *Listener) deliver(ctx context.Context, body []byte) error {
+func (l *Listener) deliver(ctx context.Context, body []byte, positions []int64) error {
 	e, err := headOf(body)
 	if err != nil {
 		return err
+	}
+	if len(positions) > 0 {
+		e.position = webhook.FormatPositions(positions[:1])
 	}
 	wanted := slices.ContainsFunc(l.o.Patterns, func(p string) bool { return webhook.Matches(p, e.Type) })
 	if !wanted || e.CreatedAt.Before(l.o.Since) {
@@ -254,6 +258,7 @@ func (l *Listener) forward(ctx context.Context, e eventHead, attempt int, body [
 	req.Header = delivery.Call{
 		ID: e.ID, Body: body, Attempt: attempt, At: began, Secrets: webhook.Secrets{Current: l.o.Secret},
 		Traceparent: "00-" + hex.EncodeToString(trace[:16]) + "-" + hex.EncodeToString(trace[16:]) + "-01",
+		Positions:   e.position,
 	}.Header()
 	res, err := l.http.Do(req)
 	f.Millis = l.o.Now().Sub(began).Milliseconds()

@@ -213,7 +213,7 @@ func TestBadPayments(t *testing.T) {
 func TestPaymentOverREST(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		c := newCounter(t, s)
-		merchantID, key := c.merchant(t, "a", false)
+		_, key := c.merchant(t, "a", false)
 		made := decoded[Payment](t, c.ask(key, "POST", "/api/v1/payments",
 			`{"chain":"ethereum","asset":"USDC","amount_decimal":"1.5","order_id":"A-17","metadata":{"cart":"<9>"}}`),
 			http.StatusCreated)
@@ -262,7 +262,6 @@ func TestPaymentOverREST(t *testing.T) {
 			Data       []map[string]any `json:"data"`
 			NextCursor *string          `json:"next_cursor"`
 		}
-		storetest.Shown(t, s, merchantID, 6)
 		list := c.ask(key, "GET", "/api/v1/events?after=", "")
 		events := decoded[eventPage](t, list, http.StatusOK)
 		if len(events.Data) != 6 || events.NextCursor == nil || events.Data[5]["type"] != "payment.canceled" {
@@ -366,7 +365,6 @@ func TestTestKeysSeeOnlyTestMoney(t *testing.T) {
 			`{"chain":"ethereum","asset":"native","amount":"1"}`), http.StatusCreated)
 		shown := decoded[Payment](t, c.ask(test, "POST", "/api/v1/payments",
 			`{"chain":"sepolia","asset":"native","amount":"1"}`), http.StatusCreated)
-		storetest.Shown(t, s, id, 2)
 		for _, list := range []string{"payments", "events", "events?after=", "deliveries"} {
 			body := c.ask(test, "GET", "/api/v1/"+list, "").Body.String()
 			if strings.Contains(body, hidden.ID) || !strings.Contains(body, shown.ID) {

@@ -1835,15 +1835,25 @@ type GetEventResponseObject interface {
 	VisitGetEventResponse(w http.ResponseWriter) error
 }
 
-type GetEvent200JSONResponse Event
+type GetEvent200ResponseHeaders struct {
+	CtripEventPosition *string
+}
+
+type GetEvent200JSONResponse struct {
+	Body    Event
+	Headers GetEvent200ResponseHeaders
+}
 
 func (response GetEvent200JSONResponse) VisitGetEventResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CtripEventPosition != nil {
+		w.Header().Set("Ctrip-Event-Position", fmt.Sprint(*response.Headers.CtripEventPosition))
+	}
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err

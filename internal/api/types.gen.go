@@ -518,7 +518,7 @@ type EventEndpoint struct {
 	URL string `json:"url"`
 }
 
-// EventList Example: {"data":[{"api_version":"2026-11-01","created_at":"2026-11-23T10:03:12.456Z","data":{"payment":{"address":"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed","amount":"1500000","amount_confirmed":"1500000","amount_decimal":"1.5","amount_received":"1500000","asset":{"contract":"0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48","decimals":6,"symbol":"USDC"},"chain":"ethereum","chain_id":1,"checkout_url":"https://pay.example/pay/co_7h2k9m4n1p8q5r3s6t0v2w9x4y7z1a3b","confirmations":12,"confirmed_at":"2026-11-23T10:03:11.000Z","created_at":"2026-11-23T10:00:00.123Z","derivation_path":"m/44'/60'/0'/0/17","doubts":[],"expires_at":"2026-11-23T10:30:00.123Z","id":"pay_0k3mzq8r5v7w2x9y4b6c1d0efg","late":false,"metadata":{"cart":"9"},"order_current":true,"order_id":"A-17","overpaid":false,"partial":false,"replaced_by":null,"replaces":null,"required_confirmations":12,"sequence":4,"status":"confirmed","transfers":[{"amount":"1500000","block_hash":"0x1b2c3d4e5f60718293a4b5c6d7e8f9001a2b3c4d5e6f708192a3b4c5d6e7f809","block_number":19000000,"block_timestamp":"2026-11-23T10:00:47.000Z","confirmations":12,"from":"0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359","log_index":3,"source":"chain","status":"confirmed","tx_hash":"0x2f3a4b5c6d7e8f901a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f7081"}],"transfers_total":1},"retracts":null},"id":"evt_0k3mzq8r6a1b2c3d4e5f6g7h8j","merchant_id":"mer_0k3mzm1n4p7q0r3s6t9v2w5x8y","nonce":"5f0c1d2e3a4b59687786a5b4c3d2e1f0","timestamp":1795428192,"type":"payment.confirmed"}],"next_cursor":"MTc5NTQyODE5MjQ1NjAwMCBwYXlfMGszbXpxOHI1djd3Mng5eTRiNmMxZDBlZmc"}
+// EventList Example: {"data":[{"api_version":"2026-11-01","created_at":"2026-11-23T10:03:12.456Z","data":{"payment":{"address":"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed","amount":"1500000","amount_confirmed":"1500000","amount_decimal":"1.5","amount_received":"1500000","asset":{"contract":"0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48","decimals":6,"symbol":"USDC"},"chain":"ethereum","chain_id":1,"checkout_url":"https://pay.example/pay/co_7h2k9m4n1p8q5r3s6t0v2w9x4y7z1a3b","confirmations":12,"confirmed_at":"2026-11-23T10:03:11.000Z","created_at":"2026-11-23T10:00:00.123Z","derivation_path":"m/44'/60'/0'/0/17","doubts":[],"expires_at":"2026-11-23T10:30:00.123Z","id":"pay_0k3mzq8r5v7w2x9y4b6c1d0efg","late":false,"metadata":{"cart":"9"},"order_current":true,"order_id":"A-17","overpaid":false,"partial":false,"replaced_by":null,"replaces":null,"required_confirmations":12,"sequence":4,"status":"confirmed","transfers":[{"amount":"1500000","block_hash":"0x1b2c3d4e5f60718293a4b5c6d7e8f9001a2b3c4d5e6f708192a3b4c5d6e7f809","block_number":19000000,"block_timestamp":"2026-11-23T10:00:47.000Z","confirmations":12,"from":"0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359","log_index":3,"source":"chain","status":"confirmed","tx_hash":"0x2f3a4b5c6d7e8f901a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f7081"}],"transfers_total":1},"retracts":null},"id":"evt_0k3mzq8r6a1b2c3d4e5f6g7h8j","merchant_id":"mer_0k3mzm1n4p7q0r3s6t9v2w5x8y","nonce":"5f0c1d2e3a4b59687786a5b4c3d2e1f0","timestamp":1795428192,"type":"payment.confirmed"}],"next_cursor":"MTc5NTQyODE5MjQ1NjAwMCBwYXlfMGszbXpxOHI1djd3Mng5eTRiNmMxZDBlZmc","positions":[42]}
 type EventList struct {
 	Data []Event `json:"data"`
 
@@ -526,6 +526,11 @@ type EventList struct {
 	//
 	// Example: MTc5NTQyODE5MjQ1NjAwMCBwYXlfMGszbXpxOHI1djd3Mng5eTRiNmMxZDBlZmc
 	NextCursor *string `json:"next_cursor"`
+
+	// Positions The position of each event in `data`.
+	//
+	// Example: [42]
+	Positions []int64 `json:"positions"`
 }
 
 // EventPattern An event type, `payment.*` for all of payments, or `*` for all there are.
@@ -1461,7 +1466,8 @@ type ListEventsParams struct {
 	// PaymentID Only events of this payment.
 	PaymentID *string `form:"payment_id,omitempty" json:"payment_id,omitempty"`
 
-	// After An event id, or a `next_cursor` from such a list; empty or `0` starts with the oldest event that is kept.
+	// After A position, an event id, or a `next_cursor` from such a list; empty or `0` starts with the oldest event that is kept.
+	// An event id that is not known any more stands for the time at which it was made; some of what was read comes again then.
 	After *string `form:"after,omitempty" json:"after,omitempty"`
 
 	// Limit How many to return at most.

@@ -39,8 +39,8 @@ func (sh *shell) apiEventList() *cobra.Command {
 	var p paging
 	c := &cobra.Command{
 		Use: "list", Short: "List events, newest first, or what happened after one of them", Args: cobra.NoArgs,
-		Long: `List events, newest first. With --after, which takes the id of an event or what the list before printed as the next one, and
-0 for the beginning, they are listed oldest first in the order of commit: this is how to catch up.`,
+		Long: `List events, newest first. With --after, which takes a position, the id of an event or what the list before printed as the next
+one, and 0 for the beginning, they are listed oldest first in the order of commit: this is how to catch up.`,
 	}
 	c.RunE = sh.atAPI(func(ctx context.Context, api *apiClient, _ []string) error {
 		params := client.ListEventsParams{Type: given(webhook.EventType(kind)), PaymentID: given(payment), Limit: &p.limit,
@@ -51,7 +51,7 @@ func (sh *shell) apiEventList() *cobra.Command {
 		list, err := api.ListEvents(ctx, params, api.options...)
 		return api.print(err, func() error {
 			var rows [][]string
-			for _, body := range list.Data {
+			for i, body := range list.Data {
 				e, err := webhook.Decode(body)
 				if err != nil {
 					return err
@@ -60,9 +60,13 @@ func (sh *shell) apiEventList() *cobra.Command {
 				if e.Data.Payment != nil {
 					payment = e.Data.Payment.ID
 				}
-				rows = append(rows, []string{e.ID, string(e.Type), payment, stamped(&e.CreatedAt)})
+				position := ""
+				if i < len(list.Positions) {
+					position = fmt.Sprint(list.Positions[i])
+				}
+				rows = append(rows, []string{position, e.ID, string(e.Type), payment, stamped(&e.CreatedAt)})
 			}
-			if err := sh.table("ID TYPE PAYMENT CREATED", "There are no such events.", rows); err != nil ||
+			if err := sh.table("POSITION ID TYPE PAYMENT CREATED", "There are no such events.", rows); err != nil ||
 				list.NextCursor == nil {
 				return err
 			}

@@ -21,6 +21,7 @@ type Call struct {
 	Secrets     webhook.Secrets
 	Custom      map[string]string
 	Traceparent string
+	Positions   string // of the event, of a batch those of its events; "" where none is known
 }
 
 // Header builds the headers of the request that docs/webhooks.md lists. Custom headers come first, so that ours
@@ -34,6 +35,11 @@ func (c Call) Header() http.Header {
 	h["User-Agent"] = []string{webhook.UserAgent}
 	if c.Traceparent != "" {
 		h["Traceparent"] = []string{c.Traceparent}
+	}
+	if c.Positions != "" {
+		h.Set(webhook.HeaderEventPosition, c.Positions)
+	} else {
+		h.Del(webhook.HeaderEventPosition)
 	}
 	c.Secrets.SetHeaders(h, c.ID, c.At, c.Attempt, c.Body)
 	return h

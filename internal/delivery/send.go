@@ -28,6 +28,7 @@ func (s *Sender) send(ctx context.Context, task Task, row *store.Waiting, t *tar
 	header := Call{
 		ID: row.EventID, Body: row.Body, Attempt: number, At: started, Secrets: t.signing(row.SignWith, started, keys),
 		Custom: t.endpoint.Headers, Traceparent: telemetry.Traceparent(ctx),
+		Positions: row.Positions,
 	}.Header()
 	request := recordRequest(header, t.endpoint.Headers)
 

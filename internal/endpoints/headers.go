@@ -20,7 +20,7 @@ var owned = []string{
 	"proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "expect", "http2-settings",
 }
 
-var ownedPrefixes = []string{"content-", "webhook-", "x-webhook-"}
+var ownedPrefixes = []string{"content-", "webhook-", "x-webhook-", "ctrip-"}
 
 // checkHeaders says what is wrong with the custom headers of an endpoint, "" when nothing is.
 func checkHeaders(custom map[string]string) string {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
+	"github.com/ctrip-gateway/ctrip/webhook"
 )
 
 // InsertBatch writes a batch of deliveries that waited for it, oldest first, and the batch delivery that is sent in
@@ -19,8 +20,15 @@ func InsertBatch(ctx context.Context, tx *store.Tx, ep models.Endpoint, body []b
 	d := NewDelivery(models.Event{MerchantID: ep.MerchantID, Type: models.BatchType}, ep, budget, now)
 	d.BatchID, d.CreatedAt = &b.ID, members[0].CreatedAt // as old as its oldest member, where order counts
 	ids := make([]string, len(members))
+	var positions []int64
 	for i, m := range members {
 		ids[i] = m.ID
+		if m.Pos != nil {
+			positions = append(positions, *m.Pos)
+		}
+	}
+	if len(positions) == len(members) {
+		b.Positions = webhook.FormatPositions(positions)
 	}
 	return d, tx.InsertBatch(ctx, b, d, ids, later(now, d.NextAttemptAt).Add(Sweep.Batched))
 }

@@ -260,7 +260,7 @@ func (s *Service) recompute(ctx context.Context, tx *store.Tx, touched map[strin
 			return s.write(ctx, tx, &c, State{f.Transfers, doubts[p.ID], heads})
 		})
 		if err != nil {
-			if ctx.Err() != nil {
+			if ctx.Err() != nil || store.IsRepeatable(err) { // no fault of the payment's
 				return nil, err
 			}
 			s.log.ErrorContext(ctx, "payment.quarantined", "payment_id", p.ID, "error", err)

@@ -520,6 +520,49 @@ func TestWatchSetFindsWhatCommittedLate(t *testing.T) {
 	}
 }
 
+// TestWatchSetCostsTheSameAfterARestore: payments of a restored dump have transactions of another cluster, far ahead of
+// this one's; they are read once, and each new payment is still found, however long its transaction takes.
+func TestWatchSetCostsTheSameAfterARestore(t *testing.T) {
+	s, db := storetest.Owned(t)
+	h := newHarness(t, s, nil)
+	restored := map[string]bool{}
+	for range 5 {
+		p, err := h.ask(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		restored[p.Address] = true
+	}
+	if _, err := db.Exec("UPDATE payments SET xact = (xact::text::bigint + 1000000000)::text::xid8"); err != nil {
+		t.Fatal(err)
+	}
+	foreign, err := db.BeginTx(t.Context(), nil) // a long transaction makes nothing be read again either
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer foreign.Rollback()
+	if _, err := foreign.Exec("CREATE TABLE of_somebody_else (n INT)"); err != nil {
+		t.Fatal(err)
+	}
+	rows, mark, err := s.WatchSet(t.Context(), store.WatchMark{}, noon)
+	if err != nil || len(rows) != len(restored) {
+		t.Fatalf("%d rows, %v", len(rows), err)
+	}
+	for range 3 {
+		p, err := h.ask(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rows, mark, err = s.WatchSet(t.Context(), mark, noon); err != nil || len(rows) != 1 ||
+			rows[0].Address != p.Address {
+			t.Fatalf("%v, %v; want %s alone", rows, err, p.Address)
+		}
+		if rows, mark, err = s.WatchSet(t.Context(), mark, noon); err != nil || len(rows) != 0 {
+			t.Fatalf("read again: %v, %v", rows, err)
+		}
+	}
+}
+
 // TestQuarantine: a payment whose event cannot be made is set aside and counted, the block goes on, and Retry takes the
 // payment up again once the cause is gone.
 func TestQuarantine(t *testing.T) {

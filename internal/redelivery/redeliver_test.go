@@ -49,8 +49,9 @@ func TestRedeliver(t *testing.T) {
 		all := r.WaitCount(t, 3, time.Second)
 		for i, got := range all {
 			if !bytes.Equal(got.Body, all[0].Body) || got.ID() != d.EventID ||
-				got.Header.Get("Webhook-Attempt") != string(rune('1'+i)) {
-				t.Errorf("request %d: id %s, attempt %s", i, got.ID(), got.Header.Get("Webhook-Attempt"))
+				got.Header.Get("Webhook-Attempt") != string(rune('1'+i)) || got.Header.Get("Ctrip-Event-Position") != "1" {
+				t.Errorf("request %d: id %s, attempt %s, position %q", i, got.ID(), got.Header.Get("Webhook-Attempt"),
+					got.Header.Get("Ctrip-Event-Position"))
 			}
 		}
 	})

@@ -32,43 +32,6 @@ func (q *Queries) Addresses(ctx context.Context, merchantID string, limit, offse
 	return rows, wrap("addresses of "+merchantID, err)
 }
 
-// Watched is an address that a scanner has to look for.
-type Watched struct {
-	Address   string
-	PaymentID string
-}
-
-// WatchMark remembers how much of the watch set a scanner has read.
-type WatchMark struct{ value string }
-
-// WatchSet reads the addresses of payments that were committed since mark, and the mark for next time; with the zero
-// mark it reads all that are still watched at blockTime. In Postgres the mark is the oldest transaction that was still
-// running: a payment whose transaction started earlier and committed later than its neighbours is therefore never
-// passed over. In SQLite, with its one writer, it is the row id.
-func (q *Queries) WatchSet(ctx context.Context, mark WatchMark, blockTime time.Time) ([]Watched, WatchMark, error) {
-	next := "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
-	since := "xact >= CAST(? AS text)::xid8"
-	if q.dialect == SQLite {
-		next, since = "SELECT CAST(COALESCE(max(rowid), 0) + 1 AS TEXT) FROM payments", "rowid >= CAST(? AS INTEGER)"
-	}
-	// The mark is read first: what commits between the two statements is then read twice, not lost.
-	var upTo string
-	if err := q.with(ctx).Raw(next).Scan(&upTo).Error; err != nil {
-		return nil, mark, wrap("watch mark", err)
-	}
-	db := q.with(ctx).Table("payments").Select("address", "id AS payment_id")
-	if mark.value == "" {
-		db = db.Where("watch_until IS NULL OR watch_until >= ?", blockTime)
-	} else {
-		db = db.Where(since, mark.value)
-	}
-	var rows []Watched
-	if err := db.Find(&rows).Error; err != nil {
-		return nil, mark, wrap("watch set", err)
-	}
-	return rows, WatchMark{upTo}, nil
-}
-
 // PaymentsAt reads the payments that the given addresses belong to.
 func (q *Queries) PaymentsAt(ctx context.Context, addresses []string) ([]models.Payment, error) {
 	var ps []models.Payment

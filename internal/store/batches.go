@@ -109,7 +109,7 @@ func (tx *Tx) LockBatchSubscription(ctx context.Context, endpointID string) (mod
 		lock = " FOR NO KEY UPDATE SKIP LOCKED"
 	}
 	var rows []models.Endpoint
-	err := tx.with(ctx).Raw("SELECT * FROM webhook_endpoints WHERE id = ? AND deleted_at IS NULL AND status = 'enabled'"+
+	err := tx.with(ctx).Raw("SELECT "+tx.columns(&models.Endpoint{}, "")+" FROM webhook_endpoints WHERE id = ? AND deleted_at IS NULL AND status = 'enabled'"+
 		lock, endpointID).Scan(&rows).Error
 	if err != nil || len(rows) == 0 {
 		return models.Endpoint{}, false, wrap("lock batch subscription of "+endpointID, err)
@@ -121,6 +121,7 @@ func (tx *Tx) LockBatchSubscription(ctx context.Context, endpointID string) (mod
 type BatchCandidate struct {
 	models.Delivery
 	Body []byte
+	Pos  *int64 // of the event
 }
 
 // BatchCandidates reads up to limit deliveries that wait for a batch, the oldest first, and locks them. Those that
@@ -131,7 +132,8 @@ func (tx *Tx) BatchCandidates(ctx context.Context, endpointID string, limit int)
 		lock = " FOR UPDATE OF d SKIP LOCKED"
 	}
 	var rows []BatchCandidate
-	err := tx.with(ctx).Raw(`SELECT d.*, e.body FROM deliveries d JOIN events e ON e.id = d.event_id
+	err := tx.with(ctx).Raw("SELECT "+tx.columns(&models.Delivery{}, "d.")+`, e.body, l.pos FROM deliveries d JOIN events e ON e.id = d.event_id
+		LEFT JOIN event_log l ON l.event_id = d.event_id
 		WHERE d.batch_id = ? AND d.state = 'pending' AND d.generation = 1 AND d.attempts = 0 AND `+taken("d")+` ORDER BY d.created_at, d.id LIMIT ?`+lock, endpointID, limit).
 		Scan(&rows).Error
 	return rows, wrap("batch candidates of "+endpointID, err)
@@ -200,7 +202,7 @@ func (tx *Tx) splitBatch(ctx context.Context, batchID string, v Verdict, made in
 	var alone []models.Delivery
 	err := tx.with(ctx).Raw(`UPDATE deliveries SET generation = generation + 1, attempts = 0, attempt_base = attempt_base + ?,
 		last_class = ?, last_status = ?, next_attempt_at = ?, sweep_after = ?, updated_at = ?
-		WHERE batch_id = ? AND state IN ('pending', 'held') AND `+waitsInBatch+" RETURNING *",
+		WHERE batch_id = ? AND state IN ('pending', 'held') AND `+waitsInBatch+" RETURNING "+tx.columns(&models.Delivery{}, ""),
 		made, v.Class, v.StatusCode, v.At, sweepAfter, v.At, batchID).Scan(&alone).Error
 	if err != nil {
 		return wrap("split "+batchID, err)
@@ -213,7 +215,7 @@ func (tx *Tx) splitBatch(ctx context.Context, batchID string, v Verdict, made in
 // LockBatchDelivery reads the batch delivery of a batch and locks it.
 func (tx *Tx) LockBatchDelivery(ctx context.Context, batchID string) (models.Delivery, error) {
 	var rows []models.Delivery
-	err := tx.with(ctx).Raw("SELECT * FROM deliveries WHERE batch_id = ? AND event_id IS NULL"+tx.dialect.forUpdate(),
+	err := tx.with(ctx).Raw("SELECT "+tx.columns(&models.Delivery{}, "")+" FROM deliveries WHERE batch_id = ? AND event_id IS NULL"+tx.dialect.forUpdate(),
 		batchID).Scan(&rows).Error
 	if err != nil {
 		return models.Delivery{}, wrap("lock batch delivery of "+batchID, err)
@@ -227,7 +229,7 @@ func (tx *Tx) LockBatchDelivery(ctx context.Context, batchID string) (models.Del
 // LockBatchMembers reads the members of a batch, oldest first, and locks them.
 func (tx *Tx) LockBatchMembers(ctx context.Context, batchID string) ([]models.Delivery, error) {
 	var rows []models.Delivery
-	err := tx.with(ctx).Raw("SELECT * FROM deliveries WHERE batch_id = ? AND event_id IS NOT NULL ORDER BY created_at, id"+
+	err := tx.with(ctx).Raw("SELECT "+tx.columns(&models.Delivery{}, "")+" FROM deliveries WHERE batch_id = ? AND event_id IS NOT NULL ORDER BY created_at, id"+
 		tx.dialect.forUpdate(), batchID).Scan(&rows).Error
 	return rows, wrap("lock members of "+batchID, err)
 }

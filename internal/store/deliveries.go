@@ -17,6 +17,7 @@ type Waiting struct {
 	models.Delivery
 	IsBatch    bool // a batch delivery: EventID is then the batch's id, and Body its body
 	Body       []byte
+	Positions  string    // of the event, of a batch those of its events, as the header tells them
 	OccurredAt time.Time // when the event was created, of a batch the first one
 	// Of the endpoint, as it is now.
 	EndpointVersion int
@@ -32,9 +33,10 @@ type Waiting struct {
 
 const waitingColumns = `SELECT d.id, COALESCE(d.event_id, d.batch_id, ''), d.event_id IS NULL, d.endpoint_id, d.merchant_id, d.payment_id, d.event_type, d.state, d.generation,
 	d.attempts, d.attempt_base, d.max_attempts, d.next_attempt_at, d.dead_at, COALESCE(e.body, b.body), d.created_at, e.created_at,
-	w.version, w.status, w.deleted_at, w.not_before, d.parked, d.slow, w.breaker_state, w.breaker_open_until, w.breaker_probe, w.slow, d.sign_with, w.mode, d.test
+	w.version, w.status, w.deleted_at, w.not_before, d.parked, d.slow, w.breaker_state, w.breaker_open_until, w.breaker_probe, w.slow, d.sign_with, w.mode, d.test,
+	COALESCE(CAST(l.pos AS TEXT), b.positions, '')
 	FROM deliveries d JOIN webhook_endpoints w ON w.id = d.endpoint_id LEFT JOIN events e ON e.id = d.event_id
-	LEFT JOIN batches b ON b.id = d.batch_id AND d.event_id IS NULL WHERE d.id `
+	LEFT JOIN batches b ON b.id = d.batch_id AND d.event_id IS NULL LEFT JOIN event_log l ON l.event_id = d.event_id WHERE d.id `
 
 // LoadWaiting reads deliveries for an attempt in one statement; ids that do not exist are not in the answer.
 func (s *Store) LoadWaiting(ctx context.Context, ids []string) (map[string]*Waiting, error) {
@@ -57,7 +59,7 @@ func (s *Store) LoadWaiting(ctx context.Context, ids []string) (map[string]*Wait
 			&w.Attempts, &w.AttemptBase, &w.MaxAttempts, &w.NextAttemptAt, &w.DeadAt, &w.Body, &w.OccurredAt, &occurred,
 			&w.EndpointVersion, &w.EndpointStatus, &deleted, &w.NotBefore, &w.Suspended, &w.Slow, &w.Breaker, &w.BreakerUntil,
 			&w.BreakerProbe,
-			&w.EndpointSlow, &w.SignWith, &w.EndpointMode, &w.Test)
+			&w.EndpointSlow, &w.SignWith, &w.EndpointMode, &w.Test, &w.Positions)
 		if err != nil {
 			return nil, wrap("load deliveries", err)
 		}
@@ -94,7 +96,8 @@ func (s *Store) loadWaitingPostgres(ctx context.Context, ids []string) (map[stri
 		into := []any{&w.ID, &w.EventID, &w.IsBatch, &w.EndpointID, &w.MerchantID, &payment, &w.EventType, &state,
 			&generation, &attempts, &base,
 			&most, &w.NextAttemptAt, &dead, &w.Body, &w.OccurredAt, &occurred, &version, &status, &deleted, &gate,
-			&w.Suspended, &w.Slow, &w.Breaker, &until, &w.BreakerProbe, &w.EndpointSlow, &w.SignWith, &mode, &test}
+			&w.Suspended, &w.Slow, &w.Breaker, &until, &w.BreakerProbe, &w.EndpointSlow, &w.SignWith, &mode, &test,
+			&w.Positions}
 		for rows.Next() {
 			w.Body = nil // the one before belongs to its row
 			if err := rows.Scan(into...); err != nil {
@@ -156,7 +159,7 @@ func (q *Queries) Delivery(ctx context.Context, merchantID, id string) (models.D
 func (tx *Tx) LockDelivery(ctx context.Context, merchantID, id string) (models.Delivery, error) {
 	var rows []models.Delivery
 	err := tx.with(ctx).Raw(
-		"SELECT * FROM deliveries WHERE id = ? AND (merchant_id = ? AND event_id IS NOT NULL OR ? = '')"+
+		"SELECT "+tx.columns(&models.Delivery{}, "")+" FROM deliveries WHERE id = ? AND (merchant_id = ? AND event_id IS NOT NULL OR ? = '')"+
 			tx.dialect.forUpdate(), id, merchantID, merchantID).
 		Scan(&rows).Error
 	if err != nil {

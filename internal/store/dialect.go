@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"gorm.io/gorm"
 )
 
 // Dialect is the engine behind a store.
@@ -30,6 +31,16 @@ func (d Dialect) skipLocked() string {
 		return ""
 	}
 	return " FOR UPDATE SKIP LOCKED"
+}
+
+// columns are those of a model's table that this binary knows, each behind a prefix. No statement reads *: what was
+// prepared would end when a newer binary's migration adds a column.
+func (q *Queries) columns(model any, prefix string) string {
+	s := &gorm.Statement{DB: q.db}
+	if err := s.Parse(model); err != nil {
+		panic(err) // of a type that the store itself declares
+	}
+	return prefix + strings.Join(s.Schema.DBNames, ", "+prefix)
 }
 
 // violates reports whether err is a violation of a unique constraint. Postgres names the constraint or the index;

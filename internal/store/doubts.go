@@ -74,7 +74,7 @@ func (q *Queries) OpenDoubts(ctx context.Context, paymentIDs []string) (map[stri
 // LockDoubt reads a doubt and locks its row until the transaction ends.
 func (tx *Tx) LockDoubt(ctx context.Context, id string) (models.Doubt, error) {
 	var d models.Doubt
-	return d, one("doubt "+id, tx.with(ctx).Raw("SELECT * FROM doubts WHERE id = ?"+tx.dialect.forUpdate(), id).
+	return d, one("doubt "+id, tx.with(ctx).Raw("SELECT "+tx.columns(&models.Doubt{}, "")+" FROM doubts WHERE id = ?"+tx.dialect.forUpdate(), id).
 		Take(&d).Error)
 }
 

@@ -30,7 +30,7 @@ func (q *Queries) EndpointByID(ctx context.Context, id string) (models.Endpoint,
 // LockEndpoint reads one endpoint of a merchant and locks its row until the transaction ends.
 func (tx *Tx) LockEndpoint(ctx context.Context, merchantID, id string) (models.Endpoint, error) {
 	var rows []models.Endpoint
-	err := tx.with(ctx).Raw("SELECT * FROM webhook_endpoints WHERE merchant_id = ? AND id = ? AND deleted_at IS NULL"+
+	err := tx.with(ctx).Raw("SELECT "+tx.columns(&models.Endpoint{}, "")+" FROM webhook_endpoints WHERE merchant_id = ? AND id = ? AND deleted_at IS NULL"+
 		tx.dialect.forUpdate(),
 		merchantID, id).Scan(&rows).Error
 	if err != nil {
@@ -45,7 +45,7 @@ func (tx *Tx) LockEndpoint(ctx context.Context, merchantID, id string) (models.E
 // LockMerchant reads a merchant and locks its row, so that what is counted per merchant can be counted.
 func (tx *Tx) LockMerchant(ctx context.Context, id string) (models.Merchant, error) {
 	var rows []models.Merchant
-	if err := tx.with(ctx).Raw("SELECT * FROM merchants WHERE id = ?"+tx.dialect.forUpdate(),
+	if err := tx.with(ctx).Raw("SELECT "+tx.columns(&models.Merchant{}, "")+" FROM merchants WHERE id = ?"+tx.dialect.forUpdate(),
 		id).Scan(&rows).Error; err != nil {
 		return models.Merchant{}, wrap("lock merchant "+id, err)
 	}

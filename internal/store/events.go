@@ -6,9 +6,23 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// InsertEvents writes events, which are in the log in this order, without deliveries.
+// InsertEvents writes events, which are in the log in this order, without deliveries. Their positions are taken right
+// before the commit.
 func (tx *Tx) InsertEvents(ctx context.Context, events []models.Event) error {
-	return wrap("insert events", tx.with(ctx).Omit("Seq").Create(&events).Error)
+	if len(events) == 0 {
+		return nil
+	}
+	rows := make([]numberedEvent, len(events))
+	for i, e := range events {
+		rows[i] = numberedEvent{e, true}
+	}
+	if err := tx.with(ctx).Omit("Seq").Create(&rows).Error; err != nil {
+		return wrap("insert events", err)
+	}
+	for _, e := range events {
+		tx.events = append(tx.events, placed{e.MerchantID, e.ID})
+	}
+	return nil
 }
 
 // Subscribers reads what decides which endpoints of merchants get an event, in the order of the endpoint's id. Other

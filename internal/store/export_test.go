@@ -24,3 +24,15 @@ func (s *Store) AuditWaits(t testing.TB) (n int, err error) {
 	err = s.sql.QueryRowContext(t.Context(), "SELECT count(*) FROM audit_entries").Scan(&n)
 	return n, err
 }
+
+// MigrateTo brings the schema to a version, as a binary of then would have.
+func (s *Store) MigrateTo(t testing.TB, version int64) {
+	t.Helper()
+	provider, err := s.migrator()
+	if err == nil {
+		_, err = provider.UpTo(t.Context(), version)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}

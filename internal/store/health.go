@@ -22,7 +22,7 @@ func (tx *Tx) LockHealth(ctx context.Context, id string) (models.Endpoint, error
 		lock = " FOR NO KEY UPDATE"
 	}
 	var rows []models.Endpoint
-	if err := tx.with(ctx).Raw("SELECT * FROM webhook_endpoints WHERE id = ? AND deleted_at IS NULL"+lock,
+	if err := tx.with(ctx).Raw("SELECT "+tx.columns(&models.Endpoint{}, "")+" FROM webhook_endpoints WHERE id = ? AND deleted_at IS NULL"+lock,
 		id).Scan(&rows).Error; err != nil {
 		return models.Endpoint{}, wrap("lock health of "+id, err)
 	}
@@ -116,7 +116,7 @@ func (tx *Tx) skipHealth() string {
 func (tx *Tx) probe(ctx context.Context, endpointID string, now, until time.Time,
 	sweep SweepDelays) (*models.Delivery, error) {
 	var oldest []models.Delivery
-	err := tx.with(ctx).Raw("SELECT * FROM deliveries WHERE endpoint_id = ? AND state = 'pending' AND NOT ("+waitsInBatch+
+	err := tx.with(ctx).Raw("SELECT "+tx.columns(&models.Delivery{}, "")+" FROM deliveries WHERE endpoint_id = ? AND state = 'pending' AND NOT ("+waitsInBatch+
 		") ORDER BY created_at, id LIMIT 1"+tx.dialect.skipLocked(), endpointID).
 		Scan(&oldest).Error
 	if err != nil || len(oldest) == 0 {

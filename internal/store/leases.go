@@ -74,6 +74,6 @@ func (tx *Tx) HoldFence(ctx context.Context, chainID uint64, holder string, fenc
 }
 
 func (tx *Tx) lockLease(ctx context.Context, chainID uint64, lease *models.ChainLease) error {
-	return one("lease", tx.with(ctx).Raw("SELECT * FROM chain_leases WHERE chain_id = ?"+tx.dialect.forUpdate(),
+	return one("lease", tx.with(ctx).Raw("SELECT "+tx.columns(&models.ChainLease{}, "")+" FROM chain_leases WHERE chain_id = ?"+tx.dialect.forUpdate(),
 		chainID).Take(lease).Error)
 }

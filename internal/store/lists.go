@@ -60,43 +60,6 @@ func (q *Queries) ListEvents(ctx context.Context, merchantID string, f EventFilt
 	return rows, wrap("list events", err)
 }
 
-// Mark is a place in the log of events: everything before it has been read.
-type Mark struct {
-	Xact string // the transaction that wrote the event, "" in SQLite
-	Seq  int64
-}
-
-// EventsAfter reads a merchant's events in commit order, oldest first, after a mark, and the mark of the last one. It
-// shows no event while an older transaction could still commit one before it, so a reader who goes on from
-// the last mark misses nothing.
-func (q *Queries) EventsAfter(ctx context.Context, merchantID string, f EventFilter, after Mark,
-	limit int) ([]models.Event, []Mark, error) {
-	db := f.narrow(q.with(ctx).Table("events").Where("merchant_id = ?", merchantID)).Limit(limit)
-	if q.dialect == SQLite {
-		db = db.Select("*, '' AS xact").Where("seq > ?", after.Seq).Order("seq")
-	} else {
-		if after.Xact == "" {
-			after.Xact = "0"
-		}
-		db = db.Select("*, xact::text AS xact").
-			Where("(xact, seq) > (CAST(? AS text)::xid8, ?) AND xact < pg_snapshot_xmin(pg_current_snapshot())", after.Xact,
-				after.Seq).
-			Order("events.xact, seq")
-	}
-	var rows []struct {
-		models.Event
-		Xact string
-	}
-	if err := db.Find(&rows).Error; err != nil {
-		return nil, nil, wrap("events after", err)
-	}
-	events, marks := make([]models.Event, len(rows)), make([]Mark, len(rows))
-	for i, r := range rows {
-		events[i], marks[i] = r.Event, Mark{r.Xact, r.Seq}
-	}
-	return events, marks, nil
-}
-
 func (f EventFilter) narrow(db *gorm.DB) *gorm.DB {
 	db = equal(db, "type", f.Type, "payment_id", f.PaymentID)
 	if f.Test {
@@ -130,16 +93,4 @@ func (r Range) narrow(db *gorm.DB) *gorm.DB {
 		db = db.Where("created_at < ?", r.Before)
 	}
 	return db
-}
-
-// MarkOf is the place of one of a merchant's events in the log.
-func (q *Queries) MarkOf(ctx context.Context, merchantID, eventID string) (Mark, error) {
-	xact := "xact::text"
-	if q.dialect == SQLite {
-		xact = "''"
-	}
-	var m Mark
-	err := q.with(ctx).Table("events").Select(xact+" AS xact", "seq").Where("merchant_id = ? AND id = ?", merchantID,
-		eventID).Take(&m).Error
-	return m, one("mark of "+eventID, err)
 }

@@ -68,7 +68,7 @@ func (tx *Tx) LockPayments(ctx context.Context, ids []string) ([]models.Payment,
 	var ps []models.Payment
 	for start := 0; start < len(ids); start += chunk {
 		var some []models.Payment
-		err := tx.with(ctx).Raw("SELECT * FROM payments WHERE id IN ? ORDER BY id"+tx.dialect.forUpdate(),
+		err := tx.with(ctx).Raw("SELECT "+tx.columns(&models.Payment{}, "")+" FROM payments WHERE id IN ? ORDER BY id"+tx.dialect.forUpdate(),
 			ids[start:min(start+chunk, len(ids))]).Scan(&some).Error
 		if err != nil {
 			return nil, wrap("lock payments", err)
@@ -194,6 +194,7 @@ func (tx *Tx) Savepoint(ctx context.Context, f func(*Tx) error) error {
 	if err == nil {
 		tx.written = append(tx.written, inner.written...)
 		tx.afterCommit = append(tx.afterCommit, inner.afterCommit...)
+		tx.events = append(tx.events, inner.events...)
 	}
 	return err
 }

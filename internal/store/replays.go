@@ -31,7 +31,7 @@ func (q *Queries) ReplayByID(ctx context.Context, id string) (models.Replay, err
 // LockReplay reads one job of a merchant and keeps everybody else from changing it until the transaction ends.
 func (tx *Tx) LockReplay(ctx context.Context, merchantID, id string) (models.Replay, error) {
 	var rows []models.Replay
-	err := tx.with(ctx).Raw("SELECT * FROM replays WHERE merchant_id = ? AND id = ?"+tx.dialect.forUpdate(), merchantID,
+	err := tx.with(ctx).Raw("SELECT "+tx.columns(&models.Replay{}, "")+" FROM replays WHERE merchant_id = ? AND id = ?"+tx.dialect.forUpdate(), merchantID,
 		id).Scan(&rows).Error
 	if err == nil && len(rows) == 0 {
 		return models.Replay{}, models.ErrNotFound
@@ -53,7 +53,7 @@ func (q *Queries) RunningReplay(ctx context.Context, endpointID string) (models.
 // at. It is [models.ErrNotFound] when there is none.
 func (tx *Tx) ClaimReplay(ctx context.Context, now time.Time) (models.Replay, error) {
 	var rows []models.Replay
-	err := tx.with(ctx).Raw("SELECT * FROM replays WHERE status = 'running' AND next_at <= ? ORDER BY next_at LIMIT 1"+
+	err := tx.with(ctx).Raw("SELECT "+tx.columns(&models.Replay{}, "")+" FROM replays WHERE status = 'running' AND next_at <= ? ORDER BY next_at LIMIT 1"+
 		tx.dialect.skipLocked(), now).Scan(&rows).Error
 	if err == nil && len(rows) == 0 {
 		return models.Replay{}, models.ErrNotFound
@@ -83,7 +83,7 @@ func (q *Queries) NextReplayed(ctx context.Context, r models.Replay, limit int) 
 		db = db.Where("(d.created_at, d.id) > (?, ?)", *r.CursorAt, r.CursorID)
 	}
 	var rows []models.Delivery
-	err := db.Select("d.*").Order("d.created_at, d.id").Limit(limit).Find(&rows).Error
+	err := db.Select(q.columns(&models.Delivery{}, "d.")).Order("d.created_at, d.id").Limit(limit).Find(&rows).Error
 	return rows, wrap("deliveries to replay", err)
 }
 

@@ -42,7 +42,7 @@ func (q *Queries) OldestSecret(ctx context.Context) (time.Time, error) {
 // oldest first. Those of default endpoints belong to the deployment and are left out.
 func (q *Queries) AgingSecrets(ctx context.Context, before time.Time, limit int) ([]models.EndpointSecret, error) {
 	var rows []models.EndpointSecret
-	err := q.with(ctx).Table("endpoint_secrets AS s").Select("s.*").
+	err := q.with(ctx).Table("endpoint_secrets AS s").Select(q.columns(&models.EndpointSecret{}, "s.")).
 		Joins("JOIN webhook_endpoints w ON w.id = s.endpoint_id AND w.deleted_at IS NULL AND NOT w.is_default").
 		Where("s.expires_at IS NULL AND s.warned_at IS NULL AND s.active_from <= ?", before).
 		Order("s.active_from, s.id").Limit(limit).Find(&rows).Error

@@ -47,6 +47,8 @@ type Tx struct {
 	afterCommit []func()
 	audited     bool
 	wakeChain   func()
+	// events wait for their positions, which are taken right before the commit.
+	events []placed
 }
 
 // AfterCommit runs f once the transaction is committed, on the goroutine of the caller of InTx, and not at all when it
@@ -93,6 +95,7 @@ func New(dialector gorm.Dialector, dialect Dialect, log *slog.Logger) (*Store, e
 		Logger:                 logger.Discard,
 		SkipDefaultTransaction: true,
 		DisableAutomaticPing:   true,
+		QueryFields:            true, // never *, see columns
 		NowFunc:                func() time.Time { return time.Now().UTC().Truncate(time.Microsecond) },
 	})
 	if err != nil {
@@ -116,14 +119,17 @@ func (s *Store) OnCommit(f func([]models.Delivery)) { s.onCommit = f }
 // PoolStats is how the connections to the database stand.
 func (s *Store) PoolStats() sql.DBStats { return s.sql.Stats() }
 
-// InTx runs f in one transaction and commits when f returns nil. After a deadlock or a serialization failure it runs f
-// again, so f must keep no state between runs.
+// InTx runs f in one transaction and commits when f returns nil. Events get their positions after f, right before the
+// commit. What [IsRepeatable] says of an error makes it run f again, so f must keep no state between runs.
 func (s *Store) InTx(ctx context.Context, f func(*Tx) error) error {
 	for attempt := 1; ; attempt++ {
 		var tx Tx
 		err := s.db.WithContext(ctx).Transaction(func(db *gorm.DB) error {
 			tx = Tx{Queries: Queries{db: db, dialect: s.dialect}, wakeChain: s.wakeChain}
-			return f(&tx)
+			if err := f(&tx); err != nil {
+				return err
+			}
+			return tx.numberEvents(ctx)
 		})
 		if err == nil {
 			if s.onCommit != nil && len(tx.written) > 0 {
@@ -134,7 +140,7 @@ func (s *Store) InTx(ctx context.Context, f func(*Tx) error) error {
 			}
 			return nil
 		}
-		if attempt == txAttempts || !retryable(err) {
+		if attempt == txAttempts || !IsRepeatable(err) {
 			return err
 		}
 		select {
@@ -225,11 +231,16 @@ func IsBadText(err error) bool {
 	return errors.As(err, &pg) && pg.Code == "22021"
 }
 
-// retryable reports whether the database rolled the transaction back only because of its neighbours.
-func retryable(err error) bool {
+// IsRepeatable reports whether the database rolled the transaction back only because of its neighbours, or because
+// a prepared statement no longer fits a table that was changed meanwhile: [Store.InTx] repeats it as a whole.
+func IsRepeatable(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
-		return pg.Code == "40001" || pg.Code == "40P01"
+		return pg.Code == "40001" || pg.Code == "40P01" || pg.Code == stalePlan && strings.Contains(pg.Message, "cached plan")
 	}
 	return false
 }
+
+// stalePlan is how Postgres says that a prepared statement would answer in other columns than it was prepared for. The
+// driver forgets the statement then.
+const stalePlan = "0A000"

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
 
@@ -68,19 +67,6 @@ func Temporary(ctx context.Context) (s *store.Store, close func()) {
 		panic(err)
 	}
 	return s, func() { s.Close(); os.RemoveAll(dir) }
-}
-
-// Shown waits until a merchant's first n events are shown to those who catch up. Transactions of other tests on the
-// same server, in whatever database, count as older ones that could still come before them.
-func Shown(t testing.TB, s *store.Store, merchantID string, n int) {
-	t.Helper()
-	testkit.Eventually(t, 30*time.Second, "all events are shown", func() bool {
-		events, _, err := s.EventsAfter(t.Context(), merchantID, store.EventFilter{}, store.Mark{}, n)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return len(events) == n
-	})
 }
 
 func migrated(t testing.TB, s *store.Store, err error) *store.Store {
