@@ -58,10 +58,10 @@ type Gap struct {
 	Last  int64 `json:"last"`
 }
 
-// Positions remembers which positions of one merchant's events were seen, and tells the gaps between them. A position in
-// a gap is an event that is still on its way, that the endpoint did not ask for, or that is lost: the list of events
-// tells which. Read it from Gap.After on, handle what is new, and say with [Positions.Fill] how far you read. When there
-// is no gap left, nothing is missing up to [Positions.Last].
+// Positions remembers which positions of one merchant's events were seen, and tells the gaps between them. A position
+// in a gap is an event that is still on its way, that the endpoint did not ask for, or that is lost: the list of events
+// tells which. Read it from Gap.After on, handle what is new, and say with [Positions.Fill] how far you read. When
+// there is no gap left, nothing is missing up to [Positions.Last].
 //
 // The zero value begins with the first position it is given; [Positions.Fill] with 0 and the newest position
 // that is of no interest any more makes it begin there. It is small: what is kept are ranges, and it goes into a

@@ -172,8 +172,8 @@ func (h *handlers) bookmarkOfPosition(ctx context.Context, merchantID string, p 
 	}
 	if p.id == "" {
 		if p.pos > last {
-			return bookmark{}, Invalid(FieldError{Field: "after", Message: "is a position that no event has yet. 0 begins with " +
-				"the oldest event; an event id is placed by its time, whatever was lost", Example: "0"})
+			return bookmark{}, Invalid(FieldError{Field: "after", Message: "is a position that no event has yet. 0 begins " +
+				"with the oldest event; an event id is placed by its time, whatever was lost", Example: "0"})
 		}
 		return p, nil
 	}

@@ -120,7 +120,8 @@ func (q *Queries) PositionOf(ctx context.Context, merchantID, eventID string) (i
 	return found[0], nil
 }
 
-// EventAtPosition reports which of a merchant's events has a position; "" when retention deleted it, or none ever had it.
+// EventAtPosition reports which of a merchant's events has a position; "" when retention deleted it, or none ever had
+// it.
 func (q *Queries) EventAtPosition(ctx context.Context, merchantID string, pos int64) (eventID string, err error) {
 	var ids []string
 	err = q.with(ctx).Table("event_log").Where("merchant_id = ? AND pos = ?", merchantID, pos).
@@ -138,8 +139,8 @@ const (
 	scannedEvents = 1000
 )
 
-// PositionAtTime is the position behind which a reader goes on that knows the time at which the last event it saw was made, and
-// nothing else of it. It errs on the safe side: such a reader sees some events again.
+// PositionAtTime is the position behind which a reader goes on that knows the time at which the last event it saw was
+// made, and nothing else of it. It errs on the safe side: such a reader sees some events again.
 func (q *Queries) PositionAtTime(ctx context.Context, merchantID string, at time.Time) (int64, error) {
 	last, err := q.LastPosition(ctx, merchantID) // first: what comes between the two statements is then not passed over
 	if err != nil {
@@ -160,8 +161,8 @@ func (q *Queries) before(ctx context.Context, last int64, events any) (int64, er
 	return min(last, *first-1), nil
 }
 
-// PositionOfMark is where a reader goes on whose cursor is older than positions: such a cursor holds the transaction and
-// the sequence number of an event. Whatever that reader may not have seen comes after the place, and some that it has.
+// PositionOfMark is where a reader goes on whose cursor is older than positions: such a cursor holds the transaction
+// and the sequence number of an event. Whatever that reader may not have seen comes after the place, and some that it has.
 func (q *Queries) PositionOfMark(ctx context.Context, merchantID, xact string, seq int64) (int64, error) {
 	last, err := q.LastPosition(ctx, merchantID)
 	if err != nil {

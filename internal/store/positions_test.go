@@ -85,7 +85,8 @@ func TestPositionsAreTheOrderOfCommit(t *testing.T) {
 							return err
 						}
 						_ = tx.Savepoint(t.Context(), func(tx *store.Tx) error {
-							if err := tx.InsertEvents(t.Context(), []models.Event{newEvent(merchants[0], "webhook.test", noon)}); err != nil {
+							lost := newEvent(merchants[0], "webhook.test", noon)
+							if err := tx.InsertEvents(t.Context(), []models.Event{lost}); err != nil {
 								return err
 							}
 							return fmt.Errorf("given up")
@@ -186,7 +187,8 @@ func TestOlderBinariesGetPositionsToo(t *testing.T) {
 	a, b := newMerchant(t, s), newMerchant(t, s)
 	var made []models.Event
 	for i := range 3 {
-		made = append(made, newEvent(b, "webhook.test", noon.Add(-time.Duration(i)*time.Hour)), newEvent(a, "webhook.test", noon))
+		made = append(made, newEvent(b, "webhook.test", noon.Add(-time.Duration(i)*time.Hour)),
+			newEvent(a, "webhook.test", noon))
 	}
 	gone := newEvent(a, "webhook.test", noon)
 	tx, err := db.BeginTx(t.Context(), nil)
@@ -294,8 +296,8 @@ func TestDeadlocksAtTheHeadsAreRepeated(t *testing.T) {
 	}
 }
 
-// TestMigrationGivesPositionsToWhatIsThere: events of before have positions in the order in which they were read, what an
-// older binary writes during the migration comes after them, and retention gives places up without moving anybody.
+// TestMigrationGivesPositionsToWhatIsThere: events of before have positions in the order in which they were read, what
+// an older binary writes during the migration comes after them, and retention gives places up without moving anybody.
 func TestMigrationGivesPositionsToWhatIsThere(t *testing.T) {
 	dsn := testkit.Postgres(t)
 	s, err := store.Open(t.Context(), store.Options{DSN: dsn})

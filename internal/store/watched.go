@@ -66,11 +66,12 @@ func (q *Queries) since(db *gorm.DB, mark, next WatchMark) (*gorm.DB, bool) {
 	if len(before) != 3 || len(now) != 3 || older(now[1], before[1]) {
 		return nil, false
 	}
-	return db.Where("xact = ANY (CAST(? AS text)::xid8[]) OR xact >= CAST(? AS text)::xid8 AND xact < CAST(? AS text)::xid8",
+	return db.Where("xact = ANY (CAST(? AS text)::xid8[]) OR "+
+		"xact >= CAST(? AS text)::xid8 AND xact < CAST(? AS text)::xid8",
 		"{"+before[2]+"}", before[1], now[1]), true
 }
 
-// older reports whether transaction a comes before b; of what is no number nothing is known, so that everything is read.
+// older reports whether transaction a comes before b; of what is no number nothing is known: everything is read then.
 func older(a, b string) bool {
 	x, err := strconv.ParseUint(a, 10, 64)
 	y, err2 := strconv.ParseUint(b, 10, 64)
