@@ -207,11 +207,7 @@ func (k *accountKey) slot(index uint32) (slot, error) {
 }
 
 func (k *accountKey) derive(index uint32) (slot, error) {
-	address, err := k.account.Address(k.branch, index)
-	if err != nil {
-		return slot{}, fmt.Errorf("payments: address %d/%d: %w", k.branch, index, err)
-	}
-	lower, err := wallet.ParseAddress(address)
+	lower, err := k.account.LowerAddress(k.branch, index)
 	if err != nil {
 		return slot{}, fmt.Errorf("payments: address %d/%d: %w", k.branch, index, err)
 	}

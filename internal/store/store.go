@@ -32,6 +32,7 @@ type Store struct {
 	onCommit func([]models.Delivery)
 	// chainWake says that a line of the audit log was written.
 	chainWake chan struct{}
+	reads     *reads
 }
 
 // Queries are the reads and writes that need no surrounding transaction.
@@ -109,7 +110,9 @@ func New(dialector gorm.Dialector, dialect Dialect, log *slog.Logger) (*Store, e
 		raw.SetMaxOpenConns(1)
 		raw.SetMaxIdleConns(1)
 	}
-	return &Store{Queries: Queries{db: db, dialect: dialect}, sql: raw, log: log, chainWake: make(chan struct{}, 1)}, nil
+	s := &Store{Queries: Queries{db: db, dialect: dialect}, sql: raw, log: log, chainWake: make(chan struct{}, 1)}
+	s.reads = newReads(&s.Queries)
+	return s, nil
 }
 
 // OnCommit sets what is told about the delivery rows of every committed transaction. It is called on the goroutine of

@@ -1,7 +1,10 @@
 package wallet
 
 import (
+	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -10,6 +13,7 @@ import (
 	"sync"
 	"unicode"
 
+	"github.com/btcsuite/btcd/btcec/v2"
 	"github.com/btcsuite/btcd/btcutil/hdkeychain"
 	"golang.org/x/crypto/sha3"
 )
@@ -63,7 +67,14 @@ type Account struct {
 	keyID string
 
 	mu       sync.Mutex
-	branches map[uint32]*hdkeychain.ExtendedKey
+	branches map[uint32]*branchKey
+}
+
+// branchKey is the key of a branch, as its addresses are derived from it. Nobody changes one.
+type branchKey struct {
+	compressed []byte
+	chainCode  []byte
+	point      btcec.JacobianPoint
 }
 
 // Parse reads the xpub of an account, as wallets export it for m/44'/60'/account'. Space around it is ignored. It fails
@@ -102,7 +113,7 @@ func Parse(xpub string) (*Account, error) {
 		return nil, ErrFormat
 	}
 	id := sha256.Sum256(append(public.SerializeCompressed(), key.ChainCode()...))
-	return &Account{key: key, keyID: hex.EncodeToString(id[:]), branches: make(map[uint32]*hdkeychain.ExtendedKey)}, nil
+	return &Account{key: key, keyID: hex.EncodeToString(id[:]), branches: make(map[uint32]*branchKey)}, nil
 }
 
 // KeyID is the identity of the account key: the hex SHA-256 over its compressed public key (33 bytes) and chain code
@@ -111,21 +122,52 @@ func (a *Account) KeyID() string { return a.keyID }
 
 // Address is the address at branch/index below the account, in EIP-55 spelling. It fails with [ErrIndex].
 func (a *Account) Address(branch, index uint32) (string, error) {
+	lower, err := a.LowerAddress(branch, index)
+	if err != nil {
+		return "", err
+	}
+	return Checksum(lower), nil
+}
+
+// LowerAddress is [Account.Address] in lower case, the form that is stored and compared.
+func (a *Account) LowerAddress(branch, index uint32) (string, error) {
 	parent, err := a.branch(branch)
 	if err != nil {
 		return "", err
 	}
-	child, err := derive(parent, index)
+	public, err := parent.child(index)
 	if err != nil {
 		return "", err
 	}
-	public, err := child.ECPubKey()
-	if err != nil {
-		return "", fmt.Errorf("derive index %d: %w", index, err)
-	}
 	h := sha3.NewLegacyKeccak256()
-	h.Write(public.SerializeUncompressed()[1:])
-	return Checksum("0x" + hex.EncodeToString(h.Sum(nil)[12:])), nil
+	h.Write(public[:])
+	return "0x" + hex.EncodeToString(h.Sum(nil)[12:]), nil
+}
+
+// child is the public key at an index, its two coordinates: BIP-32's CKDpub, without the chain code, the fingerprint and
+// the compressed form that only a key with children of its own needs.
+func (k *branchKey) child(index uint32) (public [64]byte, err error) {
+	if index >= hardened {
+		return public, fmt.Errorf("%w: %d", ErrIndex, index)
+	}
+	mac := hmac.New(sha512.New, k.chainCode)
+	mac.Write(k.compressed)
+	mac.Write(binary.BigEndian.AppendUint32(nil, index))
+	var tweak btcec.ModNScalar
+	if overflow := tweak.SetByteSlice(mac.Sum(nil)[:32]); overflow || tweak.IsZero() {
+		return public, fmt.Errorf("%w: %d", ErrIndex, index)
+	}
+	parent := k.point // a copy of our own
+	var offset, sum btcec.JacobianPoint
+	btcec.ScalarBaseMultNonConst(&tweak, &offset)
+	btcec.AddNonConst(&offset, &parent, &sum)
+	if sum.Z.IsZero() {
+		return public, fmt.Errorf("%w: %d", ErrIndex, index)
+	}
+	sum.ToAffine()
+	sum.X.PutBytesUnchecked(public[:32])
+	sum.Y.PutBytesUnchecked(public[32:])
+	return public, nil
 }
 
 // Path is the BIP-44 path of the address at branch/index, "m/44'/60'/account'/branch/index". The account number is the
@@ -151,29 +193,27 @@ func words(text string) int {
 }
 
 // branch keeps the keys of branches, which every address below them needs.
-func (a *Account) branch(n uint32) (*hdkeychain.ExtendedKey, error) {
+func (a *Account) branch(n uint32) (*branchKey, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if key, ok := a.branches[n]; ok {
 		return key, nil
 	}
-	key, err := derive(a.key, n)
-	if err != nil {
-		return nil, err
-	}
-	if len(a.branches) < 16 { // a deployment uses one
-		a.branches[n] = key
-	}
-	return key, nil
-}
-
-func derive(parent *hdkeychain.ExtendedKey, n uint32) (*hdkeychain.ExtendedKey, error) {
-	child, err := parent.Derive(n)
+	extended, err := a.key.Derive(n)
 	if errors.Is(err, hdkeychain.ErrDeriveHardFromPublic) || errors.Is(err, hdkeychain.ErrInvalidChild) {
 		return nil, fmt.Errorf("%w: %d", ErrIndex, n)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("derive index %d: %w", n, err)
+		return nil, fmt.Errorf("derive branch %d: %w", n, err)
 	}
-	return child, nil
+	public, err := extended.ECPubKey()
+	if err != nil {
+		return nil, fmt.Errorf("derive branch %d: %w", n, err)
+	}
+	key := &branchKey{compressed: public.SerializeCompressed(), chainCode: extended.ChainCode()}
+	public.AsJacobian(&key.point)
+	if len(a.branches) < 16 { // a deployment uses one
+		a.branches[n] = key
+	}
+	return key, nil
 }

@@ -99,10 +99,35 @@ func TestAgainstPrivateDerivation(t *testing.T) {
 		if want := crypto.PubkeyToAddress(ecdsa.PublicKey).Hex(); got != want {
 			rt.Fatalf("%s: %s, want %s", a.Path(branch, index), got, want)
 		}
+		if lower, err := a.LowerAddress(branch, index); err != nil || lower != strings.ToLower(got) {
+			rt.Fatalf("%s: %s in lower case, %v, want %s", a.Path(branch, index), lower, err, got)
+		}
 		if want := fmt.Sprintf("m/44'/60'/%d'/%d/%d", n, branch, index); a.Path(branch, index) != want {
 			rt.Fatalf("path %s, want %s", a.Path(branch, index), want)
 		}
 	})
+}
+
+// TestAgainstTheLibrary: a thousand addresses in a row are those of the keys that the library derives.
+func TestAgainstTheLibrary(t *testing.T) {
+	branch := path(t, seed(), &chaincfg.MainNetParams, h+44, h+60, h, 3)
+	a, err := wallet.Parse(public(t, account(t, 0)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range uint32(1000) {
+		child, err := branch.Derive(i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := child.ECPubKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := a.Address(3, i); err != nil || got != crypto.PubkeyToAddress(*key.ToECDSA()).Hex() {
+			t.Fatalf("3/%d: %s, %v", i, got, err)
+		}
+	}
 }
 
 // TestBIP32Vectors takes test vector 2 of BIP-32 to its third level, and vector 1 to show which depths are refused.
@@ -294,6 +319,7 @@ func FuzzParseAddress(f *testing.F) {
 
 func BenchmarkAddress(b *testing.B) {
 	a, _ := wallet.Parse(public(b, account(b, 0)))
+	b.ReportAllocs()
 	for i := range b.N {
 		if _, err := a.Address(0, uint32(i)); err != nil {
 			b.Fatal(err)
