@@ -31,7 +31,8 @@ func BenchmarkCreatePayment(b *testing.B) {
 	if err := s.InTx(b.Context(), func(tx *store.Tx) error { return tx.SaveMerchant(b.Context(), m) }); err != nil {
 		b.Fatal(err)
 	}
-	if w := c.bare(key, "POST", "/api/v1/webhook_endpoints", `{"url":"https://shop.example/hooks"}`, "hooks"); w.Code != 201 {
+	hook := `{"url":"https://shop.example/hooks"}`
+	if w := c.bare(key, "POST", "/api/v1/webhook_endpoints", hook, "hooks"); w.Code != http.StatusCreated {
 		b.Fatal(w.Body)
 	}
 	create := func(i int) {
@@ -74,6 +75,6 @@ func (c *counter) bare(key, method, path, body, idempotencyKey string) *httptest
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Idempotency-Key", idempotencyKey)
 	w := httptest.NewRecorder()
-	c.ServeHTTP(w, r)
+	c.Server.ServeHTTP(w, r)
 	return w
 }

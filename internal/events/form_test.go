@@ -104,7 +104,8 @@ func bodies(t *testing.T, typ webhook.EventType) [][]byte {
 	sample := encode()
 	p := e.Data.Payment
 	other, contract, tx := "pay_"+strings.Repeat("1", 26), "0x"+strings.Repeat("A", 40), "0x"+strings.Repeat("b", 64)
-	p.Replaces, p.ReplacedBy, p.Asset.Contract, p.Metadata = &other, &other, &contract, map[string]string{"cart \"é\"": "\n9"}
+	p.Replaces, p.ReplacedBy, p.Asset.Contract = &other, &other, &contract
+	p.Metadata = map[string]string{"cart \"é\"": "\n9"}
 	transfer := webhook.Transfer{TxHash: &tx, From: &contract, Amount: "1", BlockNumber: 1, BlockHash: tx,
 		BlockTimestamp: webhook.At(at), Status: "seen", Source: "chain"}
 	balance := transfer
@@ -118,8 +119,10 @@ func bodies(t *testing.T, typ webhook.EventType) [][]byte {
 // values are what a member is changed into.
 var values = []any{nil, true, "", "x", "é", "pending", "chain", "balance", "0", "007", "1.5", "-1", "https://x",
 	"evt_" + strings.Repeat("0", 26), "pay_" + strings.Repeat("0", 26), "0x" + strings.Repeat("a", 40),
-	"0x" + strings.Repeat("a", 64), "0x" + strings.Repeat("A", 64), "2026-11-23T12:00:00.000Z", "2026-13-23T12:00:00.000Z",
-	strings.Repeat("9", 78), strings.Repeat("9", 79), strings.Repeat("é", 255), strings.Repeat("é", 256), strings.Repeat("x", 501),
+	"0x" + strings.Repeat("a", 64), "0x" + strings.Repeat("A", 64), "2026-11-23T12:00:00.000Z",
+	"2026-13-23T12:00:00.000Z",
+	strings.Repeat("9", 78), strings.Repeat("9", 79), strings.Repeat("é", 255), strings.Repeat("é", 256),
+	strings.Repeat("x", 501),
 	json.Number("0"), json.Number("-1"), json.Number("1"), json.Number("255"), json.Number("256"), json.Number("1.5"),
 	json.Number("9007199254740991"), json.Number("9007199254740992"), json.Number("99999999999999999999"),
 	json.Number("-99999999999999999999"), json.Number("1e+2"), []any{}, []any{"x"}, map[string]any{}, map[string]any{"x": "y"},
@@ -210,7 +213,8 @@ func TestFormRefusesWhatIsNoValue(t *testing.T) {
 
 // TestUnknownKeywordsAreRefused: a schema that says more than a form can hold is no form.
 func TestUnknownKeywordsAreRefused(t *testing.T) {
-	for _, schema := range []string{`{"dependentRequired":{}}`, `{"type":"number"}`, `{"const":1}`, `{"properties":{"a":{"not":{}}}}`,
+	for _, schema := range []string{`{"dependentRequired":{}}`, `{"type":"number"}`, `{"const":1}`,
+		`{"properties":{"a":{"not":{}}}}`,
 		`{"$ref":"#/$defs/none"}`, `{"$ref":"#/$defs/a","type":"object","$defs":{"a":{}}}`, `{"required":["a"]}`,
 		`{"pattern":"("}`, `{"minimum":0.5}`, `[]`} {
 		var doc any

@@ -144,8 +144,8 @@ func (a *Account) LowerAddress(branch, index uint32) (string, error) {
 	return "0x" + hex.EncodeToString(h.Sum(nil)[12:]), nil
 }
 
-// child is the public key at an index, its two coordinates: BIP-32's CKDpub, without the chain code, the fingerprint and
-// the compressed form that only a key with children of its own needs.
+// child is the public key at an index, its two coordinates: BIP-32's CKDpub, without the chain code, the fingerprint
+// and the compressed form that only a key with children of its own needs.
 func (k *branchKey) child(index uint32) (public [64]byte, err error) {
 	if index >= hardened {
 		return public, fmt.Errorf("%w: %d", ErrIndex, index)

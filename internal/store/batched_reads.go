@@ -15,14 +15,14 @@ const (
 	readsAtOnce = 2
 	// readTimeout bounds a statement that answers many, and so belongs to none of them.
 	readTimeout = 20 * time.Second
-	// maxTogether is how many questions one statement answers, a power of two.
-	maxTogether = 64
+	// maxReadBatch is how many questions one statement answers, a power of two.
+	maxReadBatch = 64
 )
 
-// together answers by one statement what many ask at the same time, because one costs about the same however many rows
-// it reads. Nobody is given an answer that is older than the question: who asks while a statement is under way waits for
-// the next one. A lone question waits for nobody.
-type together[K comparable, V any] struct {
+// batchedRead answers by one statement what many ask at the same time, because one costs about the same however many
+// rows it reads. Nobody is given an answer that is older than the question: who asks while a statement is under way
+// waits for the next one. A lone question waits for nobody.
+type batchedRead[K comparable, V any] struct {
 	read func(ctx context.Context, keys []K) (map[K]V, error)
 
 	mu      sync.Mutex
@@ -41,7 +41,7 @@ type answer[V any] struct {
 }
 
 // get reads the value of a key; one that is not there is [models.ErrNotFound].
-func (t *together[K, V]) get(ctx context.Context, key K) (V, error) {
+func (t *batchedRead[K, V]) get(ctx context.Context, key K) (V, error) {
 	q := question[K, V]{key, make(chan answer[V], 1)}
 	t.mu.Lock()
 	t.waiting = append(t.waiting, q)
@@ -60,10 +60,10 @@ func (t *together[K, V]) get(ctx context.Context, key K) (V, error) {
 }
 
 // work reads what is asked for, until nothing is.
-func (t *together[K, V]) work() {
+func (t *batchedRead[K, V]) work() {
 	for {
 		t.mu.Lock()
-		batch := t.waiting[:min(maxTogether, len(t.waiting))]
+		batch := t.waiting[:min(maxReadBatch, len(t.waiting))]
 		t.waiting = t.waiting[len(batch):]
 		if len(batch) == 0 {
 			t.waiting = nil
@@ -78,7 +78,7 @@ func (t *together[K, V]) work() {
 
 // serve answers a batch. What the database refuses of several is asked one by one, so that a question fails for its own
 // reasons alone.
-func (t *together[K, V]) serve(batch []question[K, V]) {
+func (t *batchedRead[K, V]) serve(batch []question[K, V]) {
 	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
 	defer cancel()
 	keys := make([]K, 0, len(batch))
@@ -124,9 +124,9 @@ func padded[K any](keys []K) []K {
 
 // reads are what requests ask of the record one by one, and all of them ask.
 type reads struct {
-	merchants together[string, models.Merchant]
-	cursors   together[uint64, models.ChainCursor]
-	answers   together[answerKey, models.IdempotencyRecord]
+	merchants batchedRead[string, models.Merchant]
+	cursors   batchedRead[uint64, models.ChainCursor]
+	answers   batchedRead[answerKey, models.IdempotencyRecord]
 }
 
 // answerKey names an idempotency record.
@@ -134,9 +134,9 @@ type answerKey struct{ merchantID, method, path, key string }
 
 func newReads(q *Queries) *reads {
 	return &reads{
-		merchants: together[string, models.Merchant]{read: q.merchantsByID},
-		cursors:   together[uint64, models.ChainCursor]{read: q.cursorsByChain},
-		answers:   together[answerKey, models.IdempotencyRecord]{read: q.answersByKey},
+		merchants: batchedRead[string, models.Merchant]{read: q.merchantsByID},
+		cursors:   batchedRead[uint64, models.ChainCursor]{read: q.cursorsByChain},
+		answers:   batchedRead[answerKey, models.IdempotencyRecord]{read: q.answersByKey},
 	}
 }
 

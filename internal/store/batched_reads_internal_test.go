@@ -11,14 +11,14 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// TestTogetherAnswersAreNoOlderThanTheirQuestions: questions that come while statements are under way share the next
+// TestBatchedReadsAreNoOlderThanTheirQuestions: questions that come while statements are under way share the next
 // one, and none is given what was read before it was asked, for the same key either.
-func TestTogetherAnswersAreNoOlderThanTheirQuestions(t *testing.T) {
+func TestBatchedReadsAreNoOlderThanTheirQuestions(t *testing.T) {
 	var mu sync.Mutex
 	var batches [][]string
 	version := 0
 	started, goOn := make(chan struct{}), make(chan struct{})
-	r := together[string, int]{read: func(_ context.Context, keys []string) (map[string]int, error) {
+	r := batchedRead[string, int]{read: func(_ context.Context, keys []string) (map[string]int, error) {
 		mu.Lock()
 		batches = append(batches, slices.Clone(keys))
 		values := make(map[string]int)
@@ -68,11 +68,11 @@ func TestTogetherAnswersAreNoOlderThanTheirQuestions(t *testing.T) {
 	}
 }
 
-// TestTogetherOneFailsAlone: what the database refuses of several fails alone, what is not there is not found, and who
+// TestBatchedReadsFailAlone: what the database refuses of several fails alone, what is not there is not found, and who
 // gives up waits no longer.
-func TestTogetherOneFailsAlone(t *testing.T) {
+func TestBatchedReadsFailAlone(t *testing.T) {
 	refused := errors.New("refused")
-	r := together[string, int]{read: func(_ context.Context, keys []string) (map[string]int, error) {
+	r := batchedRead[string, int]{read: func(_ context.Context, keys []string) (map[string]int, error) {
 		if slices.Contains(keys, "bad") {
 			return nil, refused
 		}
@@ -90,7 +90,7 @@ func TestTogetherOneFailsAlone(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	never := together[string, int]{working: readsAtOnce}
+	never := batchedRead[string, int]{working: readsAtOnce}
 	if _, err := never.get(ctx, "good"); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
