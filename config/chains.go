@@ -25,7 +25,9 @@ type Chain struct {
 	// ChainID is what eth_chainId must answer.
 	ChainID uint64
 	// RPCURLs are the providers, http(s) or ws(s), in order of preference. They may hold API keys and print without.
-	RPCURLs  []URL
+	RPCURLs []URL
+	// WSURLs are WebSocket addresses, ws(s), on which providers announce new blocks. They may hold API keys too.
+	WSURLs   []URL
 	Finality Finality
 	// PollInterval is how often the head is asked for; default the block time within 250ms and 5s.
 	PollInterval time.Duration
@@ -129,6 +131,7 @@ type (
 		Name         string        `yaml:"name"`
 		ChainID      uint64        `yaml:"chain_id"`
 		RPCURLs      []string      `yaml:"rpc_urls"`
+		WSURLs       []string      `yaml:"ws_urls"`
 		Finality     finalityEntry `yaml:"finality"`
 		PollInterval string        `yaml:"poll_interval"`
 		StartBlock   *uint64       `yaml:"start_block"`
@@ -326,6 +329,9 @@ func (e chainEntry) chain(field string, at func(string) string, errs *FieldError
 	duration("poll_interval", e.PollInterval, &c.PollInterval)
 	for _, u := range e.RPCURLs {
 		c.RPCURLs = append(c.RPCURLs, URL(strings.TrimSpace(u)))
+	}
+	for _, u := range e.WSURLs {
+		c.WSURLs = append(c.WSURLs, URL(strings.TrimSpace(u)))
 	}
 	c.Internal = cmp.Or(e.Internal, InternalAuto)
 	c.Proofs = cmp.Or(e.Proofs, defaultProofs(len(c.RPCURLs)))

@@ -118,6 +118,16 @@ func (c Chain) checkProviders(bad func(key, format string, args ...any)) {
 		}
 		seen[u] = true
 	}
+	for j, u := range c.WSURLs {
+		key := fmt.Sprintf("ws_urls[%d]", j)
+		switch {
+		case !parsesAs(string(u), "ws", "wss"):
+			bad(key, "is not a ws or wss URL")
+		case seen[u]:
+			bad(key, "is listed twice")
+		}
+		seen[u] = true
+	}
 }
 
 func (c Chain) checkAssets(bad func(key, format string, args ...any)) {

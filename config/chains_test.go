@@ -14,6 +14,7 @@ chains:
   - name: base
     chain_id: 8453
     rpc_urls: ["https://a.test/key", "wss://b.test"]
+    ws_urls: ["wss://a.test/key"]
     finality: {tag: safe, depth: 30}
     block_time: 2s
     poll_interval: 500ms
@@ -37,6 +38,7 @@ chains:
 	if base.StartBlock == nil || *base.StartBlock != 0 || base.Finality != (Finality{"safe", 30}) ||
 		base.PollInterval != 500*time.Millisecond ||
 		base.ExplorerURL != "https://scan.test" || base.Multicall != Multicall3 || base.Native != (Native{"ETH", 18}) ||
+		len(base.WSURLs) != 1 || base.WSURLs[0] != "wss://a.test/key" ||
 		base.Tokens[0] != (Token{Symbol: "USDC", Contract: "0x833589fcd6edb6e08f4c7c32d4f71b54bda02913", Decimals: 6}) {
 		t.Errorf("base: %+v", base)
 	}
@@ -91,6 +93,8 @@ func TestParseChainsFaults(t *testing.T) {
 		{"twice", ok + ok, "chains[1].chain_id: is the id of chains[0] too (line 6)"},
 		{"url", strings.Replace(ok, "http:", "ftp:", 1), "chains[0].rpc_urls[0]: is not an http, https, ws or wss URL (line 3)"},
 		{"url twice", strings.Replace(ok, "[http://a.test]", "[http://a.test, http://a.test]", 1), "chains[0].rpc_urls[1]: is listed twice"},
+		{"socket", ok + "  ws_urls: [http://b.test]\n", "chains[0].ws_urls[0]: is not a ws or wss URL (line 5)"},
+		{"socket twice", ok + "  ws_urls: [ws://b.test, ws://b.test]\n", "chains[0].ws_urls[1]: is listed twice (line 5)"},
 		{"duration", ok + "  block_time: 2\n", "chains[0].block_time: is not a duration such as 500ms or 2s (line 5)"},
 		{"poll", ok + "  poll_interval: 1ms\n", "chains[0].poll_interval: must be 10ms to 10m (line 5)"},
 		{"multicall", ok + "  multicall: 0x12\n", "chains[0].multicall: must be a contract's address, or none (line 5)"},

@@ -118,6 +118,7 @@ const chainsReference = `
 | ` + "`name`" + ` | required | The slug by which the API knows the chain: a-z, 0-9 and -. |
 | ` + "`chain_id`" + ` | required | What ` + "`eth_chainId`" + ` must answer on every connection. |
 | ` + "`rpc_urls`" + ` | required | Providers in order of preference, http(s) or ws(s). With two or more, a confirmation needs a second one to agree on the block and on the transfers in it. |
+| ` + "`ws_urls`" + ` | those of ` + "`rpc_urls`" + ` that are ws(s) | WebSocket addresses of the providers. A new block is asked for when one announces it (` + "`newHeads`" + `); every ` + "`poll_interval`" + ` it is asked for all the same. |
 | ` + "`finality`" + ` | required | ` + "`{tag: finalized, depth: 64}`" + `. The tag is ` + "`finalized` or `safe`" + `, or left out; the depth counts when every provider rejects the tag as unsupported, or there is none. |
 | ` + "`block_time`" + ` | ` + "`12s`" + ` | Usual time between blocks. |
 | ` + "`poll_interval`" + ` | block time, within 250ms and 5s | How often the head is asked for. |

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -29,6 +30,7 @@ type Options struct {
 	Name    string
 	ChainID uint64
 	URLs    []string // http, https, ws or wss, in the order of preference
+	Sockets []string // ws or wss, on which providers announce new blocks besides
 	// Tag is "finalized", "safe" or "", Depth the confirmations that make a block final where the tag is not supported.
 	Tag    string
 	Depth  uint64
@@ -87,6 +89,11 @@ func New(o Options) (*Pool, error) {
 			pr.name = fmt.Sprintf("%s#%d", pr.host, i)
 		}
 		p.providers = append(p.providers, pr)
+	}
+	for _, raw := range o.Sockets {
+		if u, err := url.Parse(raw); err != nil || u.Host == "" {
+			return nil, fmt.Errorf("evm: %s: a WebSocket URL does not parse", o.Name)
+		}
 	}
 	for _, t := range o.Tokens {
 		if !common.IsHexAddress(t) {

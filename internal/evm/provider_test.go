@@ -21,7 +21,10 @@ import (
 )
 
 // fakeNode is the eth namespace of a node that knows chain ids and heads.
-type fakeNode struct{ id, head atomic.Uint64 }
+type fakeNode struct {
+	id, head  atomic.Uint64
+	listeners atomic.Int64 // subscriptions to new heads
+}
 
 func (n *fakeNode) ChainId() string {
 	return fmt.Sprintf("0x%x", n.id.Load())

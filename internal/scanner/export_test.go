@@ -16,6 +16,8 @@ type Alone struct{}
 
 func (Alone) Providers() int { return 1 }
 
+func (Alone) Announce(ctx context.Context, _ func()) { <-ctx.Done() }
+
 func (Alone) Testify(context.Context, uint64, uint64, string) ([]chain.Block, error) {
 	return nil, errors.New("there is one provider")
 }

@@ -31,6 +31,8 @@ type Source interface {
 	Happened(ctx context.Context, block chain.Hash, t chain.Transfer) (bool, error)
 	// Agree is nil when a second provider, where there is one, has the same block at this height.
 	Agree(ctx context.Context, at chain.Ref) error
+	// Announce calls heard whenever a provider announces a new block, until ctx ends.
+	Announce(ctx context.Context, heard func())
 	Witnesses
 	Accounts
 }
@@ -84,6 +86,7 @@ type Scanner struct {
 	ahead    ahead
 	round    round
 	coins    coinPass
+	heard    chan struct{} // a new block was announced
 
 	mu    sync.Mutex
 	state State
@@ -109,8 +112,12 @@ func New(o Options) (*Scanner, error) {
 	return &Scanner{
 		chain: o.Chain, source: o.Source, store: o.Store, payments: o.Payments, holder: o.Holder, leaseTTL: o.LeaseTTL,
 		clock: o.Now, log: o.Logger.With("chain", o.Chain.Name), metrics: o.Metrics, watch: newWatchSet(),
+		heard: make(chan struct{}, 1),
 	}, nil
 }
+
+// standbyTries is how often a standby asks for the lease in the time for which it lasts.
+const standbyTries = 8
 
 // Run follows the chain until ctx ends: it waits for the lease, then records block after block.
 func (s *Scanner) Run(ctx context.Context) error {
@@ -123,7 +130,7 @@ func (s *Scanner) Run(ctx context.Context) error {
 		if err != nil && ctx.Err() == nil {
 			s.log.WarnContext(ctx, "scanner.waiting", "error", err)
 		}
-		sleep(ctx, s.leaseTTL/5)
+		sleep(ctx, s.leaseTTL/standbyTries)
 	}
 	return s.store.ReleaseLease(context.WithoutCancel(ctx), s.chain.ChainID, s.holder)
 }
@@ -150,14 +157,12 @@ func (s *Scanner) follow(ctx context.Context, fence int64) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	s.log.InfoContext(ctx, "scanner.leading", "fence", fence)
-	renewing := make(chan struct{})
-	go func() {
-		defer close(renewing)
-		s.renew(ctx, fence, stop)
-	}()
+	var beside sync.WaitGroup
+	beside.Go(func() { s.renew(ctx, fence, stop) })
+	beside.Go(func() { s.source.Announce(ctx, s.wake) })
 	defer func() {
 		stop(nil)
-		<-renewing
+		beside.Wait()
 		s.ahead.drop()
 		s.metrics.ForgetChain(s.chain.Name)
 	}()
@@ -177,13 +182,32 @@ func (s *Scanner) follow(ctx context.Context, fence int64) error {
 			sleep(ctx, max(s.chain.PollInterval, time.Second))
 		case !more:
 			s.tellSilence(ctx)
-			sleep(ctx, s.chain.PollInterval)
+			s.rest(ctx, s.chain.PollInterval)
 		}
 	}
 	if cause := context.Cause(ctx); errors.Is(cause, store.ErrFenced) {
 		return cause
 	}
 	return nil
+}
+
+// wake ends a rest: a provider has announced a block.
+func (s *Scanner) wake() {
+	select {
+	case s.heard <- struct{}{}:
+	default: // it is awake
+	}
+}
+
+// rest waits for the next block to be announced, and no longer than d: sockets fall silent.
+func (s *Scanner) rest(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-s.heard:
+	case <-t.C:
+	}
 }
 
 // renew keeps the lease, also while a step takes long, and stops the scanner when somebody else has it.

@@ -37,6 +37,9 @@ func Chain(c config.Chain, now func() time.Time, log *slog.Logger, metrics *tele
 	for _, u := range c.RPCURLs {
 		o.URLs = append(o.URLs, u.Reveal())
 	}
+	for _, u := range c.WSURLs {
+		o.Sockets = append(o.Sockets, u.Reveal())
+	}
 	for _, t := range c.Tokens {
 		o.Tokens = append(o.Tokens, t.Contract)
 	}

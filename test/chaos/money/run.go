@@ -13,7 +13,10 @@ import (
 )
 
 // patience is how long the end of a run waits for the record.
-const patience = 90 * time.Second
+const (
+	patience     = 90 * time.Second
+	patienceEach = 100 * time.Millisecond // more for each payment
+)
 
 // scanners are the processes that follow the chain; one leads.
 var scanners = []string{"scanner", "scanner-2"}
@@ -158,10 +161,13 @@ func (w *harness) supervise() {
 	}
 }
 
+// settleBlocks is how many blocks are mined between two looks at the record.
+const settleBlocks = 8
+
 // settle lets everything become final, and settles the doubts that are left as an operator does who has looked.
 func (w *harness) settle() {
 	w.t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(patience + time.Duration(w.plan.Payments)*patienceEach)
 	for w.makers.Behind() > 0 && time.Now().Before(deadline) {
 		w.customer.pay(w.makers.Ready())
 		w.mine(1)
@@ -174,7 +180,7 @@ func (w *harness) settle() {
 		time.Sleep(w.plan.Block / 4)
 	}
 	for w.t.Context().Err() == nil && time.Now().Before(deadline) {
-		w.mine(1)
+		w.mine(settleBlocks) // coin that a balance tells of is in the newest block, and final only much later
 		w.supervise()
 		if w.upToDate() && !w.settleDoubts() && len(w.unlike()) == 0 {
 			return
@@ -197,7 +203,7 @@ func (w *harness) upToDate() bool {
 	var number, final uint64
 	err := w.DB.QueryRow("SELECT number, final_number FROM chain_cursors").Scan(&number, &final)
 	head := w.chain.Head().Number
-	return err == nil && number+2 >= head && final+4+finalDepth >= head
+	return err == nil && number+2*settleBlocks >= head && final+2*settleBlocks+finalDepth >= head
 }
 
 // unlike are the payments of which the record does not say what it should, yet.
