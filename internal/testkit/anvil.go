@@ -1,7 +1,6 @@
 package testkit
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"os/exec"
@@ -9,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 )
 
 // anvilPackage is the node as npm has it.
@@ -50,30 +48,6 @@ func Anvil(t TB, args ...string) (url string) {
 	addr := FreeAddr(t)
 	_, port, _ := strings.Cut(addr, ":")
 	cmd := exec.Command(program, append([]string{"--host", "127.0.0.1", "--port", port}, args...)...)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	listening := make(chan bool, 1)
-	go func() {
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			if strings.Contains(lines.Text(), "Listening on") {
-				listening <- true
-			}
-		}
-	}()
-	select {
-	case <-listening:
-	case <-time.After(time.Minute):
-		t.Fatal("anvil does not listen")
-	}
+	serveNode(t, cmd, "Listening on")
 	return "http://" + addr
 }

@@ -4,22 +4,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
-	"strings"
 
 	"github.com/ctrip-gateway/ctrip/internal/devnet"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
 )
 
-// Runtime code of the contracts. A batch pays what its call data lists, an address and an amount of 32 bytes each; a
-// failing one does the same and fails. A safe hands its call data to a batch by DELEGATECALL.
 const (
-	batchCode   = "60005b36811015602257600060006000600084602001358535" + "5af1506040016002565b"
-	safeBefore  = "3660006000376000600036600073"
-	safeAfter   = "5af45000"
-	stops       = "00"
-	fails       = "fe"
-	enoughGas   = 1_000_000
-	nobodysGwei = 1_000_000_000
+	enoughGas = 1_000_000
+	weiOfGwei = 1_000_000_000
 )
 
 // customer pays, by every way.
@@ -41,10 +33,10 @@ type payingTx struct {
 func newCustomer(t testkit.TB, c *devnet.Chain, b *book, node *provider) *customer {
 	t.Helper()
 	p := &customer{t: t, chain: c, book: b, node: node}
-	p.batch = p.deploy(batchCode + stops)
-	p.forwarder = p.deploy(batchCode + stops)
-	p.failing = p.deploy(batchCode + fails)
-	p.safe = p.deploy(safeBefore + p.batch[2:] + safeAfter)
+	p.batch = p.deploy(testkit.Pays)
+	p.forwarder = p.deploy(testkit.Pays)
+	p.failing = p.deploy(testkit.PaysAndFails)
+	p.safe = p.deploy(testkit.PaysThrough(p.batch))
 	return p
 }
 
@@ -70,7 +62,7 @@ func (p *customer) send(to, data string, wei int64) string {
 // deploy puts runtime code on the chain.
 func (p *customer) deploy(code string) string {
 	p.t.Helper()
-	hash := p.send("", fmt.Sprintf("0x61%04x80600c6000396000f3%s", len(code)/2, code), 0)
+	hash := p.send("", testkit.Creation(code), 0)
 	if _, err := p.chain.Mine(); err != nil {
 		p.t.Fatal(err)
 	}
@@ -82,23 +74,13 @@ func (p *customer) deploy(code string) string {
 	return r.ContractAddress
 }
 
-// list is the call data of a contract that pays.
-func list(moves []move) string {
-	var data strings.Builder
-	data.WriteString("0x")
-	for _, m := range moves {
-		fmt.Fprintf(&data, "%064s%064x", trim(m.to), m.wei)
-	}
-	return data.String()
-}
-
 // through pays by a contract.
 func (p *customer) through(contract string, failing bool, moves ...move) string {
-	sum := int64(0)
+	sum, payouts := int64(0), []testkit.Payout{}
 	for _, m := range moves {
-		sum += m.wei
+		sum, payouts = sum+m.wei, append(payouts, testkit.Payout{To: m.to, Wei: m.wei})
 	}
-	hash := p.send(contract, list(moves), sum)
+	hash := p.send(contract, testkit.PayList(payouts...), sum)
 	p.book.note(hash, inner{moves: moves, fails: failing})
 	return hash
 }
@@ -146,12 +128,12 @@ func (p *customer) payOne(way Way, m move) {
 		p.sends(func() string { return p.through(p.failing, true, m) })
 	case Destroyed:
 		p.sends(func() string {
-			hash := p.send("", "0x73"+trim(m.to)+"ff", m.wei)
+			hash := p.send("", testkit.Leaves(m.to), m.wei)
 			p.book.note(hash, inner{moves: []move{m}})
 			return hash
 		})
 	case Withdrawal:
-		if _, err := p.chain.Withdraw(m.to, uint64(m.wei/nobodysGwei)); err != nil {
+		if _, err := p.chain.Withdraw(m.to, uint64(m.wei/weiOfGwei)); err != nil {
 			p.t.Fatal(err)
 		}
 	}
