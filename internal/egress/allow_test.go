@@ -17,21 +17,28 @@ func mustAllow(t testing.TB, s string) []Rule {
 
 func TestParseAllow(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                                  "",
-		" , ":                               "",
-		"127.0.0.0/8":                       "127.0.0.0/8",
-		"127.0.0.0/8,::1":                   "127.0.0.0/8 ::1/128",
-		"127.0.0.0/8, ::1 ,\n10.0.0.7":      "127.0.0.0/8 ::1/128 10.0.0.7/32",
-		"10.0.0.0/8:8080":                   "10.0.0.0/8:8080",
-		"10.0.0.7:9000-9999":                "10.0.0.7/32:9000-9999",
-		"fc00::/7":                          "fc00::/7",
-		"[fc00::/7]:80":                     "[fc00::/7]:80",
-		"[fc00::]/7:80-81":                  "[fc00::/7]:80-81",
-		"[::1]:8080":                        "[::1/128]:8080",
-		"[::1]":                             "::1/128",
-		"::ffff:10.0.0.7":                   "10.0.0.7/32",
-		"mer_01=10.0.0.0/8:443":             "mer_01=10.0.0.0/8:443",
-		"WEBHOOK_URL=[fd00::/8]:80,8.8.8.8": "WEBHOOK_URL=[fd00::/8]:80 8.8.8.8/32",
+		"":                                   "",
+		" , ":                                "",
+		"127.0.0.0/8":                        "127.0.0.0/8",
+		"127.0.0.0/8,::1":                    "127.0.0.0/8 ::1/128",
+		"127.0.0.0/8, ::1 ,\n10.0.0.7":       "127.0.0.0/8 ::1/128 10.0.0.7/32",
+		"10.0.0.0/8:8080":                    "10.0.0.0/8:8080",
+		"10.0.0.7:9000-9999":                 "10.0.0.7/32:9000-9999",
+		"fc00::/7":                           "fc00::/7",
+		"[fc00::/7]:80":                      "[fc00::/7]:80",
+		"[fc00::]/7:80-81":                   "[fc00::/7]:80-81",
+		"[::1]:8080":                         "[::1/128]:8080",
+		"[::1]":                              "::1/128",
+		"::ffff:10.0.0.7":                    "10.0.0.7/32",
+		"mer_01=10.0.0.0/8:443":              "mer_01=10.0.0.0/8:443",
+		"WEBHOOK_URL=[fd00::/8]:80,8.8.8.8":  "WEBHOOK_URL=[fd00::/8]:80 8.8.8.8/32",
+		"shop:8000,shop":                     "shop:8000 shop",
+		"Shop.:8000=10.0.0.0/8":              "shop:8000=10.0.0.0/8",
+		"mer_01=*.svc.Cluster.local:8080":    "mer_01=*.svc.cluster.local:8080",
+		"WEBHOOK_URL=hooks.example.com:8443": "WEBHOOK_URL=hooks.example.com:8443",
+		"*.internal:8000-8010=fc00::/7":      "*.internal:8000-8010=fc00::/7",
+		"*.local,*.example.co.uk":            "*.local *.example.co.uk",
+		"shop=100.64.0.0/10":                 "shop=100.64.0.0/10",
 	} {
 		rules, err := ParseAllow(text)
 		var got []string
@@ -50,14 +57,17 @@ func TestParseAllow(t *testing.T) {
 func TestParseAllowRefuses(t *testing.T) {
 	for _, bad := range []string{
 		"localhost", "10.0.0.0/33", "10.1.2.3/8", "10.0.0.0/8:", "10.0.0.0/8:0", "10.0.0.0/8:65536", "10.0.0.0/8:90-80", "10.0.0.0/8:http",
-		"10.0.0.0/8:80-", "[10.0.0.0/8]:80", "[fc00::/7", "[fc00::/7]80", "[fc00::/7]:", "fe80::1%eth0", "::ffff:10.0.0.0/104", "bob=10.0.0.0/8",
-		"mer_=10.0.0.0/8", "*", "010.0.0.0/8", "10.0.0.0/8:+80",
+		"10.0.0.0/8:80-", "[10.0.0.0/8]:80", "[fc00::/7", "[fc00::/7]80", "[fc00::/7]:", "fe80::1%eth0", "::ffff:10.0.0.0/104",
+		"mer_=10.0.0.0/8", "*", "010.0.0.0/8", "10.0.0.0/8:+80", "10.0.0.1=10.0.0.0/8", "x.localhost:80", "*.localhost", "shop:", "shop:0",
+		"shop:http", "sho_p:80", "shop=", "shop:80=", "shop=shop", "shop=127.0.0.0/8", "shop=::1", "shop=0.0.0.0/0", "shop=::/0",
+		"shop=169.254.0.0/16", "shop=fe80::/10", "shop=100.100.100.200", "shop=fd00:ec2::254", "shop=168.63.129.16", "shop=10.0.0.0/8:80",
+		"*.com", "*.co.uk", "*.github.io", "*.*.example.com", "a.*.example.com", "*shop", "*.", ".example.com", "-shop:80", "0x7f000001:80", "127.1:80",
 	} {
 		if rules, err := ParseAllow("127.0.0.1," + bad); err == nil || rules != nil || !strings.Contains(err.Error(), bad) {
 			t.Errorf("%s: %v, %v", bad, rules, err)
 		}
 	}
-	if _, err := ParseAllow("a,127.0.0.1,b"); err == nil || strings.Count(err.Error(), "entry") != 2 {
+	if _, err := ParseAllow("a_,127.0.0.1,b_"); err == nil || strings.Count(err.Error(), "entry") != 2 {
 		t.Errorf("not every fault is named: %v", err)
 	}
 }
@@ -89,10 +99,10 @@ func TestScoped(t *testing.T) {
 	rules := mustAllow(t, "127.0.0.0/8,mer_a=10.0.0.0/8")
 	p := &policy{rules: Scoped(rules)}
 	loop := netip.MustParseAddr("127.0.0.1")
-	if p.allows(Tenant{Merchant: "mer_a"}, loop, 80) || !p.allows(Tenant{Merchant: "mer_a", Default: true}, loop, 80) {
+	if p.allows(Tenant{Merchant: "mer_a"}, place{port: 80}, loop) || !p.allows(Tenant{Merchant: "mer_a", Default: true}, place{port: 80}, loop) {
 		t.Error("a rule without an owner serves a merchant")
 	}
-	if !p.allows(Tenant{Merchant: "mer_a"}, netip.MustParseAddr("10.0.0.1"), 80) || rules[0].Owner != "" {
+	if !p.allows(Tenant{Merchant: "mer_a"}, place{port: 80}, netip.MustParseAddr("10.0.0.1")) || rules[0].Owner != "" {
 		t.Error("a rule with an owner changed")
 	}
 }

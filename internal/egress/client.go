@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"net"
-	"net/http"
 	"net/url"
 	"sync"
 	"time"
@@ -30,6 +29,9 @@ type Options struct {
 	MaxIdleConnsPerHost int   // default 1024, the most requests that one receiver usually has in flight
 	// merchants with TLS settings whose connections are kept at the same time; default 1024
 	MaxPools int
+	// MaxConnAge is how long a connection takes new requests; by then it is replaced, so that the name is looked up and
+	// its addresses are checked again. Default 60 s, give or take a tenth.
+	MaxConnAge time.Duration
 
 	RootCAs *x509.CertPool   // default the system's
 	Now     func() time.Time // judges the validity of certificates; default time.Now
@@ -42,6 +44,7 @@ const (
 	defaultHeader   = 32 << 10
 	defaultIdleHost = 1024
 	defaultPools    = 1024
+	defaultAge      = time.Minute
 	maxTargets      = 16384 // checked URLs that are remembered
 )
 
@@ -52,7 +55,8 @@ type Client struct {
 	resolver Resolver
 	o        Options
 
-	bodies sync.Pool // *[]byte of MaxBodyBytes+1
+	wantHTTP1 hosts
+	bodies    sync.Pool // *[]byte of MaxBodyBytes+1
 
 	mu      sync.Mutex
 	closed  bool
@@ -62,19 +66,14 @@ type Client struct {
 }
 
 type poolKey struct {
-	who Tenant
-	tls [sha256.Size]byte
+	who   Tenant
+	tls   [sha256.Size]byte
+	plain bool // HTTP/1.1 only
 }
 
 type targetKey struct {
 	who Tenant
 	raw string
-}
-
-// pool is the connections of one tenant with one set of TLS settings.
-type pool struct {
-	key       poolKey
-	transport *http.Transport
 }
 
 // New makes a Client. It fails when the options contradict themselves.
@@ -83,7 +82,7 @@ func New(o Options) (*Client, error) {
 		o.Resolver = net.DefaultResolver
 	}
 	if o.Timeout < 0 || o.IdleTimeout < 0 || o.MaxBodyBytes < 0 || o.MaxHeaderBytes < 0 || o.MaxIdleConnsPerHost < 0 ||
-		o.MaxPools < 0 {
+		o.MaxPools < 0 || o.MaxConnAge < 0 {
 		return nil, errors.New("egress: negative limit")
 	}
 	if o.Proxy != nil && (o.Proxy.Scheme != "http" && o.Proxy.Scheme != "https" || o.Proxy.Hostname() == "") {
@@ -95,6 +94,7 @@ func New(o Options) (*Client, error) {
 	orElse(&o.MaxHeaderBytes, defaultHeader)
 	orElse(&o.MaxIdleConnsPerHost, defaultIdleHost)
 	orElse(&o.MaxPools, defaultPools)
+	orElse(&o.MaxConnAge, defaultAge)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -134,7 +134,7 @@ func (c *Client) Close() {
 	c.recent.Init()
 	c.mu.Unlock()
 	for _, e := range old {
-		e.Value.(*pool).transport.CloseIdleConnections()
+		e.Value.(*pool).closeIdle()
 	}
 }
 
@@ -160,49 +160,6 @@ func (c *Client) target(who Tenant, raw string) (*target, error) {
 	return t, nil
 }
 
-// transport finds or makes the pool for a tenant and its TLS settings. The pool that was not used for longest makes way
-// for a new one; requests that still run on it finish.
-func (c *Client) transport(who Tenant, settings TLSSettings) (*http.Transport, error) {
-	key := poolKey{who, settings.key()}
-	c.mu.Lock()
-	if c.closed {
-		c.mu.Unlock()
-		return nil, ErrClosed
-	}
-	if e, ok := c.pools[key]; ok {
-		c.recent.MoveToFront(e)
-		t := e.Value.(*pool).transport
-		c.mu.Unlock()
-		return t, nil
-	}
-	c.mu.Unlock()
-
-	made, err := c.newTransport(who, settings)
-	if err != nil {
-		return nil, err
-	}
-	c.mu.Lock()
-	if c.closed {
-		c.mu.Unlock()
-		return nil, ErrClosed
-	}
-	if e, ok := c.pools[key]; ok { // somebody else was faster
-		c.mu.Unlock()
-		return e.Value.(*pool).transport, nil
-	}
-	c.pools[key] = c.recent.PushFront(&pool{key: key, transport: made})
-	var evicted *pool
-	if len(c.pools) > c.o.MaxPools {
-		evicted = c.recent.Remove(c.recent.Back()).(*pool)
-		delete(c.pools, evicted.key)
-	}
-	c.mu.Unlock()
-	if evicted != nil {
-		evicted.transport.CloseIdleConnections()
-	}
-	return made, nil
-}
-
 func (c *Client) newDialer(who Tenant, settings TLSSettings) (*dialer, error) {
 	config, err := settings.config(c.o.RootCAs, c.o.Now)
 	if err != nil {
@@ -211,23 +168,5 @@ func (c *Client) newDialer(who Tenant, settings TLSSettings) (*dialer, error) {
 	return &dialer{
 		who: who, policy: &c.policy, resolver: c.resolver, proxy: c.o.Proxy, roots: c.o.RootCAs, tls: config,
 		timeout: c.o.Timeout, maxHeader: c.o.MaxHeaderBytes,
-	}, nil
-}
-
-func (c *Client) newTransport(who Tenant, settings TLSSettings) (*http.Transport, error) {
-	d, err := c.newDialer(who, settings)
-	if err != nil {
-		return nil, err
-	}
-	return &http.Transport{
-		Proxy:                  nil,
-		DialContext:            d.dialPlain,
-		DialTLSContext:         d.dialTLS,
-		ForceAttemptHTTP2:      true,
-		IdleConnTimeout:        c.o.IdleTimeout,
-		MaxIdleConnsPerHost:    c.o.MaxIdleConnsPerHost,
-		MaxResponseHeaderBytes: c.o.MaxHeaderBytes,
-		// An HTTP/2 connection that went silent would time out every request on it for ever: ask after it.
-		HTTP2: &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 5 * time.Second},
 	}, nil
 }

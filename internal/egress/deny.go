@@ -2,6 +2,12 @@ package egress
 
 import "net/netip"
 
+const (
+	privateAddress   = "a private address"
+	carrierAddress   = "a shared (carrier) address"
+	benchmarkAddress = "a benchmarking address"
+)
+
 // denyTable lists the addresses that are nobody's public server. The words go to the merchant, so they name the kind of
 // address only.
 var denyTable = []struct {
@@ -9,17 +15,17 @@ var denyTable = []struct {
 	what   string
 }{
 	{netip.MustParsePrefix("0.0.0.0/8"), "an unspecified address"},
-	{netip.MustParsePrefix("10.0.0.0/8"), "a private address"},
-	{netip.MustParsePrefix("100.64.0.0/10"), "a shared (carrier) address"},
+	{netip.MustParsePrefix("10.0.0.0/8"), privateAddress},
+	{netip.MustParsePrefix("100.64.0.0/10"), carrierAddress},
 	{netip.MustParsePrefix("127.0.0.0/8"), "a loopback address"},
 	{netip.MustParsePrefix("168.63.129.16/32"), "a cloud metadata address"},
 	{netip.MustParsePrefix("169.254.0.0/16"), "a link-local address"},
-	{netip.MustParsePrefix("172.16.0.0/12"), "a private address"},
+	{netip.MustParsePrefix("172.16.0.0/12"), privateAddress},
 	{netip.MustParsePrefix("192.0.0.0/24"), "a protocol address"},
 	{netip.MustParsePrefix("192.0.2.0/24"), "a documentation address"},
 	{netip.MustParsePrefix("192.88.99.0/24"), "a 6to4 relay address"},
-	{netip.MustParsePrefix("192.168.0.0/16"), "a private address"},
-	{netip.MustParsePrefix("198.18.0.0/15"), "a benchmarking address"},
+	{netip.MustParsePrefix("192.168.0.0/16"), privateAddress},
+	{netip.MustParsePrefix("198.18.0.0/15"), benchmarkAddress},
 	{netip.MustParsePrefix("198.51.100.0/24"), "a documentation address"},
 	{netip.MustParsePrefix("203.0.113.0/24"), "a documentation address"},
 	{netip.MustParsePrefix("224.0.0.0/4"), "a multicast address"},
@@ -38,10 +44,36 @@ var denyTable = []struct {
 	{netip.MustParsePrefix("2002::/16"), "a 6to4 address"},
 	{netip.MustParsePrefix("3fff::/20"), "a documentation address"},
 	{netip.MustParsePrefix("5f00::/16"), "a segment-routing address"},
-	{netip.MustParsePrefix("fc00::/7"), "a private address"},
+	{netip.MustParsePrefix("fc00::/7"), privateAddress},
 	{netip.MustParsePrefix("fe80::/10"), "a link-local address"},
 	{netip.MustParsePrefix("fec0::/10"), "a site-local address"},
 	{netip.MustParsePrefix("ff00::/8"), "a multicast address"},
+}
+
+// metadata lists where clouds keep credentials in ranges that are private otherwise.
+var metadata = []netip.Prefix{
+	netip.MustParsePrefix("100.100.100.200/32"),
+	netip.MustParsePrefix("168.63.129.16/32"),
+	netip.MustParsePrefix("192.0.0.192/32"),
+	netip.MustParsePrefix("fd00:ec2::/32"),
+	netip.MustParsePrefix("fd00:42::42/128"),
+	netip.MustParsePrefix("fd20:ce::/32"),
+}
+
+// nameable reports whether a rule about a name can lead to such addresses: they belong to networks that a deployment has
+// of its own. Everything else on the table is the machine itself, its cloud, or an address that hides another one.
+func nameable(what string) bool {
+	return what == "" || what == privateAddress || what == carrierAddress || what == benchmarkAddress
+}
+
+// freedByName reports whether a rule about a name can ever lead to an address.
+func freedByName(ip netip.Addr) bool {
+	for _, p := range metadata {
+		if p.Contains(ip) {
+			return false
+		}
+	}
+	return nameable(denied(ip))
 }
 
 // globalV6 is all of IPv6 that has been given out as public addresses; what lies outside is denied even where the table

@@ -15,12 +15,21 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"golang.org/x/net/publicsuffix"
 )
 
 // Resolver turns a name into addresses; *net.Resolver is one. It is asked once for each connection.
 type Resolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
+
+const (
+	// maxDials is how many connections one request may open, whatever the receiver does with them.
+	maxDials = 3
+	// maxAddresses is how many addresses of a family one dial tries.
+	maxAddresses = 4
+)
 
 // fallbackDelay is the head start of the preferred address family (RFC 8305).
 const fallbackDelay = 300 * time.Millisecond
@@ -35,6 +44,8 @@ type conn struct {
 // dialer opens the connections of one pool.
 type dialer struct {
 	who      Tenant
+	host     string // the name that one dial is for, "" for a literal address
+	searches bool   // the name may need the search list of resolv.conf
 	policy   *policy
 	resolver Resolver
 	proxy    *url.URL
@@ -45,10 +56,18 @@ type dialer struct {
 	maxHeader int64 // of what a proxy or a probe reads
 }
 
+// withoutHTTP2 is a dialer that does not offer it.
+func (d *dialer) withoutHTTP2() *dialer {
+	plain := *d
+	plain.tls = d.tls.Clone()
+	plain.tls.NextProtos = []string{"http/1.1"}
+	return &plain
+}
+
 // withDeadline bounds a dial by the request that asked for it: net/http runs dials apart from the request's context,
 // which it passes on without its end.
 func (d *dialer) withDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
-	if a, ok := ctx.Value(attemptKey{}).(*attempt); ok {
+	if a := attemptOf(ctx); a != nil {
 		return context.WithDeadline(ctx, a.deadline)
 	}
 	return context.WithTimeout(ctx, d.timeout)
@@ -90,9 +109,21 @@ func (d *dialer) dialTLS(ctx context.Context, _, address string) (net.Conn, erro
 
 // open resolves, checks and connects.
 func (d *dialer) open(ctx context.Context, address string) (*conn, string, error) {
+	if !attemptOf(ctx).mayDial() {
+		return nil, "", errTooManyDials
+	}
 	host, port, err := splitAddress(address)
 	if err != nil {
 		return nil, "", err
+	}
+	if _, err := netip.ParseAddr(host); err != nil {
+		named := *d
+		named.host = host
+		if d.policy.allowsName(d.who, place{host, port}) {
+			_, public := publicsuffix.PublicSuffix(host)
+			named.searches = !public
+		}
+		d = &named
 	}
 	start := time.Now()
 	ips, err := d.resolve(ctx, host)
@@ -101,7 +132,7 @@ func (d *dialer) open(ctx context.Context, address string) (*conn, string, error
 	}
 	resolved := time.Now()
 	for _, ip := range ips {
-		if what := d.policy.refuse(d.who, ip, port); what != "" {
+		if what := d.policy.refuseAt(d.who, place{d.host, port}, ip); what != "" {
 			return nil, "", &blockedError{"the host resolves to " + what}
 		}
 	}
@@ -128,9 +159,10 @@ func (d *dialer) resolve(ctx context.Context, host string) ([]netip.Addr, error)
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{ip.Unmap()}, nil
 	}
-	// The final dot keeps the search list of resolv.conf out of it; localhost stands in a file, without one.
+	// The final dot keeps the search list of resolv.conf out of it; localhost stands in a file, without one, and a name
+	// of their own network that the operator allowed may need the list.
 	name := host
-	if _, system := d.resolver.(*net.Resolver); system && host != "localhost" {
+	if _, system := d.resolver.(*net.Resolver); system && host != "localhost" && !d.searches {
 		name += "."
 	}
 	ips, err := d.resolver.LookupNetIP(ctx, "ip", name)
@@ -156,10 +188,12 @@ func (d *dialer) resolve(ctx context.Context, host string) ([]netip.Addr, error)
 func (d *dialer) race(ctx context.Context, ips []netip.Addr, port uint16) (net.Conn, netip.Addr, error) {
 	var first, second []netip.Addr
 	for _, ip := range ips {
+		list := &second
 		if ip.Is4() == ips[0].Is4() {
-			first = append(first, ip)
-		} else {
-			second = append(second, ip)
+			list = &first
+		}
+		if len(*list) < maxAddresses {
+			*list = append(*list, ip)
 		}
 	}
 	if len(second) == 0 {
@@ -238,9 +272,14 @@ func (d *dialer) inOrder(ctx context.Context, ips []netip.Addr, port uint16) (ne
 
 // connect opens one connection to one address that was checked before, and checks it again where the socket is made, or
 // where the proxy is asked to make it.
-func (d *dialer) connect(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+func (d *dialer) connect(ctx context.Context, to netip.AddrPort) (c net.Conn, err error) {
+	a := attemptOf(ctx)
+	if !a.mayConnect() {
+		return nil, errTooManyDials
+	}
+	defer func() { a.connected(err) }()
 	if d.proxy != nil {
-		if what := d.policy.refuse(d.who, to.Addr(), to.Port()); what != "" {
+		if what := d.policy.refuseAt(d.who, place{d.host, to.Port()}, to.Addr()); what != "" {
 			return nil, &blockedError{"the host resolves to " + what}
 		}
 		return d.throughProxy(ctx, to)
@@ -255,7 +294,7 @@ func (d *dialer) control(network, address string, _ syscall.RawConn) error {
 	if err != nil || (network != "tcp4" && network != "tcp6") {
 		return &blockedError{"not an address"}
 	}
-	if what := d.policy.refuse(d.who, to.Addr(), to.Port()); what != "" {
+	if what := d.policy.refuseAt(d.who, place{d.host, to.Port()}, to.Addr()); what != "" {
 		return &blockedError{"the host resolves to " + what}
 	}
 	return nil
@@ -310,8 +349,8 @@ func (d *dialer) tunnel(ctx context.Context, c net.Conn, to netip.AddrPort) (net
 	if err != nil {
 		return nil, err
 	}
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("CONNECT answered %d", resp.StatusCode)
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		return nil, proxyAnswer(resp.StatusCode)
 	}
 	return c, c.SetDeadline(time.Time{})
 }

@@ -3,15 +3,12 @@ package egress
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptrace"
 	"net/netip"
 	"strings"
-	"sync/atomic"
 	"time"
 )
 
@@ -35,6 +32,8 @@ type Response struct {
 	BodyErr       error  // the body broke off, as Do would say it; the status stands all the same
 	RemoteIP      netip.Addr
 	Timings       Timings
+	// Tries are the requests that were made, in order, when there was more than one; see [Client.Do].
+	Tries []Try
 }
 
 // Timings are durations from the start of their own step, except FirstByte and Total, which count from the start of the
@@ -44,21 +43,11 @@ type Timings struct {
 	Reused                              bool
 }
 
-type attemptKey struct{}
-
-// attempt follows one request. Its hooks run in Do's goroutine, except firstByte.
-type attempt struct {
-	start     time.Time
-	deadline  time.Time
-	conn      *conn
-	reused    bool
-	firstByte atomic.Int64 // nanoseconds since start
-	body      bytes.Reader
-	trace     httptrace.ClientTrace
-}
-
-// Do sends one POST and reads the beginning of its answer, in the time given in all. It follows no redirect and sends
-// nothing twice.
+// Do sends one POST and reads the beginning of its answer, in the time given in all. It follows no redirect.
+//
+// It sends the request a second time, on a fresh connection, when a kept connection ended before any byte of an answer,
+// when the receiver said that it did not look at the first, and over HTTP/1.1 when the receiver asked for that; never
+// after a timeout. It opens at most three connections.
 //
 // The error is an *[Error], unless ctx was canceled (it wraps [context.Canceled]; whether the request arrived is then
 // unknown) or the client is closed ([ErrClosed]). An answer with any status line is not an error.
@@ -76,12 +65,10 @@ func (c *Client) Do(ctx context.Context, r Request) (Response, error) {
 	if err != nil {
 		return Response{}, &Error{Kind: KindBlocked, Err: err, ByForm: true}
 	}
-	transport, err := c.transport(r.Tenant, r.TLS)
+	a.plain = c.wantHTTP1.has(target.request.URL.Host, a.start)
+	pool, err := c.pool(poolKey{r.Tenant, r.TLS.key(), a.plain}, r.TLS)
 	if err != nil {
-		if errors.Is(err, ErrClosed) {
-			return Response{}, err
-		}
-		return Response{}, &Error{Kind: KindTLS, Err: err}
+		return Response{}, poolError(err)
 	}
 	a.trace = httptrace.ClientTrace{GotConn: a.gotConn, GotFirstResponseByte: a.gotFirstByte}
 	outer := ctx
@@ -90,25 +77,50 @@ func (c *Client) Do(ctx context.Context, r Request) (Response, error) {
 	defer cancel()
 
 	a.body.Reset(r.Body)
-	req := target.request.WithContext(ctx)
-	// a body that net/http knows goes out with the headers in one write
-	req.Header, req.Body, req.ContentLength = onWire(r.Header), io.NopCloser(&a.body), int64(len(r.Body))
-	// Used by net/http only when the receiver cannot have seen anything of the first try.
-	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(r.Body)), nil }
-	if len(r.Body) == 0 {
-		req.Body, req.GetBody = http.NoBody, nil
-	}
-	answer, err := transport.RoundTrip(req)
+	header := onWire(r.Header)
+	answer, err := pool.transport(a.start).RoundTrip(a.request(ctx, target, header, r.Body, &a.body))
 	if err != nil {
-		return a.response(), a.failure(outer, ctx, err)
+		err = a.failure(outer, ctx, err)
+		if again := a.again(err); again != never {
+			if again == overHTTP1 {
+				c.wantHTTP1.add(target.request.URL.Host, a.start)
+			}
+			fresh := pool.fresh(a.plain || again == overHTTP1)
+			defer fresh.CloseIdleConnections()
+			a.nextTry(err)
+			if answer, err = fresh.RoundTrip(a.request(ctx, target, header, r.Body, bytes.NewReader(r.Body))); err != nil {
+				err = a.failure(outer, ctx, err)
+			}
+		}
 	}
-	out := a.response()
+	if err != nil {
+		return a.response(err), err
+	}
+	return c.read(outer, ctx, a, answer)
+}
+
+func poolError(err error) error {
+	if errors.Is(err, ErrClosed) {
+		return err
+	}
+	return &Error{Kind: KindTLS, Err: err}
+}
+
+// read makes a Response of an answer.
+func (c *Client) read(outer, ctx context.Context, a *attempt, answer *http.Response) (Response, error) {
+	out := a.response(nil)
 	out.Status, out.Proto, out.Header = answer.StatusCode, answer.Proto, answer.Header
-	out.Body, out.BodyTruncated, err = c.readBody(answer.Body)
-	if err != nil {
+	var err error
+	if out.Body, out.BodyTruncated, err = c.readBody(answer.Body); err != nil {
 		out.BodyErr = a.failure(outer, ctx, err)
 	}
 	out.Timings.Total = time.Since(a.start)
+	if c.o.Proxy != nil {
+		if err := fromProxy(answer); err != nil {
+			out.Status, out.Header, out.Body, out.BodyErr = 0, nil, nil, nil
+			return out, &Error{Kind: KindConnect, Err: err}
+		}
+	}
 	return out, nil
 }
 
@@ -137,43 +149,6 @@ func excerpt(b []byte) []byte {
 	}
 	return bytes.Clone(b)
 }
-
-// failure makes an error of net/http ours.
-func (a *attempt) failure(outer, ctx context.Context, err error) error {
-	if errors.Is(outer.Err(), context.Canceled) {
-		return fmt.Errorf("egress: %w", context.Canceled)
-	}
-	if ctx.Err() != nil || !time.Now().Before(a.deadline) {
-		// net/http may report the end of the time as a closed connection.
-		if kind := Classify(err); kind != KindBlocked && kind != KindTLS {
-			return &Error{Kind: KindTimeout, Err: context.DeadlineExceeded}
-		}
-	}
-	return &Error{Kind: Classify(err), Err: err}
-}
-
-func (a *attempt) response() Response {
-	out := Response{Timings: Timings{FirstByte: time.Duration(a.firstByte.Load()), Total: time.Since(a.start),
-		Reused: a.reused}}
-	if a.conn != nil {
-		out.RemoteIP = a.conn.remote
-		if !a.reused {
-			out.Timings.DNS, out.Timings.Connect, out.Timings.TLS = a.conn.dns, a.conn.connect, a.conn.tls
-		}
-	}
-	return out
-}
-
-func (a *attempt) gotConn(info httptrace.GotConnInfo) {
-	raw := info.Conn
-	if secure, ok := raw.(*tls.Conn); ok {
-		raw = secure.NetConn()
-	}
-	a.conn, _ = raw.(*conn)
-	a.reused = info.Reused
-}
-
-func (a *attempt) gotFirstByte() { a.firstByte.Store(int64(time.Since(a.start))) }
 
 // leaveToResend are the headers that net/http takes as leave to send a POST again by itself.
 var leaveToResend = [...]string{"Idempotency-Key", "X-Idempotency-Key"}

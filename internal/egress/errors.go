@@ -80,6 +80,8 @@ func Classify(err error) Kind {
 		return ""
 	case errors.As(err, &own):
 		return own.Kind
+	case errors.Is(err, errTooManyDials):
+		return KindReset
 	case errors.As(err, &blocked), errors.As(err, &form):
 		return KindBlocked
 	case errors.Is(err, context.DeadlineExceeded):
@@ -134,13 +136,17 @@ func closedByPeer(err error) bool {
 	text := err.Error()
 	for _, sign := range []string{"server closed idle connection", "stream error:", "server sent GOAWAY",
 		"client connection lost",
-		"connection lost", "client conn not usable", "client connection force closed"} {
+		"connection lost", "client conn not usable", "client connection force closed", cannotRetry,
+		"received GOAWAY", "client conn could not be established"} {
 		if strings.Contains(text, sign) {
 			return true
 		}
 	}
 	return false
 }
+
+// cannotRetry is how net/http begins when a receiver took back a request of HTTP/2; see attempt.request.
+const cannotRetry = "http2: Transport: cannot retry err ["
 
 // describe says what went wrong without saying where: errors of package net name our own addresses and resolvers.
 func describe(err error) string {
@@ -167,8 +173,10 @@ func describe(err error) string {
 		return "the URL " + form.Reason
 	case errors.Is(err, context.DeadlineExceeded):
 		return "no answer in time"
+	case errors.Is(err, errTooManyDials):
+		return errTooManyDials.Error()
 	case errors.As(err, &proxy):
-		return "the egress proxy could not connect"
+		return describeProxy(proxy)
 	case errors.As(err, &dns):
 		switch {
 		case dns.IsNotFound:
@@ -180,11 +188,13 @@ func describe(err error) string {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return "no answer in time"
 	case errors.As(err, &verify):
-		return plain(verify.Err.Error())
+		return describeVerification(verify)
 	case errors.As(err, &record):
 		return "the server does not speak TLS on this port"
 	case errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error"):
-		return plain(op.Op + ": " + op.Err.Error())
+		return describeAlert(op.Op, op.Err)
+	case strings.Contains(err.Error(), "tls: server selected unsupported protocol version"):
+		return plain(err.Error()) + " (" + offered + ")"
 	case errors.As(err, &errno):
 		return plain(errno.Error())
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
@@ -192,7 +202,11 @@ func describe(err error) string {
 	case errors.As(err, &op):
 		return plain(op.Op + ": " + op.Err.Error())
 	}
-	return plain(err.Error())
+	text := err.Error()
+	if inner, ok := strings.CutPrefix(text, cannotRetry); ok {
+		text, _, _ = strings.Cut(inner, "] after Request.Body")
+	}
+	return plain(text)
 }
 
 // plain cuts a foreign text to a short line without control characters.

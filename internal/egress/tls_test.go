@@ -60,6 +60,24 @@ func newAuthority(t testing.TB) *authority {
 	return &authority{cert, key, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))}
 }
 
+// intermediate makes an authority under another one.
+func (a *authority) intermediate(t testing.TB, name string) *authority {
+	t.Helper()
+	key := newKey(t)
+	template := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name},
+		IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &authority{cert: cert, key: key}
+}
+
 func (a *authority) pool() *x509.CertPool {
 	p := x509.NewCertPool()
 	p.AddCert(a.cert)
@@ -226,7 +244,7 @@ func TestPins(t *testing.T) {
 				wantKind(t, name, err, KindTLS, false)
 			}
 			for _, e := range client.pools {
-				e.Value.(*pool).transport.CloseIdleConnections()
+				e.Value.(*pool).closeIdle()
 			}
 		}
 	}

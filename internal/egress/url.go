@@ -50,6 +50,10 @@ func (p *policy) checkURL(who Tenant, raw string) (*target, error) {
 	if reason != "" {
 		return nil, &URLError{reason}
 	}
+	to := place{port: port}
+	if !ip.IsValid() {
+		to.host = host
+	}
 	switch {
 	case ip.IsValid():
 		if what := p.refuse(who, ip, port); what != "" {
@@ -59,10 +63,10 @@ func (p *policy) checkURL(who Tenant, raw string) (*target, error) {
 			return nil, &URLError{"must not point to " + what}
 		}
 	case host == "localhost":
-		if !p.allows(who, localhostIPv4, port) || !p.allows(who, localhostIPv6, port) {
+		if !p.allows(who, to, localhostIPv4) || !p.allows(who, to, localhostIPv6) {
 			return nil, &URLError{"must not point to localhost"}
 		}
-	default:
+	case !p.allowsName(who, to):
 		if reason := nameReason(host); reason != "" {
 			return nil, &URLError{reason}
 		}
