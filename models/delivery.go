@@ -142,4 +142,13 @@ type Attempt struct {
 	FirstByteMicros int64 `gorm:"column:first_byte_us"`
 	TotalMicros     int64 `gorm:"column:total_us"`
 	StartedAt       time.Time
+	// Tries are the requests of an attempt that made more than one, oldest first.
+	Tries []Try `gorm:"serializer:json"`
+}
+
+// Try is one of several requests of an attempt.
+type Try struct {
+	At       time.Time `json:"at"`
+	RemoteIP string    `json:"remote_ip,omitempty"` // "" when there was no connection
+	Error    string    `json:"error,omitempty"`     // "" for the one that was answered
 }

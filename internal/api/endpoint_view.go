@@ -106,6 +106,9 @@ func attemptView(a models.Attempt) Attempt {
 	if a.StatusCode != 0 {
 		v.Status = &a.StatusCode
 	}
+	for _, t := range a.Tries {
+		v.Tries = append(v.Tries, Try{At: webhook.At(t.At), RemoteIP: orNull(t.RemoteIP), Error: orNull(t.Error)})
+	}
 	for _, t := range []struct {
 		micros int64
 		into   **float64

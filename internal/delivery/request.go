@@ -33,6 +33,9 @@ func (c Call) Header() http.Header {
 	}
 	h["Content-Type"] = []string{webhook.ContentType}
 	h["User-Agent"] = []string{webhook.UserAgent}
+	if h["Accept"] == nil { // some firewalls answer 403 without one
+		h["Accept"] = []string{"*/*"}
+	}
 	if c.Traceparent != "" {
 		h["Traceparent"] = []string{c.Traceparent}
 	}

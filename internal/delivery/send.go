@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -51,7 +52,7 @@ func (s *Sender) send(ctx context.Context, task Task, row *store.Waiting, t *tar
 			ConnectMicros: res.Timings.Connect.Microseconds(), TLSMicros: res.Timings.TLS.Microseconds(),
 			FirstByteMicros: res.Timings.FirstByte.Microseconds(), TotalMicros: took.Microseconds(),
 		},
-		RequestJSON: request, ResponseJSON: recordResponse(res.Header), Before: row.Attempts, At: now,
+		RequestJSON: request, ResponseJSON: recordResponse(res.Header), TriesJSON: triesJSON(res.Tries, started), Before: row.Attempts, At: now,
 		State: p.State, DeadReason: p.DeadReason, NextAttemptAt: p.NextAttemptAt, ChangesLane: p.ChangesLane,
 	}
 	if res.RemoteIP.IsValid() {
@@ -74,6 +75,25 @@ func (s *Sender) post(ctx context.Context, row *store.Waiting, t *target,
 		Tenant: egress.Tenant{Merchant: row.MerchantID, Default: t.endpoint.IsDefault},
 	})
 	return res, took, err
+}
+
+// triesJSON is what is recorded of an attempt that made more than one request.
+func triesJSON(tries []egress.Try, started time.Time) string {
+	if len(tries) == 0 {
+		return ""
+	}
+	list := make([]models.Try, len(tries))
+	for i, t := range tries {
+		list[i] = models.Try{At: started.Add(t.After), Error: t.Error}
+		if t.RemoteIP.IsValid() {
+			list[i].RemoteIP = t.RemoteIP.String()
+		}
+	}
+	text, err := json.Marshal(list)
+	if err != nil {
+		return "" // of strings and times there is none
+	}
+	return string(text)
 }
 
 func errorText(err, bodyErr error) string {

@@ -121,7 +121,7 @@ func (d *dialer) probePlain(ctx context.Context, u *url.URL, port string) Plaint
 		return PlaintextUnknown
 	}
 	req := &http.Request{Method: http.MethodHead, URL: &url.URL{Path: "/"}, Host: u.Hostname(),
-		Header: http.Header{"User-Agent": {"ctrip-webhook/1"}, "Connection": {"close"}}}
+		Header: http.Header{"User-Agent": {"ctrip-webhook/1"}, "Accept": {"*/*"}, "Connection": {"close"}}}
 	if strings.Contains(req.Host, ":") {
 		req.Host = "[" + req.Host + "]"
 	}

@@ -16,6 +16,8 @@ type Verdict struct {
 	models.Attempt
 	// RequestJSON and ResponseJSON are the recorded headers as JSON objects; the maps of Attempt are not looked at.
 	RequestJSON, ResponseJSON string
+	// TriesJSON is the list of models.Try, "" for an attempt of one request.
+	TriesJSON string
 
 	// Before is how many attempts the row had when it was read. A failure counts only if it still has as many and its
 	// generation is still that of the attempt; a success always counts.
@@ -37,18 +39,19 @@ type Recorded struct {
 
 const (
 	insertAttempt = `INSERT INTO attempts (id, delivery_id, event_id, endpoint_id, merchant_id, number, generation, class, status_code,
-	error, request_headers, response_headers, response_body, remote_ip, dns_us, connect_us, tls_us, first_byte_us, total_us, started_at)`
+	error, request_headers, response_headers, response_body, remote_ip, dns_us, connect_us, tls_us, first_byte_us, total_us, started_at, tries)`
 
 	recordPostgres = `WITH v AS (
 	SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::int[], $8::text[], $9::int[],
 		$10::text[], $11::text[], $12::text[], $13::bytea[], $14::text[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[],
-		$19::bigint[], $20::timestamptz[], $21::int[], $22::text[], $23::int[], $24::timestamptz[], $25::text[], $26::timestamptz[])
+		$19::bigint[], $20::timestamptz[], $21::int[], $22::text[], $23::int[], $24::timestamptz[], $25::text[], $26::timestamptz[], $28::text[])
 	WITH ORDINALITY AS v (id, delivery_id, event_id, endpoint_id, merchant_id, number, generation, class, status_code, error, request_headers,
 		response_headers, response_body, remote_ip, dns_us, connect_us, tls_us, first_byte_us, total_us, started_at, before, state,
-		moved, next_attempt_at, dead_reason, at, ord)
+		moved, next_attempt_at, dead_reason, at, tries, ord)
 ), made AS (` + insertAttempt + `
 	SELECT id, delivery_id, event_id, endpoint_id, merchant_id, number, generation, class, status_code, error, request_headers::jsonb,
-		response_headers::jsonb, response_body, remote_ip, dns_us, connect_us, tls_us, first_byte_us, total_us, started_at FROM v
+		response_headers::jsonb, response_body, remote_ip, dns_us, connect_us, tls_us, first_byte_us, total_us, started_at, NULLIF(tries, '')::jsonb
+	FROM v
 	ON CONFLICT (id) DO NOTHING
 )
 UPDATE deliveries d SET state = v.state, generation = d.generation + v.moved, attempts = d.attempts + 1,
@@ -110,11 +113,11 @@ func (q *Queries) recordSQLite(ctx context.Context, vs []Verdict, sweep SweepDel
 	for i := range vs {
 		v := &vs[i]
 		err := db.Exec(insertAttempt+
-			` VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+			` VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULLIF(?, '')) ON CONFLICT (id) DO NOTHING`,
 			v.ID, v.DeliveryID, v.EventID, v.EndpointID, v.MerchantID, v.Number, v.Attempt.Generation, v.Class, v.StatusCode,
 			text(v.Error),
 			object(v.RequestJSON), object(v.ResponseJSON), v.ResponseBody, v.RemoteIP, v.DNSMicros, v.ConnectMicros, v.TLSMicros,
-			v.FirstByteMicros, v.TotalMicros, v.StartedAt).Error
+			v.FirstByteMicros, v.TotalMicros, v.StartedAt, text(v.TriesJSON)).Error
 		if err != nil {
 			return nil, wrap("record attempt "+v.ID, err)
 		}

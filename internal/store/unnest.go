@@ -62,7 +62,7 @@ func columns(vs []Verdict, sweep SweepDelays) []any {
 	for i := range vs { // as Postgres takes it
 		v := &vs[i]
 		v.Error, v.DeadReason = text(v.Error), text(v.DeadReason)
-		v.RequestJSON, v.ResponseJSON = object(v.RequestJSON), object(v.ResponseJSON)
+		v.RequestJSON, v.ResponseJSON, v.TriesJSON = object(v.RequestJSON), object(v.ResponseJSON), text(v.TriesJSON)
 	}
 	texts := func(f func(*Verdict) *string) any {
 		return column[textElement]{n, func(i int) *textElement { return (*textElement)(f(&vs[i])) }}
@@ -100,5 +100,6 @@ func columns(vs []Verdict, sweep SweepDelays) []any {
 		times(func(v *Verdict) *time.Time { return &v.NextAttemptAt }),
 		texts(func(v *Verdict) *string { return &v.DeadReason }),
 		times(func(v *Verdict) *time.Time { return &v.At }), sweep.Retried.Seconds(),
+		texts(func(v *Verdict) *string { return &v.TriesJSON }),
 	}
 }
