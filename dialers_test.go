@@ -110,7 +110,7 @@ func TestWhoDials(t *testing.T) {
 // TestEveryDialerIsSeen: the list of ways to dial is not blind to any of these.
 func TestEveryDialerIsSeen(t *testing.T) {
 	for file, want := range map[string]string{
-		"internal/egress/dial.go": "net.Dialer", "internal/egress/client.go": "http.Transport", "internal/evm/provider.go": "rpc.DialOptions",
+		"internal/egress/dial.go": "net.Dialer", "internal/egress/pool.go": "http.Transport", "internal/evm/provider.go": "rpc.DialOptions",
 		"internal/app/program/program.go": "http.Client", "internal/receivertest/run.go": "http.Client",
 	} {
 		if found := dials(t, file); !slices.Contains(found, want) {

@@ -316,6 +316,9 @@ type Attempt struct {
 	//
 	// Example: {"connect":14.1,"dns":1.2,"first_byte":88.4,"tls":31.7,"total":89}
 	TimingsMs Timings `json:"timings_ms"`
+
+	// Tries The requests of this attempt, oldest first, when there was more than one. A request is sent once more, on a fresh connection, when a kept one ended before any byte of an answer; never after a timeout.
+	Tries *[]Try `json:"tries,omitempty"`
 }
 
 // AuditLine Example: {"action":"deliveries.paused","actor":"operator","at":"2026-11-23T10:00:00.000Z","detail":{"reason":"secret of the order system leaked"},"hash":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","ip":"203.0.113.7","merchant_id":"","seq":17,"subject":"everybody"}
@@ -1139,6 +1142,24 @@ type Timings struct {
 //
 // Example: {"amount":"1500000","block_hash":"0x1b2c3d4e5f60718293a4b5c6d7e8f9001a2b3c4d5e6f708192a3b4c5d6e7f809","block_number":19000000,"block_timestamp":"2026-11-23T10:00:47.000Z","confirmations":12,"from":"0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359","log_index":3,"source":"chain","status":"confirmed","tx_hash":"0x2f3a4b5c6d7e8f901a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f7081"}
 type Transfer = webhook.Transfer
+
+// Try One of several requests of an attempt.
+//
+// Example: {"at":"2026-11-23T10:03:12.480Z","error":"reset: the connection was closed before the answer was complete","remote_ip":"203.0.113.7"}
+type Try struct {
+	// At Example: 2026-11-23T10:03:12.480Z
+	At webhook.Time `json:"at"`
+
+	// Error Null for the one that was answered.
+	//
+	// Example: reset: the connection was closed before the answer was complete
+	Error *string `json:"error"`
+
+	// RemoteIP Null when there was no connection.
+	//
+	// Example: 203.0.113.7
+	RemoteIP *string `json:"remote_ip"`
+}
 
 // WebhookEndpoint Settings that are null follow the deployment's default.
 //

@@ -91,12 +91,12 @@ type Webhook struct {
 	SlowAbove         time.Duration `env:"WEBHOOK_SLOW_ABOVE" envDefault:"2s" desc:"An endpoint that answers slower than this on average uses the lane of slow endpoints."`
 	SecretOverlap     time.Duration `env:"WEBHOOK_SECRET_OVERLAP" envDefault:"24h" desc:"How long a rotated secret still signs when the request does not say; 0s to 7d."`
 	SecretMaxAge      time.Duration `env:"SECRET_MAX_AGE" envDefault:"180d" desc:"How old a signing secret may become. Its merchant is told 14 days before, by endpoint.secret_expiring; at that age the endpoint cannot be changed until the secret is rotated. 0 for no limit, else 1d or more."`
-	Allow             string        `env:"WEBHOOK_ALLOW" desc:"Addresses that the deny table would refuse, comma-separated [OWNER=]CIDR[:ports], each allowing only itself. OWNER is a merchant id or WEBHOOK_URL; in production an entry without one holds for WEBHOOK_URL alone. For development and intranets."`
+	Allow             string        `env:"WEBHOOK_ALLOW" desc:"What the deny table and the rules about names and ports would refuse, comma-separated: [OWNER=]CIDR[:ports], [OWNER=]host[:ports][=CIDR] or [OWNER=]*.suffix[:ports][=CIDR], each allowing only itself. A name (shop:8000, *.svc.cluster.local:8080) may lead to private addresses, or to those of its CIDR; never to loopback, link-local or metadata, which only an entry of addresses allows. OWNER is a merchant id or WEBHOOK_URL; in production an entry without one holds for WEBHOOK_URL alone. For development and intranets."`
 }
 
 // Egress is how requests to merchants leave the network.
 type Egress struct {
-	Proxy URL      `env:"EGRESS_PROXY" secret:"true" desc:"Forward proxy for webhook requests, http:// or https://. HTTP_PROXY and its kin are not read for webhooks; requests to nodes heed them."`
+	Proxy URL      `env:"EGRESS_PROXY" secret:"true" desc:"Forward proxy for webhook requests, http:// or https:// (asked by CONNECT, for plain http receivers too) or socks5://. Names are resolved and checked here, the proxy is given the address. HTTP_PROXY and its kin are not read for webhooks; requests to nodes heed them."`
 	IPs   []string `env:"EGRESS_IPS" desc:"The addresses that our requests come from, comma-separated; shown to merchants for their firewalls."`
 }
 

@@ -113,7 +113,7 @@ func (w Webhook) validateBreaker(v validator) {
 }
 
 func (c *Config) validateEgress(v validator) {
-	v.check("EGRESS_PROXY", c.Egress.Proxy == "" || parsesAs(string(c.Egress.Proxy), "http", "https"),
+	v.check("EGRESS_PROXY", c.Egress.Proxy == "" || parsesAs(string(c.Egress.Proxy), "http", "https", "socks5"),
 		"is not an http or https URL")
 	for _, list := range []struct {
 		name    string

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/ctrip-gateway/ctrip/internal/quickstart"
+	"github.com/ctrip-gateway/ctrip/internal/telemetry"
 )
 
 func main() {
@@ -34,6 +35,7 @@ func main() {
 		}
 	}
 	o.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	telemetry.CaptureStandardLog(o.Log)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := quickstart.Run(ctx, o); err != nil {

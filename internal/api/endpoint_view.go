@@ -106,8 +106,12 @@ func attemptView(a models.Attempt) Attempt {
 	if a.StatusCode != 0 {
 		v.Status = &a.StatusCode
 	}
-	for _, t := range a.Tries {
-		v.Tries = append(v.Tries, Try{At: webhook.At(t.At), RemoteIP: orNull(t.RemoteIP), Error: orNull(t.Error)})
+	if len(a.Tries) > 0 {
+		tries := make([]Try, len(a.Tries))
+		for i, t := range a.Tries {
+			tries[i] = Try{At: webhook.At(t.At), RemoteIP: orNull(t.RemoteIP), Error: orNull(t.Error)}
+		}
+		v.Tries = &tries
 	}
 	for _, t := range []struct {
 		micros int64

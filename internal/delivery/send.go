@@ -52,7 +52,8 @@ func (s *Sender) send(ctx context.Context, task Task, row *store.Waiting, t *tar
 			ConnectMicros: res.Timings.Connect.Microseconds(), TLSMicros: res.Timings.TLS.Microseconds(),
 			FirstByteMicros: res.Timings.FirstByte.Microseconds(), TotalMicros: took.Microseconds(),
 		},
-		RequestJSON: request, ResponseJSON: recordResponse(res.Header), TriesJSON: triesJSON(res.Tries, started), Before: row.Attempts, At: now,
+		RequestJSON: request, ResponseJSON: recordResponse(res.Header), TriesJSON: triesJSON(res.Tries, started),
+		Before: row.Attempts, At: now,
 		State: p.State, DeadReason: p.DeadReason, NextAttemptAt: p.NextAttemptAt, ChangesLane: p.ChangesLane,
 	}
 	if res.RemoteIP.IsValid() {

@@ -38,8 +38,8 @@ type Rule struct {
 	Ports  PortSet
 }
 
-// place is where a connection goes: a name, "" for a literal address, and a port.
-type place struct {
+// destination is where a connection goes: a name, "" for a literal address, and a port.
+type destination struct {
 	host string
 	port uint16
 }
@@ -48,8 +48,8 @@ func (r Rule) serves(who Tenant) bool {
 	return r.Owner == "" || r.Owner == who.Merchant || r.Owner == OwnerDefault && who.Default
 }
 
-// names reports whether the rule is about the name of a place and its port.
-func (r Rule) names(who Tenant, to place) bool {
+// names reports whether the rule is about the name of a destination and its port.
+func (r Rule) names(who Tenant, to destination) bool {
 	if r.Host == "" || to.host == "" || !r.serves(who) || !r.Ports.Has(to.port) {
 		return false
 	}
@@ -59,7 +59,7 @@ func (r Rule) names(who Tenant, to place) bool {
 	return r.Host == to.host
 }
 
-func (r Rule) allows(who Tenant, to place, ip netip.Addr) bool {
+func (r Rule) allows(who Tenant, to destination, ip netip.Addr) bool {
 	if r.Host == "" {
 		return r.serves(who) && r.Prefix.Contains(ip) && r.Ports.Has(to.port)
 	}
@@ -276,7 +276,7 @@ type policy struct {
 	requireHTTPS bool
 }
 
-func (p *policy) allows(who Tenant, to place, ip netip.Addr) bool {
+func (p *policy) allows(who Tenant, to destination, ip netip.Addr) bool {
 	for _, r := range p.rules {
 		if r.allows(who, to, ip) {
 			return true
@@ -286,7 +286,7 @@ func (p *policy) allows(who Tenant, to place, ip netip.Addr) bool {
 }
 
 // allowsName reports whether an endpoint may name this host on this port, though the rules of form are against it.
-func (p *policy) allowsName(who Tenant, to place) bool {
+func (p *policy) allowsName(who Tenant, to destination) bool {
 	for _, r := range p.rules {
 		if r.names(who, to) {
 			return true
@@ -297,11 +297,11 @@ func (p *policy) allowsName(who Tenant, to place) bool {
 
 // refuse says why who may not connect to a literal ip:port, or nothing.
 func (p *policy) refuse(who Tenant, ip netip.Addr, port uint16) string {
-	return p.refuseAt(who, place{port: port}, ip)
+	return p.refuseAt(who, destination{port: port}, ip)
 }
 
-// refuseAt says why who may not connect to ip for the sake of a place, or nothing.
-func (p *policy) refuseAt(who Tenant, to place, ip netip.Addr) string {
+// refuseAt says why who may not connect to ip for the sake of a destination, or nothing.
+func (p *policy) refuseAt(who Tenant, to destination, ip netip.Addr) string {
 	ip = ip.Unmap()
 	if p.allows(who, to, ip) {
 		return ""

@@ -99,10 +99,11 @@ func TestScoped(t *testing.T) {
 	rules := mustAllow(t, "127.0.0.0/8,mer_a=10.0.0.0/8")
 	p := &policy{rules: Scoped(rules)}
 	loop := netip.MustParseAddr("127.0.0.1")
-	if p.allows(Tenant{Merchant: "mer_a"}, place{port: 80}, loop) || !p.allows(Tenant{Merchant: "mer_a", Default: true}, place{port: 80}, loop) {
+	to := destination{port: 80}
+	if p.allows(Tenant{Merchant: "mer_a"}, to, loop) || !p.allows(Tenant{Merchant: "mer_a", Default: true}, to, loop) {
 		t.Error("a rule without an owner serves a merchant")
 	}
-	if !p.allows(Tenant{Merchant: "mer_a"}, place{port: 80}, netip.MustParseAddr("10.0.0.1")) || rules[0].Owner != "" {
+	if !p.allows(Tenant{Merchant: "mer_a"}, to, netip.MustParseAddr("10.0.0.1")) || rules[0].Owner != "" {
 		t.Error("a rule with an owner changed")
 	}
 }

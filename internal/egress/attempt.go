@@ -66,7 +66,7 @@ func (a *attempt) connected(err error) {
 	}
 }
 
-// request makes the request of one try. net/http has no way to rewind its body, so that it sends nothing twice by itself.
+// request makes the request of one try. net/http cannot rewind its body, so that it sends nothing twice by itself.
 func (a *attempt) request(ctx context.Context, t *target, h http.Header, body []byte, r io.Reader) *http.Request {
 	req := t.request.WithContext(ctx)
 	// a body that net/http knows goes out with the headers in one write

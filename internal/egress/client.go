@@ -18,7 +18,7 @@ type Options struct {
 	RequireHTTPS bool   // production: no plain http, not even to allowed addresses
 
 	Resolver Resolver // default net.DefaultResolver
-	// Proxy is EGRESS_PROXY: http or https, perhaps with a user. Every connection goes through it by CONNECT.
+	// Proxy is EGRESS_PROXY: http, https or socks5, perhaps with a user. Every connection goes through it, by CONNECT.
 	Proxy *url.URL
 
 	Timeout time.Duration // for a request in all, where the request does not say; default 10 s
@@ -36,6 +36,8 @@ type Options struct {
 	RootCAs *x509.CertPool   // default the system's
 	Now     func() time.Time // judges the validity of certificates; default time.Now
 }
+
+var proxySchemes = map[string]bool{"http": true, "https": true, "socks5": true}
 
 const (
 	defaultTimeout  = 10 * time.Second
@@ -85,8 +87,8 @@ func New(o Options) (*Client, error) {
 		o.MaxPools < 0 || o.MaxConnAge < 0 {
 		return nil, errors.New("egress: negative limit")
 	}
-	if o.Proxy != nil && (o.Proxy.Scheme != "http" && o.Proxy.Scheme != "https" || o.Proxy.Hostname() == "") {
-		return nil, errors.New("egress: the proxy is not an http or https URL")
+	if o.Proxy != nil && (!proxySchemes[o.Proxy.Scheme] || o.Proxy.Hostname() == "") {
+		return nil, errors.New("egress: the proxy is not an http, https or socks5 URL")
 	}
 	orElse(&o.Timeout, defaultTimeout)
 	orElse(&o.IdleTimeout, defaultIdle)

@@ -4,7 +4,7 @@ import "net/netip"
 
 const (
 	privateAddress   = "a private address"
-	carrierAddress   = "a shared (carrier) address"
+	sharedAddress    = "a shared (carrier) address"
 	benchmarkAddress = "a benchmarking address"
 )
 
@@ -16,7 +16,7 @@ var denyTable = []struct {
 }{
 	{netip.MustParsePrefix("0.0.0.0/8"), "an unspecified address"},
 	{netip.MustParsePrefix("10.0.0.0/8"), privateAddress},
-	{netip.MustParsePrefix("100.64.0.0/10"), carrierAddress},
+	{netip.MustParsePrefix("100.64.0.0/10"), sharedAddress},
 	{netip.MustParsePrefix("127.0.0.0/8"), "a loopback address"},
 	{netip.MustParsePrefix("168.63.129.16/32"), "a cloud metadata address"},
 	{netip.MustParsePrefix("169.254.0.0/16"), "a link-local address"},
@@ -60,10 +60,10 @@ var metadata = []netip.Prefix{
 	netip.MustParsePrefix("fd20:ce::/32"),
 }
 
-// nameable reports whether a rule about a name can lead to such addresses: they belong to networks that a deployment has
-// of its own. Everything else on the table is the machine itself, its cloud, or an address that hides another one.
+// nameable reports whether a rule about a name can lead to such addresses: they belong to networks that a deployment
+// has of its own. Everything else on the table is the machine itself, its cloud, or an address that hides another one.
 func nameable(what string) bool {
-	return what == "" || what == privateAddress || what == carrierAddress || what == benchmarkAddress
+	return what == "" || what == privateAddress || what == sharedAddress || what == benchmarkAddress
 }
 
 // freedByName reports whether a rule about a name can ever lead to an address.

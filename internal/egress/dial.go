@@ -119,7 +119,7 @@ func (d *dialer) open(ctx context.Context, address string) (*conn, string, error
 	if _, err := netip.ParseAddr(host); err != nil {
 		named := *d
 		named.host = host
-		if d.policy.allowsName(d.who, place{host, port}) {
+		if d.policy.allowsName(d.who, destination{host, port}) {
 			_, public := publicsuffix.PublicSuffix(host)
 			named.searches = !public
 		}
@@ -132,7 +132,7 @@ func (d *dialer) open(ctx context.Context, address string) (*conn, string, error
 	}
 	resolved := time.Now()
 	for _, ip := range ips {
-		if what := d.policy.refuseAt(d.who, place{d.host, port}, ip); what != "" {
+		if what := d.policy.refuseAt(d.who, destination{d.host, port}, ip); what != "" {
 			return nil, "", &blockedError{"the host resolves to " + what}
 		}
 	}
@@ -279,7 +279,7 @@ func (d *dialer) connect(ctx context.Context, to netip.AddrPort) (c net.Conn, er
 	}
 	defer func() { a.connected(err) }()
 	if d.proxy != nil {
-		if what := d.policy.refuseAt(d.who, place{d.host, to.Port()}, to.Addr()); what != "" {
+		if what := d.policy.refuseAt(d.who, destination{d.host, to.Port()}, to.Addr()); what != "" {
 			return nil, &blockedError{"the host resolves to " + what}
 		}
 		return d.throughProxy(ctx, to)
@@ -294,7 +294,7 @@ func (d *dialer) control(network, address string, _ syscall.RawConn) error {
 	if err != nil || (network != "tcp4" && network != "tcp6") {
 		return &blockedError{"not an address"}
 	}
-	if what := d.policy.refuseAt(d.who, place{d.host, to.Port()}, to.Addr()); what != "" {
+	if what := d.policy.refuseAt(d.who, destination{d.host, to.Port()}, to.Addr()); what != "" {
 		return &blockedError{"the host resolves to " + what}
 	}
 	return nil
@@ -304,7 +304,7 @@ func (d *dialer) control(network, address string, _ syscall.RawConn) error {
 func (d *dialer) throughProxy(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	port := d.proxy.Port()
 	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[d.proxy.Scheme]
+		port = map[string]string{"http": "80", "https": "443", "socks5": "1080"}[d.proxy.Scheme]
 	}
 	var nd net.Dialer
 	raw, err := nd.DialContext(ctx, "tcp", net.JoinHostPort(d.proxy.Hostname(), port))
@@ -334,6 +334,12 @@ func (d *dialer) tunnel(ctx context.Context, c net.Conn, to netip.AddrPort) (net
 		if err := c.SetDeadline(deadline); err != nil {
 			return nil, err
 		}
+	}
+	if d.proxy.Scheme == "socks5" {
+		if err := socks(c, d.proxy.User, to); err != nil {
+			return nil, err
+		}
+		return c, c.SetDeadline(time.Time{})
 	}
 	req := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: to.String()}, Host: to.String(),
 		Header: http.Header{}}

@@ -58,7 +58,7 @@ func TestNamesThatAreAllowed(t *testing.T) {
 		}
 		port, _ := portOf(target.request.URL)
 		host := target.request.URL.Hostname()
-		if got := c.policy.refuseAt(x.who, place{host, port}, ip); (got == "") != x.want {
+		if got := c.policy.refuseAt(x.who, destination{host, port}, ip); (got == "") != x.want {
 			t.Errorf("%v to %s at %s: %q", x.who, x.url, x.to, got)
 		}
 		if !x.want {

@@ -16,9 +16,9 @@ type pool struct {
 	dialer *dialer
 	o      *Options
 
-	mu          sync.Mutex
-	now, next   *http.Transport
-	turn, ended time.Time // when next begins to take requests, and when it takes all of them
+	mu                sync.Mutex
+	now, next         *http.Transport
+	renewing, renewed time.Time // when next begins to take requests, and when it takes all of them
 }
 
 func (p *pool) transport(at time.Time) *http.Transport {
@@ -27,12 +27,12 @@ func (p *pool) transport(at time.Time) *http.Transport {
 	switch {
 	case p.now == nil:
 		p.begin(p.make(p.key.plain), at)
-	case at.Before(p.turn):
-	case at.Before(p.ended):
+	case at.Before(p.renewing):
+	case at.Before(p.renewed):
 		if p.next == nil {
 			p.next = p.make(p.key.plain)
 		}
-		if rand.Float64() < float64(at.Sub(p.turn))/float64(p.ended.Sub(p.turn)) {
+		if rand.Float64() < float64(at.Sub(p.renewing))/float64(p.renewed.Sub(p.renewing)) {
 			return p.next
 		}
 	default:
@@ -42,11 +42,11 @@ func (p *pool) transport(at time.Time) *http.Transport {
 		}
 		began := at
 		if p.next != nil {
-			began = p.turn // it has connections since then
+			began = p.renewing // it has connections since then
 		}
 		p.begin(next, began)
 		old.CloseIdleConnections()
-		if !at.Before(p.ended) { // nobody asked for a long time
+		if !at.Before(p.renewed) { // nobody asked for a long time
 			next.CloseIdleConnections()
 			p.begin(p.make(p.key.plain), at)
 		}
@@ -56,7 +56,7 @@ func (p *pool) transport(at time.Time) *http.Transport {
 
 func (p *pool) begin(t *http.Transport, at time.Time) {
 	age := time.Duration(float64(p.o.MaxConnAge) * (0.9 + 0.2*rand.Float64()))
-	p.now, p.next, p.turn, p.ended = t, nil, at.Add(age*4/5), at.Add(age)
+	p.now, p.next, p.renewing, p.renewed = t, nil, at.Add(age*4/5), at.Add(age)
 }
 
 // fresh is a transport for one request, which has no connection yet.

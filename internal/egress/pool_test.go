@@ -150,7 +150,7 @@ func TestRulesOfANewClient(t *testing.T) {
 
 func TestNewRefuses(t *testing.T) {
 	for name, o := range map[string]Options{
-		"negative": {Timeout: -1}, "body": {MaxBodyBytes: -1}, "socks": {Proxy: &url.URL{Scheme: "socks5", Host: "p"}}, "no host": {Proxy: &url.URL{Scheme: "http"}},
+		"negative": {Timeout: -1}, "body": {MaxBodyBytes: -1}, "ftp": {Proxy: &url.URL{Scheme: "ftp", Host: "p"}}, "socks": {Proxy: &url.URL{Scheme: "socks4", Host: "p"}}, "no host": {Proxy: &url.URL{Scheme: "http"}},
 	} {
 		if _, err := New(o); err == nil {
 			t.Errorf("%s: accepted", name)

@@ -50,7 +50,7 @@ func (p *policy) checkURL(who Tenant, raw string) (*target, error) {
 	if reason != "" {
 		return nil, &URLError{reason}
 	}
-	to := place{port: port}
+	to := destination{port: port}
 	if !ip.IsValid() {
 		to.host = host
 	}

@@ -109,8 +109,13 @@ func (s proxyAnswer) Error() string { return "CONNECT answered " + strconv.Itoa(
 // describeProxy tells a merchant that it is not their answer, and an operator where to look.
 func describeProxy(err error) string {
 	var status proxyAnswer
+	var socks socksStatus
 	const unreached = "the egress proxy could not connect"
 	switch {
+	case errors.Is(err, errSocksLogin):
+		return unreached + ": it wants another user and password"
+	case errors.As(err, &socks):
+		return unreached + ": " + socks.Error()
 	case !errors.As(err, &status):
 		return unreached
 	case status == http.StatusProxyAuthRequired:

@@ -47,6 +47,7 @@ func Main(process string, role app.Role, args []string, stdout, stderr io.Writer
 		fmt.Fprintf(stderr, "%s: %v\n", process, err)
 		return exitError
 	}
+	telemetry.CaptureStandardLog(log)
 	for _, w := range cfg.Warnings {
 		log.Warn("config.warning", "detail", w)
 	}
