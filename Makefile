@@ -46,7 +46,8 @@ generate: ## regenerate code and reference pages
 	$(STATIC) go generate ./...
 
 quickstart: ## run the whole gateway on a toy chain, with nothing but Go (ARGS=--once for the story alone)
-	go run ./cmd/quickstart $(ARGS)
+	@echo "Compiling what is not compiled yet: the first time this takes three to six minutes."
+	@go run -v ./cmd/quickstart $(ARGS)
 
 env: ## write a .env with fresh secrets for docker compose
 	@scripts/dotenv .env

@@ -215,7 +215,7 @@ type APIKeyCreate struct {
 	// Scopes Example: ["payments:read","payments:write"]
 	Scopes []Scope `json:"scopes"`
 
-	// Test Make a `ck_test_` key, which sees and changes only what is of test mode.
+	// Test Make a `ck_test_` key, which sees and changes only what is of test mode. Left out, the new key is as the one that asks.
 	//
 	// Example: false
 	Test *bool `json:"test,omitempty"`

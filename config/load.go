@@ -98,6 +98,9 @@ func LoadCaller(o Options, url string) (Caller, error) {
 	if url != "" {
 		c.Caller.URL, name = url, "--api-url"
 	}
+	if bare, found := strings.CutSuffix(strings.TrimRight(c.Caller.URL, "/"), "/api/v1"); found {
+		errs.add(name, "must not end in /api/v1, which every request adds: %s", bare)
+	}
 	if !plainURL(c.Caller.URL, "http", "https") {
 		errs.add(name, "is not an http or https URL without user, query and fragment")
 	}

@@ -326,6 +326,7 @@ func TestLoadCaller(t *testing.T) {
 		{[]string{"CTRIP_API_KEY_FILE=" + file, "CTRIP_API_URL=https://pay.example"}, "", Caller{"https://pay.example", "ck_test_from_a_file"}, ""},
 		{[]string{"CTRIP_API_KEY=ck_test_a", "CTRIP_API_URL=https://pay.example"}, "http://127.0.0.1:1", Caller{"http://127.0.0.1:1", "ck_test_a"}, ""},
 		{[]string{"CTRIP_API_URL=pay.example"}, "", Caller{}, "CTRIP_API_URL CTRIP_API_KEY"},
+		{[]string{"CTRIP_API_KEY=ck_test_a", "CTRIP_API_URL=https://pay.example/api/v1/"}, "", Caller{}, "CTRIP_API_URL"},
 		{[]string{"CTRIP_API_KEY=ck_test_a", "CTRIP_API_KEY_FILE=" + file}, "https://u:p@pay.example", Caller{}, "CTRIP_API_KEY --api-url"},
 		{[]string{"CTRIP_API_KEY_FILE=/nowhere"}, "", Caller{}, "CTRIP_API_KEY_FILE"},
 	} {

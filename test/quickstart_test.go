@@ -197,8 +197,8 @@ func TestQuickstartPage(t *testing.T) {
 	// In place of go: the page starts the quickstart with it and nothing else, and the ports that it takes may be in use
 	// here.
 	standIn := `#!/bin/sh
-[ "$1 $2" = "run ./cmd/quickstart" ] || { echo "go $*: not foreseen" >&2; exit 2; }
-shift 2
+[ "$1 $2 $3" = "run -v ./cmd/quickstart" ] || { echo "go $*: not foreseen" >&2; exit 2; }
+shift 3
 exec '` + program + `' --api-addr 127.0.0.1:0 --ops-addr 127.0.0.1:0 --rpc-addr 127.0.0.1:0 "$@"
 `
 	if err := os.WriteFile(filepath.Join(bin, "go"), []byte(standIn), 0o700); err != nil {

@@ -25,6 +25,10 @@ func main() {
 	flag.StringVar(&o.EnvFile, "env-file", "", "write a shell file with URLs and keys when everything answers")
 	flag.BoolVar(&o.Once, "once", false, "tell the story, then exit: 0 only if all of it held")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "quickstart: %q is no flag, and what follows it would be ignored; see --help\n", flag.Arg(0))
+		os.Exit(2)
+	}
 	for flagged, fixed := range map[*string]string{&o.APIAddr: "127.0.0.1:8080", &o.OpsAddr: "127.0.0.1:9090",
 		&o.RPCAddr: "127.0.0.1:8545"} {
 		if *flagged == "" {

@@ -36,7 +36,8 @@ func (h *handlers) CreateAPIKey(ctx context.Context, r CreateAPIKeyRequestObject
 	x := callerOf(ctx)
 	return h.once(ctx, r.Params.IdempotencyKey, func(tx *store.Tx) (savedAnswer, error) {
 		k, secret, err := h.access.CreateKey(ctx, tx, x.actor(), access.KeyRequest{
-			MerchantID: x.merchant.ID, Name: r.Body.Name, Test: deref(r.Body.Test), Scopes: r.Body.Scopes,
+			MerchantID: x.merchant.ID, Name: r.Body.Name, Scopes: r.Body.Scopes,
+			Test:      deref(r.Body.Test) || x.key.Test && r.Body.Test == nil,
 			ExpiresAt: r.Body.ExpiresAt, Granter: &x.key,
 		})
 		if err != nil {

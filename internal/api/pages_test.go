@@ -19,6 +19,7 @@ var pages = []string{
 	"POST /portal/sign-in", "POST /portal/sign-out", "GET /portal/payments", "GET /portal/payments/{payment}",
 	"GET /portal/endpoints", "GET /portal/deliveries", "GET /portal/deliveries/{delivery}",
 	"POST /portal/deliveries/{delivery}/redeliver", "GET /docs", "GET /docs/reference.css", "GET /openapi.yaml",
+	"GET /", "GET /openapi.json",
 	"GET /schemas", "GET /schemas/payment.confirmed.json", "GET /.well-known/webhook-keys.json",
 }
 

@@ -94,7 +94,13 @@ func New(o Options) (*Server, error) {
 	s.echo.IPExtractor = echo.ExtractIPDirect()
 	s.echo.Pre(s.requestID, s.count, s.accessLog, s.recover, deadline(o.Limits.Timeout), s.secure,
 		crossOrigin(o.Limits.Origins), s.textPath)
+	asJSON, err := spec.JSON()
+	if err != nil {
+		return nil, err
+	}
+	s.page("/", s.front)
 	s.page("/openapi.yaml", static("application/yaml", "", openAPI))
+	s.page("/openapi.json", static("application/json", "", asJSON))
 	s.page("/docs", static("text/html; charset=utf-8", reference.Policy, page))
 	s.page("/docs/reference.css", static("text/css; charset=utf-8", "", reference.CSS()))
 	if err := s.serveSchemas(); err != nil {

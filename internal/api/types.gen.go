@@ -89,7 +89,7 @@ type APIKeyCreate struct {
 	// Scopes Example: ["payments:read","payments:write"]
 	Scopes []Scope `json:"scopes"`
 
-	// Test Make a `ck_test_` key, which sees and changes only what is of test mode.
+	// Test Make a `ck_test_` key, which sees and changes only what is of test mode. Left out, the new key is as the one that asks.
 	//
 	// Example: false
 	Test *bool `json:"test,omitempty"`
@@ -1362,7 +1362,7 @@ type EndpointID = string
 // EventID Example: evt_0k3mzq8r6a1b2c3d4e5f6g7h8j
 type EventID = string
 
-// IdempotencyKey Example: order-A-17
+// IdempotencyKey Example: order-A-17:1
 type IdempotencyKey = string
 
 // IfMatch Example: "3"

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -47,6 +48,15 @@ func (sh *shell) caller() (*client.Client, error) {
 	return client.New(client.Options{URL: settings.URL, Key: settings.Key.Reveal(), UserAgent: "ctripctl/1"})
 }
 
+// unreachable adds to an error of the network which setting says where the gateway is.
+func (sh *shell) unreachable(err error) error {
+	var failed *net.OpError
+	if !errors.As(err, &failed) || failed.Op != "dial" {
+		return err
+	}
+	return fmt.Errorf("%w\nno gateway answers there: CTRIP_API_URL or --api-url says where it is", err)
+}
+
 // apiClient is the API as one command calls it, with the options that the command's flags add to each request.
 type apiClient struct {
 	*client.Client
@@ -72,7 +82,7 @@ func (sh *shell) atAPI(f func(ctx context.Context, api *apiClient,
 					api.options = append(api.options, option(flag.Value.String()))
 				}
 			}
-			return f(ctx, api, args)
+			return sh.unreachable(f(ctx, api, args))
 		})(c, args)
 	}
 }

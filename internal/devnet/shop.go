@@ -44,6 +44,7 @@ type Order struct {
 	Token     bool     // in the demo token; otherwise in the chain's coin
 	Checkout  string
 	Status    string
+	Todo      string   // what a person has to do about money that does not fit the order
 	Events    []string // types, in the order of their sequence
 	Made      time.Time
 	sequence  int
@@ -246,12 +247,31 @@ func (s *Shop) apply(e webhook.Event, path string) {
 		return
 	}
 	o.Events = append(o.Events, string(e.Type))
+	o.note(e)
 	if p.Sequence > o.sequence {
 		o.sequence = p.Sequence
 		o.Status = map[string]string{
 			"pending": "waiting for payment", "detected": "payment seen", "confirmed": "paid",
 			"expired": "expired", "canceled": "canceled",
 		}[p.Status]
+	}
+}
+
+// note says what somebody has to do about money that does not fit the order.
+func (o *Order) note(e webhook.Event) {
+	p := e.Data.Payment
+	closed := p.Status == "expired" || p.Status == "canceled"
+	switch {
+	case e.Type == webhook.PaymentOverpaid:
+		o.Todo = "Too much arrived: refund the rest."
+	case e.Type == webhook.PaymentLate && closed:
+		o.Todo = "Money came too late: ship all the same, or refund."
+	case e.Type == webhook.PaymentExpired && p.AmountReceived != "0":
+		o.Todo = "Only a part arrived: refund it."
+	case e.Type == webhook.PaymentMisdirected:
+		o.Todo = "Another coin arrived: refund it."
+	case e.Type == webhook.PaymentConfirmed && !p.OrderCurrent:
+		o.Todo = "Paid after the order was given up: ship by hand, or refund."
 	}
 }
 

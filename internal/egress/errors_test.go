@@ -29,7 +29,7 @@ func TestClassify(t *testing.T) {
 		{"nil", nil, ""},
 		{"own", &Error{Kind: KindDNS, Err: io.EOF}, KindDNS},
 		{"blocked", &net.OpError{Op: "dial", Err: &blockedError{"a private address"}}, KindBlocked},
-		{"url", &URLError{"has no host"}, KindBlocked},
+		{"url", &URLError{Reason: "has no host"}, KindBlocked},
 		{"deadline", context.DeadlineExceeded, KindTimeout},
 		{"deadline in a handshake", &handshakeError{context.DeadlineExceeded}, KindTimeout},
 		{"deadline in a look-up", &net.DNSError{Err: "x", UnwrapErr: context.DeadlineExceeded}, KindTimeout},
@@ -100,7 +100,7 @@ func TestErrorTexts(t *testing.T) {
 		{&net.OpError{Op: "read", Source: &net.TCPAddr{IP: net.IPv4(10, 1, 2, 3)}, Err: os.NewSyscallError("read", syscall.ECONNRESET)}, "reset: connection reset by peer"},
 		{&blockedError{"the host resolves to a private address"}, "blocked: the host resolves to a private address"},
 		{context.DeadlineExceeded, "timeout: no answer in time"},
-		{&URLError{"must use port 80 or 443"}, "blocked: the URL must use port 80 or 443"},
+		{&URLError{Reason: "must use port 80 or 443"}, "blocked: the URL must use port 80 or 443"},
 	} {
 		if got := (&Error{Kind: Classify(c.err), Err: c.err}).Error(); got != c.want {
 			t.Errorf("%q, want %q", got, c.want)

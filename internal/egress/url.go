@@ -16,9 +16,31 @@ import (
 const MaxURL = 2048
 
 // URLError says why the form of a URL is refused, in words for the merchant who gave it. It does not repeat the URL.
-type URLError struct{ Reason string }
+type URLError struct {
+	Reason string
+	// Hint is what else leads there, "" where nothing does: how a receiver on the developer's own machine gets its events.
+	Hint string
+}
 
 func (e *URLError) Error() string { return "url " + e.Reason }
+
+// Words are the reason and the hint, to stand behind the name of the field.
+func (e *URLError) Words() string {
+	if e.Hint == "" {
+		return e.Reason
+	}
+	return e.Reason + ". " + e.Hint
+}
+
+// ownMachine is the hint for a receiver that the gateway may not reach. Who may change WEBHOOK_ALLOW is the operator,
+// in development the same person.
+func (p *policy) ownMachine(entries string) string {
+	const hint = "For a receiver on your own machine run `ctripctl listen --forward-to URL`, which fetches the events"
+	if p.requireHTTPS || entries == "" {
+		return hint
+	}
+	return hint + "; in development the gateway's operator can also allow it: WEBHOOK_ALLOW=" + entries
+}
 
 // lookup is UTS #46 as for a look-up in the DNS: it folds case and width, and gives ASCII.
 var lookup = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.Transitional(false), idna.StrictDomainName(true),
@@ -44,11 +66,11 @@ func (p *policy) checkURL(who Tenant, raw string) (*target, error) {
 	}
 	port, reason := portOf(u)
 	if reason != "" {
-		return nil, &URLError{reason}
+		return nil, &URLError{Reason: reason}
 	}
 	host, ip, reason := hostOf(u)
 	if reason != "" {
-		return nil, &URLError{reason}
+		return nil, &URLError{Reason: reason}
 	}
 	to := destination{port: port}
 	if !ip.IsValid() {
@@ -58,20 +80,21 @@ func (p *policy) checkURL(who Tenant, raw string) (*target, error) {
 	case ip.IsValid():
 		if what := p.refuse(who, ip, port); what != "" {
 			if strings.HasPrefix(what, "not on port") {
-				return nil, &URLError{"must use port 80 or 443"}
+				return nil, &URLError{Reason: portReason, Hint: p.ownMachine(entryOf(ip, port))}
 			}
-			return nil, &URLError{"must not point to " + what}
+			return nil, &URLError{Reason: "must not point to " + what, Hint: p.ownMachine(entryOf(ip, port))}
 		}
 	case host == "localhost":
 		if !p.allows(who, to, localhostIPv4) || !p.allows(who, to, localhostIPv6) {
-			return nil, &URLError{"must not point to localhost"}
+			return nil, &URLError{Reason: "must not point to localhost",
+				Hint: p.ownMachine(entryOf(localhostIPv4, port) + "," + entryOf(localhostIPv6, port))}
 		}
 	case !p.allowsName(who, to):
 		if reason := nameReason(host); reason != "" {
-			return nil, &URLError{reason}
+			return nil, &URLError{Reason: reason, Hint: p.ownMachine(entryOfName(host, port))}
 		}
 		if port != 80 && port != 443 {
-			return nil, &URLError{"must use port 80 or 443"}
+			return nil, &URLError{Reason: portReason, Hint: p.ownMachine(entryOfName(host, port))}
 		}
 	}
 	u.Host = host
@@ -86,7 +109,7 @@ func (p *policy) checkURL(who Tenant, raw string) (*target, error) {
 		Method: http.MethodPost, URL: u, Host: u.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}}
 	if len(t.text) > MaxURL {
-		return nil, &URLError{"is longer than 2048 bytes"}
+		return nil, &URLError{Reason: "is longer than 2048 bytes"}
 	}
 	return t, nil
 }
@@ -94,33 +117,55 @@ func (p *policy) checkURL(who Tenant, raw string) (*target, error) {
 // parse checks everything about a URL but its host and port.
 func (p *policy) parse(raw string) (*url.URL, error) {
 	if len(raw) > MaxURL {
-		return nil, &URLError{"is longer than 2048 bytes"}
+		return nil, &URLError{Reason: "is longer than 2048 bytes"}
 	}
 	if !utf8.ValidString(raw) || strings.ContainsFunc(raw, func(r rune) bool {
 		return unicode.IsControl(r) || unicode.IsSpace(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)
 	}) {
-		return nil, &URLError{"must not contain spaces, control or invisible characters"}
+		return nil, &URLError{Reason: "must not contain spaces, control or invisible characters"}
 	}
 	u, err := url.Parse(raw)
+	if !strings.Contains(raw, "://") { // localhost:3000, shop.example/hooks
+		return nil, &URLError{Reason: p.schemeReason()}
+	}
 	if err != nil || u.Opaque != "" {
-		return nil, &URLError{"is not a valid URL"}
+		return nil, &URLError{Reason: "is not a valid URL"}
 	}
 	switch {
-	case u.Scheme == "http" && p.requireHTTPS:
-		return nil, &URLError{"must start with https://"}
-	case u.Scheme != "http" && u.Scheme != "https":
-		if p.requireHTTPS {
-			return nil, &URLError{"must start with https://"}
-		}
-		return nil, &URLError{"must start with https:// or http://"}
+	case u.Scheme != "https" && (u.Scheme != "http" || p.requireHTTPS):
+		return nil, &URLError{Reason: p.schemeReason()}
 	case u.User != nil:
-		return nil, &URLError{"must not contain a user name or password; use custom headers"}
+		return nil, &URLError{Reason: "must not contain a user name or password; use custom headers"}
 	case u.Host == "":
-		return nil, &URLError{"has no host"}
+		return nil, &URLError{Reason: "has no host"}
 	case strings.Contains(raw, "#"):
-		return nil, &URLError{"must not have a fragment (#…), which is never sent"}
+		return nil, &URLError{Reason: "must not have a fragment (#…), which is never sent"}
 	}
 	return u, nil
+}
+
+// portReason is why a URL with another port is refused.
+const portReason = "must use port 80 or 443"
+
+// entryOf is the entry of WEBHOOK_ALLOW that allows an address and a port, and no others.
+func entryOf(ip netip.Addr, port uint16) string {
+	return Rule{Prefix: netip.PrefixFrom(ip, ip.BitLen()), Ports: PortSet{port, port}}.String()
+}
+
+// entryOfName is the same for a name; "" for one that no entry may allow.
+func entryOfName(host string, port uint16) string {
+	entry := Rule{Host: host, Ports: PortSet{port, port}}.String()
+	if _, err := ParseAllow(entry); err != nil {
+		return ""
+	}
+	return entry
+}
+
+func (p *policy) schemeReason() string {
+	if p.requireHTTPS {
+		return "must start with https://"
+	}
+	return "must start with https:// or http://"
 }
 
 func portOf(u *url.URL) (uint16, string) {

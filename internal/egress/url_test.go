@@ -175,3 +175,35 @@ func FuzzCheckURL(f *testing.F) {
 		}
 	})
 }
+
+// TestRefusedURLsSayWhatElse: who develops on their own machine is told of both ways there, with the entry that allows
+// exactly that address and port; in production of the one that a merchant has.
+func TestRefusedURLsSayWhatElse(t *testing.T) {
+	for raw, entry := range map[string]string{
+		"http://127.0.0.1:3000":       "WEBHOOK_ALLOW=127.0.0.1/32:3000",
+		"http://localhost:3000/hooks": "WEBHOOK_ALLOW=127.0.0.1/32:3000,[::1/128]:3000",
+		"http://[::1]:3000/":          "WEBHOOK_ALLOW=[::1/128]:3000", "http://10.1.2.3/": "WEBHOOK_ALLOW=10.1.2.3/32:80",
+		"http://shop.test:3000/": "WEBHOOK_ALLOW=shop.test:3000", "http://shop:8000/": "WEBHOOK_ALLOW=shop:8000",
+	} {
+		var development, production *URLError
+		_, err := newClient(t, Options{}).CheckURL(Tenant{}, raw)
+		if !errors.As(err, &development) || !strings.Contains(development.Words(), entry) ||
+			!strings.Contains(development.Words(), "ctripctl listen --forward-to URL") {
+			t.Errorf("%s: %v", raw, err)
+		}
+		allow := strings.TrimPrefix(entry, "WEBHOOK_ALLOW=")
+		if _, err := newClient(t, Options{Allow: mustAllow(t, allow)}).CheckURL(Tenant{}, raw); err != nil {
+			t.Errorf("%s with %s: %v", raw, allow, err)
+		}
+		_, err = newClient(t, Options{RequireHTTPS: true}).CheckURL(Tenant{}, strings.Replace(raw, "http:", "https:", 1))
+		if errors.As(err, &production) && strings.Contains(production.Words(), "WEBHOOK_ALLOW") {
+			t.Errorf("production tells merchants of the operator's settings: %v", err)
+		}
+	}
+	for _, raw := range []string{"localhost:3000", "shop.example/hooks", "127.0.0.1:3000/x", "//shop.example/"} {
+		if _, err := newClient(t, Options{}).CheckURL(Tenant{}, raw); err == nil ||
+			!strings.Contains(err.Error(), "must start with https:// or http://") {
+			t.Errorf("%s: %v", raw, err)
+		}
+	}
+}

@@ -69,7 +69,7 @@ func (s *Service) apply(e *models.Endpoint, set Settings) models.FieldErrors {
 	if set.URL != nil {
 		url, err := s.opts.CheckURL(egress.Tenant{Merchant: e.MerchantID}, *set.URL)
 		if err != nil {
-			bad("url", "https://shop.example/hooks", "%v", err)
+			bad("url", "https://shop.example/hooks", "%s", urlReason(err))
 		}
 		e.URL = url
 	}
@@ -191,4 +191,13 @@ func (s *Service) applyClientCert(e *models.Endpoint, c ClientCert,
 		return
 	}
 	e.ClientCertPEM, e.ClientKeySealed = c.CertPEM, sealed
+}
+
+// urlReason is why a URL is refused, to stand behind the name of the field.
+func urlReason(err error) string {
+	var refused *egress.URLError
+	if errors.As(err, &refused) {
+		return refused.Words()
+	}
+	return err.Error()
 }

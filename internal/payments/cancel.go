@@ -64,6 +64,7 @@ func (s *Service) Cancel(ctx context.Context, tx *store.Tx, actor models.Actor, 
 		return models.Payment{}, err
 	}
 	until := closed.Add(s.window)
+	s.count(tx, p.Status, models.PaymentCanceled)
 	p.Status, p.ClosedAt, p.WatchUntil, p.UpdatedAt = models.PaymentCanceled, &closed, &until, now
 	p.OrderReleased = p.OrderReleased || p.OrderID != nil
 	p.Sequence++

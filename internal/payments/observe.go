@@ -278,6 +278,7 @@ func (s *Service) recompute(ctx context.Context, tx *store.Tx, touched map[strin
 // write stores a decided payment: its announcements as events with their deliveries, then the row.
 func (s *Service) write(ctx context.Context, tx *store.Tx, c *StatusChange, now State) error {
 	p := &c.Payment
+	s.count(tx, c.From, p.Status)
 	p.UpdatedAt = s.now()
 	p.Confirmations = confirmations(now.Transfers, now.Heads)
 	for i := range c.Announce {
@@ -312,4 +313,11 @@ func depth(t models.Transfer, heads map[uint64]uint64) uint64 {
 		return 0
 	}
 	return chain.Confirmations(heads[t.ChainID], t.BlockNumber)
+}
+
+// count counts a payment that reached another status, once that is committed, whoever moved it.
+func (s *Service) count(tx *store.Tx, from, to models.PaymentStatus) {
+	if from != to {
+		tx.AfterCommit(func() { s.metrics.PaymentMoved(string(to)) })
+	}
 }

@@ -16,7 +16,8 @@ func (w *system) writeEnv() error {
 	}
 	var b strings.Builder
 	for _, kv := range [][2]string{
-		{"API_URL", w.apiURL}, {"API_KEY", w.apiKey}, {"OPS_URL", w.opsURL}, {"OPERATOR_TOKEN", w.token},
+		{"API_URL", w.apiURL}, {"API_KEY", w.apiKey}, {"CTRIP_API_URL", w.apiURL}, {"CTRIP_API_KEY", w.apiKey},
+		{"OPS_URL", w.opsURL}, {"OPERATOR_TOKEN", w.token},
 		{"RPC_URL", w.chain.URL()}, {"CHAIN", chainName}, {"TOKEN_SYMBOL", devnet.TokenSymbol},
 		{"TOKEN_ADDRESS", w.chain.Token()},
 		{"PAYER_PRIVATE_KEY", w.chain.Payer().Hex()}, {"PAYER_ADDRESS", w.chain.Payer().Address()},

@@ -71,8 +71,8 @@ func TestEnvFileAndLinks(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^([A-Z_]+)='(.*)'$`).FindAllStringSubmatch(string(file), -1) {
 		env[m[1]] = m[2]
 	}
-	for _, name := range []string{"API_URL", "API_KEY", "OPS_URL", "OPERATOR_TOKEN", "RPC_URL", "CHAIN", "TOKEN_SYMBOL",
-		"TOKEN_ADDRESS", "PAYER_PRIVATE_KEY", "PAYER_ADDRESS", "REDIS_URL", "SHOP_URL"} {
+	for _, name := range []string{"API_URL", "API_KEY", "CTRIP_API_URL", "CTRIP_API_KEY", "OPS_URL", "OPERATOR_TOKEN",
+		"RPC_URL", "CHAIN", "TOKEN_SYMBOL", "TOKEN_ADDRESS", "PAYER_PRIVATE_KEY", "PAYER_ADDRESS", "REDIS_URL", "SHOP_URL"} {
 		if env[name] == "" {
 			t.Errorf("the env file lacks %s", name)
 		}
@@ -82,7 +82,7 @@ func TestEnvFileAndLinks(t *testing.T) {
 	}
 	for link, header := range map[string]string{
 		env["SHOP_URL"]: "", env["API_URL"] + "/portal": "", env["API_URL"] + "/docs": "", env["API_URL"] +
-			"/openapi.yaml": "",
+			"/openapi.yaml": "", env["API_URL"]: "", env["SHOP_URL"] + "/favicon.ico": "",
 		env["OPS_URL"] + "/queues": env["OPERATOR_TOKEN"], env["OPS_URL"] + "/metrics": "", env["OPS_URL"] + "/healthz": "",
 		env["OPS_URL"] + "/readyz":          "",
 		env["API_URL"] + "/api/v1/payments": env["API_KEY"],

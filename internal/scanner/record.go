@@ -131,8 +131,5 @@ func (s *Scanner) report(ctx context.Context, step payments.Step, changes []paym
 			s.log.InfoContext(ctx, "payment.moved", "payment_id", c.Payment.ID,
 				"from", c.From, "to", c.Payment.Status, "event", a.Type)
 		}
-		if c.From != c.Payment.Status {
-			s.metrics.PaymentMoved(string(c.Payment.Status))
-		}
 	}
 }

@@ -57,13 +57,13 @@ func TestCheckoutStates(t *testing.T) {
 					`href="https://etherscan.io/tx/` + hash(0xabc), "3 of 12</span>"}},
 			{name: "confirmed", amount: 12_500_000, state: models.TransferConfirmed, phase: "confirmed",
 				change: func(p *models.Payment) { p.Status, p.ConfirmedAt = models.PaymentConfirmed, &at },
-				want: []string{"Payment complete", `href="https://shop.example/thanks?order=17"`, "Return to shop.example",
+				want: []string{"Payment complete", `href="https://shop.example/thanks?order=17"`, "Return to Tea &amp; Sons",
 					"final"}},
 			{name: "overpaid", amount: 13_000_000, state: models.TransferConfirmed, phase: "confirmed",
 				change: func(p *models.Payment) { p.Status, p.Overpaid = models.PaymentConfirmed, true },
 				want:   []string{"You sent 0.5 USDC more than was asked"}},
 			{name: "expired", phase: "expired", change: func(p *models.Payment) { p.Status = models.PaymentExpired },
-				want: []string{"This payment has expired", "Return to shop.example"}},
+				want: []string{"This payment has expired", "Return to Tea &amp; Sons"}},
 			{name: "expired partial", amount: 1, state: models.TransferConfirmed, phase: "expired",
 				change: func(p *models.Payment) { p.Status, p.Partial = models.PaymentExpired, true },
 				want:   []string{"Only 0.000001 of 12.5 USDC arrived"}},
@@ -185,11 +185,12 @@ func matrix(t *testing.T, text string) string {
 func TestQRCodes(t *testing.T) {
 	h := newHarness(t, storetest.SQLite(t))
 	b := &browser{h: h}
-	for _, c := range []struct{ asset, first, request string }{
-		{"USDC", "address", "ethereum:" + wallet.Checksum(usdc) + "@1/transfer?address=%s&uint256=12500000"},
-		{"native", "wallet", "ethereum:%s@1?value=12500000000000000000"},
+	for _, c := range []struct{ chain, asset, first, request string }{
+		{"sepolia", "native", "address", "ethereum:%s@11155111?value=12500000000000000000"},
+		{"ethereum", "USDC", "address", "ethereum:" + wallet.Checksum(usdc) + "@1/transfer?address=%s&uint256=12500000"},
+		{"ethereum", "native", "wallet", "ethereum:%s@1?value=12500000000000000000"},
 	} {
-		p := h.payment(func(r *payments.Request) { r.Asset, r.OrderID = c.asset, nil })
+		p := h.payment(func(r *payments.Request) { r.Chain, r.Asset, r.OrderID = c.chain, c.asset, nil })
 		page := b.open("/pay/" + p.Token)
 		address := wallet.Checksum(p.Address)
 		request := fmt.Sprintf(c.request, address)

@@ -47,19 +47,19 @@ type checkoutView struct {
 	ChainID                  uint64
 	Test                     bool
 
-	Pay                bool // the payer may send now
-	ToSend             string
-	Received           string
-	Address            string
-	AddressURL         string
-	Contract           string // of a token
-	ContractURL        string
-	Ways               []way
-	Progress           bool
-	Confirmations      uint64
-	Required           uint64
-	Transfers          []transferRow
-	Redirect, ReturnTo string // ReturnTo is the host of Redirect
+	Pay           bool // the payer may send now
+	ToSend        string
+	Received      string
+	Address       string
+	AddressURL    string
+	Contract      string // of a token
+	ContractURL   string
+	Ways          []way
+	Progress      bool
+	Confirmations uint64
+	Required      uint64
+	Transfers     []transferRow
+	Redirect      string
 
 	Open      bool // more is to come, so the page reloads itself
 	ExpiresAt time.Time
@@ -125,7 +125,7 @@ func (b bill) view(merchant string, c config.Chain) (checkoutView, error) {
 		v.Transfers = append(v.Transfers, b.row(t, c))
 	}
 	if u, err := url.Parse(p.RedirectURL); err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" {
-		v.Redirect, v.ReturnTo = p.RedirectURL, u.Hostname()
+		v.Redirect = p.RedirectURL
 	}
 	if v.Pay {
 		var err error
@@ -159,24 +159,24 @@ func (b bill) tell(v *checkoutView) {
 		v.Icon, v.Title, v.Lead = "done", "Payment complete", "Thank you. Everything has arrived and is final."
 	case string(models.PaymentExpired):
 		v.Icon, v.Title = "over", "This payment has expired"
-		v.Lead = "Please do not send anything to its address any more. The shop can start a new payment for you."
+		v.Lead = "Please do not send anything to its address any more. " + v.Merchant + " can start a new payment for you."
 	case string(models.PaymentCanceled):
 		v.Icon, v.Title = "over", "This payment was canceled"
 		v.Lead = "Please do not send anything to its address."
 	}
 	if p.Overpaid && b.excess().Sign() > 0 {
-		v.Notes = append(v.Notes, fmt.Sprintf("You sent %s %s more than was asked. Please ask the shop to return it.",
-			b.excess().Decimal(p.AssetDecimals), p.AssetSymbol))
+		v.Notes = append(v.Notes, fmt.Sprintf("You sent %s %s more than was asked. %s about returning it.",
+			b.excess().Decimal(p.AssetDecimals), p.AssetSymbol, v.contact()))
 	}
 	switch {
 	case p.Late && (p.Status == models.PaymentExpired || p.Status == models.PaymentCanceled):
-		v.Notes = append(v.Notes, fmt.Sprintf("%s %s arrived after this payment had ended. Please contact the shop.",
-			v.Received, p.AssetSymbol))
+		v.Notes = append(v.Notes, fmt.Sprintf("%s %s arrived after this payment had ended. %s.",
+			v.Received, p.AssetSymbol, v.contact()))
 	case p.Late:
 		v.Notes = append(v.Notes, "Money arrived after the time to pay was over.")
 	case p.Partial && (p.Status != models.PaymentPending || b.phase == phaseOverdue || b.phase == phaseRenewed):
-		v.Notes = append(v.Notes, fmt.Sprintf("Only %s of %s %s arrived. Please contact the shop.", v.Received, v.Amount,
-			p.AssetSymbol))
+		v.Notes = append(v.Notes, fmt.Sprintf("Only %s of %s %s arrived. %s.", v.Received, v.Amount,
+			p.AssetSymbol, v.contact()))
 	}
 	if len(b.seen.Doubts) > 0 {
 		v.Notes = append(v.Notes, "The nodes of the chain contradict each other about a transfer to this address. It is being "+
@@ -184,11 +184,19 @@ func (b bill) tell(v *checkoutView) {
 	}
 	for _, t := range b.transfers {
 		if t.Misdirected && t.Canonical() {
-			v.Notes = append(v.Notes, fmt.Sprintf("Something other than %s on %s arrived at this address. It does not count; "+
-				"please contact the shop.", p.AssetSymbol, v.Chain))
+			v.Notes = append(v.Notes, fmt.Sprintf("Something other than %s on %s arrived at this address. It does not "+
+				"count. %s.", p.AssetSymbol, v.Chain, v.contact()))
 			break
 		}
 	}
+}
+
+// contact says whom to ask, and with what, so that they find the payment.
+func (v checkoutView) contact() string {
+	if v.OrderID != "" {
+		return "Please contact " + v.Merchant + " and name order " + v.OrderID + " and this page's address"
+	}
+	return "Please contact " + v.Merchant + " and name this page's address"
 }
 
 func (b bill) row(t webhook.Transfer, c config.Chain) transferRow {

@@ -15,6 +15,9 @@ import (
 // quiet is the white border that scanners need, in modules.
 const quiet = 4
 
+// mainnet is the chain id that wallets take where they read none.
+const mainnet = 1
+
 // code is a QR code as the path of an SVG image of Size × Size modules, border included.
 type code struct {
 	Path string
@@ -53,22 +56,27 @@ type way struct {
 	Default         bool
 }
 
-// ways are the plain address, and the EIP-681 request for the amount. For a token the address comes first, because a
-// wallet that reads only the target of an EIP-681 request would send to the token's contract; there nobody can get it
-// back.
+// ways are the plain address, and the EIP-681 request for the amount. The address comes first but for coin of chain 1:
+// a wallet that reads only the target of an EIP-681 request would send a token to its contract, where nobody can get it
+// back, and one that skips the chain id would send coin on another chain.
 func ways(p models.Payment, amount models.Amount) ([]way, error) {
 	token := p.Asset != models.AssetNative
+	addressFirst := token || p.ChainID != mainnet
 	request := PaymentURI(p.ChainID, p.Asset, p.Address, amount)
 	all := []way{
-		{ID: "address", Label: "Address", Text: wallet.Checksum(p.Address), Default: token,
+		{ID: "address", Label: "Address", Text: wallet.Checksum(p.Address), Default: addressFirst,
 			Hint: "Scan it with your wallet, then enter the amount yourself."},
-		{ID: "wallet", Label: "Wallet link", Text: request, Link: template.URL(request), Default: !token,
+		{ID: "wallet", Label: "Wallet link", Text: request, Link: template.URL(request), Default: !addressFirst,
 			Hint: "Carries address and amount. Check both in your wallet before you send."},
 	}
 	if token {
 		all[1].Hint = "Only for wallets that understand payment links for tokens: yours must show the amount in " +
 			p.AssetSymbol + " and the address above."
-	} else {
+	} else if addressFirst {
+		all[1].Hint = "Only for wallets that understand the chain in a payment link: yours must show " + title(p.Chain) +
+			" (chain " + strconv.FormatUint(p.ChainID, 10) + ")."
+	}
+	if !addressFirst {
 		all[0], all[1] = all[1], all[0]
 	}
 	for i := range all {

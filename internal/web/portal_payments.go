@@ -49,6 +49,7 @@ type paymentTransfer struct {
 	models.Transfer
 	Amount string
 	URL    string
+	From   string // EIP-55, whole: a refund may go there
 }
 
 // showPayment shows one payment, its transfers and what was announced of it.
@@ -86,7 +87,8 @@ func (s *Site) showPayment(w http.ResponseWriter, r *http.Request, v *visitor) e
 		view.Contract = wallet.Checksum(p.Asset)
 	}
 	for _, t := range transfers[p.ID] {
-		row := paymentTransfer{Transfer: t, Amount: t.Amount.Decimal(p.AssetDecimals) + " " + p.AssetSymbol}
+		row := paymentTransfer{Transfer: t, Amount: t.Amount.Decimal(p.AssetDecimals) + " " + p.AssetSymbol,
+			From: wallet.Checksum(t.Sender)}
 		if t.Misdirected {
 			row.Amount = t.Amount.String() + " base units of " + t.Asset
 		}

@@ -93,7 +93,7 @@ func TestPortalEscapes(t *testing.T) {
 		page.want(t, shown)
 		page.lacks(t, "<script")
 	}
-	b.open("/portal/deliveries/"+d.ID).want(t, "Send now", "Next try", shown+"\uFFFD")
+	b.open("/portal/deliveries/"+d.ID).want(t, "Send now", "Next attempt", shown+"\uFFFD")
 }
 
 // otherXPub is the account key of another wallet.
@@ -227,7 +227,12 @@ func TestRedeliver(t *testing.T) {
 		!strings.HasPrefix(next, "/portal/deliveries/dlv_") {
 		t.Fatalf("redeliver: %d to %s", res.StatusCode, next)
 	}
-	b.open(next).want(t, "On its way again", "Replay of", d.ID)
+	b.open(next).want(t, "It is being sent again", "Replay of", d.ID)
+	other := h.payment(func(r *payments.Request) { r.OrderID = nil })
+	again := h.sent(other, 200, "delivered", models.DeliveryDelivered, "")
+	sent := b.open("/portal/deliveries/" + again.ID + "?sent=1")
+	sent.want(t, "the receiver took it")
+	sent.lacks(t, "being sent again")
 
 	h.InTx(func(tx *store.Tx) error {
 		_, err := h.Endpoints.Disable(t.Context(), tx, models.System, h.merchant.ID, d.EndpointID, "no success for 5 days")
@@ -377,5 +382,39 @@ func TestFailuresAreOurs(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	if _, err := web.New(web.Options{}); err == nil {
 		t.Error("a site of nothing")
+	}
+}
+
+// TestTablesAreCards: on a narrow screen each cell shows the heading of its column.
+func TestTablesAreCards(t *testing.T) {
+	h := newHarness(t, storetest.SQLite(t))
+	p := h.payment(nil)
+	h.sent(p, 200, "delivered", models.DeliveryDelivered, "")
+	b := h.signedIn(false)
+	heading, cell := regexp.MustCompile(`<th[^>]*>([^<]+)</th>`), regexp.MustCompile(`<td[^>]* data-label="([^"]+)"`)
+	for _, path := range []string{"/portal/payments", "/portal/deliveries", "/portal/payments/" + p.ID} {
+		page := b.open(path)
+		labels := map[string]bool{}
+		for _, m := range cell.FindAllStringSubmatch(page.body, -1) {
+			labels[m[1]] = true
+		}
+		for _, table := range regexp.MustCompile(`(?s)<table>.*?</table>`).FindAllString(page.body, -1) {
+			for _, m := range heading.FindAllStringSubmatch(table, -1) {
+				if !labels[m[1]] {
+					t.Errorf("%s: no cell says %q", path, m[1])
+				}
+			}
+		}
+	}
+}
+
+// TestEmptyListsSayWhatNext: whoever has nothing yet is told where it comes from.
+func TestEmptyListsSayWhatNext(t *testing.T) {
+	h := newHarness(t, storetest.SQLite(t))
+	b := h.signedIn(false)
+	for path, next := range map[string]string{"/portal/payments": "/docs#createPayment",
+		"/portal/deliveries": "/portal/endpoints",
+		"/portal/endpoints":  "/docs#createWebhookEndpoint"} {
+		b.open(path).want(t, `href="`+next+`"`)
 	}
 }

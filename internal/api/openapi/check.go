@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -33,6 +34,17 @@ func options() *openapi3filter.Options {
 	}
 }
 
+// isDecimal is what somebody writes who means whole units.
+var isDecimal = regexp.MustCompile(`^[0-9]*[.,][0-9]+$`)
+
+// shortest is a number as a message may repeat it.
+func shortest(s string) string {
+	if len(s) > 20 {
+		return "1.5"
+	}
+	return s
+}
+
 // checkUint256 accepts 1…2^256−1 in decimal digits; its error says which of the rules is broken.
 func checkUint256(s string) error {
 	a, err := models.ParseAmount(s)
@@ -41,6 +53,9 @@ func checkUint256(s string) error {
 		return errors.New("must not be negative")
 	case errors.Is(err, models.ErrAmountRange):
 		return errors.New("must be at most 2^256-1, the largest number that a chain can hold")
+	case err != nil && isDecimal.MatchString(s):
+		return errors.New("must be a whole number of base units; for whole units such as " + shortest(s) +
+			" use amount_decimal instead")
 	case err != nil:
 		return errors.New("must be a whole number of base units in decimal digits, without leading zeros")
 	case a.Sign() == 0:

@@ -86,6 +86,9 @@ func newOperation(route *routers.Route) (*Operation, error) {
 	return o, nil
 }
 
+// JSON is the OpenAPI file as JSON.
+func (s *Spec) JSON() ([]byte, error) { return s.doc.MarshalJSON() }
+
 // Document is the file in the words of the library. Callers do not change it.
 func (s *Spec) Document() *openapi3.T { return s.doc }
 
