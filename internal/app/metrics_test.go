@@ -21,7 +21,7 @@ import (
 )
 
 // TestMetricsMove makes the causes happen in a process with every role, and reads its metrics page: requests
-// answered, turned away and failed, payments that reach a status through the API and through the scanner, one that is quarantined.
+// TestMetricsMove makes the causes happen in a process with every role, and reads its metrics page: requests
 func TestMetricsMove(t *testing.T) {
 	url, db := database(t, true)
 	cfg := settings(t, url, testkit.Redis(t))
