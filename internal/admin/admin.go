@@ -12,6 +12,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/endpoints"
 	"github.com/ctrip-gateway/ctrip/internal/redelivery"
 	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/internal/telemetry"
 	"github.com/ctrip-gateway/ctrip/internal/vault"
 	"github.com/ctrip-gateway/ctrip/internal/wiring"
 	"github.com/ctrip-gateway/ctrip/models"
@@ -31,6 +32,8 @@ type Options struct {
 	AnySchema bool
 	// Store, when given, is used instead of opening Postgres, and is closed by whoever gave it.
 	Store *store.Store
+	// Lanes, when given, reads the queues instead of a connection of its own to Redis.
+	Lanes func(context.Context) ([]telemetry.Lane, error)
 }
 
 // Admin does what an operator asks, on one database, by one configuration, under one name.
@@ -42,6 +45,7 @@ type Admin struct {
 	store  *store.Store
 	owned  bool
 	access *access.Service
+	lanes  func(context.Context) ([]telemetry.Lane, error)
 }
 
 // Open connects to the database and, unless told otherwise, checks that its schema is ours.
@@ -52,7 +56,7 @@ func Open(ctx context.Context, o Options) (*Admin, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	a := &Admin{cfg: o.Config, actor: o.Actor, now: o.Now, log: o.Logger, store: o.Store}
+	a := &Admin{cfg: o.Config, actor: o.Actor, now: o.Now, log: o.Logger, store: o.Store, lanes: o.Lanes}
 	var err error
 	if a.store == nil {
 		few := o.Config

@@ -15,6 +15,7 @@ import (
 
 	"github.com/ctrip-gateway/ctrip/config"
 	"github.com/ctrip-gateway/ctrip/internal/access"
+	"github.com/ctrip-gateway/ctrip/internal/admin"
 	"github.com/ctrip-gateway/ctrip/internal/egress"
 	"github.com/ctrip-gateway/ctrip/internal/endpoints"
 	"github.com/ctrip-gateway/ctrip/internal/outbox"
@@ -25,6 +26,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/vault"
 	"github.com/ctrip-gateway/ctrip/internal/wiring"
 	"github.com/ctrip-gateway/ctrip/jobs"
+	"github.com/ctrip-gateway/ctrip/models"
 )
 
 // Role is what a process does; one process may have several.
@@ -252,16 +254,21 @@ func (a *App) openQueue(context.Context) (err error) {
 }
 
 // buildOps makes the ops listener, which stands first and falls last, so that a stopping process can be watched.
-func (a *App) buildOps(context.Context) error {
+func (a *App) buildOps(ctx context.Context) error {
 	a.checks = append(a.checks,
 		check{"database", true, a.store.Ping},
 		check{"schema", true, a.store.CheckSchema},
 		check{"clock", true, a.clockSkew},
 		check{"redis", a.o.Roles&Worker != 0 && a.o.Roles&API == 0, a.redis.Ping}, // API readiness ignores Redis
 	)
-	var queues http.Handler
+	var status, queues http.Handler
 	if a.o.Roles&API != 0 {
-		var err error
+		desk, err := admin.Open(ctx, admin.Options{Config: a.cfg, Actor: models.Actor{Name: "operator:ops"}, Now: time.Now,
+			Logger: a.log, Store: a.store, Lanes: a.jobs.Lanes})
+		if err != nil {
+			return err
+		}
+		status = statusPage(desk.Status, a.log)
 		if queues, err = jobs.NewMonitor(jobs.MonitorOptions{Redis: a.redis, Audit: a.auditQueues}); err != nil {
 			return err
 		}
@@ -272,7 +279,8 @@ func (a *App) buildOps(context.Context) error {
 	}
 	tokens := access.NewOperatorTokens(a.cfg.OperatorToken.Reveal(), a.cfg.OperatorReadToken.Reveal())
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		opsHandler(tokens, refused, a.checks, a.metrics.Handler(), queues).ServeHTTP(w, r)
+		opsHandler(tokens, refused, a.checks, a.metrics.Handler(), status,
+			queues).ServeHTTP(w, r)
 	})
 	return a.serve("ops listener", a.o.OpsListener, a.cfg.OpsAddr, handler, connectionLimits{total: opsConnections})
 }

@@ -41,10 +41,10 @@ type checkResult struct {
 }
 
 // opsHandler serves what operators look at: /healthz, /readyz and /metrics for everybody who reaches the listener, and
-// behind a token pprof and, where queues is given, asynqmon. A profile may hold what is in memory, so pprof is not for
+// behind a token pprof and, where they are given, the status page and asynqmon. A profile may hold what is in memory, so pprof is not for
 // the one who may only look. refused is told of every request that came to them without a token that fits.
 func opsHandler(tokens access.OperatorTokens, refused func(*http.Request), checks []check, metrics,
-	queues http.Handler) http.Handler {
+	status, queues http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
@@ -69,6 +69,10 @@ func opsHandler(tokens access.OperatorTokens, refused func(*http.Request), check
 		mux.Handle("/queues", operatorOnly(tokens, access.OperatorReads, refused, queues))
 		mux.Handle("/queues/", operatorOnly(tokens, access.OperatorReads, refused, queues))
 		paths = append(paths, "/queues")
+	}
+	if status != nil {
+		mux.Handle("GET /status", operatorOnly(tokens, access.OperatorReads, refused, status))
+		paths = append(paths, "/status")
 	}
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")

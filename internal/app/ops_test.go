@@ -23,7 +23,7 @@ func TestOpsListener(t *testing.T) {
 	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 	refusals := 0
 	h := opsHandler(access.NewOperatorTokens("operator-token", "reader-token"), func(*http.Request) { refusals++ }, checks,
-		page, page)
+		page, page, page)
 	get := func(path string, auth func(*http.Request)) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(http.MethodGet, path, nil)
 		if auth != nil {
@@ -90,7 +90,7 @@ func TestOpsListener(t *testing.T) {
 		}
 	}
 	if w := httptest.NewRecorder(); true {
-		opsHandler(access.OperatorTokens{}, func(*http.Request) {}, nil, page, page).ServeHTTP(w,
+		opsHandler(access.OperatorTokens{}, func(*http.Request) {}, nil, page, page, page).ServeHTTP(w,
 			httptest.NewRequest(http.MethodGet, "/queues", nil))
 		if w.Code != http.StatusUnauthorized {
 			t.Errorf("without a token set, the queues are open: %d", w.Code)

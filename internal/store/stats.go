@@ -152,3 +152,19 @@ func (q *Queries) Unannounced(ctx context.Context, from, to time.Time) (int, err
 		LIMIT ?) AS unannounced`, from, to, unannouncedMost).Scan(&n).Error
 	return int(n), wrap("unannounced payments", err)
 }
+
+// DeadReason is why deliveries died, and how many of them for that.
+type DeadReason struct {
+	Reason string `json:"reason"`
+	Count  int    `json:"count"`
+}
+
+// DeadByReason counts the newest 10,000 dead deliveries by their reason, the most frequent first.
+func (q *Queries) DeadByReason(ctx context.Context) ([]DeadReason, error) {
+	reasons := []DeadReason{}
+	newest := q.with(ctx).Table("deliveries").Select("dead_reason").Where("state = 'dead'").Order("dead_at DESC").
+		Limit(statsMost)
+	err := q.with(ctx).Table("(?) AS dead", newest).Select("dead_reason AS reason, COUNT(*) AS count").
+		Group("dead_reason").Order("COUNT(*) DESC, dead_reason").Scan(&reasons).Error
+	return reasons, wrap("dead by reason", err)
+}
