@@ -9,7 +9,7 @@ PROGRAMS := TEST_PROGRAMS="$(CURDIR)/bin"
 FUZZTIME ?= 30s
 # Both parts of the chaos suite, unless one is named; faults are those of the deliveries, unless the other part is named.
 CHAOS_RUN = $(or $(CHAOS_PART),$(if $(CHAOS_FAULTS),delivery))
-BENCH    ?= deliver latency neighbour through api
+BENCH    ?= deliver latency neighbour through api scan
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,7 +52,7 @@ quickstart: ## run the whole gateway on a toy chain, with nothing but Go (ARGS=-
 env: ## write a .env with fresh secrets for docker compose
 	@scripts/dotenv .env
 
-bench: setup build ## measure the gateway against its baselines (BENCH="deliver latency neighbour through api", ARGS=--json)
+bench: setup build ## measure the gateway against its baselines (BENCH="deliver latency neighbour through api scan", ARGS=--json)
 	@for name in $(BENCH); do $(PROGRAMS) $(STATIC) go run ./bench $$name $(ARGS) || exit 1; done
 
 chaos: setup build ## deliver 20,000 events and receive 2,000 payments through every fault (CHAOS_PART=delivery or scanner, CHAOS_SEED, CHAOS_FAULTS)

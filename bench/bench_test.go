@@ -31,6 +31,7 @@ func TestContract(t *testing.T) {
 		"latency":   {"--for 300ms --warm-up 100ms --endpoints 8 --n 200", 6},
 		"neighbour": {"--healthy 10 --queued 200 --for 500ms --warm-up 100ms --n 200", 1},
 		"api":       {"--n 200 --few 500 --many 1000 --for 400ms --warm-up 100ms --rate 50 --list-rate 50 --raw 200", 3},
+		"scan":      {"--blocks 60 --delay 5ms --lasting 2s --warm-up 1s --few 10 --many 100 --limited 10 --raw 200", 6},
 		"through":   {"--n 100 --for 300ms --warm-up 100ms --merchants 2 --rate 50 --raw 200", 2},
 	}
 	for _, b := range benches {

@@ -1,6 +1,6 @@
 // Command bench measures the gateway against its baselines, all in one run on one machine:
 //
-//	go run ./bench deliver|latency|neighbour|through|api [--json] [flags]
+//	go run ./bench deliver|latency|neighbour|through|api|scan [--json] [flags]
 //
 // The gateway is its production binaries, as processes on a Postgres (fsync on) and a Redis (append-only file, synced
 // every second) that the bench starts itself. The baselines are raw Asynq, which signs and POSTs and keeps no record,

@@ -24,6 +24,8 @@ var benches = []bench{
 	{"through", "payments created over REST to payment.created received", through},
 	{"api", "payments created and pages read over REST, against a bare pgx loop, and at a million payments against ten " +
 		"thousand", api},
+	{"scan", "blocks caught up with, against a loop that only reads them; the lag behind fast blocks; a block to its webhook; " +
+		"a million watched addresses against a thousand", scan},
 }
 
 // parts are the processes that the bench makes of itself.

@@ -209,8 +209,15 @@ func oldColumns(n int) map[string]map[string]string {
 // age gives a merchant n old payments, each with its address, an event and a delivery.
 func age(t testkit.TB, h *gateway.Gateway, merchant string, n int) {
 	t.Helper()
+	insertLike(t, h, merchant, n, oldColumns(n))
+}
+
+// insertLike writes n rows like those of the newest payment of a merchant into each table of which it is said how
+// they differ.
+func insertLike(t testkit.TB, h *gateway.Gateway, merchant string, n int, differs map[string]map[string]string) {
+	t.Helper()
 	for _, p := range patternsOf(t, h, merchant) {
-		own := oldColumns(n)[p.table]
+		own := differs[p.table]
 		if own == nil {
 			continue // idempotency keys live for a day
 		}

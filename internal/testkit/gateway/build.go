@@ -6,6 +6,15 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
 )
 
+// binary is the path of a binary of the gateway's own kind.
+func (g *Gateway) binary(name string) string {
+	g.t.Helper()
+	if g.bin != "" {
+		return filepath.Join(g.bin, name)
+	}
+	return Binary(g.t, name)
+}
+
 // Binary returns the path of a binary of the gateway, built as it ships: api, worker, scanner or ctripctl.
 func Binary(t testkit.TB, name string) string {
 	t.Helper()

@@ -36,6 +36,9 @@ type Chain struct {
 	Tag   string
 	// PollInterval is how often the head is asked for, "" meaning 200ms.
 	PollInterval string
+	// StartBlock is the first block to scan, 0 for the head, and Rate the calls a second of a provider, 0 for no limit.
+	StartBlock uint64
+	Rate       int
 }
 
 // Options say what a gateway is like. The zero value has a durable Postgres and an append-only Redis of its own, and a
@@ -46,6 +49,8 @@ type Options struct {
 	DatabaseURL string
 	// Postgres are further settings of the private instance.
 	Postgres map[string]string
+	// Programs is a directory with other binaries than those of this tree; "" means those.
+	Programs string
 	// Env are further settings, NAME=value, of every process; they win over the usual ones.
 	Env []string
 }
@@ -67,6 +72,7 @@ type Gateway struct {
 
 	t    testkit.TB
 	dir  string
+	bin  string // of other binaries than this tree's
 	env  []string
 	mu   sync.Mutex
 	proc map[string]*proc
@@ -78,9 +84,9 @@ func New(t testkit.TB, o Options) *Gateway {
 	if o.Chain.Name == "" {
 		o.Chain = Chain{Name: "none", RPC: "http://127.0.0.1:1", ChainID: 1337}
 	}
-	g := &Gateway{t: t, dir: t.TempDir(), DatabaseURL: o.DatabaseURL, Chain: o.Chain.Name, proc: make(map[string]*proc),
+	g := &Gateway{t: t, dir: t.TempDir(), bin: o.Programs, DatabaseURL: o.DatabaseURL, Chain: o.Chain.Name, proc: make(map[string]*proc),
 		Client: &http.Client{Timeout: 15 * time.Second}}
-	Binary(t, "ctripctl")
+	g.binary("ctripctl")
 	if g.DatabaseURL == "" {
 		g.Postgres = testkit.PrivatePostgres(t, testkit.PostgresOptions{Durable: true, Settings: o.Postgres})
 		dsn, err := g.Postgres.NewDatabase(t.Context())
@@ -134,9 +140,16 @@ func (c Chain) yaml() string {
 	for _, u := range append([]string{c.RPC}, c.Spare...) {
 		urls = append(urls, fmt.Sprintf("%q", u))
 	}
+	more := ""
+	if c.StartBlock > 0 {
+		more += fmt.Sprintf("\n  start_block: %d", c.StartBlock)
+	}
+	if c.Rate > 0 {
+		more += fmt.Sprintf("\n  rpc_rate: %d", c.Rate)
+	}
 	return fmt.Sprintf("- name: %s\n  chain_id: %d\n  rpc_urls: [%s]\n  finality: %s\n  poll_interval: %s\n  "+
-		"block_time: 1s\n  test: true%s\n",
-		c.Name, c.ChainID, strings.Join(urls, ", "), finality, c.PollInterval, tokens)
+		"block_time: 1s\n  test: true%s%s\n",
+		c.Name, c.ChainID, strings.Join(urls, ", "), finality, c.PollInterval, tokens, more)
 }
 
 // Ctl runs ctripctl and returns what it printed.
@@ -152,7 +165,7 @@ func (g *Gateway) Ctl(args ...string) []byte {
 // TryCtl is Ctl for what may be refused.
 func (g *Gateway) TryCtl(args ...string) ([]byte, error) {
 	g.t.Helper()
-	cmd := exec.CommandContext(g.t.Context(), Binary(g.t, "ctripctl"), args...)
+	cmd := exec.CommandContext(g.t.Context(), g.binary("ctripctl"), args...)
 	cmd.Env = g.env
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

@@ -50,7 +50,7 @@ func (g *Gateway) start(name string, p *proc) {
 	}
 	defer log.Close()
 	binary, _, _ := strings.Cut(name, "-")
-	cmd := exec.Command(Binary(g.t, binary))
+	cmd := exec.Command(g.binary(binary))
 	cmd.Env = slices.Concat(g.env, p.env)
 	cmd.Dir = g.dir
 	cmd.Stdout, cmd.Stderr = log, log
