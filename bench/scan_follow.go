@@ -87,7 +87,8 @@ func (h *scanRun) askFor(g *gateway.Gateway, m gateway.Merchant, n int) []client
 	api, amount := g.API(m), fmt.Sprint(amountOf)
 	inParallel(h.t, n, 16, func(i int) (err error) {
 		all[i], err = api.CreatePayment(h.t.Context(),
-			client.PaymentCreate{Chain: g.Chain, Asset: "DEMO", Amount: &amount}, client.IdempotencyKey(fmt.Sprintf("scan-%d", i)))
+			client.PaymentCreate{Chain: g.Chain, Asset: "DEMO", Amount: &amount},
+			client.IdempotencyKey(fmt.Sprintf("scan-%d", i)))
 		return err
 	})
 	return all

@@ -327,12 +327,7 @@ func (e chainEntry) chain(field string, at func(string) string, errs *FieldError
 	duration("block_time", e.BlockTime, &c.BlockTime)
 	c.PollInterval = min(max(c.BlockTime, 250*time.Millisecond), 5*time.Second)
 	duration("poll_interval", e.PollInterval, &c.PollInterval)
-	for _, u := range e.RPCURLs {
-		c.RPCURLs = append(c.RPCURLs, URL(strings.TrimSpace(u)))
-	}
-	for _, u := range e.WSURLs {
-		c.WSURLs = append(c.WSURLs, URL(strings.TrimSpace(u)))
-	}
+	c.RPCURLs, c.WSURLs = urls(e.RPCURLs), urls(e.WSURLs)
 	c.Internal = cmp.Or(e.Internal, InternalAuto)
 	c.Proofs = cmp.Or(e.Proofs, defaultProofs(len(c.RPCURLs)))
 	c.RPCRate = defaultRate(c.RPCURLs)
@@ -367,4 +362,11 @@ func (e chainEntry) chain(field string, at func(string) string, errs *FieldError
 		c.Tokens = append(c.Tokens, token)
 	}
 	return c
+}
+
+func urls(texts []string) (all []URL) {
+	for _, t := range texts {
+		all = append(all, URL(strings.TrimSpace(t)))
+	}
+	return all
 }

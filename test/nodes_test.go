@@ -249,7 +249,8 @@ func (s *nodeShop) waysIn() {
 	}
 	pay := func(way, source, asset string, amount int64) paid { return paid{s.ask(asset, amount), way, source} }
 	all := []paid{
-		pay("transfer", direct, "native", 1001), pay("token", "chain", "DEMO", 1002), pay("forwarder", s.source, "native", 1003),
+		pay("transfer", direct, "native", 1001), pay("token", "chain", "DEMO", 1002),
+		pay("forwarder", s.source, "native", 1003),
 		pay("batch", s.source, "native", 1004), pay("batch, second", s.source, "native", 1005),
 		pay("safe", s.source, "native", 1006), pay("destroyed", s.source, "native", 1007),
 	}

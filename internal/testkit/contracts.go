@@ -6,7 +6,7 @@ import (
 )
 
 // Runtime code of contracts for tests of chains, older than any upgrade that a node may lack. They pay what their call
-// data lists (see [PayList]), each by a call whose outcome is dropped. PaysAndFails then fails, so that nothing is paid.
+// data lists (see [PayList]), each by a call whose outcome is dropped. PaysAndFails then fails, and nothing is paid.
 const (
 	pays         = "60005b36811015602257600060006000600084602001358535" + "5af1506040016002565b"
 	Pays         = pays + "00"

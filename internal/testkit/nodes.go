@@ -19,8 +19,8 @@ const (
 	ganachePackage = "ganache@7.9.2"
 )
 
-// installedNodes is the directory into which npm installs them, once a process; it goes with it. Node.js comes first,
-// and npm runs on it then: it leaves out what is optional and wants a newer one than there is, such as Hardhat's engine.
+// installedNodes is the directory into which npm installs them, once a process; it goes with it. Node.js is first, and
+// npm runs on it then: under an older one it leaves out Hardhat's engine, which is optional, without a word.
 var installedNodes = sync.OnceValues(func() (dir string, err error) {
 	if dir, err = os.MkdirTemp("", "ctrip-nodes-"); err != nil {
 		return "", err
@@ -28,11 +28,12 @@ var installedNodes = sync.OnceValues(func() (dir string, err error) {
 	if err := RemoveAtEnd(dir); err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "package.json"), []byte(`{"type":"module","private":true}`), 0o600); err != nil {
-		return "", err
-	}
-	if err := os.WriteFile(filepath.Join(dir, "hardhat.config.js"), []byte("export default {};\n"), 0o600); err != nil {
-		return "", err
+	for name, text := range map[string]string{
+		"package.json": `{"type":"module","private":true}`, "hardhat.config.js": "export default {};\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			return "", err
+		}
 	}
 	for _, packages := range [][]string{{nodePackage}, {nodePackage, hardhatPackage, ganachePackage}} {
 		install := exec.Command("npm", append([]string{"install", "--no-audit", "--no-fund", "--no-save", "--prefer-offline",

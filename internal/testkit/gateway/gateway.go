@@ -84,8 +84,8 @@ func New(t testkit.TB, o Options) *Gateway {
 	if o.Chain.Name == "" {
 		o.Chain = Chain{Name: "none", RPC: "http://127.0.0.1:1", ChainID: 1337}
 	}
-	g := &Gateway{t: t, dir: t.TempDir(), bin: o.Programs, DatabaseURL: o.DatabaseURL, Chain: o.Chain.Name, proc: make(map[string]*proc),
-		Client: &http.Client{Timeout: 15 * time.Second}}
+	g := &Gateway{t: t, dir: t.TempDir(), bin: o.Programs, DatabaseURL: o.DatabaseURL, Chain: o.Chain.Name,
+		proc: make(map[string]*proc), Client: &http.Client{Timeout: 15 * time.Second}}
 	g.binary("ctripctl")
 	if g.DatabaseURL == "" {
 		g.Postgres = testkit.PrivatePostgres(t, testkit.PostgresOptions{Durable: true, Settings: o.Postgres})
