@@ -16,7 +16,7 @@ import (
 var migrations embed.FS
 
 // SchemaVersion is the schema that this binary was built for: the highest number under migrations/.
-const SchemaVersion = 16
+const SchemaVersion = 17
 
 // ErrSchema is returned when the database's schema and the binary do not fit.
 var ErrSchema = errors.New("schema does not fit this binary")
