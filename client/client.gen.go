@@ -367,6 +367,11 @@ type AuditPage struct {
 	NextFrom *int64 `json:"next_from"`
 }
 
+// BlockProof Proves that a block holds a transaction and its receipt. Bytes are 0x and hexadecimal digits.
+//
+// Example: {"header":"0xf90262a0…","index":7,"log":0,"receipt":["0xf90131a0…","0xf901e7…"],"transaction":["0xf90131a0…","0xf8d3820…"]}
+type BlockProof = webhook.BlockProof
+
 // Breaker The circuit breaker. While it is open, deliveries wait and lose no attempt.
 //
 // Example: {"open_until":null,"state":"closed"}
@@ -989,6 +994,11 @@ type PaymentList struct {
 	NextCursor *string `json:"next_cursor"`
 }
 
+// PaymentProof What proves the transfers of a payment.
+//
+// Example: {"address":"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed","asset":{"contract":"0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48","decimals":6,"symbol":"USDC"},"chain":"ethereum","chain_id":1,"payment_id":"pay_0k3mzq8r5v7w2x9y4b6c1d0efg","transfers":[{"amount":"1500000","block_hash":"0x1b2c3d4e5f60718293a4b5c6d7e8f9001a2b3c4d5e6f708192a3b4c5d6e7f809","block_number":19000000,"block_timestamp":"2026-11-23T10:00:47.000Z","confirmations":12,"from":"0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359","log_index":3,"proof":{"header":"0xf90262a0…","index":7,"log":0,"receipt":["0xf90131a0…","0xf901e7…"],"transaction":["0xf90131a0…","0xf8d3820…"]},"reason":null,"source":"chain","status":"confirmed","tx_hash":"0x2f3a4b5c6d7e8f901a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f7081"}],"transfers_total":1}
+type PaymentProof = webhook.PaymentProof
+
 // PaymentStatus Example: confirmed
 type PaymentStatus string
 
@@ -1142,6 +1152,11 @@ type Timings struct {
 //
 // Example: {"amount":"1500000","block_hash":"0x1b2c3d4e5f60718293a4b5c6d7e8f9001a2b3c4d5e6f708192a3b4c5d6e7f809","block_number":19000000,"block_timestamp":"2026-11-23T10:00:47.000Z","confirmations":12,"from":"0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359","log_index":3,"source":"chain","status":"confirmed","tx_hash":"0x2f3a4b5c6d7e8f901a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f7081"}
 type Transfer = webhook.Transfer
+
+// TransferProof A transfer with its proof, or the reason why it has none.
+//
+// Example: {"amount":"1500000","block_hash":"0x1b2c3d4e5f60718293a4b5c6d7e8f9001a2b3c4d5e6f708192a3b4c5d6e7f809","block_number":19000000,"block_timestamp":"2026-11-23T10:00:47.000Z","confirmations":12,"from":"0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359","log_index":3,"proof":{"header":"0xf90262a0…","index":7,"log":0,"receipt":["0xf90131a0…","0xf901e7…"],"transaction":["0xf90131a0…","0xf8d3820…"]},"reason":null,"source":"chain","status":"confirmed","tx_hash":"0x2f3a4b5c6d7e8f901a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f7081"}
+type TransferProof = webhook.TransferProof
 
 // Try One of several requests of an attempt.
 //
@@ -1807,6 +1822,15 @@ func (c *Client) GetPayment(ctx context.Context, id PaymentID, options ...Option
 // Possible while the payment is pending and nothing has been received; afterwards the answer is 409 and says what stands against it. A payment with money cannot be canceled, but replaced (`replaces` on creating one).
 func (c *Client) CancelPayment(ctx context.Context, id PaymentID, options ...Option) (Payment, error) {
 	return call[Payment](ctx, c, http.MethodPost, fmt.Sprintf("/api/v1/payments/%s/cancel", url.PathEscape(id)), nil, nil, options)
+}
+
+// GetPaymentProof: Prove the transfers of a payment.
+//
+// The header of each block and the nodes of its trees that lead to the transaction and its receipt, read from a node now. Whoever
+// knows the hash of the block checks them without this gateway and without a node: in Go with `webhook.VerifyProof`. A transfer that
+// has no proof (a contract sent it, a balance or a withdrawal told of it, or the blocks of its chain cannot be proven) says why not.
+func (c *Client) GetPaymentProof(ctx context.Context, id PaymentID, options ...Option) (PaymentProof, error) {
+	return call[PaymentProof](ctx, c, http.MethodGet, fmt.Sprintf("/api/v1/payments/%s/proof", url.PathEscape(id)), nil, nil, options)
 }
 
 // GetReplay: Get a replay.

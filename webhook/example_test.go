@@ -302,3 +302,29 @@ func ExampleWithPublicKeys() {
 	// true
 	// true
 }
+
+// A merchant checks that a block holds the transfer that an event told of, without the gateway and without a node. What
+// remains is to look up whether the chain has that block.
+func ExampleVerifyProof() {
+	var saved struct {
+		Payment webhook.Payment      // from your own record, or from a verified event
+		Proof   webhook.PaymentProof // what GET /api/v1/payments/{id}/proof answered
+	}
+	if err := json.Unmarshal(must(os.ReadFile("testdata/proof.json")), &saved); err != nil {
+		fmt.Println(err)
+		return
+	}
+	found, err := webhook.VerifyProof(saved.Payment, saved.Proof)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(found.Amount, found.Transfers[0].BlockNumber, found.Transfers[0].BlockHash)
+
+	saved.Proof.Transfers[0].Amount = "1" + saved.Proof.Transfers[0].Amount
+	_, err = webhook.VerifyProof(saved.Payment, saved.Proof)
+	fmt.Println(errors.Is(err, webhook.ErrProof), err)
+	// Output:
+	// 1030000000000000000 13998626 0x68985b6b06bb5c6012393145729babb983fc16c50ec5207972ddda02de02f7e2
+	// true webhook: the proof does not hold: transfer 0: the log moves another amount
+}

@@ -29,6 +29,7 @@ type handlers struct {
 	access     *access.Service
 	vault      *vault.Vault
 	chains     []config.Chain
+	proof      Prove
 	limits     config.API
 	limiter    *limiter
 	merchants  *limits.Merchants

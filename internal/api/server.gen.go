@@ -93,6 +93,9 @@ type ServerInterface interface {
 	// CancelPayment Cancel a payment
 	// (POST /api/v1/payments/{id}/cancel)
 	CancelPayment(ctx echo.Context, id PaymentID, params CancelPaymentParams) error
+	// GetPaymentProof Prove the transfers of a payment
+	// (GET /api/v1/payments/{id}/proof)
+	GetPaymentProof(ctx echo.Context, id PaymentID) error
 	// GetReplay Get a replay
 	// (GET /api/v1/replays/{id})
 	GetReplay(ctx echo.Context, id ReplayID) error
@@ -835,6 +838,22 @@ func (w *ServerInterfaceWrapper) CancelPayment(ctx echo.Context) error {
 	return err
 }
 
+// GetPaymentProof converts echo context to params.
+func (w *ServerInterfaceWrapper) GetPaymentProof(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id PaymentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetPaymentProof(ctx, id)
+	return err
+}
+
 // GetReplay converts echo context to params.
 func (w *ServerInterfaceWrapper) GetReplay(ctx echo.Context) error {
 	var err error
@@ -1297,6 +1316,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api/v1/payments", wrapper.CreatePayment, options.OperationMiddlewares["createPayment"]...)
 	router.GET(options.BaseURL+"/api/v1/payments/:id", wrapper.GetPayment, options.OperationMiddlewares["getPayment"]...)
 	router.POST(options.BaseURL+"/api/v1/payments/:id/cancel", wrapper.CancelPayment, options.OperationMiddlewares["cancelPayment"]...)
+	router.GET(options.BaseURL+"/api/v1/payments/:id/proof", wrapper.GetPaymentProof, options.OperationMiddlewares["getPaymentProof"]...)
 	router.GET(options.BaseURL+"/api/v1/replays/:id", wrapper.GetReplay, options.OperationMiddlewares["getReplay"]...)
 	router.POST(options.BaseURL+"/api/v1/replays/:id/cancel", wrapper.CancelReplay, options.OperationMiddlewares["cancelReplay"]...)
 	router.GET(options.BaseURL+"/api/v1/webhook_endpoints", wrapper.ListWebhookEndpoints, options.OperationMiddlewares["listWebhookEndpoints"]...)
@@ -1991,6 +2011,28 @@ func (response CancelPayment200JSONResponse) VisitCancelPaymentResponse(w http.R
 	return err
 }
 
+type GetPaymentProofRequestObject struct {
+	ID PaymentID `json:"id"`
+}
+
+type GetPaymentProofResponseObject interface {
+	VisitGetPaymentProofResponse(w http.ResponseWriter) error
+}
+
+type GetPaymentProof200JSONResponse PaymentProof
+
+func (response GetPaymentProof200JSONResponse) VisitGetPaymentProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetReplayRequestObject struct {
 	ID ReplayID `json:"id"`
 }
@@ -2462,6 +2504,9 @@ type StrictServerInterface interface {
 	// CancelPayment Cancel a payment
 	// (POST /api/v1/payments/{id}/cancel)
 	CancelPayment(ctx context.Context, request CancelPaymentRequestObject) (CancelPaymentResponseObject, error)
+	// GetPaymentProof Prove the transfers of a payment
+	// (GET /api/v1/payments/{id}/proof)
+	GetPaymentProof(ctx context.Context, request GetPaymentProofRequestObject) (GetPaymentProofResponseObject, error)
 	// GetReplay Get a replay
 	// (GET /api/v1/replays/{id})
 	GetReplay(ctx context.Context, request GetReplayRequestObject) (GetReplayResponseObject, error)
@@ -3401,6 +3446,31 @@ func (sh *strictHandler) CancelPayment(ctx echo.Context, id PaymentID, params Ca
 		return err
 	} else if validResponse, ok := response.(CancelPaymentResponseObject); ok {
 		return validResponse.VisitCancelPaymentResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetPaymentProof operation middleware
+func (sh *strictHandler) GetPaymentProof(ctx echo.Context, id PaymentID) error {
+	var request GetPaymentProofRequestObject
+
+	request.ID = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetPaymentProof(ctx.Request().Context(), request.(GetPaymentProofRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetPaymentProof")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetPaymentProofResponseObject); ok {
+		return validResponse.VisitGetPaymentProofResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

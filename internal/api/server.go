@@ -49,6 +49,8 @@ type Options struct {
 	Vault      *vault.Vault
 	Chains     []config.Chain
 	Limits     config.API
+	// Prove collects what proves the transfers of a payment; nil proves none.
+	Prove Prove
 	// Merchants bounds what a merchant asks for with all their keys; nil bounds it in this process, by Limits.
 	Merchants *limits.Merchants
 	Metrics   *telemetry.Metrics
@@ -115,7 +117,7 @@ func New(o Options) (*Server, error) {
 	h := &handlers{
 		merchants: o.Merchants,
 		store:     o.Store, payments: o.Payments, endpoints: o.Endpoints, redelivery: o.Redelivery, access: o.Access,
-		vault: o.Vault, chains: o.Chains,
+		vault: o.Vault, chains: o.Chains, proof: o.Prove,
 		limits: o.Limits, limiter: newLimiter(o.Limits.Rate, o.Limits.Burst, o.Now), metrics: o.Metrics, now: o.Now,
 		log: o.Logger,
 		verdicts: &verdicts{attempted: func(ctx context.Context, ids []string) ([]string, error) {

@@ -241,6 +241,11 @@ type AuditPage struct {
 	NextFrom *int64 `json:"next_from"`
 }
 
+// BlockProof Proves that a block holds a transaction and its receipt. Bytes are 0x and hexadecimal digits.
+//
+// Example: {"header":"0xf90262a0…","index":7,"log":0,"receipt":["0xf90131a0…","0xf901e7…"],"transaction":["0xf90131a0…","0xf8d3820…"]}
+type BlockProof = webhook.BlockProof
+
 // Breaker The circuit breaker. While it is open, deliveries wait and lose no attempt.
 //
 // Example: {"open_until":null,"state":"closed"}
@@ -868,6 +873,11 @@ type PaymentList struct {
 	NextCursor *string `json:"next_cursor"`
 }
 
+// PaymentProof What proves the transfers of a payment.
+//
+// Example: {"address":"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed","asset":{"contract":"0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48","decimals":6,"symbol":"USDC"},"chain":"ethereum","chain_id":1,"payment_id":"pay_0k3mzq8r5v7w2x9y4b6c1d0efg","transfers":[{"amount":"1500000","block_hash":"0x1b2c3d4e5f60718293a4b5c6d7e8f9001a2b3c4d5e6f708192a3b4c5d6e7f809","block_number":19000000,"block_timestamp":"2026-11-23T10:00:47.000Z","confirmations":12,"from":"0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359","log_index":3,"proof":{"header":"0xf90262a0…","index":7,"log":0,"receipt":["0xf90131a0…","0xf901e7…"],"transaction":["0xf90131a0…","0xf8d3820…"]},"reason":null,"source":"chain","status":"confirmed","tx_hash":"0x2f3a4b5c6d7e8f901a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f7081"}],"transfers_total":1}
+type PaymentProof = webhook.PaymentProof
+
 // PaymentStatus Example: confirmed
 type PaymentStatus = models.PaymentStatus
 
@@ -1021,6 +1031,11 @@ type Timings struct {
 //
 // Example: {"amount":"1500000","block_hash":"0x1b2c3d4e5f60718293a4b5c6d7e8f9001a2b3c4d5e6f708192a3b4c5d6e7f809","block_number":19000000,"block_timestamp":"2026-11-23T10:00:47.000Z","confirmations":12,"from":"0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359","log_index":3,"source":"chain","status":"confirmed","tx_hash":"0x2f3a4b5c6d7e8f901a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f7081"}
 type Transfer = webhook.Transfer
+
+// TransferProof A transfer with its proof, or the reason why it has none.
+//
+// Example: {"amount":"1500000","block_hash":"0x1b2c3d4e5f60718293a4b5c6d7e8f9001a2b3c4d5e6f708192a3b4c5d6e7f809","block_number":19000000,"block_timestamp":"2026-11-23T10:00:47.000Z","confirmations":12,"from":"0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359","log_index":3,"proof":{"header":"0xf90262a0…","index":7,"log":0,"receipt":["0xf90131a0…","0xf901e7…"],"transaction":["0xf90131a0…","0xf8d3820…"]},"reason":null,"source":"chain","status":"confirmed","tx_hash":"0x2f3a4b5c6d7e8f901a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f7081"}
+type TransferProof = webhook.TransferProof
 
 // Try One of several requests of an attempt.
 //

@@ -30,3 +30,13 @@ type Verdict struct {
 	Unreachable bool
 	Answers     []Answer // of the providers whose content does not hash
 }
+
+// Evidence proves a claim to whoever has the hash of its block: the header that hashes to it, and the nodes of the
+// trees on the way from the roots in the header to the transaction and its receipt.
+type Evidence struct {
+	Header               []byte
+	Index                int // of the transaction
+	Transaction, Receipt [][]byte
+	Log                  int    // the place of the log in the receipt, -1 when the transaction itself carries the coin
+	Reason               string // why there is none; "" when there is
+}

@@ -173,7 +173,7 @@ func (s *Scanner) recordedTransfers(
 		if step.OrphanFrom != nil && row.BlockNumber >= *step.OrphanFrom {
 			continue
 		}
-		t, err := transferOf(row)
+		t, err := payments.TransferOf(row)
 		if err != nil {
 			return nil, err
 		}
@@ -185,29 +185,6 @@ func (s *Scanner) recordedTransfers(
 		}
 	}
 	return byBlock, nil
-}
-
-// transferOf is a recorded transfer as a block told of it.
-func transferOf(row models.Transfer) (t chain.Transfer, err error) {
-	t = chain.Transfer{
-		Asset: row.Asset, Value: row.Amount.Big(), Ordinal: row.Ordinal, LogIndex: -1, Source: chain.Source(row.Source),
-		Witness: row.Witness,
-	}
-	if row.TxHash != "" {
-		if t.TxHash, err = chain.ParseHash(row.TxHash); err != nil {
-			return t, err
-		}
-	}
-	if row.Sender != "" {
-		if t.From, err = chain.ParseAddress(row.Sender); err != nil {
-			return t, err
-		}
-	}
-	if row.LogIndex != nil {
-		t.LogIndex = *row.LogIndex
-	}
-	t.To, err = chain.ParseAddress(row.Recipient)
-	return t, err
 }
 
 // compare holds what a second provider tells of a block against what is recorded of it.
@@ -346,7 +323,7 @@ func (s *Scanner) askDoubt(ctx context.Context, d models.Doubt) (yes, no int, er
 	if err != nil || d.Kind == models.DoubtBalance || d.Kind == models.DoubtGross {
 		return 0, 0, err
 	}
-	t, err := transferOf(models.Transfer{
+	t, err := payments.TransferOf(models.Transfer{
 		TxHash: d.TxHash, Asset: d.Asset, Recipient: d.Recipient, Ordinal: d.Ordinal, Sender: d.Sender, Amount: d.Amount,
 		LogIndex: d.LogIndex, Source: d.Source,
 	})

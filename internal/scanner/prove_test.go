@@ -7,9 +7,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ctrip-gateway/ctrip/internal/chain"
 	"github.com/ctrip-gateway/ctrip/internal/devnet"
 	"github.com/ctrip-gateway/ctrip/internal/evm"
 	"github.com/ctrip-gateway/ctrip/internal/evm/evmtest"
+	"github.com/ctrip-gateway/ctrip/internal/payments"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 	"github.com/ctrip-gateway/ctrip/models"
 )
@@ -310,5 +312,41 @@ func TestAProviderThatGivesNoProof(t *testing.T) {
 	h.wantEvents(t, p, "created", "detected")
 	if open := h.openDoubts(t); len(open) != 1 || open[0].Kind != models.DoubtProof {
 		t.Errorf("doubts %+v", open)
+	}
+}
+
+// TestRecordedTransfersAreProven: of what was recorded the node gives proofs that a merchant can check.
+func TestRecordedTransfersAreProven(t *testing.T) {
+	c := startDevnet(t)
+	mine(t, c, 3)
+	h := through(t, storetest.SQLite(t), c, hits, honest)
+	for _, asset := range []string{devnet.TokenSymbol, "native"} {
+		p := h.ask(t, asset, "900")
+		if asset == "native" {
+			send(t, c, p.Address, "0x", 900)
+			mine(t, c, 1)
+			h.catchUp(t)
+		} else {
+			h.payUntilFinal(t, c, p.Address, 900)
+		}
+		row := h.transfers(t, p.ID)[0]
+		transfer, err := payments.TransferOf(row)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at, err := ref(row.BlockNumber, row.BlockHash)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pool := h.source.(*evm.Pool)
+		found, err := pool.Evidence(t.Context(), at, chain.Claims([]chain.Transfer{transfer}))
+		if err != nil || found[0].Reason != "" || len(found[0].Receipt) == 0 || (found[0].Log < 0) != (asset == "native") {
+			t.Errorf("%s: %+v, %v", asset, found, err)
+		}
+		transfer.Value = big.NewInt(1)
+		found, err = pool.Evidence(t.Context(), at, chain.Claims([]chain.Transfer{transfer}))
+		if err != nil || found[0].Reason == "" {
+			t.Errorf("%s of another amount: %+v, %v", asset, found, err)
+		}
 	}
 }

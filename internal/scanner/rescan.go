@@ -56,7 +56,7 @@ func rescanBlock(
 		if row.BlockHash != b.Hash.Hex() {
 			return fmt.Errorf("scanner: block %d is %s now, and a transfer is recorded in %s", b.Number, b.Hash, row.BlockHash)
 		}
-		t, err := transferOf(row)
+		t, err := payments.TransferOf(row)
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/config"
+	"github.com/ctrip-gateway/ctrip/internal/chain"
 	"github.com/ctrip-gateway/ctrip/internal/evm"
 	"github.com/ctrip-gateway/ctrip/internal/telemetry"
 )
@@ -53,6 +54,17 @@ func (p Pools) Used(ctx context.Context, chainID uint64, addresses []string) (ma
 		return nil, fmt.Errorf("chain %d is not configured", chainID)
 	}
 	return pool.Used(ctx, addresses)
+}
+
+// Evidence collects what proves claims about a block of a chain.
+func (p Pools) Evidence(
+	ctx context.Context, chainID uint64, block chain.Ref, claims []chain.Claim,
+) ([]chain.Evidence, error) {
+	pool, ok := p[chainID]
+	if !ok {
+		return nil, fmt.Errorf("chain %d is not configured", chainID)
+	}
+	return pool.Evidence(ctx, block, claims)
 }
 
 // Close closes the connections to every provider.
