@@ -159,6 +159,7 @@ func event(merchant string) (models.Event, error) {
 			ID: models.NewID("pay", now), Sequence: 1, OrderID: &order, Status: "pending", Chain: "ethereum", ChainID: 1,
 			Address: "0x52908400098527886E0F7030069857D2E4169EE7", DerivationPath: "m/44'/60'/0'/0/1234",
 			Amount: "1000000000000000000", AmountDecimal: "1.0", AmountReceived: "0", AmountConfirmed: "0",
+			AmountReceivedDecimal: "0", UpdatedAt: webhook.At(now),
 			RequiredConfirmations: 64, CreatedAt: webhook.At(now), ExpiresAt: webhook.At(now.Add(time.Hour)),
 			CheckoutURL: &checkout,
 		}},

@@ -45,9 +45,10 @@ func transfer() webhook.Transfer {
 func payment() *webhook.Payment {
 	return &webhook.Payment{
 		ID: id("pay", "7"), Sequence: 4, OrderID: ptr("A-17"), OrderCurrent: true, Status: "confirmed",
-		Chain: "ethereum", ChainID: 1,
-		Asset:   webhook.Asset{Symbol: "USDC", Contract: ptr(contract), Decimals: 6},
-		Address: deposit, DerivationPath: "m/44'/60'/0'/0/7", Amount: "1500000", AmountDecimal: "1.5",
+		Chain: "ethereum", ChainID: 1, UpdatedAt: webhook.At(fixedTime), RedirectURL: ptr("https://shop.example/thanks"),
+		AmountReceivedDecimal: "1.5",
+		Asset:                 webhook.Asset{Symbol: "USDC", Contract: ptr(contract), Decimals: 6},
+		Address:               deposit, DerivationPath: "m/44'/60'/0'/0/7", Amount: "1500000", AmountDecimal: "1.5",
 		AmountReceived: "1500000", AmountConfirmed: "1500000", Confirmations: 12, RequiredConfirmations: 12,
 		CreatedAt: webhook.At(fixedTime), ExpiresAt: webhook.At(fixedTime.Add(30 * time.Minute)),
 		ConfirmedAt: ptr(webhook.At(fixedTime)), Metadata: map[string]string{"cart": "9"},
@@ -125,6 +126,8 @@ func sample(kind webhook.EventType) webhook.Event {
 	if p.Status == "expired" || p.Status == "canceled" {
 		p.OrderCurrent = false
 	}
+	p.AmountReceivedDecimal = map[string]string{"0": "0", "500000": "0.5", "1500000": "1.5",
+		"2500000": "2.5"}[p.AmountReceived]
 	return e
 }
 

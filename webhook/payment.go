@@ -43,20 +43,26 @@ type Payment struct {
 	Late                  bool              `json:"late"`
 	Chain                 string            `json:"chain"`
 	ChainID               uint64            `json:"chain_id"`
+	Test                  bool              `json:"test"` // on a test chain: its money is worth nothing
 	Asset                 Asset             `json:"asset"`
 	Address               string            `json:"address"` // EIP-55
 	DerivationPath        string            `json:"derivation_path"`
 	Amount                string            `json:"amount"` // base units, as are the two below; 0…2^256−1
 	AmountDecimal         string            `json:"amount_decimal"`
 	AmountReceived        string            `json:"amount_received"`
+	AmountReceivedDecimal string            `json:"amount_received_decimal"`
 	AmountConfirmed       string            `json:"amount_confirmed"`
 	Confirmations         uint64            `json:"confirmations"`
 	RequiredConfirmations uint64            `json:"required_confirmations"`
 	CreatedAt             Time              `json:"created_at"`
 	ExpiresAt             Time              `json:"expires_at"`
 	ConfirmedAt           *Time             `json:"confirmed_at"`
+	UpdatedAt             Time              `json:"updated_at"`
 	Metadata              map[string]string `json:"metadata"`
 	CheckoutURL           *string           `json:"checkout_url"`
+	RedirectURL           *string           `json:"redirect_url"`
+	// PaymentURI is the EIP-681 link to pay what is missing, nil when there is nothing to pay.
+	PaymentURI *string `json:"payment_uri"`
 	// Transfers lists at most MaxTransfers, oldest first; TransfersTotal counts all.
 	Transfers      []Transfer `json:"transfers"`
 	TransfersTotal int        `json:"transfers_total"`

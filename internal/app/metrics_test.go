@@ -21,7 +21,8 @@ import (
 )
 
 // TestMetricsMove makes the causes happen in a process with every role, and reads its metrics page: requests
-// TestMetricsMove makes the causes happen in a process with every role, and reads its metrics page: requests
+// answered, turned away and failed, payments that reach a status through the API and through the scanner, one that is
+// quarantined.
 func TestMetricsMove(t *testing.T) {
 	url, db := database(t, true)
 	cfg := settings(t, url, testkit.Redis(t))

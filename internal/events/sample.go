@@ -22,7 +22,7 @@ func Sample(t webhook.EventType, now time.Time) webhook.Data {
 	order, contract := SampleOrderID, "0x1c7D4B196Cb0C7B01d743Fbc6116a902379C7238"
 	p := &webhook.Payment{
 		ID: models.NewID(models.PrefixPayment, now), Sequence: 1, OrderID: &order, OrderCurrent: true, Status: "pending",
-		Chain:   "sepolia",
+		Chain: "sepolia", Test: true, UpdatedAt: webhook.At(now), AmountReceivedDecimal: "0",
 		ChainID: 11155111, Asset: webhook.Asset{Symbol: "USDC", Contract: &contract, Decimals: 6},
 		Address: "0x000000000000000000000000000000000000dEaD", DerivationPath: "m/44'/60'/0'/0/0", Amount: sampleAmount,
 		AmountDecimal: "1.5", AmountReceived: "0", AmountConfirmed: "0", RequiredConfirmations: 12,
@@ -32,6 +32,9 @@ func Sample(t webhook.EventType, now time.Time) webhook.Data {
 	data := webhook.Data{Payment: p}
 	paid := func(sequence int, status, amount string, confirmations uint64) {
 		p.Sequence, p.Status, p.AmountReceived, p.Confirmations = sequence, status, amount, confirmations
+		if units, err := models.ParseAmount(amount); err == nil {
+			p.AmountReceivedDecimal = units.Decimal(p.Asset.Decimals)
+		}
 		transfer := sampleTransfer(now, amount, confirmations)
 		if status == "confirmed" {
 			p.AmountConfirmed, p.ConfirmedAt, transfer.Status = amount, webhook.AtPtr(&now), "confirmed"

@@ -31,9 +31,14 @@ func (s *Service) View(p models.Payment, now State) webhook.Payment {
 		Address: wallet.Checksum(p.Address), DerivationPath: p.DerivationPath,
 		Amount: p.Amount.String(), AmountDecimal: p.Amount.Decimal(p.AssetDecimals),
 		AmountReceived: p.AmountReceived.String(), AmountConfirmed: p.AmountConfirmed.String(),
+		AmountReceivedDecimal: p.AmountReceived.Decimal(p.AssetDecimals), Test: p.Test, PaymentURI: uriOf(p),
+		UpdatedAt:     webhook.At(p.UpdatedAt),
 		Confirmations: confirmations(now.Transfers, now.Heads), RequiredConfirmations: p.RequiredConfirmations,
 		CreatedAt: webhook.At(p.CreatedAt), ExpiresAt: webhook.At(p.ExpiresAt), ConfirmedAt: webhook.AtPtr(p.ConfirmedAt),
 		Metadata: p.Metadata, CheckoutURL: &checkout,
+	}
+	if p.RedirectURL != "" {
+		v.RedirectURL = &p.RedirectURL
 	}
 	for _, t := range now.Transfers {
 		if t.Misdirected {

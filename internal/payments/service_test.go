@@ -621,3 +621,37 @@ func (h *harness) setSequence(t *testing.T, id string, n int) {
 		t.Fatal(err)
 	}
 }
+
+// TestPaymentURI: a payment carries the link for what is still missing, and none when there is nothing to pay.
+func TestPaymentURI(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		h := newHarness(t, s)
+		p, err := h.ask(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			status   models.PaymentStatus
+			received string
+			want     string // of the amount; "" is no link
+		}{
+			{models.PaymentPending, "0", p.Amount.String()}, {models.PaymentPending, "1", "1499999"},
+			{models.PaymentPending, p.Amount.String(), ""}, {models.PaymentExpired, "0", ""}, {models.PaymentConfirmed, "0", ""},
+		} {
+			q := p
+			q.Status = c.status
+			q.AmountReceived, err = models.ParseAmount(c.received)
+			if err != nil {
+				t.Fatal(err)
+			}
+			v := h.View(q, State{})
+			if (v.PaymentURI == nil) != (c.want == "") || v.PaymentURI != nil && !strings.HasSuffix(*v.PaymentURI, "="+c.want) {
+				t.Errorf("%s with %s: %v", c.status, c.received, v.PaymentURI)
+			}
+			if v.AmountReceivedDecimal != q.AmountReceived.Decimal(q.AssetDecimals) || v.Test != q.Test ||
+				v.UpdatedAt.IsZero() {
+				t.Errorf("%+v", v)
+			}
+		}
+	})
+}

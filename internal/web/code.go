@@ -8,6 +8,7 @@ import (
 
 	"rsc.io/qr"
 
+	"github.com/ctrip-gateway/ctrip/internal/payments"
 	"github.com/ctrip-gateway/ctrip/internal/wallet"
 	"github.com/ctrip-gateway/ctrip/models"
 )
@@ -88,12 +89,7 @@ func ways(p models.Payment, amount models.Amount) ([]way, error) {
 	return all, nil
 }
 
-// PaymentURI is the EIP-681 request to pay amount base units of an asset (models.AssetNative or a contract address) to
-// an address. Addresses are spelled by EIP-55.
+// PaymentURI is [payments.URI].
 func PaymentURI(chainID uint64, asset, address string, amount models.Amount) string {
-	to := wallet.Checksum(address)
-	if asset == models.AssetNative {
-		return fmt.Sprintf("ethereum:%s@%d?value=%s", to, chainID, amount)
-	}
-	return fmt.Sprintf("ethereum:%s@%d/transfer?address=%s&uint256=%s", wallet.Checksum(asset), chainID, to, amount)
+	return payments.URI(chainID, asset, address, amount)
 }
