@@ -49,7 +49,7 @@ func ExampleProblem() {
 	}
 	// Output:
 	// 400 invalid_request
-	// amount must be a whole number of base units in decimal digits, without leading zeros, such as 1500000
+	// amount must be a whole number of base units; for whole units such as 1.5 use amount_decimal instead, such as 1500000
 	// expires_in must be at least 60, such as 1800
 	// a request id to ask the operator with: true
 }

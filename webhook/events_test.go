@@ -191,11 +191,11 @@ func TestKeysOfTheContract(t *testing.T) {
 		`"timestamp":1795428000,"nonce":"0123456789abcdef0123456789abcdef","merchant_id":"` + id("mer", "1") + `",` +
 		`"data":{"payment":{"id":"` + id("pay", "7") +
 		`","sequence":4,"order_id":"A-17","order_current":true,"replaces":null,"replaced_by":null,"status":"confirmed","partial":false,"overpaid":false,` +
-		`"late":false,"chain":"ethereum","chain_id":1,"asset":{"symbol":"USDC","contract":"` + contract + `","decimals":6},` +
+		`"late":false,"chain":"ethereum","chain_id":1,"test":false,"asset":{"symbol":"USDC","contract":"` + contract + `","decimals":6},` +
 		`"address":"` + deposit +
-		`","derivation_path":"m/44'/60'/0'/0/7","amount":"1500000","amount_decimal":"1.5","amount_received":"1500000","amount_confirmed":"1500000",` +
-		`"confirmations":12,"required_confirmations":12,"created_at":"2026-11-23T10:00:00.123Z","expires_at":"2026-11-23T10:30:00.123Z","confirmed_at":"2026-11-23T10:00:00.123Z",` +
-		`"metadata":{"cart":"9"},"checkout_url":"https://pay.example/pay/co_1",` +
+		`","derivation_path":"m/44'/60'/0'/0/7","amount":"1500000","amount_decimal":"1.5","amount_received":"1500000","amount_received_decimal":"1.5","amount_confirmed":"1500000",` +
+		`"confirmations":12,"required_confirmations":12,"created_at":"2026-11-23T10:00:00.123Z","expires_at":"2026-11-23T10:30:00.123Z","confirmed_at":"2026-11-23T10:00:00.123Z","updated_at":"2026-11-23T10:00:00.123Z",` +
+		`"metadata":{"cart":"9"},"checkout_url":"https://pay.example/pay/co_1","redirect_url":"https://shop.example/thanks","payment_uri":null,` +
 		`"transfers":[{"tx_hash":"` + hash("a") + `","log_index":3,"from":"` + payer +
 		`","amount":"1500000","block_number":19,"block_hash":"` + hash("b") + `",` +
 		`"block_timestamp":"2026-11-23T10:00:00.000Z","confirmations":12,"status":"confirmed","source":"chain"}],"transfers_total":1,"doubts":[]},` +

@@ -625,7 +625,7 @@ func (h *harness) setSequence(t *testing.T, id string, n int) {
 // TestPaymentURI: a payment carries the link for what is still missing, and none when there is nothing to pay.
 func TestPaymentURI(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
-		h := newHarness(t, s)
+		h := newHarness(t, s, func(*Options) {})
 		p, err := h.ask(nil)
 		if err != nil {
 			t.Fatal(err)
