@@ -82,12 +82,15 @@ func (h *scanRun) follow() (lag float64) {
 // amountOf is the amount of every payment, in base units of the token.
 const amountOf = 1000
 
+// week is the longest time for which a payment can be open, in seconds.
+const week = 604_800
+
 func (h *scanRun) askFor(g *gateway.Gateway, m gateway.Merchant, n int) []client.Payment {
 	all := make([]client.Payment, n)
-	api, amount := g.API(m), fmt.Sprint(amountOf)
+	api, amount, expires := g.API(m), fmt.Sprint(amountOf), week // the chain's clock runs ahead of the wall's
 	inParallel(h.t, n, 16, func(i int) (err error) {
 		all[i], err = api.CreatePayment(h.t.Context(),
-			client.PaymentCreate{Chain: g.Chain, Asset: "DEMO", Amount: &amount},
+			client.PaymentCreate{Chain: g.Chain, Asset: "DEMO", Amount: &amount, ExpiresIn: &expires},
 			client.IdempotencyKey(fmt.Sprintf("scan-%d", i)))
 		return err
 	})
