@@ -36,4 +36,8 @@ func (Alone) CoinBalances(_ context.Context, _ chain.Ref, as []chain.Address) ([
 	return balances, "alone", nil
 }
 
+func (Alone) Balances(context.Context, chain.Ref, string, []chain.Address) ([]*big.Int, error) {
+	return nil, errors.New("it knows no token")
+}
+
 func (Alone) Accounts(context.Context, chain.Ref, chain.Address) []chain.AccountAnswer { return nil }

@@ -30,6 +30,7 @@ func (s *Scanner) record(
 		if err != nil {
 			return err
 		}
+		s.doubtGross(ctx, &step, head.Number, b, found)
 		step.Blocks = append(step.Blocks, payments.Block{Header: b.Header, Provider: b.Provider, Transfers: found})
 		rows = append(rows, s.row(b.Header, b.Provider))
 		cursor.Number, cursor.Hash, cursor.BlockTime = b.Number, b.Hash.Hex(), b.Time

@@ -53,6 +53,8 @@ type Witnesses interface {
 type Accounts interface {
 	// CoinBalances are what accounts hold after a block, and which provider says so.
 	CoinBalances(ctx context.Context, at chain.Ref, accounts []chain.Address) ([]*big.Int, string, error)
+	// Balances are what accounts hold of an asset after a block.
+	Balances(ctx context.Context, at chain.Ref, asset string, accounts []chain.Address) ([]*big.Int, error)
 	// Accounts asks every provider, by itself, about one account.
 	Accounts(ctx context.Context, at chain.Ref, account chain.Address) []chain.AccountAnswer
 }
