@@ -14,6 +14,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/config"
 	"github.com/ctrip-gateway/ctrip/internal/egress"
 	"github.com/ctrip-gateway/ctrip/internal/evm"
+	"github.com/ctrip-gateway/ctrip/internal/operate"
 	"github.com/ctrip-gateway/ctrip/internal/payments"
 	"github.com/ctrip-gateway/ctrip/internal/wiring"
 	"github.com/ctrip-gateway/ctrip/jobs"
@@ -224,33 +225,11 @@ func examineChains(ctx context.Context, cfg config.Config, now func() time.Time)
 
 // judgeProofs says what of the chain's blocks can be held against their hashes, and what a single provider can do.
 func judgeProofs(name string, c config.Chain, parts evm.ProofParts) Check {
-	detail := "proofs (" + c.Proofs + "): " + proofText(parts)
+	detail := "proofs (" + c.Proofs + "): " + operate.ProofText(parts)
 	if len(c.RPCURLs) == 1 {
 		detail += "; this provider can invent and hide: its answers are held against each other and against nobody else's"
 	}
 	return Check{Name: name, OK: true, Detail: detail}
-}
-
-// proofText words which proofs work, and why the others do not.
-func proofText(parts evm.ProofParts) string {
-	var works, not []string
-	for _, p := range []struct {
-		name string
-		part evm.ProofPart
-	}{{"header", parts.Header}, {"transactions", parts.Transactions}, {"receipts", parts.Receipts}} {
-		if p.part.Works {
-			works = append(works, p.name)
-		} else {
-			not = append(not, p.name+" ("+strings.Join(strings.Fields(p.part.Why), " ")+")")
-		}
-	}
-	switch {
-	case len(not) == 0:
-		return "header, transactions and receipts hash to the hashes of the blocks"
-	case len(works) == 0:
-		return "nothing can be proven: " + strings.Join(not, ", ")
-	}
-	return strings.Join(works, " and ") + " can be proven, and not " + strings.Join(not, ", ")
 }
 
 func judgeProvider(name, host string, chainID uint64, err error) Check {

@@ -12,7 +12,7 @@ import (
 
 func (sh *shell) chain() *cobra.Command {
 	return sh.group("chain", "See how far the chains are, read blocks again, and let a halted chain go on", sh.chainList(),
-		sh.chainStatus(), sh.chainRescan(), sh.chainAccept(), sh.chainReset())
+		sh.chainStatus(), sh.chainRescan(), sh.chainAudit(), sh.chainReconcile(), sh.chainAccept(), sh.chainReset())
 }
 
 func (sh *shell) chainList() *cobra.Command {

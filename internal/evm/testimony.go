@@ -14,6 +14,15 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/chain"
 )
 
+// Names are what the providers are called, in the order of their URLs.
+func (p *Pool) Names() []string {
+	names := make([]string, len(p.providers))
+	for i, pr := range p.providers {
+		names[i] = pr.name
+	}
+	return names
+}
+
 // Providers is how many providers the chain has. With one, nothing that it says has a witness.
 func (p *Pool) Providers() int { return len(p.providers) }
 

@@ -117,19 +117,24 @@ func timeOr(t *time.Time, other time.Time) time.Time {
 // Retry recomputes the payments that were quarantined before the given time; the scanner of any chain may call it.
 func (s *Service) Retry(ctx context.Context, before time.Time) ([]StatusChange, error) {
 	var changes []StatusChange
-	err := s.store.InTx(ctx, func(tx *store.Tx) error {
-		ids, err := tx.Quarantined(ctx, before, 100)
-		if err != nil || len(ids) == 0 {
-			return err
-		}
-		touched := make(map[string]bool)
-		for _, id := range ids {
-			touched[id] = true
-		}
-		changes, err = s.recompute(ctx, tx, touched, nil, clocks{})
+	err := s.store.InTx(ctx, func(tx *store.Tx) (err error) {
+		changes, err = s.RetryIn(ctx, tx, before)
 		return err
 	})
 	return changes, err
+}
+
+// RetryIn is Retry in the transaction of its caller.
+func (s *Service) RetryIn(ctx context.Context, tx *store.Tx, before time.Time) ([]StatusChange, error) {
+	ids, err := tx.Quarantined(ctx, before, 100)
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	touched := make(map[string]bool)
+	for _, id := range ids {
+		touched[id] = true
+	}
+	return s.recompute(ctx, tx, touched, nil, clocks{})
 }
 
 // recordTransfers writes the transfers of the step's blocks to payments that still watch their address. Coin that was

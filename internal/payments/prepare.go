@@ -105,7 +105,8 @@ func (s *Service) Prepare(ctx context.Context, r Request) (Draft, error) {
 // Commit writes a draft: the payment, payment.created, the deliveries of that, the line of the audit log and the record
 // of the request's idempotency key are one transaction. record is nil where the request has no key. It returns
 // [*OrderTakenError], [*NotReplaceableError], an error of [store.Tx.SaveAnswers], or [ErrCommitUnknown] when the
-// payment may exist all the same. Commit waits for the database even when ctx has ended, because others share the transaction.
+// payment may exist all the same. Commit waits for the database even when ctx has ended, because others share the
+// transaction.
 func (s *Service) Commit(ctx context.Context, d Draft, record *models.IdempotencyRecord) (models.Payment, error) {
 	if !d.ended.CompareAndSwap(false, true) {
 		return models.Payment{}, errDraftEnded

@@ -202,7 +202,7 @@ func (s *Scanner) compare(ctx context.Context, step *payments.Step, told chain.B
 		s.judge(ctx, step, told.Header, c, true)
 	}
 	for _, c := range extra {
-		if late, err := s.watchedThen(ctx, c.To, told.Time); err != nil {
+		if late, err := watchedThen(ctx, s.store, c.To, told.Time); err != nil {
 			return err
 		} else if late {
 			s.judge(ctx, step, told.Header, c, false)
@@ -237,8 +237,8 @@ func (s *Scanner) witnessTraces(ctx context.Context, step *payments.Step) {
 }
 
 // watchedThen reports whether a payment watched an address when a block came.
-func (s *Scanner) watchedThen(ctx context.Context, a chain.Address, at time.Time) (bool, error) {
-	ps, err := s.store.PaymentsAt(ctx, []string{a.Hex()})
+func watchedThen(ctx context.Context, st *store.Store, a chain.Address, at time.Time) (bool, error) {
+	ps, err := st.PaymentsAt(ctx, []string{a.Hex()})
 	if err != nil || len(ps) == 0 {
 		return false, err
 	}

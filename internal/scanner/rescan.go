@@ -3,6 +3,7 @@ package scanner
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/ctrip-gateway/ctrip/config"
 	"github.com/ctrip-gateway/ctrip/internal/chain"
@@ -14,16 +15,23 @@ import (
 // Rescanned says what a second look at recorded blocks came to.
 type Rescanned struct {
 	Blocks, Transfers, Credited, Doubts int
+	Next                                uint64 // the block to go on from; 0 when the range was read whole
 }
 
 // Rescan reads blocks of a chain once more, up to the last recorded one, and records the transfers in them that are
 // missing: those of a token that was listed later, or of a range that was read wrongly. With two providers or more each
-// of them needs the word of two; otherwise it is doubted. A second run finds nothing new.
+// of them needs the word of two; otherwise it is doubted. A second run finds nothing new. It ends early when half of
+// the time that ctx leaves is over.
 func Rescan(
 	ctx context.Context, c config.Chain, source Source, st *store.Store, p *payments.Service, from, to uint64,
 ) (done Rescanned, err error) {
 	watch := newWatchSet()
+	half := halfway(ctx)
 	for next := from; next <= to; next += maxWindow {
+		if next > from && !half.IsZero() && time.Now().After(half) {
+			done.Next = next
+			return done, nil
+		}
 		blocks, err := source.Blocks(ctx, next, min(to, next+maxWindow-1))
 		if err != nil {
 			return done, err
@@ -67,6 +75,11 @@ func rescanBlock(
 	_, extra := chain.Difference(chain.Claims(ours), chain.Claims(theirs))
 	step := payments.Step{ChainID: c.ChainID}
 	for _, claim := range extra {
+		if watched, err := watchedThen(ctx, st, claim.To, b.Time); err != nil {
+			return err
+		} else if !watched {
+			continue
+		}
 		answers := source.Ask(ctx, b.Ref(), claim)
 		yes, no := chain.Weigh(answers)
 		switch need := min(source.Providers(), 2); {
