@@ -7,6 +7,7 @@ import (
 
 	"github.com/ctrip-gateway/ctrip/config"
 	"github.com/ctrip-gateway/ctrip/internal/chain"
+	"github.com/ctrip-gateway/ctrip/internal/payments"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
 )
@@ -162,7 +163,7 @@ func (a *audit) block(ctx context.Context, b chain.Block, rows []models.Transfer
 	ours := make([]chain.Transfer, len(rows))
 	paid := make(map[chain.Address]bool, len(rows))
 	for i, row := range rows {
-		t, err := transferOf(row)
+		t, err := payments.TransferOf(row)
 		if err != nil {
 			return err
 		}
