@@ -49,8 +49,12 @@ type Database struct {
 
 // RedisPool is where the tasks wait.
 type RedisPool struct {
-	Server   Redis `env:"REDIS_URL" secret:"true" required:"services" example:"redis://redis:6379/0" desc:"redis://[user:password@]host:port/db, rediss:// for TLS, redis-sentinel://[user:password@]h1:26379,h2:26379/db?master=NAME[&sentinel_password=…], redis-cluster://[user:password@]h1:6379,h2:6379; rediss-sentinel:// and rediss-cluster:// for TLS."`
-	PoolSize int   `env:"REDIS_POOL_SIZE" envDefault:"128" desc:"Most connections that one process opens to Redis."`
+	Server   Redis  `env:"REDIS_URL" secret:"true" required:"services" example:"redis://redis:6379/0" desc:"redis://[user:password@]host:port/db, rediss:// for TLS, redis-sentinel://[user:password@]h1:26379,h2:26379/db?master=NAME[&sentinel_user=…&sentinel_password=…], redis-cluster://[user:password@]h1:6379,h2:6379; rediss-sentinel:// and rediss-cluster:// for TLS."`
+	PoolSize int    `env:"REDIS_POOL_SIZE" envDefault:"128" desc:"Most connections that one process opens to Redis, subscriptions included; in a cluster, to each of its nodes."`
+	CA       string `env:"REDIS_CA" desc:"Certificates of the authority of a rediss:// server, PEM, instead of the system's; as a file with REDIS_CA_FILE."`
+	Cert     string `env:"REDIS_CERT" desc:"Client certificate for rediss://, PEM, with its chain."`
+	Key      Secret `env:"REDIS_KEY" secret:"true" desc:"Private key of REDIS_CERT, PEM."`
+	Batching string `env:"REDIS_BATCHING" envDefault:"on" desc:"on: an idle lane waits to be woken, and looks by itself a few times a second at most. off: Asynq asks as often as WEBHOOK_POLL_INTERVAL says."`
 }
 
 // Payments is what the life of a payment depends on.

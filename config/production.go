@@ -28,6 +28,9 @@ func (c *Config) validateProduction(errs *FieldErrors) {
 			errs.add(name, "has fewer than 32 characters")
 		}
 	}
+	if c.Redis.Server.InsecureSkipVerify {
+		errs.add("REDIS_URL", "has insecure_skip_verify, which lets anybody answer; give the authority as REDIS_CA")
+	}
 	c.refuseWeak(errs)
 }
 

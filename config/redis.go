@@ -27,11 +27,17 @@ type Redis struct {
 	Addrs              []string
 	Username           string
 	Password           Secret
+	SentinelUsername   string
 	SentinelPassword   Secret
 	DB                 int
 	TLS                bool
 	InsecureSkipVerify bool
 	MasterName         string
+
+	// CA, Cert and Key are PEM from REDIS_CA, REDIS_CERT and REDIS_KEY; PlainAsynq is REDIS_BATCHING=off.
+	CA, Cert   string
+	Key        Secret
+	PlainAsynq bool
 }
 
 // String returns mode, hosts and database, without the passwords.
@@ -69,8 +75,8 @@ func (r *Redis) UnmarshalText(text []byte) error {
 }
 
 // ParseRedis takes a REDIS_URL apart: redis://, redis-sentinel://, redis-cluster:// and each with rediss for TLS. The
-// path is the database number; queries are master, sentinel_password, insecure_skip_verify. Errors quote no part of
-// raw.
+// path is the database number; queries are master, sentinel_user, sentinel_password, insecure_skip_verify. Errors quote
+// no part of raw.
 func ParseRedis(raw string) (Redis, error) {
 	p, ok := splitURL(strings.TrimSpace(raw))
 	if !ok {
@@ -126,6 +132,8 @@ func (r *Redis) readTail(rest string) error {
 		switch key {
 		case "master":
 			r.MasterName = value
+		case "sentinel_user":
+			r.SentinelUsername = value
 		case "sentinel_password":
 			r.SentinelPassword = Secret(value)
 		case "insecure_skip_verify":
@@ -133,14 +141,16 @@ func (r *Redis) readTail(rest string) error {
 				return problem("has an insecure_skip_verify that is neither true nor false")
 			}
 		default:
-			return problem("has an unknown query parameter; want master, sentinel_password or insecure_skip_verify")
+			return problem("has an unknown query parameter; want master, sentinel_user, sentinel_password or insecure_skip_verify")
 		}
 	}
 	switch {
 	case r.Mode == RedisSentinel && r.MasterName == "":
 		return problem("needs ?master=NAME with Sentinel")
-	case r.Mode != RedisSentinel && (r.MasterName != "" || r.SentinelPassword != ""):
+	case r.Mode != RedisSentinel && (r.MasterName != "" || r.SentinelUsername != "" || r.SentinelPassword != ""):
 		return problem("names a master without redis-sentinel://")
+	case r.SentinelUsername != "" && r.SentinelPassword == "":
+		return problem("names a sentinel_user without sentinel_password")
 	case r.Mode == RedisCluster && r.DB != 0:
 		return problem("asks a cluster for a database; it has only 0")
 	}

@@ -70,6 +70,11 @@ func (c *Config) validateStores(v validator, o Options) {
 	v.number("DB_MAX_OPEN_CONNS", float64(c.Database.MaxOpen), 1, 10_000)
 	v.between("DB_CONN_MAX_LIFETIME", c.Database.MaxLifetime, time.Second, 30*day)
 	v.number("REDIS_POOL_SIZE", float64(c.Redis.PoolSize), 1, 10_000)
+	v.check("REDIS_BATCHING", c.Redis.Batching == "on" || c.Redis.Batching == "off", "is neither on nor off")
+	tls := c.Redis.CA != "" || c.Redis.Cert != "" || c.Redis.Key != ""
+	v.check("REDIS_CA", !tls || len(c.Redis.Server.Addrs) == 0 || c.Redis.Server.TLS,
+		"is of no use without rediss:// in REDIS_URL")
+	v.check("REDIS_CERT", (c.Redis.Cert == "") == (c.Redis.Key == ""), "goes together with REDIS_KEY")
 }
 
 func (c *Config) validatePayments(v validator) {

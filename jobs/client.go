@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -26,6 +28,11 @@ type Client struct {
 	inspector *asynq.Inspector
 	lanes     lanes
 	now       func() time.Time
+
+	rightsMu    sync.Mutex
+	rights      Rights
+	rightsUntil time.Time
+	listed      atomic.Int64 // when the queues were last put on Asynq's list, Unix seconds
 }
 
 // NewClient checks the options and returns a Client.
@@ -53,8 +60,9 @@ func (c *Client) Enqueue(ctx context.Context, d models.Delivery, at time.Time) e
 		options = append(options, asynq.ProcessAt(wholeSecond(at)))
 	}
 	if _, err = c.asynq.EnqueueContext(ctx, task, options...); err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
-		return fmt.Errorf("jobs: enqueue %s: %w", taskID(d), err)
+		return fmt.Errorf("jobs: enqueue %s: %w", taskID(d), asDenied(err))
 	}
+	c.redis.wake.put(c.lanes.queue(d), at.After(c.now()))
 	return nil
 }
 

@@ -112,7 +112,7 @@ func (c *Client) states(ctx context.Context, locations []*location) error {
 		answers[i] = pipe.HMGet(ctx, taskKey(p.queue, p.id), "state", "pending_since")
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return fmt.Errorf("jobs: look up tasks: %w", err)
+		return fmt.Errorf("jobs: look up tasks: %w", asDenied(err))
 	}
 	for i, p := range locations {
 		values := answers[i].Val()
@@ -146,7 +146,7 @@ func (c *Client) verify(ctx context.Context, locations []*location) error {
 		return nil
 	}
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
-		return fmt.Errorf("jobs: look up tasks: %w", err)
+		return fmt.Errorf("jobs: look up tasks: %w", asDenied(err))
 	}
 	expired := float64(c.now().Add(-leaseGrace).Unix())
 	for p, score := range scores {
@@ -187,11 +187,11 @@ func (c *Client) heads(ctx context.Context, locations []*location) (map[string]h
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("jobs: head of %s: %w", p.queue, err)
+			return nil, fmt.Errorf("jobs: head of %s: %w", p.queue, asDenied(err))
 		}
 		since, err := c.redis.plain.HGet(ctx, taskKey(p.queue, id), "pending_since").Result()
 		if err != nil && !errors.Is(err, redis.Nil) {
-			return nil, fmt.Errorf("jobs: head of %s: %w", p.queue, err)
+			return nil, fmt.Errorf("jobs: head of %s: %w", p.queue, asDenied(err))
 		}
 		heads[p.queue] = head{since: since}
 	}
@@ -220,14 +220,14 @@ func (c *Client) ExpiredLeases(ctx context.Context) ([]string, error) {
 		answers[i] = pipe.ZRangeByScore(ctx, key(q, "lease"), &redis.ZRangeBy{Min: "-inf", Max: until, Count: maxExpired})
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, fmt.Errorf("jobs: leases: %w", err)
+		return nil, fmt.Errorf("jobs: leases: %w", asDenied(err))
 	}
 	var found []string
 	for i, q := range queues {
 		for _, id := range answers[i].Val() {
 			if err := dropOrphan.Run(ctx, c.redis.plain, []string{key(q, "active"), key(q, "lease"), taskKey(q, id)},
 				id).Err(); err != nil {
-				return nil, fmt.Errorf("jobs: stranded %s: %w", id, err)
+				return nil, fmt.Errorf("jobs: stranded %s: %w", id, asDenied(err))
 			}
 			if d := deliveryOf(id); d != "" {
 				found = append(found, d)
@@ -237,22 +237,22 @@ func (c *Client) ExpiredLeases(ctx context.Context) ([]string, error) {
 	return found, nil
 }
 
+// listEvery is how often the queues are put on Asynq's list again: a client of Asynq does that once, and dashboards see
+// no queue that somebody deleted since.
+const listEvery = 30 * time.Second
+
 // RedisIncarnation names the Redis: a mark in the slot of every queue, made when there is none, and the id of the
-// running server where there is one server. Emptying or restarting it makes another incarnation.
+// running server where there is one server. Emptying or restarting it makes another incarnation. With [ErrDenied] the
+// name is made of what could be read.
 func (c *Client) RedisIncarnation(ctx context.Context) (string, error) {
 	queues := c.lanes.names()
-	pipe := c.redis.plain.Pipeline()
-	marks := make([]*redis.StringCmd, len(queues))
-	for i, q := range queues {
-		pipe.SetNX(ctx, incarnationKey(q), models.NewToken("ep"), 0)
-		marks[i] = pipe.Get(ctx, incarnationKey(q))
-	}
-	if _, err := pipe.Exec(ctx); err != nil {
+	marks, problem, err := c.readMarks(ctx, queues)
+	if err != nil {
 		return "", fmt.Errorf("jobs: incarnation of Redis: %w", err)
 	}
 	var all strings.Builder
 	for _, m := range marks {
-		all.WriteString(m.Val() + " ")
+		all.WriteString(m + " ")
 	}
 	if !c.redis.clustered {
 		var s Settings
@@ -261,5 +261,52 @@ func (c *Client) RedisIncarnation(ctx context.Context) (string, error) {
 		}
 		all.WriteString(s.RunID)
 	}
-	return strings.TrimSpace(all.String()), nil
+	if now := c.now().Unix(); now-c.listed.Load() >= int64(listEvery/time.Second) {
+		if err := c.redis.plain.SAdd(ctx, "asynq:queues", anys(queues)...).Err(); err == nil {
+			c.listed.Store(now)
+		} else if problem == nil && denied(err) {
+			problem = err
+		}
+	}
+	if problem != nil {
+		problem = fmt.Errorf("jobs: incarnation of Redis: %w", asDenied(problem))
+	}
+	return strings.TrimSpace(all.String()), problem
+}
+
+// readMarks reads the marks, and makes those that there are not. problem is the first right that is missing; the marks
+// that it concerns are empty.
+func (c *Client) readMarks(ctx context.Context, queues []string) (marks []string, problem, err error) {
+	pipe := c.redis.plain.Pipeline()
+	answers := make([]*redis.StringCmd, len(queues))
+	for i, q := range queues {
+		answers[i] = pipe.Get(ctx, incarnationKey(q))
+	}
+	_, _ = pipe.Exec(ctx) // each answer has its own error
+	marks = make([]string, len(queues))
+	for i, q := range queues {
+		mark, err := answers[i].Result()
+		if errors.Is(err, redis.Nil) {
+			made := models.NewToken("ep")
+			if err = c.redis.plain.SetNX(ctx, incarnationKey(q), made, 0).Err(); err == nil {
+				mark, err = c.redis.plain.Get(ctx, incarnationKey(q)).Result()
+			}
+		}
+		switch {
+		case denied(err):
+			problem = err
+		case err != nil:
+			return nil, nil, err
+		}
+		marks[i] = mark
+	}
+	return marks, problem, nil
+}
+
+func anys(list []string) []any {
+	out := make([]any, len(list))
+	for i, s := range list {
+		out[i] = s
+	}
+	return out
 }

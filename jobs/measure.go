@@ -62,10 +62,10 @@ func (c *Client) Lanes(ctx context.Context) ([]telemetry.Lane, error) {
 	return read, nil
 }
 
-// Pool is how the connections of all three faces stand.
+// Pool is how the connections of both faces stand.
 func (r *Redis) Pool() telemetry.RedisPool {
 	var sum telemetry.RedisPool
-	for _, c := range []redis.UniversalClient{r.plain, r.workers} { // the batching face dials through the plain one
+	for _, c := range []redis.UniversalClient{r.plain} { // the batching face dials through it
 		s := c.PoolStats()
 		sum.Open += int(s.TotalConns)
 		sum.Idle += int(s.IdleConns)

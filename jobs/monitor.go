@@ -42,7 +42,7 @@ func NewMonitor(o MonitorOptions) (http.Handler, error) {
 		return nil, errors.New("jobs: Redis and Audit are needed")
 	}
 	board := asynqmon.New(asynqmon.Options{
-		RootPath: MonitorPath, RedisConnOpt: shared{o.Redis.plain},
+		RootPath: MonitorPath, RedisConnOpt: &shared{client: o.Redis.plain},
 		PayloadFormatter: asynqmon.PayloadFormatterFunc(showPayload),
 		ResultFormatter:  asynqmon.ResultFormatterFunc(func(string, []byte) string { return "" }),
 	})
@@ -53,10 +53,50 @@ func NewMonitor(o MonitorOptions) (http.Handler, error) {
 	return Guard(o.Hosts, audited(o.Audit, withPolicy(scripts, board))), nil
 }
 
-// shared gives asynqmon the connection that is there; the board must never be closed.
-type shared struct{ client redis.UniversalClient }
+// shared gives asynqmon the connection that there is; the board must never be closed. The first that asks is the page
+// about Redis itself, which wants a client of a known type; the second reads queues.
+type shared struct {
+	client redis.UniversalClient
+	asked  bool
+}
 
-func (s shared) MakeRedisClient() any { return s.client }
+// MakeRedisClient is asked once for each.
+func (s *shared) MakeRedisClient() any {
+	if s.asked {
+		return withoutMemory{s.client}
+	}
+	s.asked = true
+	return s.client
+}
+
+// withoutMemory reads queues where MEMORY USAGE is denied, as many who run a Redis for others do: a queue then takes
+// 0 bytes, instead of all of them being an error.
+type withoutMemory struct{ redis.UniversalClient }
+
+// isMemory knows Asynq's script by its keys and its arguments: six sets of a queue and the groups, and two sizes of
+// samples.
+func isMemory(keys []string, args []any) bool {
+	return len(keys) == 7 && len(args) == 4 && strings.HasSuffix(keys[0], "}:active") &&
+		strings.HasSuffix(keys[1], "}:pending")
+}
+
+// EvalSha runs a script.
+func (c withoutMemory) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
+	return forgive(c.UniversalClient.EvalSha(ctx, sha, keys, args...), keys, args)
+}
+
+// Eval runs a script that the server did not know yet.
+func (c withoutMemory) Eval(ctx context.Context, script string, keys []string, args ...any) *redis.Cmd {
+	return forgive(c.UniversalClient.Eval(ctx, script, keys, args...), keys, args)
+}
+
+func forgive(cmd *redis.Cmd, keys []string, args []any) *redis.Cmd {
+	if denied(cmd.Err()) && isMemory(keys, args) {
+		cmd.SetErr(nil)
+		cmd.SetVal(int64(0))
+	}
+	return cmd
+}
 
 // showPayload shows the ids of a payload, and of anything else nothing.
 func showPayload(taskType string, body []byte) string {
@@ -197,4 +237,4 @@ func audited(ask func(ctx context.Context, r *http.Request, action, queue, task 
 	})
 }
 
-var _ asynq.RedisConnOpt = shared{}
+var _ asynq.RedisConnOpt = (*shared)(nil)

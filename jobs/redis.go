@@ -3,9 +3,9 @@ package jobs
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"strings"
 	"sync"
@@ -21,17 +21,19 @@ const (
 	defaultPool   = 128
 	workerTimeout = 9 * time.Second // a Redis that stalls must not make go-redis send a script twice
 	callerTimeout = 3 * time.Second
+	onePool       = -1 // pipelines have no connections of their own
 	// errorPause is how long a failed command of a server waits before it returns: Asynq dequeues again at once.
 	errorPause = 100 * time.Millisecond
 )
 
-// Redis is the connection of one process, in three faces: one for the servers, one that shares round trips between
-// concurrent callers, and a plain one for everything else. Nothing is dialed before it is used.
+// Redis is the connection of one process: one pool, with a face that shares round trips between concurrent callers, and
+// one for everything else. Nothing is dialed before it is used.
 type Redis struct {
-	plain     redis.UniversalClient
-	batched   redis.UniversalClient
-	workers   redis.UniversalClient
-	clustered bool
+	plain      redis.UniversalClient
+	batched    redis.UniversalClient
+	wake       *wakeUps
+	clustered  bool
+	plainAsynq bool
 }
 
 // quiet keeps go-redis from writing to standard error: whatever it has to say, it also returns.
@@ -41,8 +43,8 @@ func (quiet) Printf(context.Context, string, ...any) {}
 
 var silence = sync.OnceFunc(func() { redis.SetLogger(quiet{}) })
 
-// Connect makes the clients for a single server, for Sentinel or for a cluster. poolSize is the most connections of
-// each face; 0 means 128.
+// Connect makes the clients for a single server, for Sentinel or for a cluster. poolSize is the most connections of the
+// process, one subscription included; 0 means 128.
 func Connect(o config.Redis, poolSize int) (*Redis, error) {
 	silence()
 	if len(o.Addrs) == 0 {
@@ -51,45 +53,74 @@ func Connect(o config.Redis, poolSize int) (*Redis, error) {
 	if poolSize == 0 {
 		poolSize = defaultPool
 	}
-	plain, batched, err := client(o, poolSize, callerTimeout)
+	plain, batched, err := client(o, max(poolSize-1, 1))
 	if err != nil {
 		return nil, err
 	}
-	workers, _, err := client(o, poolSize, workerTimeout)
-	if err != nil {
-		return nil, errors.Join(err, plain.Close())
-	}
-	workers.AddHook(detach{})
-	return &Redis{plain: plain, batched: batched, workers: workers, clustered: o.Mode == config.RedisCluster}, nil
+	r := &Redis{plain: plain, batched: batched, clustered: o.Mode == config.RedisCluster, plainAsynq: o.PlainAsynq}
+	r.wake = newWakeUps(r)
+	return r, nil
 }
 
 // client makes one client and its batching face.
-func client(o config.Redis, pool int, timeout time.Duration) (redis.UniversalClient, redis.UniversalClient, error) {
+func client(o config.Redis, pool int) (redis.UniversalClient, redis.UniversalClient, error) {
 	u := &redis.UniversalOptions{
 		Addrs: o.Addrs, DB: o.DB, Username: o.Username, Password: string(o.Password),
-		SentinelPassword: string(o.SentinelPassword), MasterName: o.MasterName, IsClusterMode: o.Mode == config.RedisCluster,
-		PoolSize: pool, PoolTimeout: timeout, DialTimeout: 3 * time.Second, ReadTimeout: timeout, WriteTimeout: timeout,
-		ContextTimeoutEnabled: true, DisableIdentity: true,
+		SentinelUsername: o.SentinelUsername, SentinelPassword: string(o.SentinelPassword), MasterName: o.MasterName,
+		IsClusterMode: o.Mode == config.RedisCluster,
+		PoolSize:      pool, PoolTimeout: workerTimeout, DialTimeout: 3 * time.Second, ReadTimeout: workerTimeout,
+		WriteTimeout: workerTimeout, ContextTimeoutEnabled: true, DisableIdentity: true,
 		Protocol:                 2, // the third looks for push messages before every answer, and there are none
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}
 	if o.TLS {
-		host, _, _ := net.SplitHostPort(o.Addrs[0])
-		u.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: o.InsecureSkipVerify}
-		if o.Mode == config.RedisSingle {
-			u.TLSConfig.ServerName = host
+		var err error
+		if u.TLSConfig, err = tlsConfig(o); err != nil {
+			return nil, nil, err
 		}
 	}
 	switch o.Mode {
 	case config.RedisCluster:
-		c := redis.NewClusterClient(u.Cluster())
+		o := u.Cluster()
+		o.PipelinePoolSize = onePool
+		c := redis.NewClusterClient(o)
+		c.AddHook(bounded{})
 		return batching(c, c.AutoPipeline)
 	case config.RedisSentinel:
-		c := redis.NewFailoverClient(u.Failover())
+		o := u.Failover()
+		o.PipelinePoolSize = onePool
+		c := redis.NewFailoverClient(o)
+		c.AddHook(bounded{})
 		return batching(c, c.AutoPipeline)
 	}
-	c := redis.NewClient(u.Simple())
+	simple := u.Simple()
+	simple.PipelinePoolSize = onePool
+	c := redis.NewClient(simple)
+	c.AddHook(bounded{})
 	return batching(c, c.AutoPipeline)
+}
+
+// tlsConfig is that of rediss://. The name of a single server is the one in the URL; of the others go-redis takes the
+// name that sentinels and cluster nodes tell.
+func tlsConfig(o config.Redis) (*tls.Config, error) {
+	t := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: o.InsecureSkipVerify}
+	if o.Mode == config.RedisSingle {
+		t.ServerName, _, _ = net.SplitHostPort(o.Addrs[0])
+	}
+	if o.CA != "" {
+		t.RootCAs = x509.NewCertPool()
+		if !t.RootCAs.AppendCertsFromPEM([]byte(o.CA)) {
+			return nil, errors.New("jobs: REDIS_CA holds no PEM certificate")
+		}
+	}
+	if o.Cert != "" {
+		pair, err := tls.X509KeyPair([]byte(o.Cert), []byte(o.Key.Reveal()))
+		if err != nil { // its text could quote the input
+			return nil, errors.New("jobs: REDIS_CERT and REDIS_KEY are no PEM certificate with its key")
+		}
+		t.Certificates = []tls.Certificate{pair}
+	}
+	return t, nil
 }
 
 func batching(c redis.UniversalClient, pipeline func() (*redis.AutoPipeliner,
@@ -103,7 +134,7 @@ func batching(c redis.UniversalClient, pipeline func() (*redis.AutoPipeliner,
 
 // Close closes every connection.
 func (r *Redis) Close() error {
-	return errors.Join(r.batched.Close(), ignoreClosed(r.plain.Close()), r.workers.Close())
+	return errors.Join(r.batched.Close(), ignoreClosed(r.plain.Close()))
 }
 
 func ignoreClosed(err error) error {
@@ -131,13 +162,14 @@ type Settings struct {
 	RunID          string // another one after every restart
 }
 
-// Inspect reads the settings from INFO. What the server does not tell stays empty.
+// Inspect reads the settings from INFO. What the server does not tell stays empty; the error of a user who may not ask
+// is [ErrDenied].
 func (r *Redis) Inspect(ctx context.Context) (Settings, error) {
 	var s Settings
 	for _, section := range []string{"server", "memory", "persistence"} {
 		text, err := r.plain.Info(ctx, section).Result()
 		if err != nil {
-			return s, fmt.Errorf("jobs: redis info %s: %w", section, err)
+			return s, fmt.Errorf("jobs: redis info %s: %w", section, asDenied(err))
 		}
 		s.read(text)
 	}
@@ -164,25 +196,35 @@ func (s *Settings) read(info string) {
 	}
 }
 
-// detach is the hook of the servers' client. Asynq since v0.25 gives its syncer, which repeats a failed ack, a context
-// that is already canceled, so every failed ack would become a second delivery two minutes later; detached, the
-// repeated ack succeeds. A command that failed waits a moment, because Asynq's dequeue loop repeats it without a pause.
-type detach struct{}
+type workerKey struct{}
 
-func (detach) DialHook(next redis.DialHook) redis.DialHook { return next }
+// bounded is the hook of every command: all but those of the servers have a few seconds where their context says
+// nothing.
+type bounded struct{}
 
-func (detach) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+func (bounded) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (bounded) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		err := next(context.WithoutCancel(ctx), cmd)
-		if err != nil && !expected(err) {
-			time.Sleep(errorPause/2 + rand.N(errorPause))
-		}
-		return err
+		ctx, cancel := bound(ctx)
+		defer cancel()
+		return next(ctx, cmd)
 	}
 }
 
-func (detach) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error { return next(context.WithoutCancel(ctx), cmds) }
+func (bounded) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		ctx, cancel := bound(ctx)
+		defer cancel()
+		return next(ctx, cmds)
+	}
+}
+
+func bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, set := ctx.Deadline(); set || ctx.Value(workerKey{}) != nil {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, callerTimeout)
 }
 
 // expected reports answers that are no trouble: nothing there, a script to be loaded, a task that is gone.

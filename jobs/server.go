@@ -22,7 +22,8 @@ type ServerOptions struct {
 	// Concurrency is how many tasks are worked on at the same time, over all lanes. A quarter of it is for retries, an
 	// eighth for slow endpoints.
 	Concurrency int
-	// PollInterval is how often an idle lane looks for a new task, half of it being the latency it adds; 0 means 10 ms.
+	// PollInterval is how often an idle lane looks for a new task when REDIS_BATCHING is off, half of it being the latency
+	// it adds; 0 means 10 ms.
 	PollInterval time.Duration
 	// RetryPollInterval is how often waiting retries are looked at; 0 means 500 ms.
 	RetryPollInterval time.Duration
@@ -76,7 +77,10 @@ func NewServer(o ServerOptions) (*Server, error) {
 			s.slowPace = time.Duration(concurrency) * time.Second / turnedAway
 		}
 		s.perLane[queue] = concurrency
-		s.servers[queue] = asynq.NewServerFromRedisClient(o.Redis.workers, asynq.Config{
+		if !o.Redis.plainAsynq {
+			poll = time.Millisecond // an empty lane waits by itself
+		}
+		s.servers[queue] = asynq.NewServerFromRedisClient(newLaneClient(o.Redis, queue), asynq.Config{
 			Concurrency: concurrency, Queues: map[string]int{queue: 1}, TaskCheckInterval: poll,
 			DelayedTaskCheckInterval: o.RetryPollInterval, ShutdownTimeout: o.ShutdownGrace,
 			IsFailure: isFailure, RetryDelayFunc: delays(o.Client.now),
@@ -101,9 +105,13 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 		started = append(started, srv)
 	}
+	hearing, deaf := context.WithCancel(context.WithoutCancel(ctx))
+	var subscription sync.WaitGroup
+	subscription.Go(func() { s.opts.Redis.wake.run(hearing) })
 	if failed == nil {
 		s.drain(ctx)
 	}
+	s.opts.Redis.wake.close()
 	var stopping sync.WaitGroup
 	for _, srv := range started {
 		srv.Stop() // all of them first: no lane takes new work while another finishes
@@ -112,6 +120,8 @@ func (s *Server) Run(ctx context.Context) error {
 		stopping.Go(srv.Shutdown)
 	}
 	stopping.Wait()
+	deaf()
+	subscription.Wait()
 	h.workers.dismiss()
 	return failed
 }

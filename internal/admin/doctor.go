@@ -156,11 +156,37 @@ func examineRedis(ctx context.Context, cfg config.Config) []Check {
 	if err := r.Ping(ctx); err != nil {
 		return unreachable(err)
 	}
-	s, err := r.Inspect(ctx)
+	checks := []Check{{Name: "redis", OK: true, Detail: where}}
+	client, err := wiring.Jobs(cfg, r, time.Now)
 	if err != nil {
 		return unreachable(err)
 	}
-	return append([]Check{{Name: "redis", OK: true, Detail: where}}, judgeRedis(s)...)
+	rights, err := client.Rights(ctx)
+	if err != nil {
+		return append(checks, Check{"redis rights", false, oneLine(err), "Redis answered, and then no more"})
+	}
+	checks = append(checks, judgeRights(rights))
+	s, err := r.Inspect(ctx)
+	switch {
+	case errors.Is(err, jobs.ErrDenied):
+		return append(checks, Check{Name: "redis settings", OK: true, Detail: "INFO is denied to this user: make sure that it is " +
+			"Redis 7 or later, with maxmemory-policy noeviction and appendonly yes"})
+	case err != nil:
+		return append(checks, Check{"redis settings", false, oneLine(err), "Redis answered, and then no more"})
+	}
+	return append(checks, judgeRedis(s)...)
+}
+
+func judgeRights(r jobs.Rights) Check {
+	if err := r.Err(); err != nil {
+		return Check{"redis rights", false, oneLine(err), "give the user of REDIS_URL the rights that docs/redis.md lists: " +
+			"without them deliveries may be found late or not at all"}
+	}
+	detail := "every key, channel and command"
+	if len(r.Missing) > 0 {
+		detail += " that is needed; " + strings.Join(r.Missing, "; ")
+	}
+	return Check{Name: "redis rights", OK: true, Detail: detail}
 }
 
 // judgeRedis holds the settings of a Redis against what a queue needs.

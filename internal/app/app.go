@@ -260,6 +260,7 @@ func (a *App) buildOps(ctx context.Context) error {
 		check{"schema", true, a.store.CheckSchema},
 		check{"clock", true, a.clockSkew},
 		check{"redis", a.o.Roles&Worker != 0 && a.o.Roles&API == 0, a.redis.Ping}, // API readiness ignores Redis
+		check{"redis_rights", a.o.Roles&Worker != 0 && a.o.Roles&API == 0, a.redisRights},
 	)
 	var status, queues http.Handler
 	if a.o.Roles&API != 0 {

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/pprof"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/ctrip-gateway/ctrip/internal/access"
 	"github.com/ctrip-gateway/ctrip/internal/headers"
+	"github.com/ctrip-gateway/ctrip/jobs"
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
@@ -146,4 +148,12 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	_ = enc.Encode(v) // the status line is out; a client that left has nothing to be told
+}
+
+// redisRights is what Redis denies. Away it denies nothing: the check of Redis tells of that.
+func (a *App) redisRights(ctx context.Context) error {
+	if err := a.jobs.CheckRights(ctx); errors.Is(err, jobs.ErrDenied) {
+		return err
+	}
+	return nil
 }

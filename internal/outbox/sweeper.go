@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -91,6 +92,9 @@ func (s *Sweeper) report(ctx context.Context, r SweepResult, err error) {
 	log := s.opts.Logger
 	switch {
 	case ctx.Err() != nil:
+	case errors.Is(err, ErrDenied) && !s.failing:
+		s.failing = true
+		log.ErrorContext(ctx, "sweeper.denied", "error", err)
 	case err != nil && !s.failing:
 		s.failing = true
 		log.WarnContext(ctx, "sweeper.failed", "error", err)
@@ -120,10 +124,17 @@ type SweepResult struct {
 // Requeued is how many deliveries the pass enqueued.
 func (r SweepResult) Requeued() int { return r.Rebuilt + r.ExpiredLeases + r.Probes + r.Missing }
 
-// Sweep makes one pass. With an error it returns what was done before it.
+// ErrDenied marks what the queue's server does not let its user do. It stops nothing but the step that it concerns.
+var ErrDenied = errors.New("denied by Redis")
+
+// Sweep makes one pass. With an error it returns what was done before it, or beside it where that is [ErrDenied].
 func (s *Sweeper) Sweep(ctx context.Context) (SweepResult, error) {
 	var r SweepResult
 	incarnation, err := s.opts.Tasks.RedisIncarnation(ctx) // nothing is claimed while Redis does not answer
+	var problems error
+	if errors.Is(err, ErrDenied) {
+		problems, err = err, nil
+	}
 	if err != nil {
 		return r, err
 	}
@@ -138,11 +149,13 @@ func (s *Sweeper) Sweep(ctx context.Context) (SweepResult, error) {
 		{&r.Missing, s.requeueMissing},
 		{&r.Archived, s.archiveDead},
 	} {
-		if *step.count, err = step.do(ctx); err != nil {
-			return r, err
+		*step.count, err = step.do(ctx)
+		if err != nil && !errors.Is(err, ErrDenied) {
+			return r, errors.Join(problems, err)
 		}
+		problems = errors.Join(problems, err)
 	}
-	return r, s.measure(ctx)
+	return r, errors.Join(problems, s.measure(ctx))
 }
 
 // rebuildQueue looks at everything that is pending when Redis is not the one that it was. The workers are alive, and
@@ -166,7 +179,7 @@ func (s *Sweeper) rebuildQueue(ctx context.Context, incarnation string) (int, er
 		}
 		n, err := s.requeue(ctx, rows, settled)
 		total += n
-		if err != nil {
+		if err != nil && !errors.Is(err, ErrDenied) {
 			return total, err
 		}
 		if len(rows) < s.opts.Batch {
@@ -239,7 +252,7 @@ func (s *Sweeper) requeueMissing(ctx context.Context) (int, error) {
 		}
 		n, err := s.requeue(ctx, due, atOnce)
 		total += n
-		if err != nil || len(due) < s.opts.Batch {
+		if err != nil && !errors.Is(err, ErrDenied) || len(due) < s.opts.Batch {
 			return total, err
 		}
 	}
@@ -253,6 +266,10 @@ func (s *Sweeper) requeue(ctx context.Context, rows []models.Delivery,
 		return 0, nil
 	}
 	missing, err := s.opts.Tasks.MissingTasks(ctx, rows)
+	var unseen error
+	if errors.Is(err, ErrDenied) { // a second task makes no second request, and a lost one none at all
+		missing, unseen, err = slices.Repeat([]bool{true}, len(rows)), err, nil
+	}
 	if err != nil {
 		return 0, errors.Join(err, s.opts.Store.SweepAt(ctx, ids(rows), s.now()))
 	}
@@ -270,7 +287,7 @@ func (s *Sweeper) requeue(ctx context.Context, rows []models.Delivery,
 	if err != nil {
 		return len(bumped) - len(failed), errors.Join(err, s.opts.Store.SweepAt(ctx, failed, s.now()))
 	}
-	return len(bumped), nil
+	return len(bumped), unseen
 }
 
 // enqueue enqueues many, the oldest first, and returns the ids of those that failed and one of the errors.

@@ -105,7 +105,10 @@ func Payments(
 
 // Redis makes the clients of REDIS_URL. They connect when they are first used: Redis need not be there.
 func Redis(cfg config.Config) (*jobs.Redis, error) {
-	return jobs.Connect(cfg.Redis.Server, cfg.Redis.PoolSize)
+	server := cfg.Redis.Server
+	server.CA, server.Cert, server.Key = cfg.Redis.CA, cfg.Redis.Cert, cfg.Redis.Key
+	server.PlainAsynq = cfg.Redis.Batching == "off"
+	return jobs.Connect(server, cfg.Redis.PoolSize)
 }
 
 // Jobs is what enqueues deliveries in Redis.
