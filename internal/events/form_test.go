@@ -125,7 +125,8 @@ var values = []any{nil, true, "", "x", "é", "pending", "chain", "balance", "0",
 	strings.Repeat("x", 501),
 	json.Number("0"), json.Number("-1"), json.Number("1"), json.Number("255"), json.Number("256"), json.Number("1.5"),
 	json.Number("9007199254740991"), json.Number("9007199254740992"), json.Number("99999999999999999999"),
-	json.Number("-99999999999999999999"), json.Number("1e+2"), []any{}, []any{"x"}, map[string]any{}, map[string]any{"x": "y"},
+	json.Number("-99999999999999999999"), json.Number("1e+2"), []any{}, []any{"x"}, map[string]any{},
+	map[string]any{"x": "y"},
 }
 
 // change calls f once for every change of a document, in every place but in members that are not deep, and undoes it.

@@ -34,7 +34,7 @@ type slot struct {
 // payment uses it is handed out again by this process; a crash and a COMMIT without an answer leave a hole.
 type allocator struct {
 	store *store.Store
-	used  func(context.Context, uint64, []string) (map[string]bool, error)
+	used  askFunc
 	now   func() time.Time
 
 	mu   sync.Mutex
@@ -56,7 +56,14 @@ type accountKey struct {
 	ahead   map[uint32]slot // derived for a look ahead and not taken yet
 
 	checkMu sync.Mutex
-	checked map[uint64]map[string]bool // chain id → address → was used before
+	checked map[uint64]*check // by chain id
+}
+
+// check is what a chain has said about addresses before they are handed out.
+type check struct {
+	used   map[string]bool // by address: was it used before
+	upTo   uint32          // the first index that the chain was not asked about
+	asking chan struct{}   // closed when the look ahead that is under way ends; nil for none
 }
 
 type taken struct {
@@ -127,7 +134,7 @@ func (a *allocator) key(ctx context.Context, id string) (*accountKey, error) {
 	defer a.mu.Unlock()
 	if k, ok = a.keys[id]; !ok {
 		k = &accountKey{id: id, account: account, branch: row.Branch, ahead: make(map[uint32]slot),
-			checked: make(map[uint64]map[string]bool)}
+			checked: make(map[uint64]*check)}
 		a.keys[id] = k
 	}
 	return k, nil
@@ -229,32 +236,83 @@ func (k *accountKey) look(index uint32) (slot, error) {
 	return p, nil
 }
 
-// usedBefore asks the chain about p and the addresses after it, and remembers the answers.
-func (k *accountKey) usedBefore(ctx context.Context,
-	ask func(context.Context, uint64, []string) (map[string]bool, error), chainID uint64, p slot) (bool, error) {
+// askFunc asks a chain which of some addresses were used before.
+type askFunc func(ctx context.Context, chainID uint64, addresses []string) (map[string]bool, error)
+
+// usedBefore says whether an address was used before on a chain. The chain is asked ahead of demand: about the next
+// addresses as soon as few are left that it has spoken of, so that a payment waits for it only when many come at once.
+func (k *accountKey) usedBefore(ctx context.Context, ask askFunc, chainID uint64, p slot) (bool, error) {
 	k.checkMu.Lock()
 	defer k.checkMu.Unlock()
-	known := k.checked[chainID]
-	if known == nil || len(known) >= maxPrefetch {
-		known = make(map[string]bool)
-		k.checked[chainID] = known
+	c := k.checked[chainID]
+	if c == nil {
+		c = &check{used: make(map[string]bool)}
+		k.checked[chainID] = c
 	}
-	if _, ok := known[p.address]; !ok {
-		addresses := []string{p.address}
-		for i := uint32(1); i < lookahead; i++ {
-			ahead, err := k.look(p.index + i)
-			if err != nil {
-				return false, err
-			}
-			addresses = append(addresses, ahead.address)
+	used, known := c.used[p.address]
+	for !known && c.asking != nil {
+		asked := c.asking
+		k.checkMu.Unlock()
+		select {
+		case <-asked:
+		case <-ctx.Done():
 		}
-		answers, err := ask(ctx, chainID, addresses)
-		if err != nil {
+		k.checkMu.Lock()
+		if used, known = c.used[p.address]; !known && ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+	}
+	if !known {
+		if err := k.askAbout(ctx, ask, chainID, p.index, c); err != nil {
 			return false, err
 		}
-		maps.Copy(known, answers)
+		used = c.used[p.address]
 	}
-	used := known[p.address]
-	delete(known, p.address)
+	delete(c.used, p.address)
+	if c.asking == nil && c.upTo > p.index && c.upTo-p.index <= lookahead/2 {
+		c.asking = make(chan struct{})
+		go k.askAhead(ask, chainID, c.upTo, c)
+	}
 	return used, nil
+}
+
+// askAhead asks about the addresses from an index on. What goes wrong is told to whoever asks about one of them.
+func (k *accountKey) askAhead(ask askFunc, chainID uint64, from uint32, c *check) {
+	ctx, cancel := context.WithTimeout(context.Background(), refillTimeout)
+	defer cancel()
+	fresh := &check{used: make(map[string]bool)}
+	err := k.askAbout(ctx, ask, chainID, from, fresh)
+	k.checkMu.Lock()
+	defer k.checkMu.Unlock()
+	if err == nil {
+		c.add(fresh.used, fresh.upTo)
+	}
+	close(c.asking)
+	c.asking = nil
+}
+
+// askAbout asks about the addresses from an index on, and notes the answers.
+func (k *accountKey) askAbout(ctx context.Context, ask askFunc, chainID uint64, from uint32, c *check) error {
+	var addresses []string
+	for i := range uint32(lookahead) {
+		p, err := k.look(from + i)
+		if err != nil {
+			return err
+		}
+		addresses = append(addresses, p.address)
+	}
+	answers, err := ask(ctx, chainID, addresses)
+	if err == nil {
+		c.add(answers, from+lookahead)
+	}
+	return err
+}
+
+// add takes answers in, and forgets older ones when there are many: those that other processes took.
+func (c *check) add(answers map[string]bool, upTo uint32) {
+	if len(c.used) >= maxPrefetch {
+		c.used = make(map[string]bool)
+	}
+	maps.Copy(c.used, answers)
+	c.upTo = max(c.upTo, upTo)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,10 +47,10 @@ func (h *harness) request(order string) Request {
 func TestConcurrentCreation(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		const n = 100
-		asked := 0 // of the chain, one at a time
+		var asked atomic.Int64 // of the chain
 		h := newHarness(t, s, func(o *Options) {
 			o.Used = func(_ context.Context, _ uint64, addresses []string) (map[string]bool, error) {
-				asked++
+				asked.Add(1)
 				answers := make(map[string]bool)
 				for _, a := range addresses {
 					answers[a] = false
@@ -74,8 +75,8 @@ func TestConcurrentCreation(t *testing.T) {
 				t.Fatalf("index %d stands at place %d", index, i)
 			}
 		}
-		if asked > n/10 {
-			t.Errorf("the chain was asked %d times about %d addresses", asked, n)
+		if asked.Load() > n/10 {
+			t.Errorf("the chain was asked %d times about %d addresses", asked.Load(), n)
 		}
 		deliveries, err := s.ListDeliveries(t.Context(), h.merchant.ID, store.DeliveryFilter{}, store.Page{Limit: n + 1})
 		if err != nil || len(deliveries) != n {

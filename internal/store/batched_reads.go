@@ -127,6 +127,14 @@ type reads struct {
 	merchants batchedRead[string, models.Merchant]
 	cursors   batchedRead[uint64, models.ChainCursor]
 	answers   batchedRead[answerKey, models.IdempotencyRecord]
+	endpoints batchedRead[string, models.Endpoint]
+	secrets   batchedRead[secretsKey, []models.EndpointSecret]
+}
+
+// secretsKey asks for the secrets of an endpoint that have not expired at a time.
+type secretsKey struct {
+	endpointID string
+	at         time.Time
 }
 
 // answerKey names an idempotency record.
@@ -137,6 +145,8 @@ func newReads(q *Queries) *reads {
 		merchants: batchedRead[string, models.Merchant]{read: q.merchantsByID},
 		cursors:   batchedRead[uint64, models.ChainCursor]{read: q.cursorsByChain},
 		answers:   batchedRead[answerKey, models.IdempotencyRecord]{read: q.answersByKey},
+		endpoints: batchedRead[string, models.Endpoint]{read: q.endpointsByID},
+		secrets:   batchedRead[secretsKey, []models.EndpointSecret]{read: q.secretsByEndpoint},
 	}
 }
 
@@ -161,6 +171,58 @@ func (s *Store) IdempotencyRecord(ctx context.Context, merchantID, method, path,
 		r, err = models.IdempotencyRecord{}, models.ErrNotFound
 	}
 	return r, one("idempotency record", err)
+}
+
+// EndpointByID is [Queries.EndpointByID], by one statement for all who ask at the same time: a worker opens many
+// endpoints for the first time when it starts. The row is read after the call.
+func (s *Store) EndpointByID(ctx context.Context, id string) (models.Endpoint, error) {
+	e, err := s.reads.endpoints.get(ctx, id)
+	return e, one("endpoint "+id, err)
+}
+
+// Secrets is [Queries.Secrets], by one statement for all who ask at the same time. The rows are read after the call.
+func (s *Store) Secrets(ctx context.Context, endpointID string, now time.Time) ([]models.EndpointSecret, error) {
+	rows, err := s.reads.secrets.get(ctx, secretsKey{endpointID, now})
+	return rows, wrap("secrets of "+endpointID, err)
+}
+
+func (q *Queries) endpointsByID(ctx context.Context, ids []string) (map[string]models.Endpoint, error) {
+	var rows []models.Endpoint
+	if err := q.with(ctx).Where("id IN ?", padded(ids)).Find(&rows).Error; err != nil {
+		return nil, err
+	}
+	found := make(map[string]models.Endpoint, len(rows))
+	for _, e := range rows {
+		found[e.ID] = e
+	}
+	return found, nil
+}
+
+func (q *Queries) secretsByEndpoint(ctx context.Context,
+	keys []secretsKey) (map[secretsKey][]models.EndpointSecret, error) {
+	ids, earliest := make([]string, len(keys)), keys[0].at
+	for i, k := range keys {
+		ids[i] = k.endpointID
+		if k.at.Before(earliest) {
+			earliest = k.at
+		}
+	}
+	var rows []models.EndpointSecret
+	err := q.with(ctx).Where("endpoint_id IN ? AND (expires_at IS NULL OR expires_at > ?)", padded(ids), earliest).
+		Order("created_at DESC, id DESC").Find(&rows).Error
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[secretsKey][]models.EndpointSecret, len(keys))
+	for _, k := range keys {
+		found[k] = nil
+		for _, r := range rows {
+			if r.EndpointID == k.endpointID && (r.ExpiresAt == nil || r.ExpiresAt.After(k.at)) {
+				found[k] = append(found[k], r)
+			}
+		}
+	}
+	return found, nil
 }
 
 func (q *Queries) merchantsByID(ctx context.Context, ids []string) (map[string]models.Merchant, error) {

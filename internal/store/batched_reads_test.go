@@ -34,6 +34,21 @@ func TestReadsOfManyAreThoseOfOne(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		hook := models.Endpoint{ID: models.NewID(models.PrefixEndpoint, noon), MerchantID: m.ID, URL: "https://shop.example",
+			Events: []string{"*"}, Status: models.EndpointEnabled, BreakerState: models.BreakerClosed, Version: 1,
+			CreatedAt: noon, UpdatedAt: noon}
+		secret := func(i int, ends *time.Time) models.EndpointSecret {
+			return models.EndpointSecret{ID: "sec_" + strconv.Itoa(i), EndpointID: hook.ID, Sealed: []byte{1}, ActiveFrom: noon,
+				CreatedAt: noon.Add(time.Duration(i)), ExpiresAt: ends}
+		}
+		hour := noon.Add(time.Hour)
+		err = s.InTx(t.Context(), func(tx *store.Tx) error {
+			return errors.Join(tx.InsertEndpoint(t.Context(), hook), tx.InsertSecret(t.Context(), secret(1, &hour)),
+				tx.InsertSecret(t.Context(), secret(2, nil)))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 		var all sync.WaitGroup
 		for i := range 100 {
 			all.Go(func() {
@@ -53,6 +68,21 @@ func TestReadsOfManyAreThoseOfOne(t *testing.T) {
 				if got, err := s.Merchant(t.Context(), want); i%3 < 2 && (err != nil || got.ID != want) ||
 					i%3 == 2 && !errors.Is(err, models.ErrNotFound) {
 					t.Errorf("%s: %+v, %v", want, got, err)
+				}
+				e, err := s.EndpointByID(t.Context(), hook.ID)
+				if err != nil || e.URL != hook.URL {
+					t.Errorf("endpoint: %+v, %v", e, err)
+				}
+				if _, err := s.EndpointByID(t.Context(), "we_none"); !errors.Is(err, models.ErrNotFound) {
+					t.Error(err)
+				}
+				at := noon.Add(time.Duration(i%2) * time.Hour) // when the first secret lives, and when it has just ended
+				live, err := s.Secrets(t.Context(), hook.ID, at)
+				if err != nil || len(live) != 2-i%2 || live[0].ID != "sec_2" {
+					t.Errorf("secrets: %+v, %v", live, err)
+				}
+				if none, err := s.Secrets(t.Context(), "we_none", at); err != nil || len(none) > 0 {
+					t.Errorf("secrets of nobody: %+v, %v", none, err)
 				}
 				if c, err := s.Cursor(t.Context(), uint64(7+i%2)); i%2 == 0 && (err != nil || c.Number != 9) ||
 					i%2 == 1 && !errors.Is(err, models.ErrNotFound) {
