@@ -16,8 +16,10 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/evm"
 	"github.com/ctrip-gateway/ctrip/internal/operate"
 	"github.com/ctrip-gateway/ctrip/internal/payments"
+	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/wiring"
 	"github.com/ctrip-gateway/ctrip/jobs"
+	"github.com/ctrip-gateway/ctrip/models"
 )
 
 const (
@@ -120,6 +122,7 @@ func examineDatabase(ctx context.Context, cfg config.Config, now func() time.Tim
 		if err := payments.CheckListed(ctx, db, cfg.Chains); err != nil {
 			checks = append(checks, Check{"chains file", false, oneLine(err), "no API and no scanner starts without it"})
 		}
+		checks = append(checks, examineIdentity(ctx, db))
 	}
 
 	before := now()
@@ -134,6 +137,31 @@ func examineDatabase(ctx context.Context, cfg config.Config, now func() time.Tim
 		clock.Hint = fmt.Sprintf("keep both machines on NTP: above MAX_CLOCK_SKEW (%s) no process is ready", cfg.MaxClockSkew)
 	}
 	return append(checks, clock)
+}
+
+// examineIdentity tells a database that was restored, or whose counters had to move on.
+func examineIdentity(ctx context.Context, db *store.Store) Check {
+	const name, mayRead = "database identity", "may the user read its own tables?"
+	change, err := db.IdentityChange(ctx)
+	if err != nil {
+		return Check{name, false, oneLine(err), mayRead}
+	}
+	stored, err := db.Identity(ctx)
+	switch {
+	case err != nil && !errors.Is(err, models.ErrNotFound):
+		return Check{name, false, oneLine(err), mayRead}
+	case stored.Unfinished || change == store.ChangeRestored:
+		return Check{name, false, "restored from a backup and not prepared: POST /payments is refused",
+			"stop the processes, run `ctripctl restore check` and `ctripctl restore prepare`: docs/going-live.md"}
+	case change != "":
+		return Check{Name: name, OK: true,
+			Detail: change + ": counters of addresses move on by 10,000 when a process starts"}
+	case stored.ChangedAt != nil:
+		return Check{Name: name, OK: true, Detail: fmt.Sprintf("%s, noticed %s: counters of addresses moved on by 10,000, "+
+			"so a wallet that looks only 20 addresses ahead has to be told to look further", stored.Change,
+			stored.ChangedAt.UTC().Format(time.RFC3339))}
+	}
+	return Check{Name: name, OK: true, Detail: "as it was"}
 }
 
 func examineRedis(ctx context.Context, cfg config.Config) []Check {

@@ -45,6 +45,7 @@ const (
 	CodeInternal              Code = "internal"
 	CodeUnavailable           Code = "unavailable"
 	CodeChainUnavailable      Code = "chain_unavailable"
+	CodeRestoreUnfinished     Code = "restore_unfinished"
 )
 
 // kinds is the one table from a code to its HTTP status and title, in the order of the reference page.
@@ -82,6 +83,7 @@ var kinds = []struct {
 	{CodeInternal, http.StatusInternalServerError, "Something went wrong on our side"},
 	{CodeUnavailable, http.StatusServiceUnavailable, "Not available right now"},
 	{CodeChainUnavailable, http.StatusServiceUnavailable, "The chain is not available right now"},
+	{CodeRestoreUnfinished, http.StatusServiceUnavailable, "The gateway was restored and is not ready yet"},
 }
 
 // FieldError is one faulty field of a request.

@@ -204,6 +204,13 @@ func (a *App) openRecord(ctx context.Context) (err error) {
 	if err := a.store.CheckSchema(ctx); err != nil {
 		return err
 	}
+	switch change, err := a.store.AdoptIdentity(ctx, models.Now(time.Now)); {
+	case err != nil:
+		return err
+	case change != "":
+		a.log.WarnContext(ctx, "database.changed", "change", change, "unfinished", a.store.RestoreUnfinished())
+	}
+	a.part("database identity", a.store.RunIdentity)
 	a.vault, err = wiring.Vault(a.cfg)
 	return err
 }

@@ -22,7 +22,7 @@ var audited = map[string]string{
 	"pause": "deliveries.paused", "resume": "deliveries.resumed",
 	"replay start": "replay.started", "replay cancel": "replay.canceled", "delivery evidence": "delivery.evidence_exported",
 	"chain rescan": "chain.rescanned", "chain accept": "chain.reorg_accepted", "chain reset": "chain.reset", "chain reconcile": "chain.reconciled",
-	"doubt accept": "doubt.", "doubt reject": "doubt.", "migrate up": "schema.migrated",
+	"doubt accept": "doubt.", "doubt reject": "doubt.", "migrate up": "schema.migrated", "restore prepare": "database.prepared",
 	"quarantine retry": "payment.quarantine_retried", "endpoint set-mode": "endpoint.mode_changed",
 }
 

@@ -45,9 +45,10 @@ type allocator struct {
 type accountKey struct {
 	id      string
 	account *wallet.Account
-	branch  uint32
 
 	mu      sync.Mutex
+	branch  uint32
+	next    uint32 // behind the highest index that this process was given
 	free    []slot // released, lowest index first
 	waiting []chan taken
 	moving  bool
@@ -83,7 +84,7 @@ func (a *allocator) take(ctx context.Context, keyID, merchantID string, chainID 
 		return slot{}, err
 	}
 	for {
-		p, err := k.next(ctx, a.store)
+		p, err := k.wait(ctx, a.store)
 		if err != nil {
 			return slot{}, err
 		}
@@ -140,10 +141,10 @@ func (a *allocator) key(ctx context.Context, id string) (*accountKey, error) {
 	return k, nil
 }
 
-// next returns a free address, or waits for the counter.
-func (k *accountKey) next(ctx context.Context, s *store.Store) (slot, error) {
+// wait returns a free address, or waits for the counter.
+func (k *accountKey) wait(ctx context.Context, s *store.Store) (slot, error) {
 	k.mu.Lock()
-	if len(k.free) > 0 {
+	if len(k.free) > 0 && !s.RestoreUnfinished() {
 		p := k.free[0]
 		k.free = slices.Delete(k.free, 0, 1)
 		k.mu.Unlock()
@@ -189,16 +190,49 @@ func (k *accountKey) serve(s *store.Store) {
 			return
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), refillTimeout)
-		first, err := s.TakeIndexes(ctx, k.id, uint32(len(waiting)))
+		given, err := k.takeIndexes(ctx, s, uint32(len(waiting)))
 		cancel()
 		for i, answer := range waiting {
 			t := taken{err: err}
 			if err == nil {
-				t.slot, t.err = k.slot(first + uint32(i))
+				t.slot, t.err = k.slot(given.First + uint32(i))
 			}
 			answer <- t
 		}
 	}
+}
+
+// takeIndexes moves the counter in the database. One that gives out what this process was given before has lost what it
+// knew: it moves on, and so do all others. A branch that an operator changed is heeded from here on.
+func (k *accountKey) takeIndexes(ctx context.Context, s *store.Store, n uint32) (store.Indexes, error) {
+	given, err := s.TakeIndexes(ctx, k.id, n)
+	if err != nil {
+		return given, err
+	}
+	k.mu.Lock()
+	next, branch := k.next, k.branch
+	k.mu.Unlock()
+	if given.First < next {
+		if err := s.CounterBehind(ctx, k.id, next, time.Now().UTC().Truncate(time.Microsecond)); err != nil {
+			return given, err
+		}
+		if given, err = s.TakeIndexes(ctx, k.id, n); err != nil {
+			return given, err
+		}
+	}
+	k.mu.Lock()
+	k.next = max(k.next, given.First+given.N)
+	k.branch = given.Branch
+	if given.Branch != branch {
+		k.free = nil // they are of the branch before
+	}
+	k.mu.Unlock()
+	if given.Branch != branch {
+		k.aheadMu.Lock()
+		clear(k.ahead)
+		k.aheadMu.Unlock()
+	}
+	return given, nil
 }
 
 // slot is the address at an index. Deriving one costs more than a statement, so what a look ahead derived is used.
@@ -214,11 +248,14 @@ func (k *accountKey) slot(index uint32) (slot, error) {
 }
 
 func (k *accountKey) derive(index uint32) (slot, error) {
-	lower, err := k.account.LowerAddress(k.branch, index)
+	k.mu.Lock()
+	branch := k.branch
+	k.mu.Unlock()
+	lower, err := k.account.LowerAddress(branch, index)
 	if err != nil {
-		return slot{}, fmt.Errorf("payments: address %d/%d: %w", k.branch, index, err)
+		return slot{}, fmt.Errorf("payments: address %d/%d: %w", branch, index, err)
 	}
-	return slot{index: index, address: lower, path: k.account.Path(k.branch, index)}, nil
+	return slot{index: index, address: lower, path: k.account.Path(branch, index)}, nil
 }
 
 // look is slot for an index that is not taken yet.

@@ -66,17 +66,39 @@ func (q *Queries) AccountKey(ctx context.Context, id string) (models.AccountKey,
 	return k, one("account key", err)
 }
 
-// TakeIndexes moves the counter of an account key on by n and returns the first of the n indexes. It is a transaction
-// of its own, so that creating payments does not queue behind one row; an index that is then not used is a hole.
-func (s *Store) TakeIndexes(ctx context.Context, accountKeyID string, n uint32) (uint32, error) {
-	var next []int64
-	err := s.with(ctx).Raw("UPDATE account_keys SET next_index = next_index + ? WHERE id = ? RETURNING next_index", n,
-		accountKeyID).Scan(&next).Error
-	if err != nil {
-		return 0, wrap("take indexes", err)
+// Indexes are addresses of an account key that were given out to one caller: N of them from First on, on a branch.
+type Indexes struct{ First, N, Branch uint32 }
+
+// TakeIndexes moves the counter of an account key on by n and returns the indexes. It is a transaction of its own, so
+// that creating payments does not queue behind one row; an index that is then not used is a hole. Nothing is given out of
+// a database that is not the one that it was before its counters have moved on, and [ErrRestoreUnfinished] while nobody
+// has prepared a restored one.
+func (s *Store) TakeIndexes(ctx context.Context, accountKeyID string, n uint32) (Indexes, error) {
+	unless := ""
+	if s.dialect == Postgres {
+		unless = " AND NOT EXISTS (" + differing + ")"
 	}
-	if len(next) == 0 {
-		return 0, fmt.Errorf("store: take indexes: %w", models.ErrNotFound)
+	for attempt := 1; ; attempt++ {
+		var rows []struct{ NextIndex, Branch int64 }
+		err := s.with(ctx).Raw("UPDATE account_keys SET next_index = next_index + ? WHERE id = ?"+unless+
+			" RETURNING next_index, branch", n, accountKeyID).Scan(&rows).Error
+		if err != nil {
+			return Indexes{}, wrap("take indexes", err)
+		}
+		if len(rows) > 0 {
+			return Indexes{First: uint32(rows[0].NextIndex - int64(n)), N: n, Branch: uint32(rows[0].Branch)}, nil
+		}
+		if _, err := s.AccountKey(ctx, accountKeyID); err != nil {
+			return Indexes{}, fmt.Errorf("store: take indexes: %w", err)
+		}
+		if _, err := s.AdoptIdentity(ctx, time.Now().UTC().Truncate(time.Microsecond)); err != nil {
+			return Indexes{}, err
+		}
+		if s.RestoreUnfinished() {
+			return Indexes{}, ErrRestoreUnfinished
+		}
+		if attempt == txAttempts {
+			return Indexes{}, fmt.Errorf("store: take indexes of %s: the database changes", accountKeyID)
+		}
 	}
-	return uint32(next[0] - int64(n)), nil
 }

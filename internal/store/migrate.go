@@ -35,6 +35,9 @@ func (s *Store) Migrate(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.refuseNewer(ctx); err != nil {
+		return nil, err
+	}
 	results, err := provider.Up(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("store: migrate: %w", err)
@@ -44,6 +47,24 @@ func (s *Store) Migrate(ctx context.Context) ([]string, error) {
 		applied = append(applied, r.Source.Path)
 	}
 	return applied, nil
+}
+
+// refuseNewer is [ErrSchema] when a newer binary has migrated the database: ours has nothing to add to it.
+func (s *Store) refuseNewer(ctx context.Context) error {
+	st, err := s.SchemaStatus(ctx)
+	if err != nil || st.Version == 0 {
+		return err
+	}
+	var newest int64
+	if err := s.sql.QueryRowContext(ctx,
+		"SELECT max(version_id) FROM goose_db_version WHERE is_applied").Scan(&newest); err != nil {
+		return fmt.Errorf("store: schema status: %w", err)
+	}
+	if newest > SchemaVersion {
+		return fmt.Errorf("%w: the schema is newer, version %d, and this binary knows %d: nothing was changed; run the "+
+			"`ctripctl` of the newest release", ErrSchema, newest, SchemaVersion)
+	}
+	return nil
 }
 
 // SchemaStatus reads the version of the schema without changing anything.

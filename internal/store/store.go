@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -33,6 +34,8 @@ type Store struct {
 	// chainWake says that a line of the audit log was written.
 	chainWake chan struct{}
 	reads     *reads
+	// unfinished is whether the database was restored and not prepared, as this process last saw it.
+	unfinished atomic.Bool
 }
 
 // Queries are the reads and writes that need no surrounding transaction.
