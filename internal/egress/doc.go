@@ -3,8 +3,8 @@
 // It promises:
 //   - Nothing on the deny table (deny.go) is ever connected to, unless a rule of WEBHOOK_ALLOW allows exactly that
 //     address and port, or that name and port and where it leads. A name is resolved, every address among the answers
-//     is checked, and one denied answer refuses the name; the address is checked again on the socket, on every dial. Only
-//     ports 80 and 443 are used unless a rule allows another.
+//     is checked, and one denied answer refuses the name; the address is checked again on the socket, on every dial.
+//     Only ports 80 and 443 are used unless a rule allows another.
 //   - [Client.CheckURL] refuses by form alone what can be refused without resolving. [Client.Do] applies the same
 //     rules.
 //   - A request opens at most three connections. It is sent a second time only when a kept connection ended before any
