@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/big"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -101,9 +100,9 @@ func buildOther(t testkit.TB, tree string) string {
 		return ""
 	}
 	dir := t.TempDir()
-	build := exec.CommandContext(t.Context(), "go", "build", "-ldflags=-s -w", "-o", dir+string(filepath.Separator),
+	build := exec.CommandContext(t.Context(), "env", "CGO_ENABLED=0", "go", "build", "-ldflags=-s -w", "-o", dir+string(filepath.Separator),
 		"./cmd/api", "./cmd/worker", "./cmd/scanner", "./cmd/ctripctl")
-	build.Dir, build.Env = tree, append(os.Environ(), "CGO_ENABLED=0")
+	build.Dir = tree
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build of %s: %v\n%s", tree, err, out)
 	}

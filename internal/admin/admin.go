@@ -12,7 +12,6 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/endpoints"
 	"github.com/ctrip-gateway/ctrip/internal/redelivery"
 	"github.com/ctrip-gateway/ctrip/internal/store"
-	"github.com/ctrip-gateway/ctrip/internal/telemetry"
 	"github.com/ctrip-gateway/ctrip/internal/vault"
 	"github.com/ctrip-gateway/ctrip/internal/wiring"
 	"github.com/ctrip-gateway/ctrip/models"
@@ -32,8 +31,6 @@ type Options struct {
 	AnySchema bool
 	// Store, when given, is used instead of opening Postgres, and is closed by whoever gave it.
 	Store *store.Store
-	// Lanes, when given, reads the queues instead of a connection of its own to Redis.
-	Lanes func(context.Context) ([]telemetry.Lane, error)
 }
 
 // Admin does what an operator asks, on one database, by one configuration, under one name.
@@ -45,7 +42,6 @@ type Admin struct {
 	store  *store.Store
 	owned  bool
 	access *access.Service
-	lanes  func(context.Context) ([]telemetry.Lane, error)
 }
 
 // Open connects to the database and, unless told otherwise, checks that its schema is ours.
@@ -56,7 +52,7 @@ func Open(ctx context.Context, o Options) (*Admin, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	a := &Admin{cfg: o.Config, actor: o.Actor, now: o.Now, log: o.Logger, store: o.Store, lanes: o.Lanes}
+	a := &Admin{cfg: o.Config, actor: o.Actor, now: o.Now, log: o.Logger, store: o.Store}
 	var err error
 	if a.store == nil {
 		few := o.Config

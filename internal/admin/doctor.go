@@ -197,8 +197,8 @@ func examineRedis(ctx context.Context, cfg config.Config) []Check {
 	s, err := r.Inspect(ctx)
 	switch {
 	case errors.Is(err, jobs.ErrDenied):
-		return append(checks, Check{Name: "redis settings", OK: true, Detail: "INFO is denied to this user: make sure that " +
-			"it is Redis 7 or later, with maxmemory-policy noeviction and appendonly yes"})
+		return append(checks, Check{Name: "redis settings", OK: true, Detail: "INFO is denied to this user: make sure " +
+			"that it is Redis 7 or later, with maxmemory-policy noeviction and appendonly yes"})
 	case err != nil:
 		return append(checks, Check{"redis settings", false, oneLine(err), "Redis answered, and then no more"})
 	}

@@ -28,7 +28,7 @@ func (a *Admin) RestorePrepare(ctx context.Context, p store.Preparation) (bool, 
 		}
 		branch := "moved on"
 		switch {
-		case p.Complete || p.KeepBranch:
+		case p.Complete || p.SameBranch:
 			branch = "kept"
 		case p.Branch != nil:
 			branch = fmt.Sprint(*p.Branch)

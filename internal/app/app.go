@@ -15,9 +15,9 @@ import (
 
 	"github.com/ctrip-gateway/ctrip/config"
 	"github.com/ctrip-gateway/ctrip/internal/access"
-	"github.com/ctrip-gateway/ctrip/internal/admin"
 	"github.com/ctrip-gateway/ctrip/internal/egress"
 	"github.com/ctrip-gateway/ctrip/internal/endpoints"
+	"github.com/ctrip-gateway/ctrip/internal/operate"
 	"github.com/ctrip-gateway/ctrip/internal/outbox"
 	"github.com/ctrip-gateway/ctrip/internal/payments"
 	"github.com/ctrip-gateway/ctrip/internal/redelivery"
@@ -261,7 +261,7 @@ func (a *App) openQueue(context.Context) (err error) {
 }
 
 // buildOps makes the ops listener, which stands first and falls last, so that a stopping process can be watched.
-func (a *App) buildOps(ctx context.Context) error {
+func (a *App) buildOps(context.Context) error {
 	a.checks = append(a.checks,
 		check{"database", true, a.store.Ping},
 		check{"schema", true, a.store.CheckSchema},
@@ -271,12 +271,10 @@ func (a *App) buildOps(ctx context.Context) error {
 	)
 	var status, queues http.Handler
 	if a.o.Roles&API != 0 {
-		desk, err := admin.Open(ctx, admin.Options{Config: a.cfg, Actor: models.Actor{Name: "operator:ops"}, Now: time.Now,
-			Logger: a.log, Store: a.store, Lanes: a.jobs.Lanes})
-		if err != nil {
-			return err
-		}
-		status = statusPage(desk.Status, a.log)
+		status = statusPage(func(ctx context.Context) (operate.Status, error) {
+			return operate.ReadStatus(ctx, a.store, time.Now, a.jobs.Lanes)
+		}, a.log)
+		var err error
 		if queues, err = jobs.NewMonitor(jobs.MonitorOptions{Redis: a.redis, Audit: a.auditQueues}); err != nil {
 			return err
 		}

@@ -8,7 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 
-	"github.com/ctrip-gateway/ctrip/internal/admin"
+	"github.com/ctrip-gateway/ctrip/internal/operate"
 )
 
 //go:embed status.html
@@ -17,7 +17,7 @@ var statusHTML string
 var statusTemplate = template.Must(template.New("status").Parse(statusHTML))
 
 // statusPage shows operators the state of the whole gateway, the same as `ctripctl status`. It changes nothing.
-func statusPage(read func(context.Context) (admin.Status, error), log *slog.Logger) http.Handler {
+func statusPage(read func(context.Context) (operate.Status, error), log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s, err := read(r.Context())
 		if err != nil {
@@ -32,7 +32,7 @@ func statusPage(read func(context.Context) (admin.Status, error), log *slog.Logg
 		w.Header().Set("Cache-Control", "no-store")
 		if err := statusTemplate.Execute(w, struct {
 			Nonce     string
-			Status    admin.Status
+			Status    operate.Status
 			Attention []string
 		}{nonce, s, s.Attention()}); err != nil {
 			log.DebugContext(r.Context(), "status.not_written", "error", err)

@@ -10,17 +10,17 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ctrip-gateway/ctrip/internal/admin"
+	"github.com/ctrip-gateway/ctrip/internal/operate"
 )
 
 // TestStatusPage: the page says what waits for a person first, escapes what others wrote, and says plainly when all is
 // well or nothing could be read.
 func TestStatusPage(t *testing.T) {
 	halted := time.Date(2026, 11, 28, 9, 0, 0, 0, time.UTC)
-	s := admin.Status{At: halted.Add(time.Hour), Unannounced: 2}
-	s.Chains = []admin.Chain{{Chain: "base", Number: 7, HaltedAt: &halted, HaltReason: "block <b>7</b> changed"}}
+	s := operate.Status{At: halted.Add(time.Hour), Unannounced: 2}
+	s.Chains = []operate.Chain{{Chain: "base", Number: 7, HaltedAt: &halted, HaltReason: "block <b>7</b> changed"}}
 	var failed error
-	page := statusPage(func(context.Context) (admin.Status, error) { return s, failed }, slog.New(slog.DiscardHandler))
+	page := statusPage(func(context.Context) (operate.Status, error) { return s, failed }, slog.New(slog.DiscardHandler))
 	get := func() *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
 		page.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/status", nil))
@@ -36,7 +36,7 @@ func TestStatusPage(t *testing.T) {
 	if csp := w.Header().Get("Content-Security-Policy"); !strings.HasPrefix(csp, "default-src 'none'") {
 		t.Errorf("policy %q", csp)
 	}
-	s = admin.Status{At: halted}
+	s = operate.Status{At: halted}
 	if body := get().Body.String(); !strings.Contains(body, "Nothing waits for a person") {
 		t.Error(body)
 	}

@@ -66,7 +66,7 @@ With --complete nothing moves but the counters: for a database that was moved, w
 		})
 	})
 	c.Flags().Uint32Var(&branch, "branch", 0, "the branch under which all account keys derive addresses from now on")
-	c.Flags().BoolVar(&p.KeepBranch, "keep-branch", false,
+	c.Flags().BoolVar(&p.SameBranch, "keep-branch", false,
 		"leave the branches as they are, for a wallet that knows no others")
 	c.Flags().BoolVar(&p.Complete, "complete", false,
 		"nothing was written after the dump: leave branches and sequences as they are")

@@ -47,7 +47,7 @@ type Identity struct {
 	ID         int `gorm:"primaryKey"`
 	Cluster    string
 	Timeline   string
-	Place      string // oids of the database and of a table
+	OIDs       string `gorm:"column:place"` // ids of the database and of a table
 	AdoptedAt  time.Time
 	ChangedAt  *time.Time // when it was last found to be another one
 	Change     string     // what had happened
@@ -62,7 +62,7 @@ func (Identity) TableName() string { return "database_identity" }
 func (i Identity) differs(current Identity) string {
 	other := func(a, b string) bool { return a != "" && b != "" && a != b }
 	switch {
-	case other(i.Cluster, current.Cluster), other(i.Place, current.Place):
+	case other(i.Cluster, current.Cluster), other(i.OIDs, current.OIDs):
 		return ChangeRestored
 	case other(i.Timeline, current.Timeline):
 		return ChangePromoted
@@ -118,8 +118,8 @@ func (q *Queries) IdentityChange(ctx context.Context) (string, error) {
 	return ChangeBehind, nil
 }
 
-// firstChange judges a database whose identity was never written: payments of transactions that this cluster has not had
-// yet came with a dump.
+// firstChange judges a database whose identity was never written: payments of transactions that this cluster has not
+// had yet came with a dump.
 func (q *Queries) firstChange(ctx context.Context) (string, error) {
 	if q.dialect == SQLite {
 		return "", nil
@@ -134,8 +134,8 @@ func (q *Queries) firstChange(ctx context.Context) (string, error) {
 }
 
 // AdoptIdentity writes down which database this is. When it is not the one that it was, or a counter is behind what was
-// given out, every counter of addresses moves on by 10,000 first, and positions and sequences with it; the audit log has
-// it. A restored one stays unfinished until [Store.PrepareRestore]. It returns what had happened, "" for nothing.
+// given out, every counter of addresses moves on by 10,000 first, and positions and sequences with it; the audit log
+// has it. A restored one stays unfinished until [Store.PrepareRestore]. It returns what had happened, "" for nothing.
 func (s *Store) AdoptIdentity(ctx context.Context, now time.Time) (string, error) {
 	change, err := s.IdentityChange(ctx)
 	if err != nil {
@@ -181,7 +181,7 @@ func (tx *Tx) adopt(ctx context.Context, now time.Time) (string, error) {
 		return "", err
 	}
 	before := stored
-	stored.ID, stored.Cluster, stored.Timeline, stored.Place = 1, current.Cluster, current.Timeline, current.Place
+	stored.ID, stored.Cluster, stored.Timeline, stored.OIDs = 1, current.Cluster, current.Timeline, current.OIDs
 	if fresh {
 		stored.AdoptedAt = now
 	}
@@ -211,8 +211,8 @@ func (tx *Tx) moveOn(ctx context.Context, change string, before, current Identit
 	}
 	return tx.Audit(ctx, models.AuditEntry{At: now, Actor: "gateway", Action: "database.changed", Subject: "database",
 		Detail: map[string]string{"change": change, "address_counters_moved_by": strconv.Itoa(addressJump),
-			"before": before.Cluster + "/" + before.Timeline + "/" + before.Place,
-			"now":    current.Cluster + "/" + current.Timeline + "/" + current.Place}})
+			"before": before.Cluster + "/" + before.Timeline + "/" + before.OIDs,
+			"now":    current.Cluster + "/" + current.Timeline + "/" + current.OIDs}})
 }
 
 // jumpCounters moves every counter of addresses on, from what the table of addresses knows at least.
@@ -314,8 +314,8 @@ func (q *Queries) RestoreFacts(ctx context.Context) (RestoreFacts, error) {
 type Preparation struct {
 	// Branch is where account keys derive addresses from now on; nil moves each by 1,000.
 	Branch *uint32
-	// KeepBranch leaves branches as they are: the counters have moved on all the same.
-	KeepBranch bool
+	// SameBranch leaves branches as they are: the counters have moved on all the same.
+	SameBranch bool
 	// Complete says that nothing was written after the dump was taken: branches and sequences stay.
 	Complete bool
 }
@@ -343,7 +343,7 @@ func (tx *Tx) PrepareRestore(ctx context.Context, p Preparation, now time.Time) 
 }
 
 func (tx *Tx) prepareCounters(ctx context.Context, p Preparation, now time.Time) error {
-	if !p.KeepBranch {
+	if !p.SameBranch {
 		branch, value := "branch + ?", uint32(branchStep)
 		if p.Branch != nil {
 			branch, value = "?", *p.Branch

@@ -30,8 +30,8 @@ func adopt(t testing.TB, s *store.Store, want string) {
 	}
 }
 
-// TestCountersMoveOnInAnotherDatabase: a database with another cluster, place or timeline gives out no address before its
-// counters have moved on; after a restored dump none at all until an operator has prepared it.
+// TestCountersMoveOnInAnotherDatabase: a database with another cluster, place or timeline gives out no address before
+// its counters have moved on; after a restored dump none at all until an operator has prepared it.
 func TestCountersMoveOnInAnotherDatabase(t *testing.T) {
 	for name, c := range map[string]struct {
 		column, change string

@@ -162,7 +162,8 @@ func (q *Queries) before(ctx context.Context, last int64, events any) (int64, er
 }
 
 // PositionOfMark is where a reader goes on whose cursor is older than positions: such a cursor holds the transaction
-// and the sequence number of an event. Whatever that reader may not have seen comes after the place, and some that it has.
+// and the sequence number of an event. Whatever that reader may not have seen comes after the place, and some that it
+// has.
 func (q *Queries) PositionOfMark(ctx context.Context, merchantID, xact string, seq int64) (int64, error) {
 	last, err := q.LastPosition(ctx, merchantID)
 	if err != nil {

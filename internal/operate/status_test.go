@@ -1,4 +1,4 @@
-package admin
+package operate
 
 import (
 	"context"
@@ -20,13 +20,12 @@ func TestStatus(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		now := time.Now().UTC().Truncate(time.Microsecond)
 		var away error
-		a := &Admin{store: s, now: time.Now, actor: models.Actor{Name: "operator:test"},
-			lanes: func(context.Context) ([]telemetry.Lane, error) {
-				return []telemetry.Lane{{Name: "wh:0", Pending: 3, ExpiredLeases: 1, Oldest: 5 * time.Second}}, away
-			}}
+		lanes := func(context.Context) ([]telemetry.Lane, error) {
+			return []telemetry.Lane{{Name: "wh:0", Pending: 3, ExpiredLeases: 1, Oldest: 5 * time.Second}}, away
+		}
 		read := func() Status {
 			t.Helper()
-			got, err := a.Status(t.Context())
+			got, err := ReadStatus(t.Context(), s, time.Now, lanes)
 			if err != nil {
 				t.Fatal(err)
 			}
