@@ -43,9 +43,9 @@ type checkResult struct {
 }
 
 // opsHandler serves what operators look at: /healthz, /readyz and /metrics for everybody who reaches the listener, and
-// behind a token pprof and, where they are given, the status page and asynqmon. A profile may hold what is in memory, so
-// pprof is not for the one who may only look. refused is told of every request that came to them without a token that
-// fits.
+// behind a token pprof and, where they are given, the status page and asynqmon. A profile may hold what is in memory,
+// so pprof is not for the one who may only look. refused is told of every request that came to them without a token
+// that fits.
 func opsHandler(tokens access.OperatorTokens, refused func(*http.Request), checks []check, metrics,
 	status, queues http.Handler) http.Handler {
 	mux := http.NewServeMux()

@@ -71,8 +71,8 @@ type Indexes struct{ First, N, Branch uint32 }
 
 // TakeIndexes moves the counter of an account key on by n and returns the indexes. It is a transaction of its own, so
 // that creating payments does not queue behind one row; an index that is then not used is a hole. Nothing is given out
-// of a database that is not the one that it was before its counters have moved on, and [ErrRestoreUnfinished] while nobody
-// has prepared a restored one.
+// of a database that is not the one that it was before its counters have moved on, and [ErrRestoreUnfinished] while
+// nobody has prepared a restored one.
 func (s *Store) TakeIndexes(ctx context.Context, accountKeyID string, n uint32) (Indexes, error) {
 	unless := ""
 	if s.dialect == Postgres {
