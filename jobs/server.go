@@ -112,6 +112,7 @@ func (s *Server) Run(ctx context.Context) error {
 		s.drain(ctx)
 	}
 	s.opts.Redis.wake.close()
+	s.opts.Sender.Leave() // before the tasks are waited for, some of which may wait for the record
 	var stopping sync.WaitGroup
 	for _, srv := range started {
 		srv.Stop() // all of them first: no lane takes new work while another finishes

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/access"
 	"github.com/ctrip-gateway/ctrip/internal/egress"
 	"github.com/ctrip-gateway/ctrip/internal/endpoints"
+	"github.com/ctrip-gateway/ctrip/internal/heartbeat"
 	"github.com/ctrip-gateway/ctrip/internal/operate"
 	"github.com/ctrip-gateway/ctrip/internal/outbox"
 	"github.com/ctrip-gateway/ctrip/internal/payments"
@@ -73,6 +75,7 @@ type App struct {
 	redelivery *redelivery.Service
 	payments   *payments.Service
 	pools      wiring.Pools
+	heart      *heartbeat.Heart
 }
 
 // part is something that runs until its context ends.
@@ -201,6 +204,10 @@ func (a *App) openRecord(ctx context.Context) (err error) {
 		a.built.push("database", func(context.Context) error { return a.store.Close() })
 	}
 	a.metrics.DatabasePool(a.store.PoolStats)
+	pooling, err := a.store.CheckDriver(ctx)
+	if err != nil {
+		return err
+	}
 	if err := a.store.CheckSchema(ctx); err != nil {
 		return err
 	}
@@ -211,8 +218,32 @@ func (a *App) openRecord(ctx context.Context) (err error) {
 		a.log.WarnContext(ctx, "database.changed", "change", change, "unfinished", a.store.RestoreUnfinished())
 	}
 	a.part("database identity", a.store.RunIdentity)
-	a.vault, err = wiring.Vault(a.cfg)
+	if a.vault, err = wiring.Vault(a.cfg); err != nil {
+		return err
+	}
+	a.heart, err = heartbeat.New(heartbeat.Options{
+		Store: a.store, Logger: a.log, Now: time.Now, Pooled: pooling != store.Direct,
+		Process: models.Process{ID: a.name, Role: a.o.Roles.String(), Version: version(), Schema: store.SchemaVersion,
+			MaxConns: a.store.MaxConns()},
+	})
+	if err == nil {
+		a.part("heartbeat", a.heart.Run)
+	}
 	return err
+}
+
+// version is what the binary was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return strings.TrimSpace(info.Main.Version + " " + s.Value[:min(len(s.Value), 12)])
+		}
+	}
+	return info.Main.Version
 }
 
 // openServices makes the services that more than one role uses.
@@ -264,6 +295,7 @@ func (a *App) openQueue(context.Context) (err error) {
 func (a *App) buildOps(context.Context) error {
 	a.checks = append(a.checks,
 		check{"database", true, a.store.Ping},
+		check{"record", true, a.heart.Check},
 		check{"schema", true, a.store.CheckSchema},
 		check{"clock", true, a.clockSkew},
 		check{"redis", a.o.Roles&Worker != 0 && a.o.Roles&API == 0, a.redis.Ping}, // API readiness ignores Redis

@@ -33,7 +33,9 @@ func (a *App) buildWorker(context.Context) error {
 			Open: w.BreakerOpen, MaxOpen: w.BreakerOpenMax, DisableAfter: w.DisableAfter, SlowAbove: w.SlowAbove,
 		},
 		Timeout: w.Timeout, MaxInFlight: w.MaxInFlight, HostInFlight: w.HostInFlight, CommitBatch: w.CommitBatch,
-		CommitWait: w.CommitWait, Metrics: a.metrics, Tracing: a.tracing, Logger: a.log, Now: time.Now,
+		CommitWait: w.CommitWait,
+		Writes:     a.heart.Beats, VerdictSaver: a.jobs, Vault: a.vault,
+		Metrics: a.metrics, Tracing: a.tracing, Logger: a.log, Now: time.Now,
 	})
 	if err != nil {
 		return err

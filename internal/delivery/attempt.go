@@ -64,19 +64,31 @@ func (s *Sender) load(ctx context.Context, task Task) Outcome {
 
 // waitForWrites waits while the database takes no writes: no request is made whose answer could not be recorded.
 func (s *Sender) waitForWrites(ctx context.Context) (Reason, bool) {
-	select {
-	case <-s.writer.open():
-		return "", true
-	default:
+	gates := []<-chan struct{}{s.writer.open()}
+	if s.opts.Writes != nil {
+		gates = append(gates, s.opts.Writes())
 	}
-	select {
-	case <-s.writer.open():
-		return "", true
-	case <-time.After(pause):
-		return ReasonNoWrites, false
-	case <-ctx.Done():
-		return ReasonCanceled, false
+	var late <-chan time.Time
+	for _, gate := range gates {
+		select {
+		case <-gate:
+			continue
+		default:
+		}
+		if late == nil {
+			late = time.After(pause)
+		}
+		select {
+		case <-gate:
+		case <-late:
+			return ReasonNoWrites, false
+		case <-s.writer.trying.Done():
+			return ReasonStopping, false
+		case <-ctx.Done():
+			return ReasonCanceled, false
+		}
 	}
+	return "", true
 }
 
 // attempt makes a request that is due, unless a limit stands against it.

@@ -111,11 +111,15 @@ func errorText(err, bodyErr error) string {
 func (s *Sender) commit(
 	ctx context.Context, task Task, row *store.Waiting, p Plan, v store.Verdict, class answer.Class, took time.Duration,
 ) Outcome {
-	recorded, err := s.writer.commit(v, s.alongside(row, p, v))
+	recorded, err := s.writer.commit(v, beside{IsBatch: row.IsBatch, DisableEndpoint: p.DisableEndpoint})
 	s.health.note(row, class, took, v.At)
 	s.report(ctx, row, v, recorded, took)
 	if err != nil {
-		return s.retryLater(pause, ReasonCommitFailed)
+		wait := pause
+		if errors.Is(err, errSaved) {
+			wait = savedPause
+		}
+		return s.retryLater(wait, ReasonCommitFailed)
 	}
 	if p.Probe {
 		if err := s.health.probeResult(ctx, row, class); err != nil { // its lease ends, and another one is let through
@@ -131,19 +135,16 @@ func (s *Sender) commit(
 }
 
 // alongside is what has to be written in the same transaction as the verdict: the members of a batch move with it, and
-// an endpoint that is gone is disabled. It is nil for the common verdict, which moves its delivery alone.
-func (s *Sender) alongside(row *store.Waiting, p Plan, v store.Verdict) func(context.Context, *store.Tx) error {
-	if !row.IsBatch && !p.DisableEndpoint {
-		return nil
-	}
+// an endpoint that is gone is disabled. The common verdict moves its delivery alone.
+func (s *Sender) alongside(b beside, v store.Verdict) func(context.Context, *store.Tx) error {
 	return func(ctx context.Context, tx *store.Tx) error {
-		if row.IsBatch {
-			if err := tx.UpdateBatchMembers(ctx, row.ID, row.EventID, v, outbox.Sweep); err != nil {
+		if b.IsBatch {
+			if err := tx.UpdateBatchMembers(ctx, v.DeliveryID, v.EventID, v, outbox.Sweep); err != nil {
 				return err
 			}
 		}
-		if p.DisableEndpoint {
-			return s.opts.Endpoints.DisableGone(ctx, tx, models.System, row.MerchantID, row.EndpointID)
+		if b.DisableEndpoint {
+			return s.opts.Endpoints.DisableGone(ctx, tx, models.System, v.MerchantID, v.EndpointID)
 		}
 		return nil
 	}

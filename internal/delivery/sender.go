@@ -16,6 +16,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/redelivery"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/telemetry"
+	"github.com/ctrip-gateway/ctrip/internal/vault"
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
@@ -73,6 +74,11 @@ type SenderOptions struct {
 	Tracing     *telemetry.Tracing
 	Logger      *slog.Logger
 	Now         func() time.Time
+	// Writes, where it is given, returns a channel that is closed once the record takes writes: no request is made before.
+	Writes func() <-chan struct{}
+	// VerdictSaver keeps the verdicts that cannot be recorded before the process has to stop, sealed by Vault.
+	VerdictSaver VerdictSaver
+	Vault        *vault.Vault
 	// Random gives the jitter, uniform in [0, 1); nil is math/rand.
 	Random func() float64
 }
@@ -94,6 +100,7 @@ type Sender struct {
 	lanes       *limits
 	rates       *rates
 
+	leaving  sync.Once
 	mu       sync.Mutex
 	stopped  bool
 	active   sync.WaitGroup
@@ -131,6 +138,8 @@ func NewSender(o SenderOptions) (*Sender, error) {
 	}
 	s.batches = newBatchLoader(o.Store, s.batchDelay)
 	s.writer = newAttemptWriter(o.Store, o.CommitBatch, s.commitDelay, o.Logger)
+	s.writer.also = s.alongside
+	s.writer.saved = &savedVerdicts{saver: o.VerdictSaver, vault: o.Vault, log: o.Logger}
 	s.deferWriter = newDeferWriter(o.Store, s.now)
 	s.health = newHealth(o.Store, o.Endpoints, o.Breaker, o.Logger, s.now)
 	return s, nil
@@ -166,9 +175,11 @@ func (s *Sender) Run(ctx context.Context) error {
 	for range deferWriters {
 		helpers.Go(func() { s.deferWriter.run(stop) })
 	}
+	helpers.Go(func() { s.writer.begin(stop) })
 	helpers.Go(func() { s.health.run(stop) })
 	helpers.Go(func() { s.pauseFlags.run(stop) })
 	<-ctx.Done()
+	s.Leave()
 	s.close()
 	idle := make(chan struct{})
 	go func() {
@@ -183,6 +194,10 @@ func (s *Sender) Run(ctx context.Context) error {
 	helpers.Wait()
 	return nil
 }
+
+// Leave says that the process was told to stop: verdicts that cannot be committed are handed over to another process,
+// so that its end is not held up by a record that takes no writes. It is called before the tasks are waited for.
+func (s *Sender) Leave() { s.leaving.Do(s.writer.leave) }
 
 func (s *Sender) close() {
 	s.mu.Lock()

@@ -2,11 +2,8 @@ package store
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/ctrip-gateway/ctrip/models"
 )
@@ -121,36 +118,45 @@ func (q *Queries) recordSQLite(ctx context.Context, vs []Verdict, sweep SweepDel
 		if err != nil {
 			return nil, wrap("record attempt "+v.ID, err)
 		}
-		set := map[string]any{"state": v.State, "last_class": v.Class, "last_status": v.StatusCode,
-			"dead_reason": text(v.DeadReason),
-			"dead_at":     nil, "delivered_at": nil, "updated_at": v.At}
-		fence, args := "id = ? AND state = 'pending' AND generation = ? AND attempts = ?",
-			[]any{v.DeliveryID, v.Attempt.Generation, v.Before}
-		switch v.State {
-		case models.DeliveryDelivered:
-			set["delivered_at"] = v.At
-			fence, args = "id = ? AND state <> 'delivered'", []any{v.DeliveryID}
-		case models.DeliveryDead:
-			set["dead_at"] = v.At
-		default:
-			set["next_attempt_at"], set["sweep_after"] = v.NextAttemptAt, v.NextAttemptAt.Add(sweep.Retried)
-		}
-		names := []string{"attempts = attempts + 1", "generation = generation + ?"}
-		values := []any{oneIf(v.ChangesLane)}
-		for name, value := range set {
-			names, values = append(names, name+" = ?"), append(values, value)
-		}
-		var generations []int
-		err = db.Raw("UPDATE deliveries SET "+strings.Join(names, ", ")+" WHERE "+fence+" RETURNING generation",
-			append(values, args...)...).Scan(&generations).Error
-		if err != nil {
-			return nil, wrap("record attempt "+v.ID, err)
-		}
-		if len(generations) == 1 {
-			done[i] = Recorded{Applied: true, Generation: generations[0]}
+		if done[i], err = q.applyVerdict(ctx, v, sweep); err != nil {
+			return nil, err
 		}
 	}
 	return done, nil
+}
+
+// ApplyVerdict does what a verdict means for its delivery, and writes no attempt: for one of which nothing else can be
+// recorded.
+func (s *Store) ApplyVerdict(ctx context.Context, v Verdict, sweep SweepDelays) (Recorded, error) {
+	return s.applyVerdict(ctx, &v, sweep)
+}
+
+func (q *Queries) applyVerdict(ctx context.Context, v *Verdict, sweep SweepDelays) (Recorded, error) {
+	set := map[string]any{"state": v.State, "last_class": v.Class, "last_status": v.StatusCode,
+		"dead_reason": text(v.DeadReason), "dead_at": nil, "delivered_at": nil, "updated_at": v.At}
+	fence, args := "id = ? AND state = 'pending' AND generation = ? AND attempts = ?",
+		[]any{v.DeliveryID, v.Attempt.Generation, v.Before}
+	switch v.State {
+	case models.DeliveryDelivered:
+		set["delivered_at"] = v.At
+		fence, args = "id = ? AND state <> 'delivered'", []any{v.DeliveryID}
+	case models.DeliveryDead:
+		set["dead_at"] = v.At
+	default:
+		set["next_attempt_at"], set["sweep_after"] = v.NextAttemptAt, v.NextAttemptAt.Add(sweep.Retried)
+	}
+	names := []string{"attempts = attempts + 1", "generation = generation + ?"}
+	values := []any{oneIf(v.ChangesLane)}
+	for name, value := range set {
+		names, values = append(names, name+" = ?"), append(values, value)
+	}
+	var generations []int
+	err := q.with(ctx).Raw("UPDATE deliveries SET "+strings.Join(names, ", ")+" WHERE "+fence+" RETURNING generation",
+		append(values, args...)...).Scan(&generations).Error
+	if err != nil || len(generations) == 0 {
+		return Recorded{}, wrap("apply verdict "+v.ID, err)
+	}
+	return Recorded{Applied: true, Generation: generations[0]}, nil
 }
 
 func oneIf(yes bool) int {
@@ -176,20 +182,4 @@ func (q *Queries) Attempts(ctx context.Context, merchantID, deliveryID string) (
 	err := q.with(ctx).Where(`delivery_id IN (?, (SELECT c.id FROM deliveries m JOIN deliveries c ON c.batch_id = m.batch_id AND c.event_id IS NULL
 		WHERE m.id = ? AND m.event_id IS NOT NULL)) AND merchant_id = ?`, deliveryID, deliveryID, merchantID).Order("number, started_at, id").Find(&rows).Error
 	return rows, wrap("attempts of "+deliveryID, err)
-}
-
-// IsConstraint reports whether a write failed because of what was written, so that trying it again cannot help.
-func IsConstraint(err error) bool {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
-		return strings.HasPrefix(pg.Code, "21") || strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "23")
-	}
-	return err != nil && strings.Contains(err.Error(), "constraint failed")
-}
-
-// IsConflict reports whether a write failed because of what was written or of who else writes the same, so that what
-// was written with it may succeed without it.
-func IsConflict(err error) bool {
-	return IsConstraint(err) || errors.Is(err, ErrOrderTaken) || errors.Is(err, ErrIdempotencyTaken) ||
-		errors.Is(err, ErrLockTimeout)
 }

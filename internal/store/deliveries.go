@@ -251,12 +251,6 @@ func (q *Queries) PendingReplay(ctx context.Context, d models.Delivery) (models.
 	return r, one("pending replay of "+d.ID, err)
 }
 
-// Probe makes a write that changes nothing, to learn whether writes succeed again.
-func (s *Store) Probe(ctx context.Context) error {
-	_, err := s.sql.ExecContext(ctx, "UPDATE schema_info SET min_binary = min_binary WHERE id = 1")
-	return wrap("probe", err)
-}
-
 // scanRows reads every row of a raw query into T by f.
 func scanRows[T any](rows *sql.Rows, err error, f func(*sql.Rows) (T, error)) ([]T, error) {
 	if err != nil {

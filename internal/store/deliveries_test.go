@@ -266,7 +266,7 @@ func TestRedisIncarnation(t *testing.T) {
 				t.Errorf("%q, %v; want %q", got, err, want)
 			}
 		}
-		if err := s.Probe(t.Context()); err != nil {
+		if err := s.ProbeVerdict(t.Context()); err != nil {
 			t.Error(err)
 		}
 	})

@@ -52,9 +52,3 @@ func violates(err error, constraint, column string) bool {
 	}
 	return err != nil && strings.Contains(err.Error(), "UNIQUE constraint failed") && strings.Contains(err.Error(), column)
 }
-
-// lockTimedOut reports whether a statement gave up waiting for a lock.
-func lockTimedOut(err error) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && pg.Code == "55P03"
-}

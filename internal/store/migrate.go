@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"time"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -18,6 +19,13 @@ var migrations embed.FS
 // SchemaVersion is the schema that this binary was built for: the highest number under migrations/.
 const SchemaVersion = 17
 
+const (
+	// migrateLease is how long after its end a migration that died still keeps the next one waiting.
+	migrateLease = 30 * time.Second
+	// migratePatience is for how many seconds a migration waits for another one.
+	migratePatience = 3600
+)
+
 // ErrSchema is returned when the database's schema and the binary do not fit.
 var ErrSchema = errors.New("schema does not fit this binary")
 
@@ -28,8 +36,8 @@ type SchemaStatus struct {
 	MinBinary int64 `json:"min_binary"` // the oldest binary that this schema can serve
 }
 
-// Migrate applies what is missing, in order, under an advisory lock, and returns the names of the files applied. GORM's
-// AutoMigrate is never used.
+// Migrate applies what is missing, in order, under a lease, and returns the names of the files applied. The lease is a
+// row, so that it holds through a pooler as well. GORM's AutoMigrate is never used.
 func (s *Store) Migrate(ctx context.Context) ([]string, error) {
 	provider, err := s.migrator()
 	if err != nil {
@@ -152,11 +160,13 @@ func (s *Store) migrator() (*goose.Provider, error) {
 	// Numbers are given out before the work is done: one that comes later than a higher one is applied all the same.
 	dialect, options := goose.DialectSQLite3, []goose.ProviderOption{goose.WithAllowOutofOrder(true)}
 	if s.dialect == Postgres {
-		locker, err := lock.NewPostgresSessionLocker()
+		locker, err := lock.NewPostgresTableLocker(lock.WithTableName("goose_lease"),
+			lock.WithTableLeaseDuration(migrateLease),
+			lock.WithTableHeartbeatInterval(migrateLease/6), lock.WithTableLockTimeout(time.Second, migratePatience))
 		if err != nil {
-			return nil, fmt.Errorf("store: migration lock: %w", err)
+			return nil, fmt.Errorf("store: migration lease: %w", err)
 		}
-		dialect, options = goose.DialectPostgres, append(options, goose.WithSessionLocker(locker))
+		dialect, options = goose.DialectPostgres, append(options, goose.WithLocker(locker))
 	}
 	provider, err := goose.NewProvider(dialect, s.sql, files, options...)
 	if err != nil {

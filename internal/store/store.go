@@ -3,18 +3,13 @@ package store
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
-	"net"
-	"strings"
 	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
@@ -36,6 +31,13 @@ type Store struct {
 	reads     *reads
 	// unfinished is whether the database was restored and not prepared, as this process last saw it.
 	unfinished atomic.Bool
+	// fresh dials for every statement anew: what it meets is what a new connection meets. On SQLite it is sql.
+	fresh *sql.DB
+	// connections are those of Postgres, nil on SQLite.
+	connections *connections
+	maxConns    int
+	// refusedWrites says that the server refused a write because it is read-only.
+	refusedWrites chan struct{}
 }
 
 // Queries are the reads and writes that need no surrounding transaction.
@@ -53,6 +55,8 @@ type Tx struct {
 	wakeChain   func()
 	// events wait for their positions, which are taken right before the commit.
 	events []placed
+	// waits says that WaitAtMost was called.
+	waits bool
 }
 
 // AfterCommit runs f once the transaction is committed, on the goroutine of the caller of InTx, and not at all when it
@@ -72,19 +76,34 @@ type Options struct {
 // Open connects to Postgres. It does not look at the schema: a boot calls [Store.CheckSchema], an operator
 // [Store.Migrate].
 func Open(ctx context.Context, o Options) (*Store, error) {
-	s, err := New(postgres.Open(o.DSN), Postgres, o.Logger)
+	refused := make(chan struct{}, 1)
+	cs, err := newConnections(o.DSN, nil)
 	if err != nil {
 		return nil, err
+	}
+	cs.onReadOnly = func() {
+		cs.renew(time.Now(), "")
+		select {
+		case refused <- struct{}{}:
+		default:
+		}
 	}
 	if o.MaxConns == 0 {
 		o.MaxConns = 32
 	}
+	db, fresh := cs.db(), cs.db()
+	fresh.SetMaxIdleConns(-1)
+	s, err := New(postgres.New(postgres.Config{Conn: db}), Postgres, o.Logger)
+	if err != nil {
+		return nil, errors.Join(err, db.Close(), fresh.Close())
+	}
+	s.fresh, s.connections, s.maxConns, s.refusedWrites = fresh, cs, o.MaxConns, refused
 	s.sql.SetMaxOpenConns(o.MaxConns)
 	s.sql.SetMaxIdleConns(o.MaxConns)
 	s.sql.SetConnMaxIdleTime(5 * time.Minute)
 	s.sql.SetConnMaxLifetime(o.MaxLifetime)
 	if err := s.Ping(ctx); err != nil {
-		return nil, errors.Join(err, s.Close())
+		return nil, errors.Join(Explain(err), s.Close())
 	}
 	return s, nil
 }
@@ -113,7 +132,8 @@ func New(dialector gorm.Dialector, dialect Dialect, log *slog.Logger) (*Store, e
 		raw.SetMaxOpenConns(1)
 		raw.SetMaxIdleConns(1)
 	}
-	s := &Store{Queries: Queries{db: db, dialect: dialect}, sql: raw, log: log, chainWake: make(chan struct{}, 1)}
+	s := &Store{Queries: Queries{db: db, dialect: dialect}, sql: raw, fresh: raw, log: log,
+		chainWake: make(chan struct{}, 1)}
 	s.reads = newReads(&s.Queries)
 	return s, nil
 }
@@ -146,6 +166,9 @@ func (s *Store) InTx(ctx context.Context, f func(*Tx) error) error {
 			}
 			return nil
 		}
+		if tx.waits && lockTimedOut(err) {
+			err = fmt.Errorf("%w: %w", ErrLockTimeout, err)
+		}
 		if attempt == txAttempts || !IsRepeatable(err) {
 			return err
 		}
@@ -158,11 +181,13 @@ func (s *Store) InTx(ctx context.Context, f func(*Tx) error) error {
 }
 
 // WaitAtMost bounds, for the rest of the transaction, how long a statement waits for what another transaction holds.
+// Where it ends the transaction, InTx returns [ErrLockTimeout].
 // SQLite, with its one writer, has nothing to wait for.
 func (tx *Tx) WaitAtMost(ctx context.Context, d time.Duration) error {
 	if tx.dialect == SQLite {
 		return nil
 	}
+	tx.waits = true
 	return wrap("lock timeout", tx.with(ctx).Exec("SELECT set_config('lock_timeout', ?, true)", d.String()).Error)
 }
 
@@ -187,7 +212,12 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 }
 
 // Close closes every connection.
-func (s *Store) Close() error { return s.sql.Close() }
+func (s *Store) Close() error {
+	if s.fresh == s.sql {
+		return s.sql.Close()
+	}
+	return errors.Join(s.sql.Close(), s.fresh.Close())
+}
 
 // with starts a statement under ctx.
 func (q *Queries) with(ctx context.Context) *gorm.DB { return q.db.WithContext(ctx) }
@@ -203,50 +233,10 @@ func one(call string, err error) error {
 	return fmt.Errorf("store: %s: %w", call, err)
 }
 
-// wrap names the call. What [Tx.WaitAtMost] let end is [ErrLockTimeout].
+// wrap names the call.
 func wrap(call string, err error) error {
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case lockTimedOut(err):
-		return fmt.Errorf("store: %s: %w: %w", call, ErrLockTimeout, err)
 	}
 	return fmt.Errorf("store: %s: %w", call, err)
 }
-
-// IsUnavailable reports whether an error says that the database could not be reached, or sent us away, rather than that
-// it refused what we asked for. The statement may succeed when it is repeated; a COMMIT may have been carried out.
-func IsUnavailable(err error) bool {
-	var connect *pgconn.ConnectError
-	var pg *pgconn.PgError
-	var network net.Error
-	switch {
-	case errors.As(err, &connect), errors.As(err, &network), errors.Is(err, driver.ErrBadConn),
-		errors.Is(err, io.ErrUnexpectedEOF):
-		return true
-	case errors.As(err, &pg): // shutting down, starting, too many connections, a connection that broke
-		return strings.HasPrefix(pg.Code, "57P0") || pg.Code == "53300" || strings.HasPrefix(pg.Code, "08")
-	}
-	return false
-}
-
-// IsBadText reports whether the database refused a text that is no text: it holds NUL, or is not UTF-8. What comes from
-// outside is checked before; this is for what was forgotten.
-func IsBadText(err error) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && pg.Code == "22021"
-}
-
-// IsRepeatable reports whether the database rolled the transaction back only because of its neighbours, or because
-// a prepared statement no longer fits a table that was changed meanwhile: [Store.InTx] repeats it as a whole.
-func IsRepeatable(err error) bool {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
-		return pg.Code == "40001" || pg.Code == "40P01" || pg.Code == stalePlan && strings.Contains(pg.Message, "cached plan")
-	}
-	return false
-}
-
-// stalePlan is how Postgres says that a prepared statement would answer in other columns than it was prepared for. The
-// driver forgets the statement then.
-const stalePlan = "0A000"

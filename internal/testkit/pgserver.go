@@ -288,3 +288,36 @@ func reachable(dir string) bool {
 		dir = filepath.Dir(dir)
 	}
 }
+
+// SetReadOnly turns the server read-only for what connections begin from now on, open ones included, or back, as a
+// failover does that leaves the old primary running.
+func (s *PostgresServer) SetReadOnly(t TB, on bool) {
+	t.Helper()
+	value := "off"
+	if on {
+		value = "on"
+	}
+	// Both in one session, whose own default would keep it from changing anything.
+	for _, sql := range []string{"ALTER SYSTEM SET default_transaction_read_only = " + value, "SELECT pg_reload_conf()"} {
+		if err := s.Exec("postgres", "SET default_transaction_read_only = off", sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Exec runs statements in one session of a superuser.
+func (s *PostgresServer) Exec(database string, statements ...string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, s.URL(database))
+	if err != nil {
+		return fmt.Errorf("testkit: connect to Postgres: %w", err)
+	}
+	defer conn.Close(ctx)
+	for _, sql := range statements {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("testkit: %s: %w", sql, err)
+		}
+	}
+	return nil
+}

@@ -11,6 +11,10 @@ import (
 // whose user may create databases.
 const PostgresEnv = "TEST_POSTGRES_URL"
 
+// PostgresOptionsEnv names the environment variable whose value is added to the query of every connection string:
+// default_query_exec_mode=exec runs a package's tests as a deployment behind a pooler may run.
+const PostgresOptionsEnv = "TEST_POSTGRES_OPTIONS"
+
 // own is the instance of a test binary that runs without the launcher. It lives as long as the process.
 var own = sync.OnceValues(func() (*PostgresServer, error) { return StartPostgres(PostgresOptions{}) })
 
@@ -36,6 +40,9 @@ func Postgres(t TB) string {
 			t.Error(err)
 		}
 	})
+	if more := os.Getenv(PostgresOptionsEnv); more != "" {
+		dsn += "&" + more
+	}
 	return dsn
 }
 
