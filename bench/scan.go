@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/big"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -100,8 +99,7 @@ func buildOther(t testkit.TB, tree string) string {
 		return ""
 	}
 	dir := t.TempDir()
-	build := exec.CommandContext(t.Context(), "env", "CGO_ENABLED=0", "go", "build",
-		"-ldflags=-s -w", "-o", dir+string(filepath.Separator),
+	build := testkit.Go(t.Context(), "build", "-ldflags=-s -w", "-o", dir+string(filepath.Separator),
 		"./cmd/api", "./cmd/worker", "./cmd/scanner", "./cmd/ctripctl")
 	build.Dir = tree
 	if out, err := build.CombinedOutput(); err != nil {

@@ -21,7 +21,7 @@ func TestBadSettingIsNamed(t *testing.T) {
 	}
 	for name, make := range map[string]func() error{
 		"WEBHOOK_ALLOW": func() error {
-			_, err := wiring.Egress(config.Config{Webhook: config.Webhook{Allow: "s3cret"}})
+			_, err := wiring.Egress(config.Config{Webhook: config.Webhook{Allow: "shop.example:none"}})
 			return err
 		},
 		"EGRESS_PROXY": func() error {
