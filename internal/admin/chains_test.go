@@ -2,6 +2,7 @@ package admin
 
 import (
 	"errors"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -12,7 +13,8 @@ import (
 
 func TestAcceptReorg(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
-		a := &Admin{store: s, now: time.Now, actor: models.Actor{Name: "operator:test"}}
+		a := &Admin{store: s, now: time.Now, actor: models.Actor{Name: "operator:test"},
+			log: slog.New(slog.DiscardHandler)}
 		now := time.Now().UTC().Truncate(time.Microsecond)
 		save := func(c models.ChainCursor) {
 			t.Helper()
