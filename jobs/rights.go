@@ -44,7 +44,7 @@ var (
 	Channels = []string{"asynq:cancel", "ctrip:wake"}
 	Commands = []string{
 		"del", "eval", "evalsha", "exists", "expire", "expireat", "get", "hdel", "hexists",
-		"hget", "hmget", "hset", "incr",
+		"hget", "hmget", "hscan", "hset", "incr",
 		"lindex", "llen", "lpush", "lrange", "lrem", "ping", "publish", "rpoplpush", "rpush",
 		"sadd", "set", "setex", "setnx",
 		"smembers", "sismember", "srem", "subscribe", "time", "unsubscribe", "zadd", "zcard",
@@ -196,6 +196,8 @@ func (c *Client) keyTrials() []trial {
 		key(name, "del", name+":{"+none+"}")
 	}
 	key("ctrip:rate:*", "del", "ctrip:rate:"+none)
+	key(savedKey, "hdel", savedKey, none)
+	key(savedKey, "hscan", savedKey, 0)
 	key("asynq:cancel", "publish", cancelChannel, none)
 	return list
 }

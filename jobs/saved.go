@@ -11,7 +11,7 @@ const savedKey = "ctrip:saved-verdicts"
 // mostSaved is about how many of them one look returns.
 const mostSaved = 100
 
-// SaveVerdicts keeps sealed verdicts until somebody records them.
+// SaveVerdicts stores sealed verdicts until somebody records them.
 func (c *Client) SaveVerdicts(ctx context.Context, sealed map[string][]byte) error {
 	fields := make([]any, 0, 2*len(sealed))
 	for id, v := range sealed {

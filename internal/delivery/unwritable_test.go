@@ -102,8 +102,12 @@ func TestStopHandsVerdictsOver(t *testing.T) {
 	w.Endpoint(m, r.URL)
 	ds := w.Publish(m, 5)
 	k := &saver{saved: make(map[string][]byte)}
+	var underWay sync.WaitGroup // the server turns when all requests are under way
+	underWay.Add(len(ds))
 	readOnly := sync.OnceFunc(func() { pg.SetReadOnly(t, true) })
 	r.Script(func(testkit.Received) testkit.Answer {
+		underWay.Done()
+		underWay.Wait()
 		readOnly()
 		return testkit.Answer{}
 	})
