@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# hardhat 3.18.0, npm 11.19.1 on Node.js 20: `npm install` succeeds, and `hardhat node` then says that its own plugin is not
-# installed, whichever Node.js runs it.
+# hardhat 3.18.0, npm 11.19.1 on Node.js 20: `npm install` succeeds, and `hardhat node` then says that its own plugin
+# is not installed, whichever Node.js runs it.
 #
-# Hardhat's EVM is a native package, one for each platform, as optional dependencies of @nomicfoundation/edr. They ask for
-# a newer Node.js in `engines`. npm holds `engines` against the Node.js that npm itself runs on, and an optional dependency
-# that does not fit is left out without a word and with exit code 0. A project that brings its own Node.js 22 (npm's
-# package `node`, as CI images with an older Node.js do) is installed without an EVM, and what Hardhat says of it,
-# `HHE200: Plugin "builtin:node" is not installed`, names neither the package nor the cause.
+# Hardhat's EVM is a native package, one for each platform, as optional dependencies of @nomicfoundation/edr. They ask
+# for a newer Node.js in `engines`. npm holds `engines` against the Node.js that npm itself runs on, and an optional
+# dependency that does not fit is left out without a word and with exit code 0. A project that brings its own Node.js
+# 22 (npm's package `node`, as CI images with an older Node.js do) is installed without an EVM, and what Hardhat says
+# of it, `HHE200: Plugin "builtin:node" is not installed`, names neither the package nor the cause.
 #
 # It needs npm and its public registry. It exits with 0 while the behaviour is as described.
 set -euo pipefail
