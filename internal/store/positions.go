@@ -38,8 +38,12 @@ func (tx *Tx) numberEvents(ctx context.Context) error {
 	for i, e := range tx.events {
 		merchants[i], ids[i] = e.merchantID, e.eventID
 	}
-	return wrap("number events", tx.with(ctx).Exec("SELECT number_events(?::text[], ?::text[])", array(merchants),
-		array(ids)).Error)
+	number := "SELECT number_events(?::text[], ?::text[])"
+	if tx.waits { // for a key or an order; the row of the merchant's positions is only ever held for the time of a commit
+		number = "SELECT set_config('lock_timeout', '0', true), number_events(?::text[], ?::text[])"
+		tx.waits = false
+	}
+	return wrap("number events", tx.with(ctx).Exec(number, array(merchants), array(ids)).Error)
 }
 
 func (tx *Tx) numberEventsSQLite(ctx context.Context) error {
