@@ -300,7 +300,8 @@ func (k *accountKey) usedBefore(ctx context.Context, ask askFunc, chainID uint64
 		}
 	}
 	if !known {
-		if err := k.askAbout(ctx, ask, chainID, p.index, c); err != nil {
+		// From the beginning of its group, so that requests which come out of order ask about each group once.
+		if err := k.askAbout(ctx, ask, chainID, p.index-p.index%lookahead, c); err != nil {
 			return false, err
 		}
 		used = c.used[p.address]
