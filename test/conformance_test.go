@@ -168,6 +168,9 @@ func goldenBodies(t *testing.T) map[string][]byte {
 	}
 	bodies := make(map[string][]byte)
 	for _, f := range files {
+		if filepath.Base(f) == "proof.json" { // no event
+			continue
+		}
 		if bodies[filepath.Base(f)], err = os.ReadFile(f); err != nil {
 			t.Fatal(err)
 		}

@@ -28,8 +28,9 @@ type node struct {
 	// withdraw has the consensus layer pay; nil where the node has none.
 	withdraw func(to string, gwei uint64)
 	// lose takes the last block and its transaction away, for a longer branch; a mark was set before that block.
-	mark func()
-	lose func(tx string)
+	mark   func()
+	lose   func(tx string)
+	proofs string // setting of the chain; ganache's receipts of a block with several transactions have another root
 }
 
 func (n *node) call(method, params string) (out string) {
@@ -163,7 +164,7 @@ func hardhat(t *testing.T) *node {
 
 func ganache(t *testing.T) *node {
 	t.Helper()
-	n := &node{t: t, name: "ganache 7.9.2", chainID: 1337, source: "balance"}
+	n := &node{t: t, name: "ganache 7.9.2", chainID: 1337, source: "balance", proofs: "off"}
 	n.url = testkit.Ganache(t, "--chain.chainId", fmt.Sprint(n.chainID))
 	n.call("miner_stop", "[]")
 	return n.prepare()
@@ -222,7 +223,7 @@ func TestNodes(t *testing.T) {
 				t.Errorf("docs/chains.md lacks the row\n%s\n%v", row, err)
 			}
 			g := gateway.New(t, gateway.Options{DatabaseURL: testkit.Postgres(t), Chain: gateway.Chain{Name: name, RPC: n.url,
-				ChainID: n.chainID, Token: strings.ToLower(n.token), Depth: 3, PollInterval: "100ms"}})
+				ChainID: n.chainID, Token: strings.ToLower(n.token), Depth: 3, PollInterval: "100ms", Proofs: n.proofs}})
 			g.Start("api")
 			g.Start("scanner")
 			g.WaitReady("api")

@@ -39,6 +39,8 @@ type Chain struct {
 	// StartBlock is the first block to scan, 0 for the head, and Rate the calls a second of a provider, 0 for no limit.
 	StartBlock uint64
 	Rate       int
+	// Proofs is how much is held against the hashes of blocks: all, hits or off; "" for the default.
+	Proofs string
 }
 
 // Options say what a gateway is like. The zero value has a durable Postgres and an append-only Redis of its own, and a
@@ -146,6 +148,9 @@ func (c Chain) yaml() string {
 	}
 	if c.Rate > 0 {
 		more += fmt.Sprintf("\n  rpc_rate: %d", c.Rate)
+	}
+	if c.Proofs != "" {
+		more += "\n  proofs: " + c.Proofs
 	}
 	return fmt.Sprintf("- name: %s\n  chain_id: %d\n  rpc_urls: [%s]\n  finality: %s\n  poll_interval: %s\n  "+
 		"block_time: 1s\n  test: true%s%s\n",
