@@ -17,9 +17,9 @@ const (
 	watchEvery = time.Minute
 	// rejectingSince is how far back answers of 401 and 403 are counted.
 	rejectingSince = 10 * time.Minute
-	// unannouncedAfter is how long the webhook of a confirmed payment may reach no endpoint before it counts, and
-	// unannouncedFor how far back payments are looked at.
-	unannouncedAfter, unannouncedFor = time.Hour, 7 * 24 * time.Hour
+	// UnannouncedAfter is how long the webhook of a confirmed payment may reach no endpoint before it counts, and
+	// UnannouncedFor how far back payments are looked at.
+	UnannouncedAfter, UnannouncedFor = time.Hour, 7 * 24 * time.Hour
 	// maxRejecting is how many rejecting endpoints are named in the log.
 	maxRejecting = 100
 	// auditWholeEvery is how often all of the audit log is read again, and not only what was added to it.
@@ -92,7 +92,7 @@ func (w *Watch) countUndelivered(ctx context.Context, now time.Time) error {
 		return err
 	}
 	w.opts.Metrics.DeadLetters(dead)
-	n, err := w.opts.Store.Unannounced(ctx, now.Add(-unannouncedFor), now.Add(-unannouncedAfter))
+	n, err := w.opts.Store.Unannounced(ctx, now.Add(-UnannouncedFor), now.Add(-UnannouncedAfter))
 	if err != nil {
 		return err
 	}

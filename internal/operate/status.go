@@ -6,18 +6,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/internal/maintenance"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/telemetry"
 )
 
-const (
-	// unannouncedAfter is how long a confirmed payment may wait for its first endpoint before it is told of.
-	unannouncedAfter = time.Hour
-	// unannouncedFor is how far back payments are looked at.
-	unannouncedFor = 7 * 24 * time.Hour
-	// lanesTimeout bounds what is asked of Redis.
-	lanesTimeout = 10 * time.Second
-)
+// lanesTimeout bounds what is asked of Redis.
+const lanesTimeout = 10 * time.Second
 
 // Status is the state of the whole gateway on one screen.
 type Status struct {
@@ -102,7 +97,8 @@ func (from *Service) countDeliveries(ctx context.Context, s *Status) error {
 	if s.DeadByReason, err = from.store.DeadByReason(ctx); err != nil {
 		return err
 	}
-	if s.Unannounced, err = from.store.Unannounced(ctx, now.Add(-unannouncedFor), now.Add(-unannouncedAfter)); err != nil {
+	if s.Unannounced, err = from.store.Unannounced(ctx, now.Add(-maintenance.UnannouncedFor),
+		now.Add(-maintenance.UnannouncedAfter)); err != nil {
 		return err
 	}
 	s.OpenBreakers, err = from.store.OpenBreakers(ctx)
