@@ -9,6 +9,9 @@ import (
 // breakpointPatience is how long a breakpoint may wait for its moment, once its load was ordered.
 const breakpointPatience = 5 * time.Second
 
+// beginPatience is how long a process may need to answer for its readiness after its start, on a busy machine.
+const beginPatience = 30 * time.Second
+
 // injector injects the faults of a plan.
 type injector struct{ *harness }
 
@@ -37,7 +40,7 @@ func (i *injector) note(f Fault) {
 
 var inject = map[Fault]func(*injector, Step){
 	TermWorker: func(i *injector, s Step) {
-		i.up(s.Victim)
+		i.begun(s.Victim)
 		i.Stop(s.Victim)
 		i.tasks[s.Victim].Close()
 		i.down[s.Victim] = time.Now().Add(s.Back)
@@ -120,6 +123,14 @@ func (i *injector) up(name string) {
 		if _, down := i.down[name]; !down || i.t.Context().Err() != nil {
 			return
 		}
+		i.wait(tick, nil)
+	}
+}
+
+// begun waits until a process that may have been down answers: SIGTERM ends it in order from then on.
+func (i *injector) begun(name string) {
+	i.up(name)
+	for deadline := time.Now().Add(beginPatience); !i.Answers(name) && time.Now().Before(deadline); {
 		i.wait(tick, nil)
 	}
 }

@@ -102,14 +102,25 @@ func (g *Gateway) WaitReady(names ...string) {
 				g.t.Fatalf("%s ended with %d:\n%s", name, p.ExitCode(), tail(p.log))
 			default:
 			}
-			res, err := g.Client.Get(p.ops + "/readyz")
-			if err != nil {
-				return false
-			}
-			res.Body.Close()
-			return res.StatusCode == http.StatusOK
+			return g.readiness(p) == http.StatusOK
 		})
 	}
+}
+
+// Answers reports whether a process says anything about its readiness: it has begun, and ends in order on SIGTERM.
+func (g *Gateway) Answers(name string) bool {
+	g.t.Helper()
+	return g.readiness(g.of(name)) != 0
+}
+
+// readiness is the status with which a process answers for its readiness, 0 without an answer.
+func (g *Gateway) readiness(p *proc) int {
+	res, err := g.Client.Get(p.ops + "/readyz")
+	if err != nil {
+		return 0
+	}
+	res.Body.Close()
+	return res.StatusCode
 }
 
 // Kill ends a process with SIGKILL and returns when it is gone.
