@@ -17,7 +17,12 @@ import (
 var pages = []string{
 	"GET /pay/{token}", "GET /pay/{token}/status", "GET /assets/{asset}", "GET /portal", "GET /portal/",
 	"POST /portal/sign-in", "POST /portal/sign-out", "GET /portal/payments", "GET /portal/payments/{payment}",
-	"GET /portal/endpoints", "GET /portal/deliveries", "GET /portal/deliveries/{delivery}",
+	"GET /portal/endpoints", "GET /portal/endpoints/new", "POST /portal/endpoints", "GET /portal/endpoints/{endpoint}",
+	"GET /portal/endpoints/{endpoint}/edit", "POST /portal/endpoints/{endpoint}", "POST /portal/endpoints/{endpoint}/enable",
+	"POST /portal/endpoints/{endpoint}/disable", "POST /portal/endpoints/{endpoint}/delete",
+	"POST /portal/endpoints/{endpoint}/rotate", "POST /portal/endpoints/{endpoint}/test",
+	"POST /portal/endpoints/{endpoint}/replay", "GET /portal/replays/{replay}", "POST /portal/replays/{replay}/cancel",
+	"GET /portal/deliveries", "GET /portal/deliveries/{delivery}",
 	"POST /portal/deliveries/{delivery}/redeliver", "GET /docs", "GET /docs/reference.css", "GET /openapi.yaml",
 	"GET /", "GET /openapi.json",
 	"GET /schemas", "GET /schemas/payment.confirmed.json", "GET /.well-known/webhook-keys.json",
@@ -35,7 +40,7 @@ type visitor struct {
 func mountPages(t testing.TB, s *Server, o Options) {
 	t.Helper()
 	site, err := web.New(web.Options{
-		Store: o.Store, Payments: o.Payments, Redelivery: o.Redelivery, Chains: o.Chains, Access: o.Access, Sealer: o.Vault,
+		Store: o.Store, Payments: o.Payments, Endpoints: o.Endpoints, Redelivery: o.Redelivery, Chains: o.Chains, Access: o.Access, Sealer: o.Vault,
 		PublicURL: "https://pay.example", Now: o.Now, Logger: o.Logger,
 	})
 	if err != nil {
@@ -73,8 +78,8 @@ func (f *fuzzedCounter) pageRequest(d *dice) request {
 	method, path, _ := strings.Cut(pick(d, pages...), " ")
 	r := request{route: method + " " + path, method: method, page: true}
 	for name, mine := range map[string]string{"{token}": f.token, "{asset}": "checkout.css",
-		"{payment}":  f.mine["payments"],
-		"{delivery}": f.mine["deliveries"]} {
+		"{payment}": f.mine["payments"], "{delivery}": f.mine["deliveries"],
+		"{endpoint}": f.mine["webhook_endpoints"], "{replay}": f.mine["replays"]} {
 		if strings.Contains(path, name) {
 			odd := fmt.Sprint(d.odd())
 			if odd = strings.Trim(odd[:min(len(odd), 4000)], "./ "); odd == "" {
@@ -96,7 +101,9 @@ func (f *fuzzedCounter) pageRequest(d *dice) request {
 		r.target += "?" + query.Encode()
 	}
 	if method == http.MethodPost {
-		form := url.Values{"key": {pick(d, f.key, f.key, fmt.Sprint(d.odd()), "ck_live_\xff")},
+		form := url.Values{"url": {pick(d, "https://shop.example/hooks", fmt.Sprint(d.odd()))}, "events": {pick(d, "*", fmt.Sprint(d.odd()))},
+			"rate": {pick(d, "", "5", fmt.Sprint(d.odd()))}, "created_after": {pick(d, "", fmt.Sprint(d.odd()))},
+			"key": {pick(d, f.key, f.key, fmt.Sprint(d.odd()), "ck_live_\xff")},
 			"csrf": {pick(d, f.visitor.csrf, f.visitor.csrf, f.visitor.csrf, fmt.Sprint(d.odd()))}}
 		r.body = form.Encode()
 		if d.one(15) {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,43 +14,86 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
-// TestPortalChangesAreAudited: every route of the portal that changes something writes its line of the audit log; a
-// route that the table does not have fails.
+// changingRoutes are the paths of every route of the portal that changes something.
+func changingRoutes(t *testing.T) (routes []string) {
+	t.Helper()
+	sources, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	changing := regexp.MustCompile(`"(?:POST|PUT|PATCH|DELETE) (/[^"]+)"`)
+	for _, name := range sources {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range changing.FindAllStringSubmatch(string(source), -1) {
+			routes = append(routes, m[1])
+		}
+	}
+	return routes
+}
+
+// audited is which line of the audit log each route writes.
+var audited = map[string]string{
+	"/portal/sign-in": "portal.signed_in", "/portal/sign-out": "portal.signed_out",
+	"/portal/deliveries/{id}/redeliver": "delivery.redelivered",
+	"/portal/endpoints":                 "endpoint.created", "/portal/endpoints/{id}": "endpoint.updated",
+	"/portal/endpoints/{id}/enable": "endpoint.enabled", "/portal/endpoints/{id}/disable": "endpoint.disabled",
+	"/portal/endpoints/{id}/rotate": "endpoint.secret_rotated", "/portal/endpoints/{id}/test": "endpoint.tested",
+	"/portal/endpoints/{id}/replay": "replay.started", "/portal/replays/{id}/cancel": "replay.canceled",
+	"/portal/endpoints/{id}/delete": "endpoint.deleted",
+}
+
+// TestPortalChangesAreAudited: every route of the portal that changes something writes its line of the audit log, under
+// the name of the session's key and with the address that it came from; a route that the table does not have fails.
 func TestPortalChangesAreAudited(t *testing.T) {
 	s := storetest.SQLite(t)
 	h := newHarness(t, s)
 	d := h.sent(h.payment(nil), 500, "server_error", models.DeliveryDead, "")
 	b := h.signedIn(false)
-	form := url.Values{"csrf": {b.open("/portal/deliveries/" + d.ID).csrf()}}
-	want := map[string]string{"POST /portal/sign-in": "portal.signed_in",
-		"POST /portal/deliveries/{id}/redeliver": "delivery.redelivered", "POST /portal/sign-out": "portal.signed_out"}
-	source, err := os.ReadFile("site.go")
-	h.must(err)
-	var routes []string
-	changing := regexp.MustCompile(`"((?:POST|PUT|PATCH|DELETE) /[^"]+)"`)
-	for _, m := range changing.FindAllStringSubmatch(string(source), -1) {
-		routes = append(routes, m[1])
-		if want[m[1]] == "" {
-			t.Errorf("%s: say which line of the audit log it writes", m[1])
+	token := b.open("/portal/deliveries/" + d.ID).csrf()
+	for _, route := range changingRoutes(t) {
+		if audited[route] == "" {
+			t.Errorf("%s: say which line of the audit log it writes", route)
 		}
 	}
-	if len(routes) != len(want) {
-		t.Errorf("routes %v", routes)
+	endpoint := "/portal/endpoints/" + d.EndpointID
+	steps := [][]string{
+		{"/portal/deliveries/" + d.ID + "/redeliver"}, {"/portal/endpoints", "url", "https://shop.example/two", "events", "*"},
+		{endpoint, "url", "https://shop.example/hooks", "events", "*", "version", "1", "description", "new"},
+		{endpoint + "/replay", "state", "dead"}, {"replay"}, {endpoint + "/disable"}, {endpoint + "/enable"}, {endpoint + "/rotate"},
+		{endpoint + "/test"}, {endpoint + "/delete", "sure", "1"},
 	}
-	for _, path := range []string{"/portal/deliveries/" + d.ID + "/redeliver", "/portal/sign-out"} {
-		if res := b.post(path, form); res.StatusCode != http.StatusSeeOther {
-			t.Fatalf("%s: %d", path, res.StatusCode)
+	for _, step := range steps {
+		if step[0] == "replay" {
+			job, err := s.RunningReplay(t.Context(), d.EndpointID)
+			h.must(err)
+			step = []string{"/portal/replays/" + job.ID + "/cancel"}
 		}
+		form := url.Values{"csrf": {token}}
+		for i := 1; i < len(step); i += 2 {
+			form.Add(step[i], step[i+1])
+		}
+		if res := b.post(step[0], form); res.StatusCode != http.StatusSeeOther {
+			t.Fatalf("%s: %d %s", step[0], res.StatusCode, res.body)
+		}
+	}
+	if res := b.post("/portal/sign-out", url.Values{"csrf": {token}}); res.StatusCode != http.StatusSeeOther {
+		t.Fatalf("sign out: %d", res.StatusCode)
 	}
 	lines, err := s.AuditLog(t.Context(), 1, 100)
 	h.must(err)
 	var did []string
 	for _, l := range lines {
-		if strings.HasPrefix(l.Actor, "key:") {
+		if strings.HasPrefix(l.Actor, "key:") && l.IP != "" && l.Merchant == h.merchant.ID {
 			did = append(did, l.Action)
 		}
 	}
-	for route, action := range want {
+	for route, action := range audited {
 		if !slices.Contains(did, action) {
 			t.Errorf("%s wrote no line %s: %v", route, action, did)
 		}

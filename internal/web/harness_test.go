@@ -71,7 +71,7 @@ func newHarness(t testing.TB, s *store.Store, change ...func(*web.Options)) *har
 	h.access, err = access.New(access.Options{Store: s, Now: h.clock.Now})
 	h.must(err)
 	o := web.Options{
-		Store: s, Payments: h.payments, Redelivery: h.Redelivery, Chains: chains, Access: h.access, Sealer: h.Vault,
+		Store: s, Payments: h.payments, Endpoints: h.Endpoints, Redelivery: h.Redelivery, Chains: chains, Access: h.access, Sealer: h.Vault,
 		PublicURL: "http://pay.example", Now: h.clock.Now, Logger: log, EgressIPs: []string{"192.0.2.7"},
 	}
 	for _, f := range change {
@@ -180,7 +180,8 @@ func (h *harness) key(test bool, scopes ...models.Scope) (models.APIKey, string)
 // browser is what keeps a cookie and sends what browsers send along.
 type browser struct {
 	h      *harness
-	cookie *http.Cookie
+	cookie *http.Cookie // of the session
+	once   *http.Cookie // what the next page shows
 }
 
 // signedIn opens a session for a new key.
@@ -206,13 +207,19 @@ func (b *browser) do(r *http.Request) page {
 	if b.cookie != nil {
 		r.AddCookie(&http.Cookie{Name: b.cookie.Name, Value: b.cookie.Value})
 	}
+	if b.once != nil {
+		r.AddCookie(&http.Cookie{Name: b.once.Name, Value: b.once.Value})
+	}
 	rec := httptest.NewRecorder()
 	b.h.site.ServeHTTP(rec, r)
 	res := rec.Result()
 	for _, c := range res.Cookies() {
-		b.cookie = c
-		if c.MaxAge < 0 {
-			b.cookie = nil
+		kept := &b.cookie
+		if c.Name == "ctrip_once" {
+			kept = &b.once
+		}
+		if *kept = c; c.MaxAge < 0 {
+			*kept = nil
 		}
 	}
 	body, err := io.ReadAll(res.Body)

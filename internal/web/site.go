@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/config"
+	"github.com/ctrip-gateway/ctrip/internal/access"
+	"github.com/ctrip-gateway/ctrip/internal/endpoints"
 	"github.com/ctrip-gateway/ctrip/internal/headers"
 	"github.com/ctrip-gateway/ctrip/internal/limits"
 	"github.com/ctrip-gateway/ctrip/internal/payments"
@@ -25,9 +27,12 @@ import (
 // Prefixes are the paths under which a Site answers; whoever mounts it sends everything there that begins so.
 var Prefixes = []string{"/pay/", "/portal", "/assets/"}
 
-// Authenticator knows API keys. It returns access.ErrUnauthenticated for a key that is not a live one.
-type Authenticator interface {
+// Access knows API keys, makes and ends them. Authenticate returns access.ErrUnauthenticated for a key that is not a
+// live one.
+type Access interface {
 	Authenticate(ctx context.Context, key string) (models.APIKey, models.Merchant, error)
+	CreateKey(ctx context.Context, tx *store.Tx, actor models.Actor, r access.KeyRequest) (models.APIKey, string, error)
+	RevokeKey(ctx context.Context, tx *store.Tx, actor models.Actor, r access.Revocation) error
 }
 
 // Sealer encrypts and authenticates what a browser keeps for us. aad names the place that a value was sealed for; it
@@ -41,9 +46,10 @@ type Sealer interface {
 type Options struct {
 	Store      *store.Store
 	Payments   *payments.Service
+	Endpoints  *endpoints.Service
 	Redelivery *redelivery.Service
 	Chains     []config.Chain
-	Access     Authenticator
+	Access     Access
 	Sealer     Sealer
 	// PublicURL is the address of the gateway as browsers see it; when it is https, cookies are Secure and HSTS is sent.
 	PublicURL string
@@ -73,9 +79,9 @@ type Site struct {
 
 // New checks the options and reads the templates.
 func New(o Options) (*Site, error) {
-	if o.Store == nil || o.Payments == nil || o.Redelivery == nil || o.Access == nil || o.Sealer == nil || o.Now == nil ||
-		o.Logger == nil {
-		return nil, errors.New("web: Store, Payments, Redelivery, Access, Sealer, Now and Logger are needed")
+	if o.Store == nil || o.Payments == nil || o.Endpoints == nil || o.Redelivery == nil || o.Access == nil || o.Sealer == nil ||
+		o.Now == nil || o.Logger == nil {
+		return nil, errors.New("web: Store, Payments, Endpoints, Redelivery, Access, Sealer, Now and Logger are needed")
 	}
 	public, err := url.Parse(o.PublicURL)
 	if err != nil || public.Host == "" || public.Scheme != "https" && public.Scheme != "http" {
@@ -109,12 +115,32 @@ func (s *Site) mux() http.Handler {
 	mux.HandleFunc("POST /portal/sign-out", s.changing("", s.signOut))
 	mux.HandleFunc("GET /portal/payments", s.signedIn(models.ScopePaymentsRead, s.listPayments))
 	mux.HandleFunc("GET /portal/payments/{id}", s.signedIn(models.ScopePaymentsRead, s.showPayment))
-	mux.HandleFunc("GET /portal/endpoints", s.signedIn(models.ScopeWebhooksRead, s.listEndpoints))
+	s.endpointRoutes(mux)
 	mux.HandleFunc("GET /portal/deliveries", s.signedIn(models.ScopeWebhooksRead, s.listDeliveries))
 	mux.HandleFunc("GET /portal/deliveries/{id}", s.signedIn(models.ScopeWebhooksRead, s.showDelivery))
 	mux.HandleFunc("POST /portal/deliveries/{id}/redeliver", s.changing(models.ScopeWebhooksWrite, s.redeliver))
 	mux.HandleFunc("/", s.public(func(http.ResponseWriter, *http.Request) error { return models.ErrNotFound }))
 	return mux
+}
+
+func (s *Site) endpointRoutes(mux *http.ServeMux) {
+	read, write := models.ScopeWebhooksRead, models.ScopeWebhooksWrite
+	mux.HandleFunc("GET /portal/endpoints", s.signedIn(read, s.listEndpoints))
+	mux.HandleFunc("GET /portal/endpoints/new", s.signedIn(write, s.newEndpoint))
+	mux.HandleFunc("POST /portal/endpoints", s.changingUpTo(maxPEMForm, write, s.createEndpoint))
+	mux.HandleFunc("GET /portal/endpoints/{id}", s.signedIn(read, s.showEndpoint))
+	mux.HandleFunc("GET /portal/endpoints/{id}/edit", s.signedIn(write, s.editEndpoint))
+	mux.HandleFunc("POST /portal/endpoints/{id}", s.changingUpTo(maxPEMForm, write, s.saveEndpoint))
+	mux.HandleFunc("POST /portal/endpoints/{id}/enable", s.changing(write, s.onEndpoint("The endpoint is enabled. What was "+
+		"held for it is on its way.", s.enableEndpoint)))
+	mux.HandleFunc("POST /portal/endpoints/{id}/disable", s.changing(write, s.onEndpoint("The endpoint is disabled. Its "+
+		"deliveries are held until it is enabled.", s.disableEndpoint)))
+	mux.HandleFunc("POST /portal/endpoints/{id}/delete", s.changing(write, s.deleteEndpoint))
+	mux.HandleFunc("POST /portal/endpoints/{id}/rotate", s.changing(write, s.rotateSecret))
+	mux.HandleFunc("POST /portal/endpoints/{id}/test", s.changing(write, s.testEndpoint))
+	mux.HandleFunc("POST /portal/endpoints/{id}/replay", s.changing(write, s.replay))
+	mux.HandleFunc("GET /portal/replays/{id}", s.signedIn(read, s.showReplay))
+	mux.HandleFunc("POST /portal/replays/{id}/cancel", s.changing(write, s.cancelReplay))
 }
 
 // policy forbids everything but our own files; nothing is inline, nobody may frame a page, and forms come back to us.
