@@ -103,7 +103,7 @@ func (f *fuzzedCounter) pageRequest(d *dice) request {
 	if method == http.MethodPost {
 		form := url.Values{"url": {pick(d, "https://shop.example/hooks", fmt.Sprint(d.odd()))}, "events": {pick(d, "*", fmt.Sprint(d.odd()))},
 			"rate": {pick(d, "", "5", fmt.Sprint(d.odd()))}, "created_after": {pick(d, "", fmt.Sprint(d.odd()))},
-			"key": {pick(d, f.key, f.key, fmt.Sprint(d.odd()), "ck_live_\xff")},
+			"key":  {pick(d, f.key, f.key, fmt.Sprint(d.odd()), "ck_live_\xff")},
 			"csrf": {pick(d, f.visitor.csrf, f.visitor.csrf, f.visitor.csrf, fmt.Sprint(d.odd()))}}
 		r.body = form.Encode()
 		if d.one(15) {

@@ -56,7 +56,8 @@ func (s *Site) createEndpoint(w http.ResponseWriter, r *http.Request, v *visitor
 }
 
 // formAgain shows a form with what was sent and what is wrong with it; secrets have to be given again.
-func (s *Site) formAgain(w http.ResponseWriter, r *http.Request, v *visitor, title string, f form, err error) error {
+func (s *Site) formAgain(w http.ResponseWriter, r *http.Request, v *visitor, title string, f form,
+	err error) error {
 	f.fill(r.PostForm)
 	for i := range f.Fields {
 		if x := &f.Fields[i]; x.Kind == "password" || x.Name == "client_key" {
@@ -124,7 +125,8 @@ var errChanged = &problem{http.StatusConflict, "It has changed meanwhile", "The 
 
 // onEndpoint runs an operation on an endpoint of the visitor's and goes back to its page. A state that forbids the
 // operation is told on a page of its own.
-func (s *Site) onEndpoint(done string, f func(*http.Request, *store.Tx, *visitor, models.Endpoint) error) portalHandler {
+func (s *Site) onEndpoint(done string,
+	f func(*http.Request, *store.Tx, *visitor, models.Endpoint) error) portalHandler {
 	return func(w http.ResponseWriter, r *http.Request, v *visitor) error {
 		e, err := s.endpoint(r, v)
 		if err == nil {
@@ -218,7 +220,8 @@ func (s *Site) testEndpoint(w http.ResponseWriter, r *http.Request, v *visitor) 
 	if err != nil {
 		return err
 	}
-	ask := endpoints.Test{EventType: webhook.EventType(r.PostFormValue("event_type")), SignWith: r.PostFormValue("sign_with")}
+	ask := endpoints.Test{EventType: webhook.EventType(r.PostFormValue("event_type")),
+		SignWith: r.PostFormValue("sign_with")}
 	if ask.SignWith == endpoints.SignWithAll {
 		ask.SignWith = ""
 	}

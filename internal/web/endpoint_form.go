@@ -39,9 +39,10 @@ func endpointForm(e models.Endpoint, headers []string, v *visitor) form {
 		f.Fields = append(f.Fields, field{Name: "secret", Label: "Your own secret", Kind: "password", More: true,
 			Hint: "Left empty, a new one is made and shown once."})
 	}
-	kept := "One a line, as Name: value."
+	custom := "One a line, as Name: value."
 	if len(headers) > 0 {
-		kept = "Set now: " + strings.Join(headers, ", ") + ". Their values are never shown; what stands here replaces them all."
+		custom = "Set now: " + strings.Join(headers, ", ") + ". Their values are never shown; what stands here replaces " +
+			"them all."
 	}
 	cert := "PEM. Left empty, it stays as it is."
 	if e.ClientCertPEM != "" {
@@ -60,15 +61,17 @@ func endpointForm(e models.Endpoint, headers []string, v *visitor) form {
 		number("retry_base", "First retry after, seconds", "1 to 3600", e.RetryBaseMS, 1000),
 		number("retry_max", "Longest pause between retries, seconds", "1 to 86400", e.RetryMaxMS, 1000),
 		number("batch_max_events", "Events in one request, at most", "1 to 100", e.BatchMaxEvents, 1), wait,
-		field{Name: "ed25519", Label: "Sign with the gateway's own key too (Ed25519)", Kind: "check", Chosen: e.Ed25519, More: true},
-		field{Name: "headers", Label: "Custom headers", Kind: "area", Hint: kept, More: true},
+		field{Name: "ed25519", Label: "Sign with the gateway's own key too (Ed25519)", Kind: "check", Chosen: e.Ed25519,
+			More: true},
+		field{Name: "headers", Label: "Custom headers", Kind: "area", Hint: custom, More: true},
 		field{Name: "no_headers", Label: "Remove all custom headers", Kind: "check", More: true},
-		field{Name: "ca_pem", Label: "Certificate authority of the receiver", Kind: "area", Value: e.CAPEM, Hint: "PEM", More: true},
+		field{Name: "ca_pem", Label: "Certificate authority of the receiver", Kind: "area", Value: e.CAPEM, Hint: "PEM",
+			More: true},
 		field{Name: "spki_pins", Label: "Pinned public keys", Kind: "area", Value: strings.Join(e.SPKIPins, "\n"),
 			Hint: "Base64 of SHA-256, one a line.", More: true},
 		field{Name: "client_cert", Label: "Client certificate", Kind: "area", Hint: cert, More: true},
-		field{Name: "client_key", Label: "Private key of the client certificate", Kind: "area", Hint: "PEM. It is never shown.",
-			More: true},
+		field{Name: "client_key", Label: "Private key of the client certificate", Kind: "area", More: true,
+			Hint: "PEM. It is never shown."},
 		field{Name: "no_client_cert", Label: "Remove the client certificate", Kind: "check", More: true})
 	if isNew {
 		f.Fields = slices.DeleteFunc(f.Fields, func(x field) bool { return strings.HasPrefix(x.Name, "no_") })
@@ -114,7 +117,8 @@ func endpointSettings(sent url.Values, e models.Endpoint) (set endpoints.Setting
 	if differs("description", e.Description) {
 		set.Description = new(text(sent, "description"))
 	}
-	if given := slices.Sorted(slices.Values(sent["events"])); !slices.Equal(given, slices.Sorted(slices.Values(e.Events))) {
+	given := slices.Sorted(slices.Values(sent["events"]))
+	if e.ID == "" || !slices.Equal(given, slices.Sorted(slices.Values(e.Events))) {
 		set.Events = append([]string{}, given...)
 	}
 	for _, n := range []struct {

@@ -12,8 +12,8 @@ const (
 	flashFor  = 2 * time.Minute
 )
 
-// flash is what the next page shows once: what was done, and a secret that nobody can read again. Until then the browser
-// keeps it sealed for its session.
+// flash is what the next page shows once: what was done, and a secret that nobody can read again. Until then the
+// browser holds it, sealed for its session.
 type flash struct {
 	Text   string    `json:"t"`
 	Label  string    `json:"l,omitempty"` // of the secret
@@ -21,7 +21,7 @@ type flash struct {
 	EndsAt time.Time `json:"e"`
 }
 
-func flashPlace(v *visitor) string { return "portal/once/" + v.hash() }
+func flashAAD(v *visitor) string { return "portal/once/" + v.hash() }
 
 // then sends the visitor on to a page, which tells what was done.
 func (s *Site) then(w http.ResponseWriter, r *http.Request, v *visitor, path string, f flash) error {
@@ -30,7 +30,7 @@ func (s *Site) then(w http.ResponseWriter, r *http.Request, v *visitor, path str
 	if err != nil {
 		return err
 	}
-	sealed, err := s.opts.Sealer.Seal(plain, flashPlace(v))
+	sealed, err := s.opts.Sealer.Seal(plain, flashAAD(v))
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func (s *Site) takeFlash(w http.ResponseWriter, r *http.Request, v *visitor) *fl
 	if err != nil {
 		return nil
 	}
-	plain, err := s.opts.Sealer.Open(sealed, flashPlace(v))
+	plain, err := s.opts.Sealer.Open(sealed, flashAAD(v))
 	if err != nil {
 		return nil
 	}

@@ -71,7 +71,8 @@ func newHarness(t testing.TB, s *store.Store, change ...func(*web.Options)) *har
 	h.access, err = access.New(access.Options{Store: s, Now: h.clock.Now})
 	h.must(err)
 	o := web.Options{
-		Store: s, Payments: h.payments, Endpoints: h.Endpoints, Redelivery: h.Redelivery, Chains: chains, Access: h.access, Sealer: h.Vault,
+		Store: s, Payments: h.payments, Endpoints: h.Endpoints, Redelivery: h.Redelivery,
+		Chains: chains, Access: h.access, Sealer: h.Vault,
 		PublicURL: "http://pay.example", Now: h.clock.Now, Logger: log, EgressIPs: []string{"192.0.2.7"},
 	}
 	for _, f := range change {
@@ -214,12 +215,12 @@ func (b *browser) do(r *http.Request) page {
 	b.h.site.ServeHTTP(rec, r)
 	res := rec.Result()
 	for _, c := range res.Cookies() {
-		kept := &b.cookie
+		into := &b.cookie
 		if c.Name == "ctrip_once" {
-			kept = &b.once
+			into = &b.once
 		}
-		if *kept = c; c.MaxAge < 0 {
-			*kept = nil
+		if *into = c; c.MaxAge < 0 {
+			*into = nil
 		}
 	}
 	body, err := io.ReadAll(res.Body)

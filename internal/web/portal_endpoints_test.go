@@ -75,8 +75,8 @@ func TestPortalMakesAndChangesEndpoints(t *testing.T) {
 			"payment.*", "mode", "live", "timeout", "7", "batch_max_wait", "0.5", "headers", "X-Tenant: a:b\r\nX-Two: 2")
 		e := h.shownEndpoint(made)
 		secret := page.secret()
-		if !strings.HasPrefix(secret, "whsec_") || e.Mode != models.ModeLive || *e.TimeoutMS != 7000 || *e.BatchMaxWaitMS != 500 ||
-			!slices.Equal(e.Events, []string{"payment.*"}) {
+		if !strings.HasPrefix(secret, "whsec_") || e.Mode != models.ModeLive || *e.TimeoutMS != 7000 ||
+			*e.BatchMaxWaitMS != 500 || !slices.Equal(e.Events, []string{"payment.*"}) {
 			t.Fatalf("made %+v, secret %q", e, secret)
 		}
 		opened, err := h.Endpoints.Open(t.Context(), e.ID, h.clock.Now())
@@ -107,7 +107,8 @@ func TestPortalMakesAndChangesEndpoints(t *testing.T) {
 		for _, l := range h.did() {
 			changed = append(changed, l.Action+" "+l.Detail["changed"])
 		}
-		if want := []string{"endpoint.created ", "endpoint.updated description events headers timeout"}; !slices.Equal(changed, want) {
+		want := []string{"endpoint.created ", "endpoint.updated description events headers timeout"}
+		if !slices.Equal(changed, want) {
 			t.Errorf("the audit log has %q", changed)
 		}
 		gone, page := b.press("/portal/endpoints/"+e.ID, "/portal/endpoints/"+e.ID+"/delete")
@@ -239,7 +240,8 @@ func TestPortalReplays(t *testing.T) {
 // TestPortalKeepsToModes: a session of a test key makes and changes what is of test mode, and finds nothing else.
 func TestPortalKeepsToModes(t *testing.T) {
 	h := newHarness(t, storetest.SQLite(t))
-	live, _ := h.Endpoint(h.merchant.ID, "https://shop.example/live", func(set *endpoints.Settings) { set.Mode = models.ModeLive })
+	live, _ := h.Endpoint(h.merchant.ID, "https://shop.example/live",
+		func(set *endpoints.Settings) { set.Mode = models.ModeLive })
 	d := h.sent(h.payment(nil), 500, "server_error", models.DeliveryDead, "")
 	owner, b := h.signedIn(false), h.signedIn(true)
 	started, _ := owner.press("/portal/endpoints/"+d.EndpointID, "/portal/endpoints/"+d.EndpointID+"/replay")
@@ -264,13 +266,14 @@ func TestPortalKeepsToModes(t *testing.T) {
 	if res := b.post(job+"/cancel", csrf); res.StatusCode != http.StatusNotFound {
 		t.Errorf("stopped a live replay: %d", res.StatusCode)
 	}
-	made, _ := b.press("/portal/endpoints/new", "/portal/endpoints", "url", "https://shop.example/t", "events", "*", "mode", "live")
+	made, _ := b.press("/portal/endpoints/new", "/portal/endpoints", "url", "https://shop.example/t", "events", "*",
+		"mode", "live")
 	if e := h.shownEndpoint(made); e.Mode != models.ModeTest {
 		t.Errorf("a test key made a %s endpoint", e.Mode)
 	}
 	both, _ := h.Endpoint(h.merchant.ID, "https://shop.example/both")
-	narrowed, _ := owner.press("/portal/endpoints/"+both.ID+"/edit", "/portal/endpoints/"+both.ID, "url", both.URL, "events", "*",
-		"version", "1", "mode", "live")
+	narrowed, _ := owner.press("/portal/endpoints/"+both.ID+"/edit", "/portal/endpoints/"+both.ID, "url", both.URL,
+		"events", "*", "version", "1", "mode", "live")
 	if e := h.shownEndpoint(narrowed); e.Mode != models.ModeLive {
 		t.Errorf("narrowed to %s", e.Mode)
 	}

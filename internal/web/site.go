@@ -79,8 +79,8 @@ type Site struct {
 
 // New checks the options and reads the templates.
 func New(o Options) (*Site, error) {
-	if o.Store == nil || o.Payments == nil || o.Endpoints == nil || o.Redelivery == nil || o.Access == nil || o.Sealer == nil ||
-		o.Now == nil || o.Logger == nil {
+	if o.Store == nil || o.Payments == nil || o.Endpoints == nil || o.Redelivery == nil || o.Access == nil ||
+		o.Sealer == nil || o.Now == nil || o.Logger == nil {
 		return nil, errors.New("web: Store, Payments, Endpoints, Redelivery, Access, Sealer, Now and Logger are needed")
 	}
 	public, err := url.Parse(o.PublicURL)
