@@ -120,8 +120,8 @@ func (s *Site) applySettings(r *http.Request, tx *store.Tx, v *visitor, e models
 	return err
 }
 
-var errChanged = &problem{http.StatusConflict, "It has changed meanwhile", "The endpoint was changed since its form was " +
-	"shown. Please go back, reload the form and decide anew."}
+var errChanged = &problem{http.StatusConflict, "It has changed meanwhile", "The endpoint was changed since its form " +
+	"was shown. Please go back, reload the form and decide anew."}
 
 // onEndpoint runs an operation on an endpoint of the visitor's and goes back to its page. A state that forbids the
 // operation is told on a page of its own.

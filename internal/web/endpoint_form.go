@@ -39,6 +39,15 @@ func endpointForm(e models.Endpoint, headers []string, v *visitor) form {
 		f.Fields = append(f.Fields, field{Name: "secret", Label: "Your own secret", Kind: "password", More: true,
 			Hint: "Left empty, a new one is made and shown once."})
 	}
+	f.Fields = append(f.Fields, moreFields(e, headers)...)
+	if isNew {
+		f.Fields = slices.DeleteFunc(f.Fields, func(x field) bool { return strings.HasPrefix(x.Name, "no_") })
+	}
+	return f
+}
+
+// moreFields are the settings that few endpoints need.
+func moreFields(e models.Endpoint, headers []string) []field {
 	custom := "One a line, as Name: value."
 	if len(headers) > 0 {
 		custom = "Set now: " + strings.Join(headers, ", ") + ". Their values are never shown; what stands here replaces " +
@@ -53,7 +62,7 @@ func endpointForm(e models.Endpoint, headers []string, v *visitor) form {
 	}
 	wait := number("batch_max_wait", "Batch: longest wait, seconds", "0.01 to 60", e.BatchMaxWaitMS, 1000)
 	wait.Kind = "text"
-	f.Fields = append(f.Fields,
+	return []field{
 		number("timeout", "Timeout, seconds", "1 to 30; empty is the deployment's", e.TimeoutMS, 1000),
 		number("rate_limit", "Requests a second, at most", "1 to 10000", e.RateLimit, 1),
 		number("max_in_flight", "Requests at once, at most", "1 to 1000", e.MaxInFlight, 1),
@@ -61,22 +70,19 @@ func endpointForm(e models.Endpoint, headers []string, v *visitor) form {
 		number("retry_base", "First retry after, seconds", "1 to 3600", e.RetryBaseMS, 1000),
 		number("retry_max", "Longest pause between retries, seconds", "1 to 86400", e.RetryMaxMS, 1000),
 		number("batch_max_events", "Events in one request, at most", "1 to 100", e.BatchMaxEvents, 1), wait,
-		field{Name: "ed25519", Label: "Sign with the gateway's own key too (Ed25519)", Kind: "check", Chosen: e.Ed25519,
+		{Name: "ed25519", Label: "Sign with the gateway's own key too (Ed25519)", Kind: "check", Chosen: e.Ed25519,
 			More: true},
-		field{Name: "headers", Label: "Custom headers", Kind: "area", Hint: custom, More: true},
-		field{Name: "no_headers", Label: "Remove all custom headers", Kind: "check", More: true},
-		field{Name: "ca_pem", Label: "Certificate authority of the receiver", Kind: "area", Value: e.CAPEM, Hint: "PEM",
+		{Name: "headers", Label: "Custom headers", Kind: "area", Hint: custom, More: true},
+		{Name: "no_headers", Label: "Remove all custom headers", Kind: "check", More: true},
+		{Name: "ca_pem", Label: "Certificate authority of the receiver", Kind: "area", Value: e.CAPEM, Hint: "PEM",
 			More: true},
-		field{Name: "spki_pins", Label: "Pinned public keys", Kind: "area", Value: strings.Join(e.SPKIPins, "\n"),
+		{Name: "spki_pins", Label: "Pinned public keys", Kind: "area", Value: strings.Join(e.SPKIPins, "\n"),
 			Hint: "Base64 of SHA-256, one a line.", More: true},
-		field{Name: "client_cert", Label: "Client certificate", Kind: "area", Hint: cert, More: true},
-		field{Name: "client_key", Label: "Private key of the client certificate", Kind: "area", More: true,
+		{Name: "client_cert", Label: "Client certificate", Kind: "area", Hint: cert, More: true},
+		{Name: "client_key", Label: "Private key of the client certificate", Kind: "area", More: true,
 			Hint: "PEM. It is never shown."},
-		field{Name: "no_client_cert", Label: "Remove the client certificate", Kind: "check", More: true})
-	if isNew {
-		f.Fields = slices.DeleteFunc(f.Fields, func(x field) bool { return strings.HasPrefix(x.Name, "no_") })
+		{Name: "no_client_cert", Label: "Remove the client certificate", Kind: "check", More: true},
 	}
-	return f
 }
 
 // modeField is the choice between live and test events, where the visitor has one: a test key makes test endpoints
@@ -108,9 +114,7 @@ func shownNumber(v *int, perUnit int) string {
 // endpointSettings reads what a form changes about an endpoint. What stands there as it was shown is not named, as a
 // request to the API would not name it.
 func endpointSettings(sent url.Values, e models.Endpoint) (set endpoints.Settings, problems models.FieldErrors) {
-	differs := func(name, was string) bool {
-		return e.ID == "" && text(sent, name) != "" || text(sent, name) != strings.TrimSpace(was)
-	}
+	differs := func(name, was string) bool { return text(sent, name) != strings.TrimSpace(was) }
 	if differs("url", e.URL) || e.ID == "" {
 		set.URL = new(text(sent, "url"))
 	}

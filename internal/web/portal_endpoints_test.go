@@ -218,8 +218,8 @@ func TestPortalReplays(t *testing.T) {
 		if _, err := s.RunningReplay(t.Context(), d.EndpointID); err == nil {
 			t.Fatal("counting started it")
 		}
-		for _, bad := range [][]string{{"rate", "0"}, {"rate", "5000"}, {"rate", "x"}, {"state", "held"}, {"created_after", "soon"},
-			{"event_type", "x"}, {"created_after", "2027-01-01T00:00"}} {
+		for _, bad := range [][]string{{"rate", "0"}, {"rate", "5000"}, {"rate", "x"}, {"state", "held"},
+			{"created_after", "soon"}, {"event_type", "x"}, {"created_after", "2027-01-01T00:00"}} {
 			if res, _ := b.press(path, path+"/replay", bad...); res.StatusCode != http.StatusBadRequest ||
 				!strings.Contains(res.body, "for example") {
 				t.Errorf("replay with %v: %d", bad, res.StatusCode)

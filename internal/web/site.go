@@ -131,10 +131,10 @@ func (s *Site) endpointRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /portal/endpoints/{id}", s.signedIn(read, s.showEndpoint))
 	mux.HandleFunc("GET /portal/endpoints/{id}/edit", s.signedIn(write, s.editEndpoint))
 	mux.HandleFunc("POST /portal/endpoints/{id}", s.changingUpTo(maxPEMForm, write, s.saveEndpoint))
-	mux.HandleFunc("POST /portal/endpoints/{id}/enable", s.changing(write, s.onEndpoint("The endpoint is enabled. What was "+
-		"held for it is on its way.", s.enableEndpoint)))
-	mux.HandleFunc("POST /portal/endpoints/{id}/disable", s.changing(write, s.onEndpoint("The endpoint is disabled. Its "+
-		"deliveries are held until it is enabled.", s.disableEndpoint)))
+	mux.HandleFunc("POST /portal/endpoints/{id}/enable", s.changing(write,
+		s.onEndpoint("The endpoint is enabled. What was held for it is on its way.", s.enableEndpoint)))
+	mux.HandleFunc("POST /portal/endpoints/{id}/disable", s.changing(write,
+		s.onEndpoint("The endpoint is disabled. Its deliveries are held until it is enabled.", s.disableEndpoint)))
 	mux.HandleFunc("POST /portal/endpoints/{id}/delete", s.changing(write, s.deleteEndpoint))
 	mux.HandleFunc("POST /portal/endpoints/{id}/rotate", s.changing(write, s.rotateSecret))
 	mux.HandleFunc("POST /portal/endpoints/{id}/test", s.changing(write, s.testEndpoint))
