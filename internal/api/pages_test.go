@@ -40,7 +40,7 @@ type visitor struct {
 func mountPages(t testing.TB, s *Server, o Options) {
 	t.Helper()
 	site, err := web.New(web.Options{
-		Store: o.Store, Payments: o.Payments, Endpoints: o.Endpoints, Redelivery: o.Redelivery, 
+		Store: o.Store, Payments: o.Payments, Endpoints: o.Endpoints, Redelivery: o.Redelivery,
 		Chains: o.Chains, Access: o.Access, Sealer: o.Vault,
 		PublicURL: "https://pay.example", Now: o.Now, Logger: o.Logger,
 	})

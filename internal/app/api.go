@@ -34,7 +34,7 @@ func (a *App) buildAPI(context.Context) error {
 		return err
 	}
 	site, err := web.New(web.Options{
-		Store: a.store, Payments: a.payments, Endpoints: a.endpoints, Redelivery: a.redelivery, 
+		Store: a.store, Payments: a.payments, Endpoints: a.endpoints, Redelivery: a.redelivery,
 		Chains: a.cfg.Chains, Access: keys, Sealer: a.vault,
 		PublicURL: a.cfg.PublicURL, Now: time.Now, Logger: a.log,
 		Merchants: merchants, PageRate: a.cfg.API.PageRate, PageBurst: a.cfg.API.PageBurst,
