@@ -43,6 +43,7 @@ type Config struct {
 // Database is where the record is kept.
 type Database struct {
 	URL         URL           `env:"DATABASE_URL" secret:"true" required:"always" example:"postgres://ctrip:changeme@postgres:5432/ctrip?sslmode=disable" desc:"postgres://user:password@host:port/database?options. SQLite exists only inside the quickstart."`
+	MigrateURL  URL           `env:"DATABASE_MIGRATE_URL" secret:"true" desc:"Where ctripctl migrate connects instead: past a pooler, or as a role that may change the schema. Empty: DATABASE_URL."`
 	MaxOpen     int           `env:"DB_MAX_OPEN_CONNS" envDefault:"32" desc:"Most connections that one process opens to the database."`
 	MaxLifetime time.Duration `env:"DB_CONN_MAX_LIFETIME" envDefault:"30m" desc:"A connection older than this is replaced."`
 }

@@ -52,6 +52,9 @@ func (c *Config) secrets() []secretInUse {
 	if s := c.Redis.Server; s.SentinelPassword != s.Password {
 		list = append(list, secretInUse{"REDIS_URL", string(s.SentinelPassword), false})
 	}
+	if p := passwordOf(c.Database.MigrateURL); p != passwordOf(c.Database.URL) { // the same role may be meant
+		list = append(list, secretInUse{"DATABASE_MIGRATE_URL", p, false})
+	}
 	for _, key := range c.MasterKeys {
 		list = append(list, secretInUse{"MASTER_KEYS", string(key.Key[:]), true})
 	}

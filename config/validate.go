@@ -63,9 +63,10 @@ func (c *Config) validateProcess(v validator) {
 }
 
 func (c *Config) validateStores(v validator, o Options) {
-	if c.Database.URL != "" {
-		v.check("DATABASE_URL", databaseProblem(c.Database.URL, o.AllowSQLite) == "",
-			databaseProblem(c.Database.URL, o.AllowSQLite))
+	for name, u := range map[string]URL{"DATABASE_URL": c.Database.URL, "DATABASE_MIGRATE_URL": c.Database.MigrateURL} {
+		if u != "" {
+			v.check(name, databaseProblem(u, o.AllowSQLite) == "", databaseProblem(u, o.AllowSQLite))
+		}
 	}
 	v.number("DB_MAX_OPEN_CONNS", float64(c.Database.MaxOpen), 1, 10_000)
 	v.between("DB_CONN_MAX_LIFETIME", c.Database.MaxLifetime, time.Second, 30*day)

@@ -23,6 +23,7 @@ type fixture struct {
 	receiver *testkit.Receiver
 	merchant gateway.Merchant
 	api      *client.Client // as the merchant
+	endpoint string
 	secret   webhook.Secret
 }
 
@@ -40,7 +41,8 @@ func newFixture(t *testing.T, c gateway.Chain, extra ...string) *fixture {
 	h.WaitScanned()
 	h.merchant = h.NewMerchant()
 	h.api = h.API(h.merchant)
-	h.secret = h.NewEndpoint(h.merchant, client.WebhookEndpointCreate{URL: h.receiver.URL + "/hooks"}).Secret
+	e := h.NewEndpoint(h.merchant, client.WebhookEndpointCreate{URL: h.receiver.URL + "/hooks"})
+	h.endpoint, h.secret = e.ID, e.Secret
 	return h
 }
 

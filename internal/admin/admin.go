@@ -27,7 +27,8 @@ type Options struct {
 	Actor  models.Actor
 	Now    func() time.Time
 	Logger *slog.Logger // nil is silent
-	// AnySchema leaves the schema unchecked, for the commands that look after it.
+	// AnySchema leaves the schema unchecked, for the commands that look after it. They connect to DATABASE_MIGRATE_URL
+	// where that is set.
 	AnySchema bool
 	// Store, when given, is used instead of opening Postgres, and is closed by whoever gave it.
 	Store *store.Store
@@ -57,10 +58,16 @@ func Open(ctx context.Context, o Options) (*Admin, error) {
 	if a.store == nil {
 		few := o.Config
 		few.Database.MaxOpen = connections
+		if o.AnySchema && few.Database.MigrateURL != "" {
+			few.Database.URL = few.Database.MigrateURL
+		}
 		if a.store, err = wiring.Store(ctx, few, o.Logger); err != nil {
-			return nil, fmt.Errorf("database %s: %w", o.Config.Database.URL, err)
+			return nil, fmt.Errorf("database %s: %w", few.Database.URL, err)
 		}
 		a.owned = true
+		if _, err := a.store.CheckDriver(ctx); err != nil {
+			return nil, errors.Join(fmt.Errorf("database %s: %w", few.Database.URL, err), a.Close())
+		}
 	}
 	if !o.AnySchema {
 		if err := a.store.CheckSchema(ctx); err != nil {

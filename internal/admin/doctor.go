@@ -106,6 +106,12 @@ func examineDatabase(ctx context.Context, cfg config.Config, now func() time.Tim
 	}
 	defer db.Close()
 	checks := []Check{{Name: "database", OK: true, Detail: where}}
+	switch pooling, err := db.CheckDriver(ctx); {
+	case err != nil:
+		checks = append(checks, Check{"pooler", false, oneLine(err), "no process starts like this; docs/postgres.md"})
+	case pooling != store.Direct:
+		checks = append(checks, Check{Name: "pooler", OK: true, Detail: string(pooling)})
+	}
 
 	schema := Check{Name: "schema", OK: true}
 	st, err := db.SchemaStatus(ctx)

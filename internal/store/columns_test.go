@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -100,4 +101,60 @@ func TestPlansSurviveANewColumn(t *testing.T) {
 		}
 	}
 	use()
+}
+
+// TestPlansSurviveAnotherType: what was prepared before a column changed its type is prepared anew, outside of a
+// transaction as well, and when the session has forgotten it.
+func TestPlansSurviveAnotherType(t *testing.T) {
+	s, db := storetest.Owned(t)
+	m := newMerchant(t, s)
+	publish(t, s, newEvent(m, "webhook.test", noon))
+	use := func(when string) {
+		t.Helper()
+		ctx := t.Context()
+		check := func(_ any, err error) {
+			t.Helper()
+			if err != nil && !errors.Is(err, models.ErrNotFound) {
+				t.Errorf("%s: %v", when, err)
+			}
+		}
+		check(s.Merchant(ctx, m.ID))
+		check(s.ListEndpoints(ctx, m.ID, false, store.Page{Limit: 3}))
+		check(s.LoadWaiting(ctx, []string{"dlv_1"}))
+		check(s.ListEvents(ctx, m.ID, store.EventFilter{}, store.Page{Limit: 3}))
+		check(nil, s.InTx(ctx, func(tx *store.Tx) error {
+			check := func(_ any, err error) error {
+				if errors.Is(err, models.ErrNotFound) {
+					return nil
+				}
+				return err
+			}
+			if err := check(tx.LockMerchant(ctx, m.ID)); err != nil {
+				return err
+			}
+			if err := check(tx.LockEndpoint(ctx, m.ID, "we_1")); err != nil {
+				return err
+			}
+			return check(tx.LockDelivery(ctx, m.ID, "dlv_1"))
+		}))
+	}
+	for range 10 {
+		use("prepared")
+	}
+	for _, kind := range []string{"VARCHAR(4000)", "VARCHAR(5000)", "TEXT"} {
+		columns := []string{"merchants ALTER name", "webhook_endpoints ALTER url", "deliveries ALTER dead_reason"}
+		for _, column := range columns {
+			if _, err := db.Exec("ALTER TABLE " + column + " TYPE " + kind); err != nil {
+				t.Fatal(err)
+			}
+		}
+		use(kind)
+	}
+	forget := func(tx *store.Tx) error { return tx.Forget(t.Context()) }
+	for range 3 {
+		if err := s.InTx(t.Context(), forget); err != nil {
+			t.Fatal(err)
+		}
+		use("forgotten")
+	}
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
-	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/ctrip-gateway/ctrip/models"
 )
@@ -81,8 +80,8 @@ func (s *Store) loadWaitingPostgres(ctx context.Context, ids []string) (map[stri
 	}
 	defer conn.Close()
 	found := make(map[string]*Waiting, len(ids))
-	err = conn.Raw(func(driver any) error {
-		rows, err := driver.(*stdlib.Conn).Conn().Query(ctx, waitingColumns+"= ANY($1)", ids)
+	read := func(driver any) error {
+		rows, err := driver.(repeating).Conn.Conn().Query(ctx, waitingColumns+"= ANY($1)", ids)
 		if err != nil {
 			return err
 		}
@@ -123,7 +122,10 @@ func (s *Store) loadWaitingPostgres(ctx context.Context, ids []string) (map[stri
 			found[row.ID] = &row
 		}
 		return rows.Err()
-	})
+	}
+	if err = conn.Raw(read); isStale(err) {
+		err = conn.Raw(read)
+	}
 	return found, err
 }
 

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/ctrip-gateway/ctrip/models"
 )
@@ -32,6 +31,8 @@ const (
 	saysPrepared = "the pooler is in transaction mode and keeps no prepared statements: add " +
 		"default_query_exec_mode=cache_describe to DATABASE_URL, or set max_prepared_statements=200 (PgBouncer 1.21 or " +
 		"newer), or set pool_mode=session"
+	saysNoCache = "default_query_exec_mode needs the cache that DATABASE_URL turns off: leave statement_cache_capacity and " +
+		"description_cache_capacity out, or add default_query_exec_mode=exec"
 	saysDescribeExec = "default_query_exec_mode=describe_exec needs a session of its own, and the pooler is in transaction " +
 		"mode: use cache_describe, or set pool_mode=session"
 )
@@ -45,6 +46,18 @@ const (
 	SessionPooling     Pooling = "pooler in session mode"
 	TransactionPooling Pooling = "pooler in transaction mode"
 )
+
+// ErrDriver is returned when the options of DATABASE_URL contradict each other. Its text says what to set.
+var ErrDriver = errors.New("DATABASE_URL cannot be used")
+
+// checkCaches refuses options with which no statement could be made.
+func checkCaches(c *pgx.ConnConfig) error {
+	if c.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement && c.StatementCacheCapacity <= 0 ||
+		c.DefaultQueryExecMode == pgx.QueryExecModeCacheDescribe && c.DescriptionCacheCapacity <= 0 {
+		return fmt.Errorf("%w: %s", ErrDriver, saysNoCache)
+	}
+	return nil
+}
 
 // CheckDriver is what a boot calls: it refuses, with [ErrPooler], a pooler that cannot carry our statements in the way
 // in which DATABASE_URL says that they are made.
@@ -77,7 +90,7 @@ func (s *Store) CheckDriver(ctx context.Context) (Pooling, error) {
 // answers. Poolers invent the first.
 func backend(ctx context.Context, conn *sql.Conn) (told, real uint32, err error) {
 	err = conn.Raw(func(driver any) error {
-		told = driver.(*stdlib.Conn).Conn().PgConn().PID()
+		told = driver.(repeating).Conn.Conn().PgConn().PID()
 		return nil
 	})
 	if err == nil {

@@ -24,8 +24,8 @@ var unavailableStates = []string{
 	"25P04",          // transaction_timeout
 	"55P03",          // lock_timeout
 	"55000", "3D000", // in recovery, or takes no connections; the database is not there
-	"40",             // a deadlock, a serialization failure, a conflict with recovery, an unknown end
-	"26000", "42P05", // a pooler gave us another server connection
+	"40",                 // a deadlock, a serialization failure, a conflict with recovery, an unknown end
+	noStatement, "42P05", // a pooler gave us another server connection
 	stalePlan, // the plan was made for a table that has changed
 }
 
@@ -108,14 +108,26 @@ func lockTimedOut(err error) bool { return hasState(err, "55P03") }
 func IsRepeatable(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
-		return pg.Code == "40001" || pg.Code == "40P01" || pg.Code == stalePlan && strings.Contains(pg.Message, "cached plan")
+		return pg.Code == "40001" || pg.Code == "40P01" || isStale(pg)
 	}
 	return false
 }
 
-// stalePlan is how Postgres says that a prepared statement would answer in other columns than it was prepared for. The
-// driver forgets the statement then.
-const stalePlan = "0A000"
+// isStale reports whether a prepared statement does not fit its tables any more, or is gone from the session: it was
+// not carried out, and the driver prepares it anew.
+func isStale(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) &&
+		(pg.Code == stalePlan && pg.Routine == "RevalidateCachedQuery" || pg.Code == noStatement)
+}
+
+const (
+	// stalePlan is how Postgres says that a prepared statement would answer in other columns than it was prepared for. The
+	// driver forgets the statement then.
+	stalePlan = "0A000"
+	// noStatement is how it says that a session knows no such statement.
+	noStatement = "26000"
+)
 
 func hasState(err error, state string) bool {
 	var pg *pgconn.PgError

@@ -1,6 +1,9 @@
 package store
 
-import "testing"
+import (
+	"context"
+	"testing"
+)
 
 // Exec runs a statement as somebody would who goes around this package.
 func (s *Store) Exec(t testing.TB, sql string) error {
@@ -36,3 +39,6 @@ func (s *Store) MigrateTo(t testing.TB, version int64) {
 		t.Fatal(err)
 	}
 }
+
+// Forget makes the session forget every prepared statement behind the driver's back.
+func (tx *Tx) Forget(ctx context.Context) error { return tx.with(ctx).Exec("DEALLOCATE ALL").Error }

@@ -30,7 +30,7 @@ func (s *Store) Seen(ctx context.Context, p models.Process) (Server, error) {
 	if err != nil && s.fresh != s.sql && hasState(err, "53300") {
 		server, err = s.seen(ctx, s.sql, p)
 	}
-	return server, wrap("process seen", err)
+	return server, wrap("process seen", Explain(err))
 }
 
 func (s *Store) seen(ctx context.Context, db *sql.DB, p models.Process) (server Server, err error) {
@@ -39,21 +39,28 @@ func (s *Store) seen(ctx context.Context, db *sql.DB, p models.Process) (server 
 		return server, err
 	}
 	defer func() { err = errors.Join(err, closed(conn)) }()
+	tx, err := conn.BeginTx(ctx, nil) // as all that is to be recorded is written
+	if err != nil {
+		return server, err
+	}
+	defer tx.Rollback()
 	now := time.Now().UTC()
 	if s.dialect == Postgres {
-		if err := conn.QueryRowContext(ctx, `SELECT clock_timestamp(), `+serverID+`,
+		if err := tx.QueryRowContext(ctx, `SELECT clock_timestamp(), `+serverID+`,
 			current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int`).Scan(
 			&now, &server.ID, &server.MaxConns); err != nil {
 			return server, err
 		}
 	}
-	if _, err := conn.ExecContext(ctx, s.bound(`INSERT INTO processes (id, role, version, schema, max_conns, started_at, seen_at)
+	if _, err := tx.ExecContext(ctx, s.bound(`INSERT INTO processes (id, role, version, schema, max_conns, started_at, seen_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at`),
 		p.ID, p.Role, p.Version, p.Schema, p.MaxConns, now, now); err != nil {
 		return server, err
 	}
-	_, err = conn.ExecContext(ctx, s.bound("DELETE FROM processes WHERE seen_at < $1"), now.Add(-processForgotten))
-	return server, err
+	if _, err := tx.ExecContext(ctx, s.bound("DELETE FROM processes WHERE seen_at < $1"), now.Add(-processForgotten)); err != nil {
+		return server, err
+	}
+	return server, tx.Commit()
 }
 
 var placeholder = regexp.MustCompile(`\$\d+`)

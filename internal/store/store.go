@@ -216,7 +216,9 @@ func (s *Store) Close() error {
 	if s.fresh == s.sql {
 		return s.sql.Close()
 	}
-	return errors.Join(s.sql.Close(), s.fresh.Close())
+	err := errors.Join(s.sql.Close(), s.fresh.Close())
+	s.connections.drain()
+	return err
 }
 
 // with starts a statement under ctx.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -168,10 +169,13 @@ func (g *Gateway) Ctl(args ...string) []byte {
 }
 
 // TryCtl is Ctl for what may be refused.
-func (g *Gateway) TryCtl(args ...string) ([]byte, error) {
+func (g *Gateway) TryCtl(args ...string) ([]byte, error) { return g.TryCtlWith(nil, args...) }
+
+// TryCtlWith is TryCtl with further settings, NAME=value, which win over the usual ones.
+func (g *Gateway) TryCtlWith(env []string, args ...string) ([]byte, error) {
 	g.t.Helper()
 	cmd := exec.CommandContext(g.t.Context(), g.binary("ctripctl"), args...)
-	cmd.Env = g.env
+	cmd.Env = slices.Concat(g.env, env)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
