@@ -3,23 +3,16 @@ package api
 import (
 	"context"
 	"encoding/csv"
-	"encoding/json"
 	"mime"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/ctrip-gateway/ctrip/internal/payments"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
-	"github.com/ctrip-gateway/ctrip/webhook"
 )
-
-// exportPage is how many rows an export reads at a time.
-const exportPage = 500
 
 // wantsCSV reports whether a request prefers a CSV export to JSON: the heavier of the two that Accept names decides,
 // and between equals the first.
@@ -45,7 +38,7 @@ func wantsCSV(accept string) bool {
 }
 
 // export is a list as CSV, all of it, written as it is read. next returns the rows after a position, fewer than
-// [exportPage] at the end.
+// [payments.ExportRows] at the end.
 type export struct {
 	name    string
 	columns []string
@@ -56,12 +49,8 @@ type export struct {
 	leave    func()
 }
 
-const (
-	// exportsOfMerchant is how many exports of a merchant may be written at once in one process. The next is told to come
-	// again in exportsAgain.
-	exportsOfMerchant = 2
-	exportsAgain      = 10 * time.Second
-)
+// exportsAgain is when a merchant with as many exports under way as there may be is to come again.
+const exportsAgain = 10 * time.Second
 
 // newExport checks a request for an export and writes it into the audit log.
 func (h *handlers) newExport(ctx context.Context, name string, limit *int, cursor *string,
@@ -77,7 +66,7 @@ func (h *handlers) newExport(ctx context.Context, name string, limit *int, curso
 		}
 	}
 	x := callerOf(ctx)
-	leave, ok := h.exporting.take(map[string]int{x.merchant.ID: exportsOfMerchant})
+	leave, ok := h.exporting.Take(map[string]int{x.merchant.ID: payments.ExportsOfMerchant})
 	if !ok {
 		return export{}, NewProblem(CodeRateLimited, "As many exports as may be read at once are being read.").
 			RetryAfter(exportsAgain)
@@ -105,7 +94,7 @@ func (e export) write(w http.ResponseWriter) error {
 		defer e.leave()
 	}
 	control := http.NewResponseController(w)
-	page := store.Page{Limit: exportPage}
+	page := store.Page{Limit: payments.ExportRows}
 	out := csv.NewWriter(w)
 	for first := true; ; first = false {
 		rows, last, err := e.next(e.ctx, page)
@@ -133,41 +122,26 @@ func (e export) write(w http.ResponseWriter) error {
 		if first {
 			rows = rows[1:]
 		}
-		if len(rows) < exportPage {
+		if len(rows) < payments.ExportRows {
 			return nil
 		}
 		page.Before = &last
 	}
 }
 
-var paymentColumns = []string{
-	"id", "order_id", "status", "partial", "overpaid", "late", "chain", "chain_id", "asset_symbol", "asset_contract",
-	"asset_decimals", "address",
-	"amount", "amount_decimal", "amount_received", "amount_confirmed", "created_at", "expires_at", "confirmed_at",
-	"metadata",
-}
-
 // exportPayments is a list of payments as CSV.
 func (h *handlers) exportPayments(ctx context.Context, params ListPaymentsParams,
 	f store.PaymentFilter) (ListPaymentsResponseObject, error) {
-	e, err := h.newExport(ctx, "payments", params.Limit, params.Cursor, paymentColumns)
+	e, err := h.newExport(ctx, "payments", params.Limit, params.Cursor, payments.Columns)
 	merchantID := callerOf(ctx).merchant.ID
 	e.next = func(ctx context.Context, page store.Page) (out [][]string, last store.Position, err error) {
 		rows, err := h.store.ListPayments(ctx, merchantID, f, page)
 		for _, row := range rows {
-			p := h.payments.View(row, payments.State{})
-			metadata, err := json.Marshal(p.Metadata)
+			cells, err := payments.Row(h.payments.View(row, payments.State{}))
 			if err != nil {
 				return nil, last, err
 			}
-			out = append(out, []string{
-				p.ID, harmless(p.OrderID), p.Status, strconv.FormatBool(p.Partial), strconv.FormatBool(p.Overpaid),
-				strconv.FormatBool(p.Late),
-				p.Chain, strconv.FormatUint(p.ChainID, 10), harmless(&p.Asset.Symbol), harmless(p.Asset.Contract),
-				strconv.Itoa(int(p.Asset.Decimals)), p.Address,
-				p.Amount, p.AmountDecimal, p.AmountReceived, p.AmountConfirmed, stamp(&p.CreatedAt), stamp(&p.ExpiresAt),
-				stamp(p.ConfirmedAt), string(metadata),
-			})
+			out = append(out, cells)
 			last = store.Position{CreatedAt: row.CreatedAt, ID: row.ID}
 		}
 		return out, last, err
@@ -197,40 +171,12 @@ func (h *handlers) exportDeliveries(ctx context.Context, params ListDeliveriesPa
 			out = append(out, []string{
 				d.ID, d.EventID, string(d.EventType), d.EndpointID, deref(d.PaymentID), string(d.State), strconv.Itoa(d.Attempts),
 				strconv.Itoa(d.MaxAttempts),
-				deref(d.LastClass), status, harmless(d.DeadReason), deref(d.ReplayOf), stamp(&d.CreatedAt), stamp(d.NextAttemptAt),
-				stamp(d.DeliveredAt),
+				deref(d.LastClass), status, payments.Cell(d.DeadReason), deref(d.ReplayOf), payments.Stamp(&d.CreatedAt), payments.Stamp(d.NextAttemptAt),
+				payments.Stamp(d.DeliveredAt),
 			})
 			last = store.Position{CreatedAt: row.CreatedAt, ID: row.ID}
 		}
 		return out, last, err
 	}
 	return e, err
-}
-
-// formulas are the characters that make a spreadsheet take a cell for a formula: also in full width, which some fold,
-// and after white space, which some trim.
-const formulas = "=+-@\t\r\n＝＋－＠"
-
-// harmless is a text of somebody else's in a cell: with an apostrophe before what a spreadsheet would take for a
-// formula.
-func harmless(s *string) string {
-	if s == nil {
-		return ""
-	}
-	first, _ := utf8.DecodeRuneInString(strings.TrimLeftFunc(*s, unicode.IsSpace))
-	if *s != "" && (strings.ContainsRune(formulas, first) || strings.ContainsAny((*s)[:1], formulas)) {
-		return "'" + *s
-	}
-	return *s
-}
-
-func stamp(t *webhook.Time) string {
-	if t == nil {
-		return ""
-	}
-	text, err := t.MarshalJSON()
-	if err != nil {
-		return ""
-	}
-	return strings.Trim(string(text), `"`)
 }

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/internal/payments"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 	"github.com/ctrip-gateway/ctrip/models"
@@ -30,7 +31,7 @@ func TestExports(t *testing.T) {
 			http.StatusCreated)
 		decoded[Payment](t, c.ask(stranger, "POST", "/api/v1/payments", `{"chain":"ethereum","asset":"native","amount":"7"}`),
 			http.StatusCreated)
-		const n = exportPage + 3
+		const n = payments.ExportRows + 3
 		for i := range n {
 			decoded[Payment](t, c.ask(key, "POST", "/api/v1/payments",
 				fmt.Sprintf(
@@ -58,7 +59,7 @@ func TestExports(t *testing.T) {
 				t.Fatalf("%q", row)
 			}
 		}
-		if !slices.Equal(rows[0], paymentColumns) || len(rows) != n+1 || len(ids) != n {
+		if !slices.Equal(rows[0], payments.Columns) || len(rows) != n+1 || len(ids) != n {
 			t.Fatalf("%d rows, %d payments, %q", len(rows), len(ids), rows[0])
 		}
 		if rows := read("/api/v1/payments?status=canceled"); len(rows) != 1 {
@@ -115,7 +116,7 @@ func broken(calls *int, at int) func(context.Context, store.Page) ([][]string, s
 		if *calls++; *calls == at {
 			return nil, store.Position{}, errors.New("the database is gone")
 		}
-		rows := make([][]string, exportPage)
+		rows := make([][]string, payments.ExportRows)
 		for i := range rows {
 			rows[i] = []string{"x"}
 		}
@@ -149,12 +150,12 @@ func TestExportIsFlat(t *testing.T) {
 			if page++; page%20 == 0 {
 				most = max(most, heap())
 			}
-			rows := make([][]string, exportPage)
+			rows := make([][]string, payments.ExportRows)
 			for i := range rows {
 				rows[i] = []string{strings.Repeat("x", 200), fmt.Sprint(page, i)}
 			}
 			if page == pages {
-				rows = rows[:exportPage-1]
+				rows = rows[:payments.ExportRows-1]
 			}
 			written += len(rows)
 			return rows, store.Position{}, nil
@@ -162,7 +163,7 @@ func TestExportIsFlat(t *testing.T) {
 	if err := e.write(nowhere{http.Header{}}); err != nil {
 		t.Fatal(err)
 	}
-	if grown := int64(most) - int64(before); written != pages*exportPage-1 || grown > 4<<20 {
+	if grown := int64(most) - int64(before); written != pages*payments.ExportRows-1 || grown > 4<<20 {
 		t.Errorf("%d rows, and the heap grew by %d bytes", written, grown)
 	}
 }
@@ -199,7 +200,7 @@ func TestExportsHaveADeadlineAPage(t *testing.T) {
 				if !endless {
 					time.Sleep(100 * time.Millisecond) // in all longer than the server gives an answer
 				}
-				return slices.Repeat([][]string{{strings.Repeat("x", 1000)}}, exportPage), store.Position{}, nil
+				return slices.Repeat([][]string{{strings.Repeat("x", 1000)}}, payments.ExportRows), store.Position{}, nil
 			}
 			if endless {
 				defer close(gone)
@@ -221,7 +222,7 @@ func TestExportsHaveADeadlineAPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	if n, err := io.Copy(io.Discard, res.Body); err != nil || n < (pages-1)*exportPage*1000 {
+	if n, err := io.Copy(io.Discard, res.Body); err != nil || n < (pages-1)*payments.ExportRows*1000 {
 		t.Errorf("a reader who takes every page got %d bytes: %v", n, err)
 	}
 	silent, err := net.Dial("tcp", serve(handler(200*time.Millisecond, true)).Listener.Addr().String())

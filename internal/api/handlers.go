@@ -39,8 +39,8 @@ type handlers struct {
 	now        func() time.Time
 	log        *slog.Logger
 	verdicts   *verdicts
-	waiting    slots // tests that wait
-	exporting  slots
+	waiting    limits.Slots // tests that wait
+	exporting  limits.Slots
 }
 
 var _ StrictServerInterface = (*handlers)(nil)

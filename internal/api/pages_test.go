@@ -22,6 +22,8 @@ var pages = []string{
 	"POST /portal/endpoints/{endpoint}/disable", "POST /portal/endpoints/{endpoint}/delete",
 	"POST /portal/endpoints/{endpoint}/rotate", "POST /portal/endpoints/{endpoint}/test",
 	"POST /portal/endpoints/{endpoint}/replay", "GET /portal/replays/{replay}", "POST /portal/replays/{replay}/cancel",
+	"GET /portal/payments.csv", "POST /portal/payments/{payment}/cancel", "GET /portal/keys", "POST /portal/keys",
+	"POST /portal/keys/{key}/revoke", "GET /portal/activity",
 	"GET /portal/deliveries", "GET /portal/deliveries/{delivery}",
 	"POST /portal/deliveries/{delivery}/redeliver", "GET /docs", "GET /docs/reference.css", "GET /openapi.yaml",
 	"GET /", "GET /openapi.json",
@@ -29,7 +31,8 @@ var pages = []string{
 }
 
 // pageQuery are the parameters that the pages know.
-var pageQuery = []string{"status", "order_id", "cursor", "state", "type", "endpoint", "event", "sent", "v"}
+var pageQuery = []string{"status", "order_id", "cursor", "state", "type", "endpoint", "event", "sent", "v", "chain", "from", "until",
+	"before"}
 
 // visitor is a browser with a session of the merchant who asks.
 type visitor struct {
@@ -80,7 +83,7 @@ func (f *fuzzedCounter) pageRequest(d *dice) request {
 	r := request{route: method + " " + path, method: method, page: true}
 	for name, mine := range map[string]string{"{token}": f.token, "{asset}": "checkout.css",
 		"{payment}": f.mine["payments"], "{delivery}": f.mine["deliveries"],
-		"{endpoint}": f.mine["webhook_endpoints"], "{replay}": f.mine["replays"]} {
+		"{endpoint}": f.mine["webhook_endpoints"], "{replay}": f.mine["replays"], "{key}": f.mine["api_keys"]} {
 		if strings.Contains(path, name) {
 			odd := fmt.Sprint(d.odd())
 			if odd = strings.Trim(odd[:min(len(odd), 4000)], "./ "); odd == "" {

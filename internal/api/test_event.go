@@ -46,7 +46,7 @@ func (h *handlers) TestWebhookEndpoint(ctx context.Context,
 	a, err := h.once(ctx, r.Params.IdempotencyKey, func(tx *store.Tx) (savedAnswer, error) {
 		var ok bool
 		if leave == nil { // a transaction that is run again keeps its slot
-			leave, ok = h.waiting.take(map[string]int{e.ID: testsOfEndpoint, x.merchant.ID: testsOfMerchant})
+			leave, ok = h.waiting.Take(map[string]int{e.ID: testsOfEndpoint, x.merchant.ID: testsOfMerchant})
 			if !ok {
 				return savedAnswer{}, NewProblem(CodeRateLimited, "As many tests as may wait at once are waiting for this "+
 					"endpoint, or for this merchant. Nothing was sent.").RetryAfter(testsAgain)

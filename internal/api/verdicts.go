@@ -93,35 +93,3 @@ func (v *verdicts) due(now time.Time) (ids []string, ok bool) {
 	v.looking = len(v.waiting) > 0
 	return ids, v.looking
 }
-
-// slots bounds how many requests of one kind are under way for each of several keys.
-type slots struct {
-	mu    sync.Mutex
-	taken map[string]int
-}
-
-// take takes a slot for every key, or none; most says how many each may have. leave gives them back.
-func (p *slots) take(most map[string]int) (leave func(), ok bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for key, n := range most {
-		if p.taken[key] >= n {
-			return nil, false
-		}
-	}
-	if p.taken == nil {
-		p.taken = make(map[string]int)
-	}
-	for key := range most {
-		p.taken[key]++
-	}
-	return func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		for key := range most {
-			if p.taken[key]--; p.taken[key] == 0 {
-				delete(p.taken, key)
-			}
-		}
-	}, true
-}

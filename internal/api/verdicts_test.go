@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/internal/payments"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
 	"github.com/ctrip-gateway/ctrip/models"
@@ -118,7 +119,7 @@ func TestFewExports(t *testing.T) {
 		return h.newExport(context.WithValue(t.Context(), requestContextKey{}, x), "payments", nil, nil, nil)
 	}
 	var under []export
-	for range exportsOfMerchant {
+	for range payments.ExportsOfMerchant {
 		e, err := asked("mer_1")
 		if err != nil {
 			t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ctrip-gateway/ctrip/internal/payments"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
 )
@@ -87,16 +88,16 @@ func TestWantsCSV(t *testing.T) {
 // TestHarmless: no text of a merchant begins a formula in a spreadsheet, and any other stays as it was.
 func TestHarmless(t *testing.T) {
 	for _, s := range []string{"=1", "+1", "-1", "@x", "\t=1", "\r=1", "\n=1", " =1", "\u00a0=1", "＝1", "＋1", "－1", "＠x"} {
-		if got := harmless(&s); got != "'"+s {
+		if got := payments.Cell(&s); got != "'"+s {
 			t.Errorf("%q became %q", s, got)
 		}
 	}
 	for _, s := range []string{"", "A-17", "a=b", "'=1", "Käse", "0x-", " x", "\xff"} {
-		if got := harmless(&s); got != s {
+		if got := payments.Cell(&s); got != s {
 			t.Errorf("%q became %q", s, got)
 		}
 	}
-	if harmless(nil) != "" {
+	if payments.Cell(nil) != "" {
 		t.Error("nothing became something")
 	}
 }

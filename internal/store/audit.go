@@ -148,3 +148,36 @@ func (q *Queries) followAudit(ctx context.Context, mark AuditMark) (AuditMark, e
 		}
 	}
 }
+
+// AuditFilter says which lines of a merchant somebody may read: what one of the actors did, and what has one of the
+// prefixes.
+type AuditFilter struct {
+	Actors   []string
+	Prefixes []string // of actions
+	// TestKeys keeps to what test keys of the merchant did.
+	TestKeys bool
+	Before   int64 // lines before this one; 0 begins with the newest
+	Limit    int
+}
+
+// MerchantAudit reads lines of the audit log about a merchant, the newest first, with those that wait to be chained.
+func (s *Store) MerchantAudit(ctx context.Context, merchantID string, f AuditFilter) ([]models.AuditEntry, error) {
+	if _, err := s.ChainAudit(ctx); err != nil {
+		return nil, err
+	}
+	db := s.with(ctx).Where("merchant = ?", merchantID)
+	allowed := s.with(ctx).Where("actor IN ?", append([]string{""}, f.Actors...))
+	for _, prefix := range f.Prefixes {
+		allowed = allowed.Or("action LIKE ?", prefix+"%")
+	}
+	db = db.Where(allowed)
+	if f.TestKeys {
+		db = db.Where("actor IN (SELECT 'key:' || id FROM api_keys WHERE merchant_id = ? AND test)", merchantID)
+	}
+	if f.Before > 0 {
+		db = db.Where("seq < ?", f.Before)
+	}
+	var lines []models.AuditEntry
+	err := db.Order("seq DESC").Limit(f.Limit).Find(&lines).Error
+	return lines, wrap("audit log of "+merchantID, err)
+}

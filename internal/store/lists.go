@@ -94,3 +94,17 @@ func (r Range) narrow(db *gorm.DB) *gorm.DB {
 	}
 	return db
 }
+
+// deliveriesOfPayment bounds how many deliveries of one payment are read.
+const deliveriesOfPayment = 500
+
+// DeliveriesOfEvents reads the deliveries of some events of a merchant, the oldest first, at most 500.
+func (q *Queries) DeliveriesOfEvents(ctx context.Context, merchantID string, eventIDs []string) ([]models.Delivery, error) {
+	var rows []models.Delivery
+	if len(eventIDs) == 0 {
+		return nil, nil
+	}
+	err := q.with(ctx).Where("merchant_id = ? AND (event_id IN ? AND replay_of IS NULL OR event_id IN ? AND replay_of IS "+
+		"NOT NULL)", merchantID, eventIDs, eventIDs).Order("created_at, id").Limit(deliveriesOfPayment).Find(&rows).Error
+	return rows, wrap("deliveries of a payment", err)
+}

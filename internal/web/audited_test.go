@@ -46,6 +46,7 @@ var audited = map[string]string{
 	"/portal/endpoints/{id}/rotate": "endpoint.secret_rotated", "/portal/endpoints/{id}/test": "endpoint.tested",
 	"/portal/endpoints/{id}/replay": "replay.started", "/portal/replays/{id}/cancel": "replay.canceled",
 	"/portal/endpoints/{id}/delete": "endpoint.deleted",
+	"/portal/payments/{id}/cancel":  "payment.canceled", "/portal/keys": "key.created", "/portal/keys/{id}/revoke": "key.revoked",
 }
 
 // TestPortalChangesAreAudited: every route of the portal that changes something writes its line of the audit log, under
@@ -61,12 +62,16 @@ func TestPortalChangesAreAudited(t *testing.T) {
 			t.Errorf("%s: say which line of the audit log it writes", route)
 		}
 	}
+	open := h.payment(orderID("two"))
+	other, _ := h.key(false)
 	endpoint := "/portal/endpoints/" + d.EndpointID
 	steps := [][]string{
 		{"/portal/deliveries/" + d.ID + "/redeliver"}, {"/portal/endpoints", "url", "https://shop.example/two", "events", "*"},
 		{endpoint, "url", "https://shop.example/hooks", "events", "*", "version", "1", "description", "new"},
 		{endpoint + "/replay", "state", "dead"}, {"replay"}, {endpoint + "/disable"}, {endpoint + "/enable"}, {endpoint + "/rotate"},
 		{endpoint + "/test"}, {endpoint + "/delete", "sure", "1"},
+		{"/portal/payments/" + open.ID + "/cancel"}, {"/portal/keys", "name", "new", "scopes", "payments:read"},
+		{"/portal/keys/" + other.ID + "/revoke"},
 	}
 	for _, step := range steps {
 		if step[0] == "replay" {

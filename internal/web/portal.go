@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -151,6 +152,41 @@ func (q *query) oneOf(name string, allowed []string) string {
 	return v
 }
 
+// day reads a date, the zero time for none.
+func (q *query) day(name string) time.Time {
+	v := q.text(name)
+	if v == "" {
+		return time.Time{}
+	}
+	t, err := time.Parse(time.DateOnly, v)
+	if err != nil || t.Year() < 1 {
+		q.refuse(name)
+	}
+	return t
+}
+
+// number reads a number that counts something, 0 for none.
+func (q *query) number(name string) int64 {
+	v := q.text(name)
+	if v == "" {
+		return 0
+	}
+	n, err := strconv.ParseInt(v, 10, 64)
+	if err != nil || n < 0 {
+		q.refuse(name)
+	}
+	return n
+}
+
+// given are fields as they were given, for the form that shows them again.
+func (q *query) given(names ...string) map[string]string {
+	out := make(map[string]string, len(names))
+	for _, name := range names {
+		out[name] = q.text(name)
+	}
+	return out
+}
+
 // page reads the place in the list.
 func (q *query) page() store.Page {
 	p := store.Page{Limit: pageSize + 1}
@@ -192,6 +228,17 @@ type list struct {
 	Further bool   // this is not the first page
 	Filter  map[string]string
 	Choices map[string][]string
+	Export  string // link to all rows as CSV; "" where there is none
+}
+
+// Filtered reports whether the list is narrowed.
+func (l list) Filtered() bool {
+	for _, v := range l.Filter {
+		if v != "" {
+			return true
+		}
+	}
+	return false
 }
 
 func names[T ~string](values []T) []string {

@@ -13,9 +13,7 @@ import (
 
 // listPayments shows the merchant's payments, newest first.
 func (s *Site) listPayments(w http.ResponseWriter, r *http.Request, v *visitor) error {
-	q := queryOf(r)
-	f := store.PaymentFilter{Status: q.oneOf("status", names(models.PaymentStatuses)), OrderID: q.text("order_id"),
-		Test: v.Key.Test}
+	f, q := paymentFilter(r, v)
 	page := q.page()
 	if q.err != nil {
 		return q.err
@@ -27,9 +25,41 @@ func (s *Site) listPayments(w http.ResponseWriter, r *http.Request, v *visitor) 
 	rows, older := cut(rows, r, func(p models.Payment) (time.Time, string) { return p.CreatedAt, p.ID })
 	return s.show(w, r, v, "payments", "Payments", "payments", list{
 		Rows: rows, Empty: len(rows) == 0, Older: older, Further: page.Before != nil,
-		Filter:  map[string]string{"status": f.Status, "order_id": f.OrderID},
-		Choices: map[string][]string{"status": names(models.PaymentStatuses)},
+		Filter: q.given("status", "order_id", "chain", "from", "until"), Export: exportLink(r),
+		Choices: map[string][]string{"status": names(models.PaymentStatuses), "chain": s.chainNames(v)},
 	})
+}
+
+// paymentFilter reads which payments are asked for.
+func paymentFilter(r *http.Request, v *visitor) (store.PaymentFilter, *query) {
+	q := queryOf(r)
+	f := store.PaymentFilter{Status: q.oneOf("status", names(models.PaymentStatuses)), OrderID: q.text("order_id"),
+		Chain: q.text("chain"), Test: v.Key.Test, Created: store.Range{After: q.day("from"), Before: q.day("until")}}
+	if !f.Created.Before.IsZero() {
+		f.Created.Before = f.Created.Before.AddDate(0, 0, 1) // the last day is in it
+	}
+	return f, q
+}
+
+// exportLink is where all rows of a list are, as CSV.
+func exportLink(r *http.Request) string {
+	all := r.URL.Query()
+	all.Del("cursor")
+	link := r.URL.Path + ".csv"
+	if len(all) > 0 {
+		link += "?" + all.Encode()
+	}
+	return link
+}
+
+// chainNames are the chains that the visitor may see payments of.
+func (s *Site) chainNames(v *visitor) (chains []string) {
+	for _, c := range s.opts.Chains {
+		if !v.Key.Test || c.Test {
+			chains = append(chains, c.Name)
+		}
+	}
+	return chains
 }
 
 type paymentView struct {
@@ -43,6 +73,8 @@ type paymentView struct {
 	Transfers     []paymentTransfer
 	Doubts        []webhook.Doubt
 	Events        []store.Announced
+	Timeline      []happening
+	Cancelable    bool
 }
 
 type paymentTransfer struct {
@@ -81,7 +113,7 @@ func (s *Site) showPayment(w http.ResponseWriter, r *http.Request, v *visitor) e
 	view := paymentView{
 		Payment: p, Chain: title(p.Chain), EIP55: seen.Address, AddressURL: explorer(chain, "address", seen.Address),
 		Checkout: "/pay/" + p.Token, Confirmations: seen.Confirmations, Events: events[p.ID],
-		Doubts: seen.Doubts,
+		Doubts: seen.Doubts, Cancelable: v.Cancel() && p.Status == models.PaymentPending && p.AmountReceived.Sign() == 0,
 	}
 	if p.Asset != models.AssetNative {
 		view.Contract = wallet.Checksum(p.Asset)
@@ -96,6 +128,9 @@ func (s *Site) showPayment(w http.ResponseWriter, r *http.Request, v *visitor) e
 			row.URL = explorer(s.chains[t.ChainID], "tx", t.TxHash)
 		}
 		view.Transfers = append(view.Transfers, row)
+	}
+	if view.Timeline, err = s.timeline(r, v, view.Transfers, view.Events); err != nil {
+		return err
 	}
 	return s.show(w, r, v, "payment", "Payment "+p.ID, "payments", view)
 }

@@ -75,6 +75,7 @@ type Site struct {
 	routes http.Handler
 	// pagesOf bounds all the pages that an address asks for, signInsOf how often it tries to sign in.
 	pagesOf, signInsOf limits.Addresses
+	exporting          limits.Slots // by merchant
 }
 
 // New checks the options and reads the templates.
@@ -116,6 +117,12 @@ func (s *Site) mux() http.Handler {
 	mux.HandleFunc("GET /portal/payments", s.signedIn(models.ScopePaymentsRead, s.listPayments))
 	mux.HandleFunc("GET /portal/payments/{id}", s.signedIn(models.ScopePaymentsRead, s.showPayment))
 	s.endpointRoutes(mux)
+	mux.HandleFunc("GET /portal/payments.csv", s.signedIn(models.ScopePaymentsRead, s.exportPayments))
+	mux.HandleFunc("POST /portal/payments/{id}/cancel", s.changing(models.ScopePaymentsWrite, s.cancelPayment))
+	mux.HandleFunc("GET /portal/keys", s.signedIn(models.ScopeKeysWrite, s.listKeys))
+	mux.HandleFunc("POST /portal/keys", s.changing(models.ScopeKeysWrite, s.createKey))
+	mux.HandleFunc("POST /portal/keys/{id}/revoke", s.changing(models.ScopeKeysWrite, s.revokeKey))
+	mux.HandleFunc("GET /portal/activity", s.signedIn("", s.activity))
 	mux.HandleFunc("GET /portal/deliveries", s.signedIn(models.ScopeWebhooksRead, s.listDeliveries))
 	mux.HandleFunc("GET /portal/deliveries/{id}", s.signedIn(models.ScopeWebhooksRead, s.showDelivery))
 	mux.HandleFunc("POST /portal/deliveries/{id}/redeliver", s.changing(models.ScopeWebhooksWrite, s.redeliver))
