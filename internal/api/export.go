@@ -171,7 +171,8 @@ func (h *handlers) exportDeliveries(ctx context.Context, params ListDeliveriesPa
 			out = append(out, []string{
 				d.ID, d.EventID, string(d.EventType), d.EndpointID, deref(d.PaymentID), string(d.State), strconv.Itoa(d.Attempts),
 				strconv.Itoa(d.MaxAttempts),
-				deref(d.LastClass), status, payments.Cell(d.DeadReason), deref(d.ReplayOf), payments.Stamp(&d.CreatedAt), payments.Stamp(d.NextAttemptAt),
+				deref(d.LastClass), status, payments.Cell(d.DeadReason), deref(d.ReplayOf),
+				payments.Stamp(&d.CreatedAt), payments.Stamp(d.NextAttemptAt),
 				payments.Stamp(d.DeliveredAt),
 			})
 			last = store.Position{CreatedAt: row.CreatedAt, ID: row.ID}

@@ -31,8 +31,8 @@ var pages = []string{
 }
 
 // pageQuery are the parameters that the pages know.
-var pageQuery = []string{"status", "order_id", "cursor", "state", "type", "endpoint", "event", "sent", "v", "chain", "from", "until",
-	"before"}
+var pageQuery = []string{"status", "order_id", "cursor", "state", "type", "endpoint", "event", "sent", "v", "chain",
+	"from", "until", "before"}
 
 // visitor is a browser with a session of the merchant who asks.
 type visitor struct {

@@ -99,7 +99,8 @@ func (r Range) narrow(db *gorm.DB) *gorm.DB {
 const deliveriesOfPayment = 500
 
 // DeliveriesOfEvents reads the deliveries of some events of a merchant, the oldest first, at most 500.
-func (q *Queries) DeliveriesOfEvents(ctx context.Context, merchantID string, eventIDs []string) ([]models.Delivery, error) {
+func (q *Queries) DeliveriesOfEvents(ctx context.Context, merchantID string,
+	eventIDs []string) ([]models.Delivery, error) {
 	var rows []models.Delivery
 	if len(eventIDs) == 0 {
 		return nil, nil

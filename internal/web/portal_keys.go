@@ -107,8 +107,8 @@ func (s *Site) revokeKey(w http.ResponseWriter, r *http.Request, v *visitor) err
 			WithChildren: r.PostForm.Has("with_children")})
 	})
 	if errors.Is(err, access.ErrWiderKey) {
-		return &problem{http.StatusForbidden, "Not with this key", "That key, or one that it made, has scopes which yours does " +
-			"not have. Nothing was revoked."}
+		return &problem{http.StatusForbidden, "Not with this key", "That key, or one that it made, has scopes which yours " +
+			"does not have. Nothing was revoked."}
 	} else if err != nil {
 		return err
 	}

@@ -34,8 +34,8 @@ func TestPortalMakesAndRevokesKeys(t *testing.T) {
 			}
 			res.lacks(t, evil)
 		}
-		_, page = b.press("/portal/keys", "/portal/keys", "name", "till 4", "scopes", "payments:read", "test", "1", "expires_at",
-			"2026-12-24T18:00")
+		_, page = b.press("/portal/keys", "/portal/keys", "name", "till 4", "scopes", "payments:read", "test", "1",
+			"expires_at", "2026-12-24T18:00")
 		secret := page.secret()
 		key, _, err := h.access.Authenticate(t.Context(), secret)
 		h.must(err)
