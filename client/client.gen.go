@@ -367,6 +367,35 @@ type AuditPage struct {
 	NextFrom *int64 `json:"next_from"`
 }
 
+// BalanceDifference Example: {"address":"0x00000000000000000000000000000000000000aa","asset":"native","held":"900","payment_id":"pay_0k3mzn2p5q8r1s4t7v0w3x6y9z","recorded":"1000","text":"less than is recorded, and the account has sent nothing"}
+type BalanceDifference struct {
+	// Address Example: 0x00000000000000000000000000000000000000aa
+	Address string `json:"address"`
+
+	// Asset `native`, or a contract.
+	//
+	// Example: native
+	Asset string `json:"asset"`
+
+	// Held What the address holds, in base units.
+	//
+	// Example: 900
+	Held string `json:"held"`
+
+	// PaymentID Example: pay_0k3mzn2p5q8r1s4t7v0w3x6y9z
+	PaymentID string `json:"payment_id"`
+
+	// Recorded What is recorded of it.
+	//
+	// Example: 1000
+	Recorded string `json:"recorded"`
+
+	// Text What that means.
+	//
+	// Example: less than is recorded, and the account has sent nothing
+	Text string `json:"text"`
+}
+
 // BlockProof Proves that a block holds a transaction and its receipt. Bytes are 0x and hexadecimal digits.
 //
 // Example: {"header":"0xf90262a0…","index":7,"log":0,"receipt":["0xf90131a0…","0xf901e7…"],"transaction":["0xf90131a0…","0xf8d3820…"]}
@@ -381,6 +410,191 @@ type Breaker struct {
 
 	// State Example: closed
 	State string `json:"state"`
+}
+
+// ChainAudit Example: {"blocks":7201,"chain":"ethereum","differences":[],"from":21492800,"next_from":null,"provider":"rpc.example.org","to":21500000,"transfers":40,"unknown":0}
+type ChainAudit struct {
+	// Blocks Blocks that were read.
+	//
+	// Example: 7201
+	Blocks int `json:"blocks"`
+
+	// Chain Example: ethereum
+	Chain       string            `json:"chain"`
+	Differences []ChainDifference `json:"differences"`
+
+	// From The first block that was read.
+	//
+	// Example: 21492800
+	From int64 `json:"from"`
+
+	// NextFrom The block to go on from, where time ran out; null when it was read whole.
+	//
+	// Example: 21500000
+	NextFrom *int64 `json:"next_from"`
+
+	// Provider Who was asked.
+	//
+	// Example: rpc.example.org
+	Provider string `json:"provider"`
+
+	// To The last block that was asked for.
+	//
+	// Example: 21500000
+	To int64 `json:"to"`
+
+	// Transfers Transfers to watched addresses in them.
+	//
+	// Example: 40
+	Transfers int `json:"transfers"`
+
+	// Unknown Transfers of which the provider cannot tell.
+	//
+	// Example: 0
+	Unknown int `json:"unknown"`
+}
+
+// ChainDifference Example: {"amount":"1000","asset":"native","block_hash":"0x3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c","block_number":21450000,"kind":"unrecorded","payment_id":"pay_0k3mzn2p5q8r1s4t7v0w3x6y9z","recipient":"0x00000000000000000000000000000000000000aa","text":"the provider has it, and it is not recorded","tx_hash":"0x5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d"}
+type ChainDifference struct {
+	// Amount In base units.
+	//
+	// Example: 1000
+	Amount string `json:"amount"`
+
+	// Asset Example: native
+	Asset string `json:"asset"`
+
+	// BlockHash As the provider has it.
+	//
+	// Example: 0x3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c
+	BlockHash string `json:"block_hash"`
+
+	// BlockNumber Example: 21450000
+	BlockNumber int64 `json:"block_number"`
+
+	// Kind `block`, `missing` or `unrecorded`.
+	//
+	// Example: unrecorded
+	Kind string `json:"kind"`
+
+	// PaymentID Empty where it is about a block.
+	//
+	// Example: pay_0k3mzn2p5q8r1s4t7v0w3x6y9z
+	PaymentID string `json:"payment_id"`
+
+	// Recipient Example: 0x00000000000000000000000000000000000000aa
+	Recipient string `json:"recipient"`
+
+	// Text What differs.
+	//
+	// Example: the provider has it, and it is not recorded
+	Text string `json:"text"`
+
+	// TxHash Example: 0x5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d
+	TxHash string `json:"tx_hash"`
+}
+
+// ChainList Example: {"data":[{"age_seconds":4,"block_number":21500000,"block_time":"2026-11-23T10:00:00.000Z","chain":"ethereum","chain_id":1,"final_number":21499936,"halt_reason":"","halted_at":null,"head_number":21500000,"open_doubts":0,"seen_at":"2026-11-23T10:00:05.000Z"}]}
+type ChainList struct {
+	Data []OperatedChain `json:"data"`
+}
+
+// ChainProvider Example: {"error":"","head":21500000,"provider":"rpc.example.org"}
+type ChainProvider struct {
+	// Error Why it does not answer; empty when it does.
+	//
+	// Example:
+	Error string `json:"error"`
+
+	// Head What it calls the head; 0 when it does not answer.
+	//
+	// Example: 21500000
+	Head int64 `json:"head"`
+
+	// Provider Its host, numbered where several have the same.
+	//
+	// Example: rpc.example.org
+	Provider string `json:"provider"`
+}
+
+// ChainReset Example: {"reason":"the test network began anew","start_block":1}
+type ChainReset struct {
+	// Reason For the audit log.
+	//
+	// Example: the test network began anew
+	Reason string `json:"reason"`
+
+	// StartBlock The first block of the new record.
+	//
+	// Example: 1
+	StartBlock int64 `json:"start_block"`
+
+	// Yes Says that a chain which is not marked `test` is meant.
+	//
+	// Example: false
+	Yes *bool `json:"yes,omitempty"`
+}
+
+// ChainStatus Example: {"age_seconds":4,"block_number":21500000,"block_time":"2026-11-23T10:00:00.000Z","chain":"ethereum","chain_id":1,"final_number":21499936,"halt_reason":"","halted_at":null,"head_number":21500000,"open_doubts":0,"proofs":"header, transactions and receipts hash to the hashes of the blocks","providers":[{"error":"","head":21500000,"provider":"rpc.example.org"}],"seen_at":"2026-11-23T10:00:05.000Z"}
+type ChainStatus struct {
+	// AgeSeconds How long ago that is.
+	//
+	// Example: 4
+	AgeSeconds *int64 `json:"age_seconds"`
+
+	// BlockNumber The last recorded block.
+	//
+	// Example: 21500000
+	BlockNumber int64 `json:"block_number"`
+
+	// BlockTime Example: 2026-11-23T10:00:00.000Z
+	BlockTime webhook.Time `json:"block_time"`
+
+	// Chain Its name in CHAINS_FILE.
+	//
+	// Example: ethereum
+	Chain string `json:"chain"`
+
+	// ChainID As `eth_chainId` gives it.
+	//
+	// Example: 1
+	ChainID int64 `json:"chain_id"`
+
+	// FinalNumber Every block up to here is final.
+	//
+	// Example: 21499936
+	FinalNumber int64 `json:"final_number"`
+
+	// HaltReason Empty when it is not halted.
+	//
+	// Example:
+	HaltReason string `json:"halt_reason"`
+
+	// HaltedAt Since when the chain waits for an operator.
+	//
+	// Example: 2026-11-23T10:00:00.000Z
+	HaltedAt *webhook.Time `json:"halted_at"`
+
+	// HeadNumber What the providers last called the head.
+	//
+	// Example: 21500000
+	HeadNumber int64 `json:"head_number"`
+
+	// OpenDoubts Doubts about it that wait for a decision.
+	//
+	// Example: 0
+	OpenDoubts int `json:"open_doubts"`
+
+	// Proofs What of its blocks can be held against their hashes, and why the rest cannot.
+	//
+	// Example: header, transactions and receipts hash to the hashes of the blocks
+	Proofs    string          `json:"proofs"`
+	Providers []ChainProvider `json:"providers"`
+
+	// SeenAt When the chain last answered.
+	//
+	// Example: 2026-11-23T10:00:00.000Z
+	SeenAt *webhook.Time `json:"seen_at"`
 }
 
 // ClientCertificate The certificate with which the gateway presents itself to your endpoint. Its key is RSA of 2048 to 4096 bits, ECDSA on P-256 or P-384, or Ed25519.
@@ -541,6 +755,90 @@ type DeliveryList struct {
 //
 // Example: delivered
 type DeliveryState string
+
+// Doubt Example: {"amount":"1000","answers":[{"holds":true,"known":true,"proven":false,"provider":"rpc.example.org","text":"the block holds the transfer"}],"asset":"native","block_hash":"0x3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c","block_number":21450000,"chain":"ethereum","created_at":"2026-11-23T10:00:00.000Z","id":"dbt_0k3mzn2p5q8r1s4t7v0w3x6y9z","kind":"invented","merchant_id":"mer_0k3mzn2p5q8r1s4t7v0w3x6y9z","payment_id":"pay_0k3mzn2p5q8r1s4t7v0w3x6y9z","reason":"","recipient":"0x00000000000000000000000000000000000000aa","settled_at":null,"settled_by":"","source":"chain","status":"open","tx_hash":"0x5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d"}
+type Doubt struct {
+	// Amount In base units.
+	//
+	// Example: 1000
+	Amount  string           `json:"amount"`
+	Answers []ProviderAnswer `json:"answers"`
+
+	// Asset `native`, or a contract.
+	//
+	// Example: native
+	Asset string `json:"asset"`
+
+	// BlockHash Example: 0x3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c
+	BlockHash string `json:"block_hash"`
+
+	// BlockNumber Example: 21450000
+	BlockNumber int64 `json:"block_number"`
+
+	// Chain Example: ethereum
+	Chain string `json:"chain"`
+
+	// CreatedAt Example: 2026-11-23T10:00:00.000Z
+	CreatedAt webhook.Time `json:"created_at"`
+
+	// ID Example: dbt_0k3mzn2p5q8r1s4t7v0w3x6y9z
+	ID string `json:"id"`
+
+	// Kind `invented`, `hidden`, `unproven`, `proof`, `gross` or `balance`.
+	//
+	// Example: invented
+	Kind string `json:"kind"`
+
+	// MerchantID Example: mer_0k3mzn2p5q8r1s4t7v0w3x6y9z
+	MerchantID string `json:"merchant_id"`
+
+	// PaymentID Example: pay_0k3mzn2p5q8r1s4t7v0w3x6y9z
+	PaymentID string `json:"payment_id"`
+
+	// Reason Why it was settled so.
+	//
+	// Example:
+	Reason string `json:"reason"`
+
+	// Recipient Example: 0x00000000000000000000000000000000000000aa
+	Recipient string `json:"recipient"`
+
+	// SettledAt Example: 2026-11-23T10:00:00.000Z
+	SettledAt *webhook.Time `json:"settled_at"`
+
+	// SettledBy Empty while it is open.
+	//
+	// Example:
+	SettledBy string `json:"settled_by"`
+
+	// Source Where the transfer was read.
+	//
+	// Example: chain
+	Source string `json:"source"`
+
+	// Status `open`, `accepted` or `rejected`.
+	//
+	// Example: open
+	Status string `json:"status"`
+
+	// TxHash Empty for coin that a balance tells of.
+	//
+	// Example: 0x5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d
+	TxHash string `json:"tx_hash"`
+}
+
+// DoubtDecision Example: {"reason":"seen on two explorers"}
+type DoubtDecision struct {
+	// Reason For the audit log.
+	//
+	// Example: seen on two explorers
+	Reason string `json:"reason"`
+}
+
+// DoubtList Example: {"data":[{"amount":"1000","answers":[{"holds":true,"known":true,"proven":false,"provider":"rpc.example.org","text":"the block holds the transfer"}],"asset":"native","block_hash":"0x3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c","block_number":21450000,"chain":"ethereum","created_at":"2026-11-23T10:00:00.000Z","id":"dbt_0k3mzn2p5q8r1s4t7v0w3x6y9z","kind":"invented","merchant_id":"mer_0k3mzn2p5q8r1s4t7v0w3x6y9z","payment_id":"pay_0k3mzn2p5q8r1s4t7v0w3x6y9z","reason":"","recipient":"0x00000000000000000000000000000000000000aa","settled_at":null,"settled_by":"","source":"chain","status":"open","tx_hash":"0x5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d"}]}
+type DoubtList struct {
+	Data []Doubt `json:"data"`
+}
 
 // EndpointStats Example: {"attempts":812,"auth_rejected":0,"breaker":{"open_until":null,"state":"closed"},"dead":1,"endpoint_id":"we_0k3mzp7t4n9v5w2x8y6b3c1d0e","held":0,"oldest_pending_at":"2026-11-23T09:59:12.000Z","p50_ms":41.2,"p95_ms":180.4,"pending":3,"since":"2026-11-22T10:00:00.000Z","succeeded":806,"success_rate":0.9926}
 type EndpointStats struct {
@@ -788,6 +1086,62 @@ type MisdirectedTotal struct {
 // Example: live
 type Mode string
 
+// OperatedChain Example: {"age_seconds":4,"block_number":21500000,"block_time":"2026-11-23T10:00:00.000Z","chain":"ethereum","chain_id":1,"final_number":21499936,"halt_reason":"","halted_at":null,"head_number":21500000,"open_doubts":0,"seen_at":"2026-11-23T10:00:05.000Z"}
+type OperatedChain struct {
+	// AgeSeconds How long ago that is.
+	//
+	// Example: 4
+	AgeSeconds *int64 `json:"age_seconds"`
+
+	// BlockNumber The last recorded block.
+	//
+	// Example: 21500000
+	BlockNumber int64 `json:"block_number"`
+
+	// BlockTime Example: 2026-11-23T10:00:00.000Z
+	BlockTime webhook.Time `json:"block_time"`
+
+	// Chain Its name in CHAINS_FILE.
+	//
+	// Example: ethereum
+	Chain string `json:"chain"`
+
+	// ChainID As `eth_chainId` gives it.
+	//
+	// Example: 1
+	ChainID int64 `json:"chain_id"`
+
+	// FinalNumber Every block up to here is final.
+	//
+	// Example: 21499936
+	FinalNumber int64 `json:"final_number"`
+
+	// HaltReason Empty when it is not halted.
+	//
+	// Example:
+	HaltReason string `json:"halt_reason"`
+
+	// HaltedAt Since when the chain waits for an operator.
+	//
+	// Example: 2026-11-23T10:00:00.000Z
+	HaltedAt *webhook.Time `json:"halted_at"`
+
+	// HeadNumber What the providers last called the head.
+	//
+	// Example: 21500000
+	HeadNumber int64 `json:"head_number"`
+
+	// OpenDoubts Doubts about it that wait for a decision.
+	//
+	// Example: 0
+	OpenDoubts int `json:"open_doubts"`
+
+	// SeenAt When the chain last answered.
+	//
+	// Example: 2026-11-23T10:00:00.000Z
+	SeenAt *webhook.Time `json:"seen_at"`
+}
+
 // OperatedMerchant Example: {"accept_late":false,"created_at":"2026-11-23T09:00:00.000Z","deliveries_paused_at":null,"id":"mer_0k3mzn2p5q8r1s4t7v0w3x6y9z","limits":{"api_keys":null,"open_payments":50000,"requests_per_second":null,"webhook_endpoints":null},"name":"Shop","paused_at":null}
 type OperatedMerchant struct {
 	// AcceptLate Whether an expired payment may still go on to `detected` and `confirmed`.
@@ -1002,6 +1356,94 @@ type PaymentProof = webhook.PaymentProof
 // PaymentStatus Example: confirmed
 type PaymentStatus string
 
+// ProviderAnswer Example: {"holds":true,"known":true,"proven":false,"provider":"rpc.example.org","text":"the block holds the transfer"}
+type ProviderAnswer struct {
+	// Holds Whether it says that the block holds the transfer.
+	//
+	// Example: true
+	Holds bool `json:"holds"`
+
+	// Known Whether it can tell.
+	//
+	// Example: true
+	Known bool `json:"known"`
+
+	// Proven Whether it proves that.
+	//
+	// Example: false
+	Proven bool `json:"proven"`
+
+	// Provider Example: rpc.example.org
+	Provider string `json:"provider"`
+
+	// Text What it says.
+	//
+	// Example: the block holds the transfer
+	Text string `json:"text"`
+}
+
+// Quarantine Example: {"data":[{"chain":"ethereum","merchant_id":"mer_0k3mzn2p5q8r1s4t7v0w3x6y9z","payment_id":"pay_0k3mzn2p5q8r1s4t7v0w3x6y9z","reason":"an event does not match its schema","since":"2026-11-23T10:00:00.000Z","status":"pending"}]}
+type Quarantine struct {
+	Data []QuarantinedPayment `json:"data"`
+}
+
+// QuarantinedPayment Example: {"chain":"ethereum","merchant_id":"mer_0k3mzn2p5q8r1s4t7v0w3x6y9z","payment_id":"pay_0k3mzn2p5q8r1s4t7v0w3x6y9z","reason":"an event does not match its schema","since":"2026-11-23T10:00:00.000Z","status":"pending"}
+type QuarantinedPayment struct {
+	// Chain Example: ethereum
+	Chain string `json:"chain"`
+
+	// MerchantID Example: mer_0k3mzn2p5q8r1s4t7v0w3x6y9z
+	MerchantID string `json:"merchant_id"`
+
+	// PaymentID Example: pay_0k3mzn2p5q8r1s4t7v0w3x6y9z
+	PaymentID string `json:"payment_id"`
+
+	// Reason What went wrong.
+	//
+	// Example: an event does not match its schema
+	Reason string `json:"reason"`
+
+	// Since Example: 2026-11-23T10:00:00.000Z
+	Since *webhook.Time `json:"since"`
+
+	// Status What the payment was before.
+	//
+	// Example: pending
+	Status string `json:"status"`
+}
+
+// Reconciled Example: {"block_number":21500000,"chain":"ethereum","credited":1,"differences":[],"doubts":0,"next_from":null,"payments":12}
+type Reconciled struct {
+	// BlockNumber The balances are those after it.
+	//
+	// Example: 21500000
+	BlockNumber int64 `json:"block_number"`
+
+	// Chain Example: ethereum
+	Chain string `json:"chain"`
+
+	// Credited Transfers that were found.
+	//
+	// Example: 1
+	Credited    int                 `json:"credited"`
+	Differences []BalanceDifference `json:"differences"`
+
+	// Doubts Doubts that were made.
+	//
+	// Example: 0
+	Doubts int `json:"doubts"`
+
+	// NextFrom The block to go on from, where time ran out; null when it was read whole.
+	//
+	// Example: 21500000
+	NextFrom *int64 `json:"next_from"`
+
+	// Payments Payments whose balances were read.
+	//
+	// Example: 12
+	Payments int `json:"payments"`
+}
+
 // Replay Example: {"created_after":"2026-11-22T00:00:00.000Z","created_at":"2026-11-23T10:00:00.000Z","created_before":"2026-11-23T10:00:00.000Z","endpoint_id":"we_0k3mzp7t4n9v5w2x8y6b3c1d0e","event_type":null,"id":"rep_0k3mzq8r7b5c4d3e2f1g0h9j8k","matched":1200,"rate":50,"replayed":350,"skipped":2,"state":"dead","status":"running","updated_at":"2026-11-23T10:00:07.000Z"}
 type Replay struct {
 	// CreatedAfter Example: 2026-11-22T00:00:00.000Z
@@ -1089,6 +1531,60 @@ type ReplayCreate struct {
 //
 // Example: dead
 type ReplayedState = string
+
+// RescanRequest Example: {"from":21400000,"to":21400100}
+type RescanRequest struct {
+	// From The first block.
+	//
+	// Example: 21400000
+	From int64 `json:"from"`
+
+	// To The last block; left out, the last recorded one.
+	//
+	// Example: 21400100
+	To *int64 `json:"to,omitempty"`
+}
+
+// Rescanned Example: {"blocks":101,"chain":"ethereum","credited":1,"doubts":0,"from":21400000,"next_from":null,"to":21400100,"transfers":3}
+type Rescanned struct {
+	// Blocks Blocks that were read.
+	//
+	// Example: 101
+	Blocks int `json:"blocks"`
+
+	// Chain Example: ethereum
+	Chain string `json:"chain"`
+
+	// Credited Those of them that were missing, and are recorded now.
+	//
+	// Example: 1
+	Credited int `json:"credited"`
+
+	// Doubts Those that became doubts.
+	//
+	// Example: 0
+	Doubts int `json:"doubts"`
+
+	// From The first block that was read.
+	//
+	// Example: 21400000
+	From int64 `json:"from"`
+
+	// NextFrom The block to go on from, where time ran out; null when it was read whole.
+	//
+	// Example: 21500000
+	NextFrom *int64 `json:"next_from"`
+
+	// To The last block that was asked for.
+	//
+	// Example: 21400100
+	To int64 `json:"to"`
+
+	// Transfers Transfers to watched addresses in them.
+	//
+	// Example: 3
+	Transfers int `json:"transfers"`
+}
 
 // Scope Example: payments:read
 type Scope string
@@ -1480,6 +1976,9 @@ type WebhookEndpointUpdate struct {
 // APIKeyID Example: key_0k3mzn2p5q8r1s4t7v0w3x6y9z
 type APIKeyID = string
 
+// ChainName Example: ethereum
+type ChainName = string
+
 // CreatedAfter Example: 2026-11-23T10:00:00Z
 type CreatedAfter = time.Time
 
@@ -1491,6 +1990,9 @@ type Cursor = string
 
 // DeliveryID Example: dlv_0k3mzq8r7b5c4d3e2f1g0h9j8k
 type DeliveryID = string
+
+// DoubtID Example: dbt_0k3mzn2p5q8r1s4t7v0w3x6y9z
+type DoubtID = string
 
 // EndpointID Example: we_0k3mzp7t4n9v5w2x8y6b3c1d0e
 type EndpointID = string
@@ -1517,6 +2019,24 @@ type ListAuditParams struct {
 
 	// Limit How many to return at most.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// AuditChainParams defines parameters for AuditChain.
+type AuditChainParams struct {
+	// Provider Needed: a provider, as `GET /admin/v1/chains/{name}` names it.
+	Provider *string `form:"provider,omitempty" json:"provider,omitempty"`
+
+	// From The first block; left out, the last 24 hours are read.
+	From *int64 `form:"from,omitempty" json:"from,omitempty"`
+
+	// To The last block; left out, the last recorded one.
+	To *int64 `form:"to,omitempty" json:"to,omitempty"`
+}
+
+// ListDoubtsParams defines parameters for ListDoubts.
+type ListDoubtsParams struct {
+	// All Whether those that are settled are shown too.
+	All *bool `form:"all,omitempty" json:"all,omitempty"`
 }
 
 // ListAPIKeysParams defines parameters for ListAPIKeys.
@@ -1621,6 +2141,102 @@ func (p ListAuditParams) query() url.Values {
 	return q
 }
 
+// ListChains: All chains.
+//
+// How far each chain that was ever scanned is recorded, and when it last answered.
+func (c *Client) ListChains(ctx context.Context, options ...Option) (ChainList, error) {
+	return call[ChainList](ctx, c, http.MethodGet, "/admin/v1/chains", nil, nil, options)
+}
+
+// GetChain: A chain and its providers.
+//
+// How far the chain is recorded, what each of its providers calls the head now, and what of its blocks can be proven.
+func (c *Client) GetChain(ctx context.Context, name ChainName, options ...Option) (ChainStatus, error) {
+	return call[ChainStatus](ctx, c, http.MethodGet, fmt.Sprintf("/admin/v1/chains/%s", url.PathEscape(name)), nil, nil, options)
+}
+
+// AcceptChain: Let a halted chain go on.
+//
+// The scanner may then walk back below what was final, and payments that were confirmed can lose their money again. A chain that is
+// not halted is refused (409, conflict).
+func (c *Client) AcceptChain(ctx context.Context, name ChainName, options ...Option) (OperatedChain, error) {
+	return call[OperatedChain](ctx, c, http.MethodPost, fmt.Sprintf("/admin/v1/chains/%s/accept", url.PathEscape(name)), nil, nil, options)
+}
+
+// AuditChain: Hold the record against a provider.
+//
+// Has one provider of the chain read recorded blocks by itself and holds its transfers against the record. It changes nothing. It ends
+// when half of the time that a request may take is over, or at 200 differences; `next_from` then says where to go on.
+func (c *Client) AuditChain(ctx context.Context, name ChainName, params AuditChainParams, options ...Option) (ChainAudit, error) {
+	return call[ChainAudit](ctx, c, http.MethodGet, fmt.Sprintf("/admin/v1/chains/%s/audit", url.PathEscape(name)), params.query(), nil, options)
+}
+
+func (p AuditChainParams) query() url.Values {
+	q := make(url.Values)
+	addParam(q, "provider", p.Provider)
+	addParam(q, "from", p.From)
+	addParam(q, "to", p.To)
+	return q
+}
+
+// ReconcileChain: Hold balances against the record.
+//
+// Reads what the addresses of open payments hold after the last recorded block. Coin that nothing explains is credited, or doubted.
+// A token is never credited by a balance: its logs are searched for. `differences` is what is left then.
+func (c *Client) ReconcileChain(ctx context.Context, name ChainName, options ...Option) (Reconciled, error) {
+	return call[Reconciled](ctx, c, http.MethodPost, fmt.Sprintf("/admin/v1/chains/%s/reconcile", url.PathEscape(name)), nil, nil, options)
+}
+
+// RescanChain: Read blocks again.
+//
+// Reads recorded blocks once more and credits the transfers that are missing: those of a token that was listed later, or of a range
+// that was read wrongly. With two providers or more each of them needs the word of two, and is a doubt otherwise. A second run
+// finds nothing new. It ends when half of the time that a request may take is over; `next_from` then says where to go on.
+func (c *Client) RescanChain(ctx context.Context, name ChainName, body RescanRequest, options ...Option) (Rescanned, error) {
+	return call[Rescanned](ctx, c, http.MethodPost, fmt.Sprintf("/admin/v1/chains/%s/rescan", url.PathEscape(name)), nil, body, options)
+}
+
+// ResetChain: Record a chain anew.
+//
+// For a chain that began anew itself, such as a development chain: takes back what was recorded of it from `start_block` on, tells
+// merchants with `payment.reorged`, and has its scanner begin there. A chain that is not marked `test` is refused without `"yes": true`.
+func (c *Client) ResetChain(ctx context.Context, name ChainName, body ChainReset, options ...Option) (OperatedChain, error) {
+	return call[OperatedChain](ctx, c, http.MethodPost, fmt.Sprintf("/admin/v1/chains/%s/reset", url.PathEscape(name)), nil, body, options)
+}
+
+// ListDoubts: Doubts.
+//
+// Transfers about which the providers of a chain contradict each other, or the chain itself; the newest 200 that are open.
+func (c *Client) ListDoubts(ctx context.Context, params ListDoubtsParams, options ...Option) (DoubtList, error) {
+	return call[DoubtList](ctx, c, http.MethodGet, "/admin/v1/doubts", params.query(), nil, options)
+}
+
+func (p ListDoubtsParams) query() url.Values {
+	q := make(url.Values)
+	addParam(q, "all", p.All)
+	return q
+}
+
+// GetDoubt: A doubt.
+func (c *Client) GetDoubt(ctx context.Context, id DoubtID, options ...Option) (Doubt, error) {
+	return call[Doubt](ctx, c, http.MethodGet, fmt.Sprintf("/admin/v1/doubts/%s", url.PathEscape(id)), nil, nil, options)
+}
+
+// AcceptDoubt: Accept a doubt.
+//
+// The transfer counts, and is confirmed once its block is final. A doubt that is settled is refused (409, conflict).
+func (c *Client) AcceptDoubt(ctx context.Context, id DoubtID, body DoubtDecision, options ...Option) (Doubt, error) {
+	return call[Doubt](ctx, c, http.MethodPost, fmt.Sprintf("/admin/v1/doubts/%s/accept", url.PathEscape(id)), nil, body, options)
+}
+
+// RejectDoubt: Reject a doubt.
+//
+// The transfer does not count. One that is recorded is taken off the payment, whose merchant is told with `payment.reorged`.
+// A doubt that is settled is refused (409, conflict).
+func (c *Client) RejectDoubt(ctx context.Context, id DoubtID, body DoubtDecision, options ...Option) (Doubt, error) {
+	return call[Doubt](ctx, c, http.MethodPost, fmt.Sprintf("/admin/v1/doubts/%s/reject", url.PathEscape(id)), nil, body, options)
+}
+
 // ListMerchants: Merchants.
 //
 // All of them, newest first.
@@ -1667,6 +2283,20 @@ func (c *Client) PauseAll(ctx context.Context, body Pause, options ...Option) (P
 // Everything to which nothing is sent by order of an operator.
 func (c *Client) ListPauses(ctx context.Context, options ...Option) (Pauses, error) {
 	return call[Pauses](ctx, c, http.MethodGet, "/admin/v1/pauses", nil, nil, options)
+}
+
+// ListQuarantine: Payments that are set aside.
+//
+// Payments that could not be recomputed and were set aside, so that their block could be recorded; those that wait longest first.
+func (c *Client) ListQuarantine(ctx context.Context, options ...Option) (Quarantine, error) {
+	return call[Quarantine](ctx, c, http.MethodGet, "/admin/v1/quarantine", nil, nil, options)
+}
+
+// RetryQuarantine: Recompute what is set aside.
+//
+// Recomputes up to 100 payments that are set aside, at once. They are tried again every minute without it.
+func (c *Client) RetryQuarantine(ctx context.Context, options ...Option) (Quarantine, error) {
+	return call[Quarantine](ctx, c, http.MethodPost, "/admin/v1/quarantine/retry", nil, nil, options)
 }
 
 // ResumeAll: Send again.

@@ -30,6 +30,10 @@ type ChainCursor struct {
 	// coin was read; nil while balances are not read.
 	BalancesNumber uint64
 	BalancesTime   *time.Time
+	// Known is what was found out about the chain, in the words of internal/chain.
+	Known string
+	// RereadNext to RereadTo are blocks that are to be read once more; both are 0 when there are none.
+	RereadNext, RereadTo uint64
 }
 
 // ChainLease makes one scanner the leader of a chain. Fence grows with every change of leader; a write that carries an

@@ -42,12 +42,17 @@ func (a savedAnswer) VisitTestWebhookEndpointResponse(w http.ResponseWriter) err
 func (a savedAnswer) VisitReplayWebhookEndpointResponse(w http.ResponseWriter) error {
 	return a.write(w)
 }
-func (a savedAnswer) VisitCancelReplayResponse(w http.ResponseWriter) error   { return a.write(w) }
-func (a savedAnswer) VisitRedeliverResponse(w http.ResponseWriter) error      { return a.write(w) }
-func (a savedAnswer) VisitCreateAPIKeyResponse(w http.ResponseWriter) error   { return a.write(w) }
-func (a savedAnswer) VisitPauseAllResponse(w http.ResponseWriter) error       { return a.write(w) }
-func (a savedAnswer) VisitResumeAllResponse(w http.ResponseWriter) error      { return a.write(w) }
-func (a savedAnswer) VisitPauseMerchantResponse(w http.ResponseWriter) error  { return a.write(w) }
-func (a savedAnswer) VisitResumeMerchantResponse(w http.ResponseWriter) error { return a.write(w) }
-func (a savedAnswer) VisitPauseEndpointResponse(w http.ResponseWriter) error  { return a.write(w) }
-func (a savedAnswer) VisitResumeEndpointResponse(w http.ResponseWriter) error { return a.write(w) }
+func (a savedAnswer) VisitCancelReplayResponse(w http.ResponseWriter) error    { return a.write(w) }
+func (a savedAnswer) VisitRedeliverResponse(w http.ResponseWriter) error       { return a.write(w) }
+func (a savedAnswer) VisitCreateAPIKeyResponse(w http.ResponseWriter) error    { return a.write(w) }
+func (a savedAnswer) VisitPauseAllResponse(w http.ResponseWriter) error        { return a.write(w) }
+func (a savedAnswer) VisitResumeAllResponse(w http.ResponseWriter) error       { return a.write(w) }
+func (a savedAnswer) VisitPauseMerchantResponse(w http.ResponseWriter) error   { return a.write(w) }
+func (a savedAnswer) VisitResumeMerchantResponse(w http.ResponseWriter) error  { return a.write(w) }
+func (a savedAnswer) VisitPauseEndpointResponse(w http.ResponseWriter) error   { return a.write(w) }
+func (a savedAnswer) VisitResumeEndpointResponse(w http.ResponseWriter) error  { return a.write(w) }
+func (a savedAnswer) VisitAcceptChainResponse(w http.ResponseWriter) error     { return a.write(w) }
+func (a savedAnswer) VisitResetChainResponse(w http.ResponseWriter) error      { return a.write(w) }
+func (a savedAnswer) VisitAcceptDoubtResponse(w http.ResponseWriter) error     { return a.write(w) }
+func (a savedAnswer) VisitRejectDoubtResponse(w http.ResponseWriter) error     { return a.write(w) }
+func (a savedAnswer) VisitRetryQuarantineResponse(w http.ResponseWriter) error { return a.write(w) }

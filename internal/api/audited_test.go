@@ -39,6 +39,9 @@ func TestEveryChangeIsAudited(t *testing.T) {
 			if strings.HasPrefix(q.path, "/admin/") {
 				who, actor = operatorToken, "operator"
 			}
+			if q.before != nil {
+				q.before(t, c, known)
+			}
 			path := q.path
 			for name, id := range known {
 				path = strings.Replace(path, "{"+name+"}", id, 1)
@@ -77,9 +80,25 @@ var changes = []struct {
 	operation, method, path, body, action string
 	makes                                 string // the name under which later paths have the id of the answer
 	everybody                             bool   // concerns no one merchant
+	before                                func(t *testing.T, c *counter, known map[string]string)
 }{
+	{operation: "rescanChain", method: "POST", path: "/admin/v1/chains/ethereum/rescan", body: `{"from":1}`,
+		action: "chain.rescanned", everybody: true},
+	{operation: "reconcileChain", method: "POST", path: "/admin/v1/chains/ethereum/reconcile", action: "chain.reconciled",
+		everybody: true},
+	{operation: "acceptChain", method: "POST", path: "/admin/v1/chains/sepolia/accept", action: "chain.reorg_accepted",
+		everybody: true,
+		before:    func(t *testing.T, c *counter, _ map[string]string) { halt(t, c.store, 11155111) }},
+	{operation: "resetChain", method: "POST", path: "/admin/v1/chains/sepolia/reset",
+		body: `{"start_block":1,"reason":"x"}`, action: "chain.reset", everybody: true},
+	{operation: "retryQuarantine", method: "POST", path: "/admin/v1/quarantine/retry", action: "payment.quarantine_retried",
+		everybody: true},
 	{operation: "createPayment", method: "POST", path: "/api/v1/payments", body: `{"chain":"ethereum","asset":"native","amount":"1"}`,
 		action: "payment.created", makes: "payment"},
+	{operation: "acceptDoubt", method: "POST", path: "/admin/v1/doubts/{doubt}/accept", body: `{"reason":"x"}`,
+		action: "doubt.accepted", before: openDoubt},
+	{operation: "rejectDoubt", method: "POST", path: "/admin/v1/doubts/{doubt}/reject", body: `{"reason":"x"}`,
+		action: "doubt.rejected", before: openDoubt},
 	{operation: "cancelPayment", method: "POST", path: "/api/v1/payments/{payment}/cancel", action: "payment.canceled"},
 	{operation: "createWebhookEndpoint", method: "POST", path: "/api/v1/webhook_endpoints", body: `{"url":"https://shop.example/"}`,
 		action: "endpoint.created", makes: "endpoint"},
@@ -113,4 +132,8 @@ var changes = []struct {
 		action: "endpoint.enabled"},
 	{operation: "deleteWebhookEndpoint", method: "DELETE", path: "/api/v1/webhook_endpoints/{endpoint}",
 		action: "endpoint.deleted"},
+}
+
+func openDoubt(t *testing.T, c *counter, known map[string]string) {
+	known["doubt"] = insertDoubt(t, c.store, known["merchant"], known["payment"])
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/access"
 	"github.com/ctrip-gateway/ctrip/internal/api/openapi"
 	"github.com/ctrip-gateway/ctrip/internal/endpoints"
+	"github.com/ctrip-gateway/ctrip/internal/operate"
 	"github.com/ctrip-gateway/ctrip/internal/payments"
 	"github.com/ctrip-gateway/ctrip/internal/redelivery"
 	"github.com/ctrip-gateway/ctrip/internal/store"
@@ -105,6 +106,7 @@ func carried(err error) *Problem {
 	var uncancelable *payments.NotCancelableError
 	var running *redelivery.ReplayRunningError
 	var paused *endpoints.PausedHostError
+	var provider *operate.ProviderError
 	switch {
 	case errors.As(err, &p):
 		return p
@@ -122,6 +124,13 @@ func carried(err error) *Problem {
 		p := NewProblem(CodePaymentNotReplaceable, sentence(keeps))
 		p.PaymentID = keeps.PaymentID
 		return p
+	case errors.As(err, &provider):
+		return NewProblem(CodeChainUnavailable, sentence(provider)).RetryAfter(30 * time.Second).Because(err)
+	case errors.Is(err, operate.ErrLiveChain):
+		return Unprocessable(FieldError{Field: "yes", Message: "is required: the chain is not marked test, and what was " +
+			"paid on it is taken back", Example: "true"})
+	case errors.Is(err, operate.ErrNotHalted), errors.Is(err, payments.ErrSettled):
+		return NewProblem(CodeConflict, sentence(err))
 	case errors.As(err, &uncancelable):
 		return NewProblem(CodePaymentNotCancelable, sentence(uncancelable))
 	case errors.As(err, &paused):

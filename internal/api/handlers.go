@@ -11,6 +11,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/access"
 	"github.com/ctrip-gateway/ctrip/internal/endpoints"
 	"github.com/ctrip-gateway/ctrip/internal/limits"
+	"github.com/ctrip-gateway/ctrip/internal/operate"
 	"github.com/ctrip-gateway/ctrip/internal/payments"
 	"github.com/ctrip-gateway/ctrip/internal/redelivery"
 	"github.com/ctrip-gateway/ctrip/internal/store"
@@ -20,13 +21,14 @@ import (
 )
 
 // handlers implement StrictServerInterface, one file a resource. They translate; the operations are in
-// internal/payments, internal/endpoints, internal/redelivery and internal/access.
+// internal/payments, internal/endpoints, internal/redelivery, internal/access and internal/operate.
 type handlers struct {
 	store      *store.Store
 	payments   *payments.Service
 	endpoints  *endpoints.Service
 	redelivery *redelivery.Service
 	access     *access.Service
+	operate    *operate.Service
 	vault      *vault.Vault
 	chains     []config.Chain
 	proof      Prove

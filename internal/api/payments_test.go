@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/access"
 	"github.com/ctrip-gateway/ctrip/internal/egress"
 	"github.com/ctrip-gateway/ctrip/internal/endpoints"
+	"github.com/ctrip-gateway/ctrip/internal/operate"
 	"github.com/ctrip-gateway/ctrip/internal/payments"
 	"github.com/ctrip-gateway/ctrip/internal/redelivery"
 	"github.com/ctrip-gateway/ctrip/internal/store"
@@ -50,6 +52,9 @@ func newCounter(t testing.TB, s *store.Store, change ...func(*Options)) *counter
 		{Name: "ethereum", ChainID: 1, Finality: config.Finality{Depth: 12}, BlockTime: time.Hour, Native: config.Native{Symbol: "ETH", Decimals: 18}, Tokens: []config.Token{{Symbol: "USDC", Contract: usdc, Decimals: 6}}},
 		{Name: "sepolia", ChainID: 11155111, Test: true, Finality: config.Finality{Depth: 3}, BlockTime: time.Hour, Native: config.Native{Symbol: "ETH", Decimals: 18}},
 	}
+	for i := range chains {
+		chains[i].RPCURLs = []config.URL{config.URL(operatedNode(t, chains[i].ChainID))}
+	}
 	v, err := vault.New([]vault.Key{{ID: "k", Secret: [32]byte{1}}})
 	if err != nil {
 		t.Fatal(err)
@@ -77,8 +82,14 @@ func newCounter(t testing.TB, s *store.Store, change ...func(*Options)) *counter
 	if err != nil {
 		t.Fatal(err)
 	}
+	operated, err := operate.New(operate.Options{Store: s, Payments: pays, Chains: chains, Now: testNow,
+		Connect: operatedPool})
+	if err != nil {
+		t.Fatal(err)
+	}
 	o := Options{
-		Logger: log, Now: testNow, Store: s, Payments: pays, Endpoints: hooks, Redelivery: again, Access: keys, Vault: v,
+		Operate: operated,
+		Logger:  log, Now: testNow, Store: s, Payments: pays, Endpoints: hooks, Redelivery: again, Access: keys, Vault: v,
 		Chains: chains, OperatorToken: operatorToken, OperatorReadToken: operatorReadToken,
 		Limits: config.API{Rate: 1000, Burst: 1000, MaxEndpoints: 20, MaxKeys: 20, MaxOpenPayments: 1000},
 	}
@@ -89,19 +100,20 @@ func newCounter(t testing.TB, s *store.Store, change ...func(*Options)) *counter
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = s.InTx(t.Context(), func(tx *store.Tx) error {
-		for _, c := range chains {
-			if err := tx.SaveCursor(t.Context(), models.ChainCursor{ChainID: c.ChainID, Chain: c.Name, Number: 1, Hash: "0x",
-				BlockTime: testNow(), UpdatedAt: testNow()}); err != nil {
-				return err
-			}
+	for _, c := range chains {
+		if err := saveCursor(t.Context(), s, c); err != nil {
+			t.Fatal(err)
 		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 	return &counter{Server: server, t: t, contract: newContract(t), store: s, access: keys, payments: pays}
+}
+
+// saveCursor says that the first block of a chain is recorded.
+func saveCursor(ctx context.Context, s *store.Store, c config.Chain) error {
+	return s.InTx(ctx, func(tx *store.Tx) error {
+		return tx.SaveCursor(ctx, models.ChainCursor{ChainID: c.ChainID, Chain: c.Name, Number: 1, Hash: blockHash(1),
+			BlockTime: testNow(), UpdatedAt: testNow()})
+	})
 }
 
 // merchant makes a merchant with an account key and returns its id and a key with the given scopes, all when there are

@@ -16,6 +16,7 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 
+	"github.com/ctrip-gateway/ctrip/config"
 	"github.com/ctrip-gateway/ctrip/internal/api/openapi"
 	"github.com/ctrip-gateway/ctrip/internal/outbox"
 	"github.com/ctrip-gateway/ctrip/internal/store"
@@ -61,9 +62,13 @@ func newFuzzedCounter(t testing.TB) *fuzzedCounter {
 	c.store.OnCommit(f.work)
 	f.merchantID, f.key = c.merchant(t, "a", false)
 	f.mine = f.things(t, f.key, "mine")
+	provider := decoded[ChainStatus](t, f.ask(operatorToken, "GET", "/admin/v1/chains/ethereum", ""), http.StatusOK)
+	f.mine["chains"], f.mine["provider"] = "ethereum", provider.Providers[0].Provider
 	otherID, theirs := c.merchant(t, "b", false)
 	f.other.ids = f.things(t, theirs, "strangers-mark")
 	f.other.ids["merchants"] = otherID
+	f.mine["doubts"] = insertDoubt(t, c.store, f.merchantID, f.mine["doubted"])
+	f.other.ids["doubts"] = insertDoubt(t, c.store, otherID, f.other.ids["doubted"])
 	f.other.marks = append(slices.Collect(maps.Values(f.other.ids)), "strangers-mark")
 	f.other.key = theirs
 	f.other.rows = f.strangersRows()
@@ -126,8 +131,10 @@ func (f *fuzzedCounter) things(t testing.TB, key, mark string) map[string]string
 	d := decoded[DeliveryList](t, f.ask(key, "GET", "/api/v1/deliveries", ""), http.StatusOK).Data[0]
 	k := decoded[APIKeyList](t, f.ask(key, "GET", "/api/v1/api_keys", ""), http.StatusOK).Data[0]
 	r := decoded[Replay](t, f.ask(key, "POST", "/api/v1/webhook_endpoints/"+e.ID+"/replay", ""), http.StatusAccepted)
-	return map[string]string{"merchants": f.merchantID, "replays": *r.ID, "payments": p.ID, "events": d.EventID,
-		"webhook_endpoints": e.ID, "deliveries": d.ID, "api_keys": k.ID}
+	doubted := decoded[Payment](t, f.ask(key, "POST", "/api/v1/payments",
+		`{"chain":"ethereum","asset":"native","amount":"1"}`), http.StatusCreated)
+	return map[string]string{"doubted": doubted.ID, "merchants": f.merchantID, "replays": *r.ID, "payments": p.ID,
+		"events": d.EventID, "webhook_endpoints": e.ID, "deliveries": d.ID, "api_keys": k.ID}
 }
 
 // dice make choices: as the fuzzer's bytes say, and at random, but always alike, when these are used up.
@@ -216,6 +223,7 @@ var good = map[string][]any{
 	"headers": {map[string]any{"X-Shop": "9"}}, "secret": {"whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", "a-secret-of-our-own-32-bytes-long"},
 	"ca_pem": {nil}, "client_cert": {nil}, "spki_pins": {[]any{}}, "event_type": {"payment.confirmed", "webhook.test"}, "sign_with": {"current"},
 	"scopes": {[]any{"payments:read"}, []any{"webhooks:read", "webhooks:write"}}, "expires_at": {"2036-11-23T10:00:00Z"},
+	"start_block": {1, 2}, "from": {1}, "to": {1, 2}, "yes": {true}, "reason": {"the network began anew"},
 	"created_after": {"2020-11-23T10:00:00Z"}, "created_before": {"2036-11-23T10:00:00Z"},
 }
 
@@ -281,13 +289,17 @@ func (f *fuzzedCounter) request(d *dice) request {
 			if resource := filters[name]; resource != "" {
 				value = pick(d, value, f.mine[resource], f.mine[resource], f.other.ids[resource])
 			}
+			if name == "provider" {
+				value = pick(d, value, f.mine[name], f.mine[name])
+			}
 			query.Set(name, value)
 		}
 	}
 	if d.one(20) {
 		query.Set("unknown", fmt.Sprint(d.odd()))
 	}
-	r := request{route: method + " " + path, method: method, target: strings.Replace(path, ":id", url.PathEscape(id), 1),
+	r := request{route: method + " " + path, method: method,
+		target:   strings.NewReplacer(":id", url.PathEscape(id), ":name", url.PathEscape(id)).Replace(path),
 		operator: forOperator(op.Scopes) && !d.one(10)}
 	if len(query) > 0 {
 		r.target += "?" + query.Encode()
@@ -340,6 +352,15 @@ func (f *fuzzedCounter) send(t testing.TB, r request) *httptest.ResponseRecorder
 	if r.operator {
 		key = operatorToken
 	}
+	if strings.HasSuffix(r.target, "/chains/ethereum/accept") && f.changed%2 == 0 {
+		halt(t, f.store, 1)
+		defer func() {
+			err := f.store.InTx(t.Context(), func(tx *store.Tx) error { return tx.AcceptReorg(t.Context(), 1) })
+			if err != nil {
+				t.Error(err)
+			}
+		}()
+	}
 	w := f.watch(t, r, func() *httptest.ResponseRecorder { return f.ask(key, r.method, r.target, r.body, headers...) })
 	if w.Code >= 500 {
 		t.Errorf("%s %s %.300s: %d %s", r.method, r.target, r.body, w.Code, w.Body)
@@ -347,6 +368,11 @@ func (f *fuzzedCounter) send(t testing.TB, r request) *httptest.ResponseRecorder
 	for _, mark := range f.other.marks {
 		if !r.operator && strings.Contains(w.Body.String(), mark) && !strings.Contains(r.target+r.body, mark) {
 			t.Errorf("%s %s %.300s shows %s of another merchant: %s", r.method, r.target, r.body, mark, w.Body)
+		}
+	}
+	if r.method == http.MethodPost && strings.HasSuffix(r.route, "/reset") && w.Code < 300 { // its scanner goes on
+		if err := saveCursor(t.Context(), f.store, config.Chain{ChainID: 1, Name: "ethereum"}); err != nil {
+			t.Error(err)
 		}
 	}
 	// under a small limit, on a clock that stands, everything after it would be refused
@@ -417,6 +443,9 @@ func (f *fuzzedCounter) renew(t testing.TB) {
 			http.StatusOK).Data; len(all) > 0 {
 			f.mine["deliveries"] = all[0].ID
 		}
+	}
+	if d, err := f.store.Doubt(t.Context(), f.mine["doubts"]); err != nil || d.Status != models.DoubtOpen {
+		f.mine["doubts"] = insertDoubt(t, f.store, f.merchantID, f.mine["doubted"])
 	}
 	p := f.ask(f.key, "GET", "/api/v1/payments/"+f.mine["payments"], "")
 	if p.Code == http.StatusOK && decoded[Payment](t, p, http.StatusOK).Status != "pending" {

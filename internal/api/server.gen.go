@@ -21,6 +21,39 @@ type ServerInterface interface {
 	// ListAudit The audit log
 	// (GET /admin/v1/audit)
 	ListAudit(ctx echo.Context, params ListAuditParams) error
+	// ListChains All chains
+	// (GET /admin/v1/chains)
+	ListChains(ctx echo.Context) error
+	// GetChain A chain and its providers
+	// (GET /admin/v1/chains/{name})
+	GetChain(ctx echo.Context, name ChainName) error
+	// AcceptChain Let a halted chain go on
+	// (POST /admin/v1/chains/{name}/accept)
+	AcceptChain(ctx echo.Context, name ChainName, params AcceptChainParams) error
+	// AuditChain Hold the record against a provider
+	// (GET /admin/v1/chains/{name}/audit)
+	AuditChain(ctx echo.Context, name ChainName, params AuditChainParams) error
+	// ReconcileChain Hold balances against the record
+	// (POST /admin/v1/chains/{name}/reconcile)
+	ReconcileChain(ctx echo.Context, name ChainName) error
+	// RescanChain Read blocks again
+	// (POST /admin/v1/chains/{name}/rescan)
+	RescanChain(ctx echo.Context, name ChainName) error
+	// ResetChain Record a chain anew
+	// (POST /admin/v1/chains/{name}/reset)
+	ResetChain(ctx echo.Context, name ChainName, params ResetChainParams) error
+	// ListDoubts Doubts
+	// (GET /admin/v1/doubts)
+	ListDoubts(ctx echo.Context, params ListDoubtsParams) error
+	// GetDoubt A doubt
+	// (GET /admin/v1/doubts/{id})
+	GetDoubt(ctx echo.Context, id DoubtID) error
+	// AcceptDoubt Accept a doubt
+	// (POST /admin/v1/doubts/{id}/accept)
+	AcceptDoubt(ctx echo.Context, id DoubtID, params AcceptDoubtParams) error
+	// RejectDoubt Reject a doubt
+	// (POST /admin/v1/doubts/{id}/reject)
+	RejectDoubt(ctx echo.Context, id DoubtID, params RejectDoubtParams) error
 	// ListMerchants Merchants
 	// (GET /admin/v1/merchants)
 	ListMerchants(ctx echo.Context) error
@@ -42,6 +75,12 @@ type ServerInterface interface {
 	// ListPauses What is paused
 	// (GET /admin/v1/pauses)
 	ListPauses(ctx echo.Context) error
+	// ListQuarantine Payments that are set aside
+	// (GET /admin/v1/quarantine)
+	ListQuarantine(ctx echo.Context) error
+	// RetryQuarantine Recompute what is set aside
+	// (POST /admin/v1/quarantine/retry)
+	RetryQuarantine(ctx echo.Context, params RetryQuarantineParams) error
 	// ResumeAll Send again
 	// (POST /admin/v1/resume)
 	ResumeAll(ctx echo.Context, params ResumeAllParams) error
@@ -164,6 +203,280 @@ func (w *ServerInterfaceWrapper) ListAudit(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ListAudit(ctx, params)
+	return err
+}
+
+// ListChains converts echo context to params.
+func (w *ServerInterfaceWrapper) ListChains(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListChains(ctx)
+	return err
+}
+
+// GetChain converts echo context to params.
+func (w *ServerInterfaceWrapper) GetChain(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "name" -------------
+	var name ChainName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", ctx.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetChain(ctx, name)
+	return err
+}
+
+// AcceptChain converts echo context to params.
+func (w *ServerInterfaceWrapper) AcceptChain(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "name" -------------
+	var name ChainName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", ctx.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AcceptChainParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AcceptChain(ctx, name, params)
+	return err
+}
+
+// AuditChain converts echo context to params.
+func (w *ServerInterfaceWrapper) AuditChain(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "name" -------------
+	var name ChainName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", ctx.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AuditChainParams
+	// ------------- Optional query parameter "provider" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "provider", ctx.QueryParams(), &params.Provider, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter provider: %s", err))
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", ctx.QueryParams(), &params.To, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AuditChain(ctx, name, params)
+	return err
+}
+
+// ReconcileChain converts echo context to params.
+func (w *ServerInterfaceWrapper) ReconcileChain(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "name" -------------
+	var name ChainName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", ctx.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReconcileChain(ctx, name)
+	return err
+}
+
+// RescanChain converts echo context to params.
+func (w *ServerInterfaceWrapper) RescanChain(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "name" -------------
+	var name ChainName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", ctx.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RescanChain(ctx, name)
+	return err
+}
+
+// ResetChain converts echo context to params.
+func (w *ServerInterfaceWrapper) ResetChain(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "name" -------------
+	var name ChainName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", ctx.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResetChainParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ResetChain(ctx, name, params)
+	return err
+}
+
+// ListDoubts converts echo context to params.
+func (w *ServerInterfaceWrapper) ListDoubts(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDoubtsParams
+	// ------------- Optional query parameter "all" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "all", ctx.QueryParams(), &params.All, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter all: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListDoubts(ctx, params)
+	return err
+}
+
+// GetDoubt converts echo context to params.
+func (w *ServerInterfaceWrapper) GetDoubt(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id DoubtID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetDoubt(ctx, id)
+	return err
+}
+
+// AcceptDoubt converts echo context to params.
+func (w *ServerInterfaceWrapper) AcceptDoubt(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id DoubtID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AcceptDoubtParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AcceptDoubt(ctx, id, params)
+	return err
+}
+
+// RejectDoubt converts echo context to params.
+func (w *ServerInterfaceWrapper) RejectDoubt(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id DoubtID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RejectDoubtParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RejectDoubt(ctx, id, params)
 	return err
 }
 
@@ -315,6 +628,44 @@ func (w *ServerInterfaceWrapper) ListPauses(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ListPauses(ctx)
+	return err
+}
+
+// ListQuarantine converts echo context to params.
+func (w *ServerInterfaceWrapper) ListQuarantine(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListQuarantine(ctx)
+	return err
+}
+
+// RetryQuarantine converts echo context to params.
+func (w *ServerInterfaceWrapper) RetryQuarantine(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RetryQuarantineParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RetryQuarantine(ctx, params)
 	return err
 }
 
@@ -1292,6 +1643,17 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	}
 
 	router.GET(options.BaseURL+"/admin/v1/audit", wrapper.ListAudit, options.OperationMiddlewares["listAudit"]...)
+	router.GET(options.BaseURL+"/admin/v1/chains", wrapper.ListChains, options.OperationMiddlewares["listChains"]...)
+	router.GET(options.BaseURL+"/admin/v1/chains/:name", wrapper.GetChain, options.OperationMiddlewares["getChain"]...)
+	router.POST(options.BaseURL+"/admin/v1/chains/:name/accept", wrapper.AcceptChain, options.OperationMiddlewares["acceptChain"]...)
+	router.GET(options.BaseURL+"/admin/v1/chains/:name/audit", wrapper.AuditChain, options.OperationMiddlewares["auditChain"]...)
+	router.POST(options.BaseURL+"/admin/v1/chains/:name/reconcile", wrapper.ReconcileChain, options.OperationMiddlewares["reconcileChain"]...)
+	router.POST(options.BaseURL+"/admin/v1/chains/:name/rescan", wrapper.RescanChain, options.OperationMiddlewares["rescanChain"]...)
+	router.POST(options.BaseURL+"/admin/v1/chains/:name/reset", wrapper.ResetChain, options.OperationMiddlewares["resetChain"]...)
+	router.GET(options.BaseURL+"/admin/v1/doubts", wrapper.ListDoubts, options.OperationMiddlewares["listDoubts"]...)
+	router.GET(options.BaseURL+"/admin/v1/doubts/:id", wrapper.GetDoubt, options.OperationMiddlewares["getDoubt"]...)
+	router.POST(options.BaseURL+"/admin/v1/doubts/:id/accept", wrapper.AcceptDoubt, options.OperationMiddlewares["acceptDoubt"]...)
+	router.POST(options.BaseURL+"/admin/v1/doubts/:id/reject", wrapper.RejectDoubt, options.OperationMiddlewares["rejectDoubt"]...)
 	router.GET(options.BaseURL+"/admin/v1/merchants", wrapper.ListMerchants, options.OperationMiddlewares["listMerchants"]...)
 	router.GET(options.BaseURL+"/admin/v1/merchants/:id", wrapper.AdminGetMerchant, options.OperationMiddlewares["adminGetMerchant"]...)
 	router.PATCH(options.BaseURL+"/admin/v1/merchants/:id", wrapper.AdminUpdateMerchant, options.OperationMiddlewares["adminUpdateMerchant"]...)
@@ -1299,6 +1661,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/admin/v1/merchants/:id/resume", wrapper.ResumeMerchant, options.OperationMiddlewares["resumeMerchant"]...)
 	router.POST(options.BaseURL+"/admin/v1/pause", wrapper.PauseAll, options.OperationMiddlewares["pauseAll"]...)
 	router.GET(options.BaseURL+"/admin/v1/pauses", wrapper.ListPauses, options.OperationMiddlewares["listPauses"]...)
+	router.GET(options.BaseURL+"/admin/v1/quarantine", wrapper.ListQuarantine, options.OperationMiddlewares["listQuarantine"]...)
+	router.POST(options.BaseURL+"/admin/v1/quarantine/retry", wrapper.RetryQuarantine, options.OperationMiddlewares["retryQuarantine"]...)
 	router.POST(options.BaseURL+"/admin/v1/resume", wrapper.ResumeAll, options.OperationMiddlewares["resumeAll"]...)
 	router.POST(options.BaseURL+"/admin/v1/webhook_endpoints/:id/pause", wrapper.PauseEndpoint, options.OperationMiddlewares["pauseEndpoint"]...)
 	router.POST(options.BaseURL+"/admin/v1/webhook_endpoints/:id/resume", wrapper.ResumeEndpoint, options.OperationMiddlewares["resumeEndpoint"]...)
@@ -1360,6 +1724,298 @@ func (response ListAudit200JSONResponse) VisitListAuditResponse(w http.ResponseW
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListChainsRequestObject struct {
+}
+
+type ListChainsResponseObject interface {
+	VisitListChainsResponse(w http.ResponseWriter) error
+}
+
+type ListChains200JSONResponse ChainList
+
+func (response ListChains200JSONResponse) VisitListChainsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetChainRequestObject struct {
+	Name ChainName `json:"name"`
+}
+
+type GetChainResponseObject interface {
+	VisitGetChainResponse(w http.ResponseWriter) error
+}
+
+type GetChain200JSONResponse ChainStatus
+
+func (response GetChain200JSONResponse) VisitGetChainResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AcceptChainRequestObject struct {
+	Name   ChainName `json:"name"`
+	Params AcceptChainParams
+	Body   *AcceptChainJSONRequestBody
+}
+
+type AcceptChainResponseObject interface {
+	VisitAcceptChainResponse(w http.ResponseWriter) error
+}
+
+type AcceptChain200ResponseHeaders struct {
+	IdempotencyReplayed *string
+}
+
+type AcceptChain200JSONResponse struct {
+	Body    OperatedChain
+	Headers AcceptChain200ResponseHeaders
+}
+
+func (response AcceptChain200JSONResponse) VisitAcceptChainResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AuditChainRequestObject struct {
+	Name   ChainName `json:"name"`
+	Params AuditChainParams
+}
+
+type AuditChainResponseObject interface {
+	VisitAuditChainResponse(w http.ResponseWriter) error
+}
+
+type AuditChain200JSONResponse ChainAudit
+
+func (response AuditChain200JSONResponse) VisitAuditChainResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReconcileChainRequestObject struct {
+	Name ChainName `json:"name"`
+	Body *ReconcileChainJSONRequestBody
+}
+
+type ReconcileChainResponseObject interface {
+	VisitReconcileChainResponse(w http.ResponseWriter) error
+}
+
+type ReconcileChain200JSONResponse Reconciled
+
+func (response ReconcileChain200JSONResponse) VisitReconcileChainResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RescanChainRequestObject struct {
+	Name ChainName `json:"name"`
+	Body *RescanChainJSONRequestBody
+}
+
+type RescanChainResponseObject interface {
+	VisitRescanChainResponse(w http.ResponseWriter) error
+}
+
+type RescanChain200JSONResponse Rescanned
+
+func (response RescanChain200JSONResponse) VisitRescanChainResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetChainRequestObject struct {
+	Name   ChainName `json:"name"`
+	Params ResetChainParams
+	Body   *ResetChainJSONRequestBody
+}
+
+type ResetChainResponseObject interface {
+	VisitResetChainResponse(w http.ResponseWriter) error
+}
+
+type ResetChain200ResponseHeaders struct {
+	IdempotencyReplayed *string
+}
+
+type ResetChain200JSONResponse struct {
+	Body    OperatedChain
+	Headers ResetChain200ResponseHeaders
+}
+
+func (response ResetChain200JSONResponse) VisitResetChainResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDoubtsRequestObject struct {
+	Params ListDoubtsParams
+}
+
+type ListDoubtsResponseObject interface {
+	VisitListDoubtsResponse(w http.ResponseWriter) error
+}
+
+type ListDoubts200JSONResponse DoubtList
+
+func (response ListDoubts200JSONResponse) VisitListDoubtsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDoubtRequestObject struct {
+	ID DoubtID `json:"id"`
+}
+
+type GetDoubtResponseObject interface {
+	VisitGetDoubtResponse(w http.ResponseWriter) error
+}
+
+type GetDoubt200JSONResponse Doubt
+
+func (response GetDoubt200JSONResponse) VisitGetDoubtResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AcceptDoubtRequestObject struct {
+	ID     DoubtID `json:"id"`
+	Params AcceptDoubtParams
+	Body   *AcceptDoubtJSONRequestBody
+}
+
+type AcceptDoubtResponseObject interface {
+	VisitAcceptDoubtResponse(w http.ResponseWriter) error
+}
+
+type AcceptDoubt200ResponseHeaders struct {
+	IdempotencyReplayed *string
+}
+
+type AcceptDoubt200JSONResponse struct {
+	Body    Doubt
+	Headers AcceptDoubt200ResponseHeaders
+}
+
+func (response AcceptDoubt200JSONResponse) VisitAcceptDoubtResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RejectDoubtRequestObject struct {
+	ID     DoubtID `json:"id"`
+	Params RejectDoubtParams
+	Body   *RejectDoubtJSONRequestBody
+}
+
+type RejectDoubtResponseObject interface {
+	VisitRejectDoubtResponse(w http.ResponseWriter) error
+}
+
+type RejectDoubt200ResponseHeaders struct {
+	IdempotencyReplayed *string
+}
+
+type RejectDoubt200JSONResponse struct {
+	Body    Doubt
+	Headers RejectDoubt200ResponseHeaders
+}
+
+func (response RejectDoubt200JSONResponse) VisitRejectDoubtResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -1548,6 +2204,60 @@ func (response ListPauses200JSONResponse) VisitListPausesResponse(w http.Respons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListQuarantineRequestObject struct {
+}
+
+type ListQuarantineResponseObject interface {
+	VisitListQuarantineResponse(w http.ResponseWriter) error
+}
+
+type ListQuarantine200JSONResponse Quarantine
+
+func (response ListQuarantine200JSONResponse) VisitListQuarantineResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryQuarantineRequestObject struct {
+	Params RetryQuarantineParams
+	Body   *RetryQuarantineJSONRequestBody
+}
+
+type RetryQuarantineResponseObject interface {
+	VisitRetryQuarantineResponse(w http.ResponseWriter) error
+}
+
+type RetryQuarantine200ResponseHeaders struct {
+	IdempotencyReplayed *string
+}
+
+type RetryQuarantine200JSONResponse struct {
+	Body    Quarantine
+	Headers RetryQuarantine200ResponseHeaders
+}
+
+func (response RetryQuarantine200JSONResponse) VisitRetryQuarantineResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -2432,6 +3142,39 @@ type StrictServerInterface interface {
 	// ListAudit The audit log
 	// (GET /admin/v1/audit)
 	ListAudit(ctx context.Context, request ListAuditRequestObject) (ListAuditResponseObject, error)
+	// ListChains All chains
+	// (GET /admin/v1/chains)
+	ListChains(ctx context.Context, request ListChainsRequestObject) (ListChainsResponseObject, error)
+	// GetChain A chain and its providers
+	// (GET /admin/v1/chains/{name})
+	GetChain(ctx context.Context, request GetChainRequestObject) (GetChainResponseObject, error)
+	// AcceptChain Let a halted chain go on
+	// (POST /admin/v1/chains/{name}/accept)
+	AcceptChain(ctx context.Context, request AcceptChainRequestObject) (AcceptChainResponseObject, error)
+	// AuditChain Hold the record against a provider
+	// (GET /admin/v1/chains/{name}/audit)
+	AuditChain(ctx context.Context, request AuditChainRequestObject) (AuditChainResponseObject, error)
+	// ReconcileChain Hold balances against the record
+	// (POST /admin/v1/chains/{name}/reconcile)
+	ReconcileChain(ctx context.Context, request ReconcileChainRequestObject) (ReconcileChainResponseObject, error)
+	// RescanChain Read blocks again
+	// (POST /admin/v1/chains/{name}/rescan)
+	RescanChain(ctx context.Context, request RescanChainRequestObject) (RescanChainResponseObject, error)
+	// ResetChain Record a chain anew
+	// (POST /admin/v1/chains/{name}/reset)
+	ResetChain(ctx context.Context, request ResetChainRequestObject) (ResetChainResponseObject, error)
+	// ListDoubts Doubts
+	// (GET /admin/v1/doubts)
+	ListDoubts(ctx context.Context, request ListDoubtsRequestObject) (ListDoubtsResponseObject, error)
+	// GetDoubt A doubt
+	// (GET /admin/v1/doubts/{id})
+	GetDoubt(ctx context.Context, request GetDoubtRequestObject) (GetDoubtResponseObject, error)
+	// AcceptDoubt Accept a doubt
+	// (POST /admin/v1/doubts/{id}/accept)
+	AcceptDoubt(ctx context.Context, request AcceptDoubtRequestObject) (AcceptDoubtResponseObject, error)
+	// RejectDoubt Reject a doubt
+	// (POST /admin/v1/doubts/{id}/reject)
+	RejectDoubt(ctx context.Context, request RejectDoubtRequestObject) (RejectDoubtResponseObject, error)
 	// ListMerchants Merchants
 	// (GET /admin/v1/merchants)
 	ListMerchants(ctx context.Context, request ListMerchantsRequestObject) (ListMerchantsResponseObject, error)
@@ -2453,6 +3196,12 @@ type StrictServerInterface interface {
 	// ListPauses What is paused
 	// (GET /admin/v1/pauses)
 	ListPauses(ctx context.Context, request ListPausesRequestObject) (ListPausesResponseObject, error)
+	// ListQuarantine Payments that are set aside
+	// (GET /admin/v1/quarantine)
+	ListQuarantine(ctx context.Context, request ListQuarantineRequestObject) (ListQuarantineResponseObject, error)
+	// RetryQuarantine Recompute what is set aside
+	// (POST /admin/v1/quarantine/retry)
+	RetryQuarantine(ctx context.Context, request RetryQuarantineRequestObject) (RetryQuarantineResponseObject, error)
 	// ResumeAll Send again
 	// (POST /admin/v1/resume)
 	ResumeAll(ctx context.Context, request ResumeAllRequestObject) (ResumeAllResponseObject, error)
@@ -2579,6 +3328,428 @@ func (sh *strictHandler) ListAudit(ctx echo.Context, params ListAuditParams) err
 		return err
 	} else if validResponse, ok := response.(ListAuditResponseObject); ok {
 		return validResponse.VisitListAuditResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListChains operation middleware
+func (sh *strictHandler) ListChains(ctx echo.Context) error {
+	var request ListChainsRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListChains(ctx.Request().Context(), request.(ListChainsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListChains")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListChainsResponseObject); ok {
+		return validResponse.VisitListChainsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetChain operation middleware
+func (sh *strictHandler) GetChain(ctx echo.Context, name ChainName) error {
+	var request GetChainRequestObject
+
+	request.Name = name
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetChain(ctx.Request().Context(), request.(GetChainRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetChain")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetChainResponseObject); ok {
+		return validResponse.VisitGetChainResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// AcceptChain operation middleware
+func (sh *strictHandler) AcceptChain(ctx echo.Context, name ChainName, params AcceptChainParams) error {
+	var request AcceptChainRequestObject
+
+	request.Name = name
+	request.Params = params
+
+	var body AcceptChainJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AcceptChain(ctx.Request().Context(), request.(AcceptChainRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AcceptChain")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AcceptChainResponseObject); ok {
+		return validResponse.VisitAcceptChainResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// AuditChain operation middleware
+func (sh *strictHandler) AuditChain(ctx echo.Context, name ChainName, params AuditChainParams) error {
+	var request AuditChainRequestObject
+
+	request.Name = name
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AuditChain(ctx.Request().Context(), request.(AuditChainRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AuditChain")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AuditChainResponseObject); ok {
+		return validResponse.VisitAuditChainResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ReconcileChain operation middleware
+func (sh *strictHandler) ReconcileChain(ctx echo.Context, name ChainName) error {
+	var request ReconcileChainRequestObject
+
+	request.Name = name
+
+	var body ReconcileChainJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ReconcileChain(ctx.Request().Context(), request.(ReconcileChainRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReconcileChain")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ReconcileChainResponseObject); ok {
+		return validResponse.VisitReconcileChainResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RescanChain operation middleware
+func (sh *strictHandler) RescanChain(ctx echo.Context, name ChainName) error {
+	var request RescanChainRequestObject
+
+	request.Name = name
+
+	var body RescanChainJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RescanChain(ctx.Request().Context(), request.(RescanChainRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RescanChain")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RescanChainResponseObject); ok {
+		return validResponse.VisitRescanChainResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ResetChain operation middleware
+func (sh *strictHandler) ResetChain(ctx echo.Context, name ChainName, params ResetChainParams) error {
+	var request ResetChainRequestObject
+
+	request.Name = name
+	request.Params = params
+
+	var body ResetChainJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ResetChain(ctx.Request().Context(), request.(ResetChainRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResetChain")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ResetChainResponseObject); ok {
+		return validResponse.VisitResetChainResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListDoubts operation middleware
+func (sh *strictHandler) ListDoubts(ctx echo.Context, params ListDoubtsParams) error {
+	var request ListDoubtsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDoubts(ctx.Request().Context(), request.(ListDoubtsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDoubts")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListDoubtsResponseObject); ok {
+		return validResponse.VisitListDoubtsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetDoubt operation middleware
+func (sh *strictHandler) GetDoubt(ctx echo.Context, id DoubtID) error {
+	var request GetDoubtRequestObject
+
+	request.ID = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDoubt(ctx.Request().Context(), request.(GetDoubtRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDoubt")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetDoubtResponseObject); ok {
+		return validResponse.VisitGetDoubtResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// AcceptDoubt operation middleware
+func (sh *strictHandler) AcceptDoubt(ctx echo.Context, id DoubtID, params AcceptDoubtParams) error {
+	var request AcceptDoubtRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	var body AcceptDoubtJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AcceptDoubt(ctx.Request().Context(), request.(AcceptDoubtRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AcceptDoubt")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AcceptDoubtResponseObject); ok {
+		return validResponse.VisitAcceptDoubtResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RejectDoubt operation middleware
+func (sh *strictHandler) RejectDoubt(ctx echo.Context, id DoubtID, params RejectDoubtParams) error {
+	var request RejectDoubtRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	var body RejectDoubtJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RejectDoubt(ctx.Request().Context(), request.(RejectDoubtRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RejectDoubt")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RejectDoubtResponseObject); ok {
+		return validResponse.VisitRejectDoubtResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -2847,6 +4018,80 @@ func (sh *strictHandler) ListPauses(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(ListPausesResponseObject); ok {
 		return validResponse.VisitListPausesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListQuarantine operation middleware
+func (sh *strictHandler) ListQuarantine(ctx echo.Context) error {
+	var request ListQuarantineRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListQuarantine(ctx.Request().Context(), request.(ListQuarantineRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListQuarantine")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListQuarantineResponseObject); ok {
+		return validResponse.VisitListQuarantineResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RetryQuarantine operation middleware
+func (sh *strictHandler) RetryQuarantine(ctx echo.Context, params RetryQuarantineParams) error {
+	var request RetryQuarantineRequestObject
+
+	request.Params = params
+
+	var body RetryQuarantineJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RetryQuarantine(ctx.Request().Context(), request.(RetryQuarantineRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RetryQuarantine")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RetryQuarantineResponseObject); ok {
+		return validResponse.VisitRetryQuarantineResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

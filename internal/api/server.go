@@ -20,6 +20,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/api/reference"
 	"github.com/ctrip-gateway/ctrip/internal/endpoints"
 	"github.com/ctrip-gateway/ctrip/internal/limits"
+	"github.com/ctrip-gateway/ctrip/internal/operate"
 	"github.com/ctrip-gateway/ctrip/internal/payments"
 	"github.com/ctrip-gateway/ctrip/internal/redelivery"
 	"github.com/ctrip-gateway/ctrip/internal/store"
@@ -46,6 +47,7 @@ type Options struct {
 	Endpoints  *endpoints.Service
 	Redelivery *redelivery.Service
 	Access     *access.Service
+	Operate    *operate.Service
 	Vault      *vault.Vault
 	Chains     []config.Chain
 	Limits     config.API
@@ -117,7 +119,8 @@ func New(o Options) (*Server, error) {
 	h := &handlers{
 		merchants: o.Merchants,
 		store:     o.Store, payments: o.Payments, endpoints: o.Endpoints, redelivery: o.Redelivery, access: o.Access,
-		vault: o.Vault, chains: o.Chains, proof: o.Prove,
+		operate: o.Operate,
+		vault:   o.Vault, chains: o.Chains, proof: o.Prove,
 		limits: o.Limits, limiter: newLimiter(o.Limits.Rate, o.Limits.Burst, o.Now), metrics: o.Metrics, now: o.Now,
 		log: o.Logger,
 		verdicts: &verdicts{attempted: func(ctx context.Context, ids []string) ([]string, error) {

@@ -5,8 +5,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/config"
 	"github.com/ctrip-gateway/ctrip/internal/api"
+	"github.com/ctrip-gateway/ctrip/internal/evm"
 	"github.com/ctrip-gateway/ctrip/internal/limits"
+	"github.com/ctrip-gateway/ctrip/internal/operate"
 	"github.com/ctrip-gateway/ctrip/internal/web"
 	"github.com/ctrip-gateway/ctrip/internal/wiring"
 )
@@ -23,10 +26,15 @@ func (a *App) buildAPI(context.Context) error {
 	a.part("key use", keys.Run)
 	merchants := limits.NewMerchants(limits.Options{Shared: a.redis, PerSecond: a.cfg.API.Rate, Burst: a.cfg.API.Burst,
 		Now: time.Now, Logger: a.log})
+	operated, err := operate.New(operate.Options{Store: a.store, Payments: a.payments, Chains: a.cfg.Chains, Now: time.Now,
+		Connect: func(c config.Chain) (*evm.Pool, error) { return wiring.Chain(c, time.Now, a.log, nil) }})
+	if err != nil {
+		return err
+	}
 	server, err := api.New(api.Options{
 		Logger: a.log, Now: time.Now, HTTPS: strings.HasPrefix(a.cfg.PublicURL, "https://"), Store: a.store,
 		Payments: a.payments, Endpoints: a.endpoints, Redelivery: a.redelivery, Access: keys, Vault: a.vault,
-		Chains: a.cfg.Chains, Limits: a.cfg.API, Merchants: merchants, Metrics: a.metrics,
+		Operate: operated, Chains: a.cfg.Chains, Limits: a.cfg.API, Merchants: merchants, Metrics: a.metrics,
 		Prove: a.pools.Evidence, WebhookTimeout: a.cfg.Webhook.Timeout,
 		OperatorToken: a.cfg.OperatorToken.Reveal(), OperatorReadToken: a.cfg.OperatorReadToken.Reveal(),
 	})

@@ -34,11 +34,14 @@ type Extend struct {
 
 // Replace asks to read blocks After.Number+1 to To and to record them instead of everything above After, the newest
 // recorded block that is still on the chain. To is After.Number when the chain has become shorter. Depth counts the
-// recorded blocks that go; it is 0 when only the header above our newest block did not link.
+// recorded blocks that go; it is 0 when only the header above our newest block did not link. Anew says that no recorded
+// block is left, because the record began a little above where the branches part: After is a block below it then, whose
+// header was read.
 type Replace struct {
 	After Ref
 	To    uint64
 	Depth uint64
+	Anew  bool
 }
 
 // Wait asks for nothing: the chain has no block that could be recorded.
@@ -152,7 +155,31 @@ func branchOff(recorded Record, final uint64, head Header, theirs map[uint64]Hea
 			return Halt{Reason: FinalReplaced, Recorded: ours, Theirs: h.Hash}
 		}
 	}
-	return Halt{Reason: NothingShared, Recorded: recorded.Blocks[0]}
+	return beginAnew(recorded, final, head, theirs)
+}
+
+const (
+	// anewDepth is how far below its first block a record begins anew.
+	anewDepth = 64
+	// BlocksBelowFinal is how many recorded blocks below the final point are kept, for an operator who accepts a deep
+	// reorg. A record that is no longer than that, or begins above the final point, holds all blocks that were ever
+	// recorded.
+	BlocksBelowFinal = 256
+)
+
+// beginAnew puts a record of which nothing is left on a block below its first one. That is only done where the record
+// is whole: what was paid in blocks that it does not hold any more could not be taken back.
+func beginAnew(recorded Record, final uint64, head Header, theirs map[uint64]Header) Plan {
+	first, tip := recorded.Blocks[0].Number, recorded.Blocks[len(recorded.Blocks)-1].Number
+	if first == 0 || final == 0 && len(recorded.Blocks) > BlocksBelowFinal {
+		return Halt{Reason: NothingShared, Recorded: recorded.Blocks[0]}
+	}
+	at := max(final, first-min(first, anewDepth))
+	h, known := theirs[at]
+	if !known {
+		return NeedHeader{at}
+	}
+	return Replace{After: h.Ref(), To: min(head.Number, tip+1), Depth: tip - first + 1, Anew: true}
 }
 
 // UnlinkedError says that a block which was read does not have the one before it as its parent: the branch changed

@@ -240,6 +240,13 @@ func (m *model) replace(p chain.Replace, read func(uint64) (chain.Header, bool))
 	if chain.Linked(p.After, branch...) != nil {
 		return false
 	}
+	if p.Anew {
+		if p.After.Number < m.final || p.After.Number >= m.record[0].Number ||
+			!slices.Contains(m.was[p.After.Number], p.After.Hash) {
+			m.t.Fatalf("begun anew at %v: final %d, record %v", p.After, m.final, m.record)
+		}
+		m.record = []chain.Ref{p.After}
+	}
 	return m.write(p.After, branch)
 }
 
@@ -310,7 +317,10 @@ func (m *model) naive(head chain.Header, canon []chain.Header) string {
 			return fmt.Sprint("replace after ", r.Number)
 		}
 	}
-	return "halt"
+	if first.Number <= m.final {
+		return "halt"
+	}
+	return fmt.Sprint("replace after ", m.final) // nothing that was recorded is left, and nothing of it was final
 }
 
 // TestFollowAnyChain holds Follow against a naive model: whatever the chain does, also while it is read, and whatever
@@ -344,17 +354,49 @@ func TestFollowAnyChain(t *testing.T) {
 	})
 }
 
-// TestFollowHalts: a chain that shares no recorded block halts, also where nothing was final yet.
-func TestFollowHalts(t *testing.T) {
-	ours, theirs := line(1, 100, 103, chain.Hash{}), line(2, 100, 104, chain.Hash{})
-	read := make(map[uint64]chain.Header)
-	for _, h := range theirs {
-		read[h.Number] = h
+// TestFollowBeginsAnew: a record of which no block is left, and none was final, is put on a block below its first one.
+// It halts where it may not hold every block that was ever recorded, and where there is nothing below it.
+func TestFollowBeginsAnew(t *testing.T) {
+	follow := func(first, last byte, final uint64, more map[uint64]chain.Header) chain.Plan {
+		ours := line(1, uint64(first), uint64(last), chain.Hash{})
+		theirs := line(2, uint64(first), uint64(last)+1, chain.Hash{})
+		read := more
+		if read == nil {
+			read = make(map[uint64]chain.Header)
+		}
+		for _, h := range theirs {
+			read[h.Number] = h
+		}
+		return chain.Follow(chain.Record{Blocks: refs(ours), Whole: true}, final, theirs[len(theirs)-1], read)
 	}
-	plan := chain.Follow(chain.Record{Blocks: refs(ours), Whole: true}, 50, theirs[4], read)
-	const words = "no recorded block from 100 on is on the chain any more"
-	if h, ok := plan.(chain.Halt); !ok || h.Reason != chain.NothingShared || h.String() != words {
-		t.Fatalf("%#v", plan)
+	below := line(2, 50, 50, chain.Hash{})[0]
+	if plan := follow(100, 103, 50, nil); plan != (chain.NeedHeader{Number: 50}) {
+		t.Errorf("%#v", plan)
+	}
+	plan := follow(100, 103, 50, map[uint64]chain.Header{50: below})
+	if plan != (chain.Replace{After: below.Ref(), To: 104, Depth: 4, Anew: true}) {
+		t.Errorf("%#v", plan)
+	}
+	if plan := follow(100, 100, 0, nil); plan != (chain.NeedHeader{Number: 36}) {
+		t.Errorf("without a final point: %#v", plan)
+	}
+	if plan := follow(3, 3, 0, nil); plan != (chain.NeedHeader{Number: 0}) {
+		t.Errorf("near the first block of the chain: %#v", plan)
+	}
+	h, ok := follow(0, 9, 0, nil).(chain.Halt)
+	if !ok || h.Recorded.Number != 0 {
+		t.Errorf("another chain: %#v", h)
+	}
+	long := chain.Record{Whole: true}
+	theirs := make(map[uint64]chain.Header)
+	for n := range uint64(chain.BlocksBelowFinal + 1) {
+		long.Blocks = append(long.Blocks, chain.Ref{Number: 1000 + n, Hash: chain.Hash{1}})
+		theirs[1000+n] = chain.Header{Number: 1000 + n, Hash: chain.Hash{2}}
+	}
+	const words = "no recorded block from 1000 on is on the chain any more"
+	h, ok = chain.Follow(long, 0, theirs[1000+chain.BlocksBelowFinal], theirs).(chain.Halt)
+	if !ok || h.Reason != chain.NothingShared || h.String() != words {
+		t.Errorf("a record that may have been cut off: %#v", h)
 	}
 }
 

@@ -271,3 +271,61 @@ func TestAnAddressThatOnlyHoldsATokenIsUsed(t *testing.T) {
 		}
 	}
 }
+
+// TestAnAddressThatOnceHadATokenIsUsed: a token may leave an address by a signature, without a transaction of its own.
+// Logs tell of it, or where a node does not search them all, the token's count of signatures. Zero of a token, which
+// anybody can send, says nothing.
+func TestAnAddressThatOnceHadATokenIsUsed(t *testing.T) {
+	c := startDevnet(t)
+	had, fresh := chain.Address{19: 0xac}.Hex(), chain.Address{19: 0xad}.Hex()
+	for to, units := range map[string]int64{had: 9, fresh: 0} {
+		if _, err := c.SendToken(t.Context(), c.DemoPayer(), to, big.NewInt(units)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := c.Mine(); err != nil {
+		t.Fatal(err)
+	}
+	word := func(last string) json.RawMessage {
+		return json.RawMessage(`"0x` + strings.Repeat("0", 64-len(last)) + last + `"`)
+	}
+	left := func(m string, params, r json.RawMessage) (json.RawMessage, int) {
+		if m == "eth_call" && strings.Contains(string(params), "70a08231") {
+			return word("0"), 0
+		}
+		return r, 0
+	}
+	searches := 0
+	refused := func(m string, _, r json.RawMessage) (json.RawMessage, int) {
+		if m == "eth_getLogs" {
+			searches++
+			return json.RawMessage(`{"code":-32005,"message":"block range is too large"}`), 0
+		}
+		return r, 0
+	}
+	signed := func(m string, params, r json.RawMessage) (json.RawMessage, int) {
+		if m == "eth_call" && strings.Contains(string(params), "7ecebe00") {
+			if strings.Contains(string(params), had[2:]) {
+				return word("1"), 0
+			}
+			return word("0"), 0
+		}
+		return r, 0
+	}
+	for name, change := range map[string]changeFunc{"logs": left, "signatures": both(left, refused, signed)} {
+		p := newPool(t, c.Token(), nil, newProxy(t, c.URL(), change).URL)
+		for range 2 {
+			used, err := p.Used(t.Context(), []string{fresh, had})
+			if err != nil || !used[had] || used[fresh] {
+				t.Errorf("%s: %v, %v", name, used, err)
+			}
+		}
+	}
+	if searches != 1 {
+		t.Errorf("a node that refuses was asked to search %d times", searches)
+	}
+	neither := newPool(t, c.Token(), nil, newProxy(t, c.URL(), both(left, refused)).URL)
+	if used, err := neither.Used(t.Context(), []string{fresh, had}); err != nil || used[fresh] {
+		t.Errorf("a node that tells nothing of the past stops payments: %v, %v", used, err)
+	}
+}

@@ -1,6 +1,7 @@
 package evm
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -124,6 +125,7 @@ func (p *Pool) readBlocks(ctx context.Context, n *conn, from, to uint64) ([]read
 		return nil, err
 	}
 	read := make([]readBlock, len(raw))
+	var bad error // every block of the range is looked at, so that each is counted as read
 	for i, text := range raw {
 		var w *wireBlock
 		err := json.Unmarshal(text, &w)
@@ -133,14 +135,16 @@ func (p *Pool) readBlocks(ctx context.Context, n *conn, from, to uint64) ([]read
 		if read[i], err = w.read(p.opts.ChainID, from+uint64(i)); err != nil {
 			return nil, err
 		}
-		if read[i].content, err = p.checkRoot(ctx, n, text, read[i].Ref()); err != nil {
-			return nil, err
-		}
+		read[i].content, err = p.checkRoot(ctx, n, text, read[i].Ref())
+		bad = cmp.Or(bad, err)
 		if i > 0 {
 			if err := chain.Linked(read[i-1].Ref(), read[i].Header); err != nil {
 				return nil, fmt.Errorf("%w: %w", ErrInconsistent, err)
 			}
 		}
+	}
+	if bad != nil {
+		return nil, bad
 	}
 	return read, nil
 }

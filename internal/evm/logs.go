@@ -40,6 +40,9 @@ func (p *Pool) addLogs(ctx context.Context, n *conn, blocks []readBlock) error {
 	if err := p.listLogs(ctx, n, rest); err != nil {
 		return err
 	}
+	for _, b := range pointers {
+		p.heedBloom(ctx, n, b)
+	}
 	return p.completeCoins(ctx, n, pointers)
 }
 
@@ -277,9 +280,12 @@ func (l wireLog) transfer() (chain.Log, bool) {
 // bloomExcludes reports whether the block's bloom filter says that it holds no transfer of a listed token. A filter
 // that is missing or zero says nothing: some chains leave it so, whatever their blocks hold.
 func (p *Pool) bloomExcludes(b *readBlock) bool {
-	if b.bloom == nil || *b.bloom == (types.Bloom{}) {
+	if b.blind() {
 		return false
 	}
 	listed := func(t common.Address) bool { return b.bloom.Test(t.Bytes()) }
 	return !b.bloom.Test(transferTopic.Bytes()) || !slices.ContainsFunc(p.tokens, listed)
 }
+
+// blind reports whether the block's bloom filter says nothing: it is missing or zero.
+func (b *readBlock) blind() bool { return b.bloom == nil || *b.bloom == (types.Bloom{}) }

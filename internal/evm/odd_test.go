@@ -430,6 +430,24 @@ func TestEmptyAnswersNeedAWitness(t *testing.T) {
 			t.Fatalf("read for the third time: %+v, %v", b.Logs, err)
 		}
 	})
+	t.Run("nobody confirms several blocks of a range", func(t *testing.T) {
+		for range 4 {
+			if _, err := c.Mine(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p := newPool(t, otherToken, nil, newProxy(t, c.URL(), noReceipts).URL)
+		for range 2 {
+			if _, err := p.Blocks(t.Context(), number, number+4); !errors.Is(err, evm.ErrUnwitnessed) {
+				t.Fatalf("got %v", err)
+			}
+		}
+		for range 2 {
+			if bs, err := p.Blocks(t.Context(), number, number+4); err != nil || len(bs) != 5 {
+				t.Fatalf("read for the third time: %v", err)
+			}
+		}
+	})
 	t.Run("the log comes the second time", func(t *testing.T) {
 		reads := 0
 		late := func(m string, _, r json.RawMessage) (json.RawMessage, int) {

@@ -65,6 +65,7 @@ type Pool struct {
 	mu          sync.Mutex
 	tagRejected time.Time          // when every provider last called the tag unsupported
 	unwitnessed map[chain.Hash]int // how often a block was read whose emptiness nothing confirms
+	wrongBloom  bool               // a block held a log that its bloom filter excludes
 }
 
 // New checks the options. It connects when it is first asked.

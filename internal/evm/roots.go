@@ -1,6 +1,7 @@
 package evm
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -78,13 +79,16 @@ func (p *Pool) proveRead(ctx context.Context, n *conn, blocks []*readBlock) (res
 		}
 		return nil, err
 	}
+	var unproven error
 	for i, b := range provable {
 		c := contents[i]
 		if bad := errors.Join(c.headerErr, c.receiptsErr); bad != nil {
 			key := b.Hash
 			key[1] ^= 0xff // counted apart from blocks without a transfer
 			if !p.readOften(key) {
-				return nil, fmt.Errorf("%w: block %d %s cannot be proven: %w", ErrInconsistent, b.Number, b.Hash, bad)
+				unproven = cmp.Or(unproven,
+					fmt.Errorf("%w: block %d %s cannot be proven: %w", ErrInconsistent, b.Number, b.Hash, bad))
+				continue
 			}
 			p.opts.Metrics.RPCError(p.opts.Name, n.pr.host)
 			p.opts.Logger.ErrorContext(ctx, "provider.block_unproven", "chain", p.opts.Name, "host", n.pr.host,
@@ -100,7 +104,7 @@ func (p *Pool) proveRead(ctx context.Context, n *conn, blocks []*readBlock) (res
 		}
 		b.take(p, logs)
 	}
-	return rest, nil
+	return rest, unproven
 }
 
 // logs are the logs about money in the receipts, those of entries that no root covers included.

@@ -83,6 +83,7 @@ func (p *Pool) statement(ctx context.Context, n *conn, from, to uint64, receipts
 			logs = append(logs, more...)
 		}
 		b.take(p, logs)
+		p.heedBloom(ctx, n, b)
 	}
 	if p.tracing() {
 		p.traceAll(ctx, n, slices.DeleteFunc(pointers, func(b *readBlock) bool {

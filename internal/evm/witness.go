@@ -1,6 +1,7 @@
 package evm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,12 +30,13 @@ var errNoReceipts = errors.New("the node gives no receipts")
 // lags, that has pruned, or whose index follows a wrong bloom filter, answers with an empty list too.
 //
 // Where the bloom filter agrees with the answer, a second provider's list is enough, which is the cheapest to ask for.
-// The receipts decide where there is no second provider, where it differs, or where the filter does not agree. Where
+// The receipts decide where there is no second provider, where it differs, or where the filter does not agree, and on a
+// chain whose filters were once found wrong, because the lists of logs of all its nodes may follow them. Where
 // neither is to be had, the block is read two more times, in later rounds of the caller.
 func (p *Pool) confirmEmpty(ctx context.Context, n *conn, all, empty []*readBlock) error {
 	var excluded, rest []*readBlock
 	for _, b := range empty {
-		if p.bloomExcludes(b) {
+		if p.bloomExcludes(b) && !p.bloomsLie() {
 			excluded = append(excluded, b)
 		} else {
 			rest = append(rest, b)
@@ -54,12 +56,15 @@ func (p *Pool) confirmEmpty(ctx context.Context, n *conn, all, empty []*readBloc
 			rest = append(rest, b)
 		}
 	}
+	var unwitnessed error // every block of the range has to be counted as read, or a long range is never believed
 	for _, b := range rest {
-		if err := p.confirmByReceipts(ctx, n, b, disputed[b]); err != nil {
+		err := p.confirmByReceipts(ctx, n, b, disputed[b])
+		if err != nil && !errors.Is(err, ErrUnwitnessed) {
 			return err
 		}
+		unwitnessed = cmp.Or(unwitnessed, err)
 	}
-	return nil
+	return unwitnessed
 }
 
 // confirmByReceipts takes the logs of an empty block from its receipts. Other is a provider that has logs of the block.
@@ -113,19 +118,16 @@ func (p *Pool) secondLists(
 	return nil, nil
 }
 
-// readOften reports whether a block was read often enough, always without a transfer.
+// readOften reports whether a block was read often enough, always without a transfer. That stays so: beside a block
+// that was not, it is read again.
 func (p *Pool) readOften(block chain.Hash) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.unwitnessed) >= maxUnwitnessed {
+	if _, known := p.unwitnessed[block]; !known && len(p.unwitnessed) >= maxUnwitnessed {
 		clear(p.unwitnessed)
 	}
 	p.unwitnessed[block]++
-	if p.unwitnessed[block] < emptyReads {
-		return false
-	}
-	delete(p.unwitnessed, block)
-	return true
+	return p.unwitnessed[block] >= emptyReads
 }
 
 // logsOfReceipts reads the transfers of the listed tokens out of the receipts of every transaction of a block. Those

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ctrip-gateway/ctrip/config"
 	"github.com/ctrip-gateway/ctrip/internal/chain"
+	"github.com/ctrip-gateway/ctrip/internal/evm"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
 )
@@ -44,14 +45,23 @@ func (s *Service) Chains(ctx context.Context) ([]Chain, error) {
 	}
 	chains := make([]Chain, len(cursors))
 	for i, c := range cursors {
-		if chains[i], err = s.chainOf(ctx, c); err != nil {
+		if chains[i], err = s.chainOf(ctx, &s.store.Queries, c); err != nil {
 			return nil, err
 		}
 	}
 	return chains, nil
 }
 
-func (s *Service) chainOf(ctx context.Context, c models.ChainCursor) (Chain, error) {
+// ChainIn is how far one chain has been recorded, as a transaction sees it.
+func (s *Service) ChainIn(ctx context.Context, q *store.Queries, name string) (Chain, error) {
+	c, err := cursorOf(ctx, q, name)
+	if err != nil {
+		return Chain{}, err
+	}
+	return s.chainOf(ctx, q, c)
+}
+
+func (s *Service) chainOf(ctx context.Context, q *store.Queries, c models.ChainCursor) (Chain, error) {
 	view := Chain{
 		Chain: c.Chain, ChainID: c.ChainID, Number: c.Number, BlockTime: c.BlockTime.UTC(), HeadNumber: c.HeadNumber,
 		FinalNumber: c.FinalNumber, HaltedAt: utc(c.HaltedAt), HaltReason: c.HaltReason, SeenAt: utc(c.SeenAt),
@@ -61,7 +71,7 @@ func (s *Service) chainOf(ctx context.Context, c models.ChainCursor) (Chain, err
 		view.AgeSeconds = &age
 	}
 	var err error
-	view.Doubts, err = s.store.CountOpenDoubts(ctx, c.ChainID)
+	view.Doubts, err = q.CountOpenDoubts(ctx, c.ChainID)
 	return view, err
 }
 
@@ -82,7 +92,7 @@ type ProviderStatus struct {
 
 // Status looks at one chain and asks its providers.
 func (s *Service) Status(ctx context.Context, name string) (st ChainStatus, err error) {
-	_, pool, err := s.pool(name)
+	_, pool, err := s.pool(ctx, name)
 	if err != nil {
 		return st, err
 	}
@@ -93,7 +103,7 @@ func (s *Service) Status(ctx context.Context, name string) (st ChainStatus, err 
 	case err != nil:
 		return st, err
 	default:
-		if st.Chain, err = s.chainOf(ctx, c); err != nil {
+		if st.Chain, err = s.chainOf(ctx, &s.store.Queries, c); err != nil {
 			return st, err
 		}
 	}
@@ -138,7 +148,7 @@ type Reset struct {
 // development chain; yes says that a chain that is not marked test is meant.
 func (s *Service) PrepareReset(ctx context.Context, name string, start uint64, reason string, yes bool) (Reset, error) {
 	r := Reset{start: max(start, 1), reason: reason}
-	c, pool, err := s.pool(name)
+	c, pool, err := s.pool(ctx, name)
 	if err != nil {
 		return r, err
 	}
@@ -152,7 +162,10 @@ func (s *Service) PrepareReset(ctx context.Context, name string, start uint64, r
 	if _, err := cursorOf(ctx, &s.store.Queries, name); err != nil {
 		return r, err
 	}
-	r.before, err = pool.Header(ctx, r.start-1)
+	if r.before, err = pool.Header(ctx, r.start-1); errors.Is(err, evm.ErrMissing) {
+		return r, models.FieldErrors{{Field: "start_block", Example: "1",
+			Message: fmt.Sprintf("is above the chain: no provider of %s has block %d", name, r.start-1)}}
+	}
 	return r, atProviders(err)
 }
 
@@ -181,7 +194,7 @@ func (s *Service) Reset(ctx context.Context, tx *store.Tx, actor models.Actor, r
 	}
 	if err := tx.SaveCursor(ctx, models.ChainCursor{
 		ChainID: id, Chain: r.chain.Name, Number: b.Number, Hash: b.Hash.Hex(), BlockTime: b.Time,
-		HeadNumber: b.Number, FinalNumber: b.Number, UpdatedAt: now, SeenAt: &now,
+		HeadNumber: b.Number, FinalNumber: b.Number, UpdatedAt: now, SeenAt: &now, Known: cursor.Known,
 	}); err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ type Rescanned struct {
 // when half of the time that ctx leaves is over.
 func (s *Service) Rescan(ctx context.Context, actor models.Actor, name string, from, to uint64) (Rescanned, error) {
 	r := Rescanned{Chain: name, From: from}
-	c, pool, err := s.pool(name)
+	c, pool, err := s.pool(ctx, name)
 	if err != nil {
 		return r, err
 	}
@@ -101,7 +101,7 @@ type AuditOf struct {
 // Audit has one provider read recorded blocks by itself and holds its transfers against the record. It changes nothing.
 func (s *Service) Audit(ctx context.Context, of AuditOf) (ChainAudit, error) {
 	a := ChainAudit{Chain: of.Chain, Provider: of.Provider, From: of.From, Differences: []scanner.Difference{}}
-	c, err := s.oneProvider(of)
+	c, err := s.oneProvider(ctx, of)
 	if err != nil {
 		return a, err
 	}
@@ -115,9 +115,9 @@ func (s *Service) Audit(ctx context.Context, of AuditOf) (ChainAudit, error) {
 		return a, err
 	}
 	if a.From == 0 {
-		first, err := s.store.FirstBlock(ctx, c.ChainID, cursor.BlockTime.Add(-auditedTime))
+		first, err := scanner.FirstSince(ctx, pool, cursor.Number, cursor.BlockTime.Add(-auditedTime))
 		if err != nil {
-			return a, err
+			return a, atProviders(err)
 		}
 		a.From = first
 	}
@@ -131,8 +131,8 @@ func (s *Service) Audit(ctx context.Context, of AuditOf) (ChainAudit, error) {
 }
 
 // oneProvider is a chain with nobody but the provider that is to be asked.
-func (s *Service) oneProvider(of AuditOf) (config.Chain, error) {
-	c, pool, err := s.pool(of.Chain)
+func (s *Service) oneProvider(ctx context.Context, of AuditOf) (config.Chain, error) {
+	c, pool, err := s.pool(ctx, of.Chain)
 	if err != nil {
 		return c, err
 	}
@@ -167,7 +167,7 @@ type Reconciled struct {
 // the logs of tokens of which more is held than recorded.
 func (s *Service) Reconcile(ctx context.Context, actor models.Actor, name string) (Reconciled, error) {
 	r := Reconciled{Chain: name, Differences: []scanner.BalanceDifference{}}
-	c, pool, err := s.pool(name)
+	c, pool, err := s.pool(ctx, name)
 	if err != nil {
 		return r, err
 	}

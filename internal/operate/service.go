@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/config"
+	"github.com/ctrip-gateway/ctrip/internal/chain"
 	"github.com/ctrip-gateway/ctrip/internal/evm"
 	"github.com/ctrip-gateway/ctrip/internal/payments"
 	"github.com/ctrip-gateway/ctrip/internal/store"
@@ -68,14 +69,20 @@ func (s *Service) configured(name string) (config.Chain, error) {
 	return config.Chain{}, fmt.Errorf("chain %q is not in CHAINS_FILE: %w", name, models.ErrNotFound)
 }
 
-// pool connects to the providers of a chain.
-func (s *Service) pool(name string) (config.Chain, *evm.Pool, error) {
+// pool connects to the providers of a chain, and tells them what was found out about it before.
+func (s *Service) pool(ctx context.Context, name string) (config.Chain, *evm.Pool, error) {
 	c, err := s.configured(name)
 	if err != nil {
 		return c, nil, err
 	}
 	pool, err := s.connect(c)
-	return c, pool, err
+	if err != nil {
+		return c, nil, err
+	}
+	if cursor, err := cursorOf(ctx, &s.store.Queries, name); err == nil {
+		pool.Recall(chain.ParseKnown(cursor.Known))
+	}
+	return c, pool, nil
 }
 
 // cursor is how far a chain has been recorded, by the name of the chain.

@@ -19,6 +19,9 @@ type Facts struct {
 	// ChainTime is the time of the newest block of the payment's own chain, nil when the step is another chain's:
 	// only its own chain can expire a payment.
 	ChainTime *time.Time
+	// RecordedTime is the time of the newest block of the payment's own chain that is recorded, whatever chain the step is
+	// of; nil where none is. A payment that closes without a new block closes then.
+	RecordedTime *time.Time
 	// CoinTime is [Step.CoinTime]: a payment in the chain's own coin expires by it where it is set.
 	CoinTime *time.Time
 	Doubted  bool          // the payment has an open doubt, and does not expire
@@ -165,10 +168,7 @@ func status(p models.Payment, s sums, due models.Amount, chainTime *time.Time) m
 func stamp(p *models.Payment, f Facts) {
 	now := f.Now
 	p.DetectedAt, p.ConfirmedAt, p.ClosedAt, p.WatchUntil = orElse(p.DetectedAt, now), nil, nil, nil
-	closed := now
-	if f.ChainTime != nil {
-		closed = *f.ChainTime // windows run in block time
-	}
+	closed := timeOr(f.ChainTime, timeOr(f.RecordedTime, now)) // windows run in block time
 	switch p.Status {
 	case models.PaymentPending:
 		p.DetectedAt = nil

@@ -40,6 +40,9 @@ func (s *Service) recordDisputes(ctx context.Context, tx *store.Tx, step Step, n
 		if was != nil {
 			touched[was.PaymentID] = true
 			lost[was.PaymentID] = append(lost[was.PaymentID], *was)
+			if err := tx.EndDoubts(ctx, *was, "the transfer was refuted", now); err != nil {
+				return err
+			}
 		}
 	}
 	for _, d := range step.Doubts {

@@ -242,7 +242,7 @@ func (s *Service) recompute(ctx context.Context, tx *store.Tx, touched map[strin
 	if err != nil {
 		return nil, err
 	}
-	heads, err := tx.Heads(ctx)
+	heads, times, err := recordedHeads(ctx, tx)
 	if err != nil {
 		return nil, err
 	}
@@ -254,7 +254,7 @@ func (s *Service) recompute(ctx context.Context, tx *store.Tx, touched map[strin
 	var changes []StatusChange
 	for _, p := range ps {
 		f := Facts{Transfers: transfers[p.ID], Announced: announced[p.ID], Orphaned: lost[p.ID], Window: s.window,
-			Now: s.now(), Doubted: len(doubts[p.ID]) > 0}
+			Now: s.now(), RecordedTime: times[p.ChainID], Doubted: len(doubts[p.ID]) > 0}
 		if p.ChainID == at.chainID {
 			f.ChainTime, f.CoinTime = at.block, at.coin
 		}
@@ -278,6 +278,18 @@ func (s *Service) recompute(ctx context.Context, tx *store.Tx, touched map[strin
 		changes = append(changes, c)
 	}
 	return changes, nil
+}
+
+// recordedHeads are the heads of all chains, and the times of their newest recorded blocks.
+func recordedHeads(
+	ctx context.Context, tx *store.Tx,
+) (heads map[uint64]uint64, times map[uint64]*time.Time, err error) {
+	cursors, err := tx.Cursors(ctx)
+	heads, times = make(map[uint64]uint64, len(cursors)), make(map[uint64]*time.Time, len(cursors))
+	for _, c := range cursors {
+		heads[c.ChainID], times[c.ChainID] = c.HeadNumber, &c.BlockTime
+	}
+	return heads, times, err
 }
 
 // write stores a decided payment: its announcements as events with their deliveries, then the row.

@@ -41,3 +41,7 @@ func (Alone) Balances(context.Context, chain.Ref, string, []chain.Address) ([]*b
 }
 
 func (Alone) Accounts(context.Context, chain.Ref, chain.Address) []chain.AccountAnswer { return nil }
+
+func (Alone) Known() chain.Known { return chain.Known{} }
+
+func (Alone) Recall(chain.Known) {}

@@ -36,7 +36,7 @@ func (s *Scanner) recordFinal(ctx context.Context, fence int64, head chain.Heade
 	if final <= cursor.FinalNumber && !s.coins.due() {
 		return nil
 	}
-	return s.record(ctx, fence, head, cursor, nil, nil)
+	return s.record(ctx, fence, head, cursor, nil)
 }
 
 // finality moves the final point of a step. Depth is counted from the newest block that we have recorded, not from the
@@ -303,8 +303,8 @@ func (s *Scanner) askDoubts(ctx context.Context, fence int64) error {
 		if err != nil {
 			return err
 		}
-		if max(yes, no) < 2 || yes == no {
-			continue
+		if max(yes, no) < 2 || yes == no || d.Kind == models.DoubtGross && yes > no {
+			continue // that a log is there says nothing of what arrived
 		}
 		err = s.write(ctx, fence, func(tx *store.Tx) error {
 			_, err := s.payments.SettleDoubt(ctx, tx, models.System, d.ID, yes > no, "the providers settled it themselves")
@@ -320,7 +320,7 @@ func (s *Scanner) askDoubts(ctx context.Context, fence int64) error {
 
 func (s *Scanner) askDoubt(ctx context.Context, d models.Doubt) (yes, no int, err error) {
 	at, err := ref(d.BlockNumber, d.BlockHash)
-	if err != nil || d.Kind == models.DoubtBalance || d.Kind == models.DoubtGross {
+	if err != nil || d.Kind == models.DoubtBalance {
 		return 0, 0, err
 	}
 	t, err := payments.TransferOf(models.Transfer{

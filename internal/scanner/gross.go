@@ -15,9 +15,10 @@ import (
 const grossDepth = 32
 
 // doubtGross holds the transfers of tokens in a block against balances: a token that takes a fee on the way may log
-// what was sent and not what arrived. What arrived short is doubted, which holds up nothing else. Where nothing arrived
-// the log may be invented, which proofs and the second provider judge; it is told. Where no node gives the state before
-// and after the block, the log counts.
+// what was sent and not what arrived, and one may log and move nothing. What arrived short is doubted, which holds up
+// nothing else. Where nothing arrived, and providers contradict each other about the log itself or none confirms it, the
+// log may be invented, which proofs and the second provider judge. Where no node gives the state before and after the
+// block, the log counts.
 func (s *Scanner) doubtGross(ctx context.Context, step *payments.Step, head uint64, b chain.Block,
 	found []chain.Transfer) {
 	if b.Number == 0 || head > b.Number+grossDepth {
@@ -55,16 +56,21 @@ func (s *Scanner) doubtGross(ctx context.Context, step *payments.Step, head uint
 		text := fmt.Sprintf("the token's logs say that %s arrived in the block, and the balance of the address grew by %s",
 			sum, grown)
 		s.log.ErrorContext(ctx, "transfer.gross", "block", b.Number, "asset", of.asset, "address", of.to.Hex(), "says", text)
-		if grown.Sign() <= 0 {
-			continue
-		}
-		for _, t := range found {
-			if t.Asset == of.asset && t.To == of.to {
-				step.Doubts = append(step.Doubts, payments.Doubt{
-					Observed: payments.Observed{Block: b.Header, Transfer: t}, Kind: models.DoubtGross,
-					Answers: []models.ProviderAnswer{{Provider: "balanceOf", Known: true, Text: text}},
-				})
+		for _, c := range chain.Claims(found) {
+			if c.Asset != of.asset || c.To != of.to {
+				continue
 			}
+			answers := []models.ProviderAnswer{{Provider: "balanceOf", Known: true, Text: text}}
+			if grown.Sign() <= 0 {
+				told := s.source.Ask(ctx, b.Ref(), c)
+				if yes, no := chain.Weigh(told); yes == 0 || no > 0 && (yes < 2 || yes <= no) {
+					continue
+				}
+				answers = append(answers, providerAnswers(told)...)
+			}
+			step.Doubts = append(step.Doubts, payments.Doubt{
+				Observed: payments.Observed{Block: b.Header, Transfer: c.Transfer}, Kind: models.DoubtGross, Answers: answers,
+			})
 		}
 	}
 }

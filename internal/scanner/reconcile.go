@@ -258,7 +258,7 @@ func (r *reconciliation) tell(asset string, h holding, held *big.Int, text strin
 
 // search reads the blocks since a payment was made once more, and then looks at the tokens again.
 func (r *reconciliation) search(ctx context.Context, tip chain.Header, since time.Time) error {
-	first, err := r.store.FirstBlock(ctx, r.chain.ChainID, since)
+	first, err := FirstSince(ctx, r.source, tip.Number, since)
 	if err != nil {
 		return err
 	}

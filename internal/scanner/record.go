@@ -13,10 +13,18 @@ import (
 // pruneEvery spaces the deletes of blocks that are older than [keepBlocks].
 const pruneEvery = 64
 
-// record writes one step in one transaction. With orphanFrom the recorded blocks from that number on go first.
+// record writes one step in one transaction.
 func (s *Scanner) record(
+	ctx context.Context, fence int64, head chain.Header, cursor models.ChainCursor, blocks []chain.Block,
+) error {
+	return s.recordOn(ctx, fence, head, cursor, nil, nil, blocks)
+}
+
+// recordOn writes one step in one transaction. With orphanFrom the recorded blocks from that number on go first; below
+// is the block on which the others are put then, where none that is recorded is left.
+func (s *Scanner) recordOn(
 	ctx context.Context, fence int64, head chain.Header, cursor models.ChainCursor,
-	orphanFrom *uint64, blocks []chain.Block,
+	orphanFrom *uint64, below []models.Block, blocks []chain.Block,
 ) error {
 	start := s.clock()
 	// The set is read after the blocks: who could pay into one of them knew the address from a committed payment.
@@ -24,7 +32,7 @@ func (s *Scanner) record(
 		return err
 	}
 	step := payments.Step{ChainID: s.chain.ChainID, OrphanFrom: orphanFrom, Head: head.Number}
-	rows := make([]models.Block, 0, len(blocks))
+	rows := append(make([]models.Block, 0, len(below)+len(blocks)), below...)
 	for _, b := range blocks {
 		found, err := s.transfers(ctx, b)
 		if err != nil {
@@ -47,6 +55,9 @@ func (s *Scanner) record(
 		s.readBalances(ctx, &step, &cursor)
 	}
 	s.coinTime(&step, cursor)
+	if err := s.retainKnown(ctx, &cursor); err != nil {
+		return err
+	}
 	now := models.Now(s.clock)
 	cursor.HeadNumber, cursor.UpdatedAt, cursor.SeenAt = head.Number, now, &now
 	step.Final = cursor.FinalNumber

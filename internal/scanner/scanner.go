@@ -33,6 +33,9 @@ type Source interface {
 	Agree(ctx context.Context, at chain.Ref) error
 	// Announce calls heard whenever a provider announces a new block, until ctx ends.
 	Announce(ctx context.Context, heard func())
+	// Known is what was found out about the chain, and Recall adds what was found out by another process.
+	Known() chain.Known
+	Recall(chain.Known)
 	Witnesses
 	Accounts
 }
@@ -170,6 +173,7 @@ func (s *Scanner) follow(ctx context.Context, fence int64) error {
 	}()
 	s.watch.reset()
 	s.round, s.coins = round{}, coinPass{}
+	s.recall(ctx)
 	for ctx.Err() == nil {
 		more, err := s.step(ctx, fence)
 		s.note(func(st *State) { st.Leading = true; st.LastErr = err })

@@ -71,6 +71,7 @@ func newHarness(t testing.TB, s *store.Store, c config.Chain, source Source, now
 	if h.fence, err = sc.lead(t.Context()); err != nil || h.fence == 0 {
 		t.Fatalf("fence %d, %v", h.fence, err)
 	}
+	h.recall(t.Context())
 	return h
 }
 

@@ -12,9 +12,7 @@ import (
 )
 
 const (
-	// blocksBelowFinal is how many recorded blocks below the final point are kept, for an operator who accepts a deep
-	// reorg.
-	blocksBelowFinal = 256
+	blocksBelowFinal = chain.BlocksBelowFinal
 	// maxRecord bounds how many recorded blocks are read to find where a branch begins.
 	maxRecord = 1 << 16
 )
@@ -28,6 +26,8 @@ type round struct {
 	told    time.Time // when the operator was last told of a chain that stands still
 	doubts  time.Time // when open doubts were last asked about
 	unasked time.Time // since when nobody could be asked for a proof
+	// rereadFailed is when blocks could last not be read again.
+	rereadFailed time.Time
 }
 
 // roundTime bounds a round while there is a backlog.
@@ -83,14 +83,17 @@ func (s *Scanner) step(ctx context.Context, fence int64) (more bool, err error) 
 	switch plan := plan.(type) {
 	case chain.Extend:
 		more = head.Number > plan.After.Number+uint64(len(blocks))
-		return more, s.record(ctx, fence, head, cursor, nil, blocks)
+		return more, s.record(ctx, fence, head, cursor, blocks)
 	case chain.Replace:
 		return true, s.replace(ctx, fence, head, cursor, plan, blocks)
 	case chain.Halt:
 		return false, s.halt(ctx, fence, cursor, plan)
 	case chain.Wait:
 		if plan.Reason == chain.UpToDate {
-			return false, s.recordFinal(ctx, fence, head, cursor)
+			if err := s.recordFinal(ctx, fence, head, cursor); err != nil {
+				return false, err
+			}
+			return s.reread(ctx, fence)
 		}
 		s.tellBehind(ctx, head, cursor)
 	}
@@ -229,7 +232,17 @@ func (s *Scanner) replace(
 	ctx context.Context, fence int64, head chain.Header, cursor models.ChainCursor,
 	plan chain.Replace, branch []chain.Block,
 ) error {
+	var below []models.Block // the block on which a record begins anew
 	ancestor, err := s.store.BlockAt(ctx, s.chain.ChainID, plan.After.Number)
+	if plan.Anew {
+		var h chain.Header
+		if h, err = s.source.Header(ctx, plan.After.Number); err == nil && h.Ref() != plan.After {
+			err = fmt.Errorf("scanner: block %d is %s now, and was %s: the branch has changed again", h.Number, h.Hash,
+				plan.After.Hash)
+		}
+		ancestor = s.row(h, "")
+		below = []models.Block{ancestor}
+	}
 	if err != nil {
 		return err
 	}
@@ -239,13 +252,16 @@ func (s *Scanner) replace(
 	}
 	from := ancestor.Number + 1
 	cursor.Number, cursor.Hash, cursor.BlockTime = ancestor.Number, ancestor.Hash, ancestor.Time
-	return s.record(ctx, fence, head, cursor, &from, branch)
+	return s.recordOn(ctx, fence, head, cursor, &from, below, branch)
 }
 
 // halt stops the chain until an operator has looked. Payments keep what they are.
 func (s *Scanner) halt(ctx context.Context, fence int64, cursor models.ChainCursor, plan chain.Halt) error {
 	at := models.Now(s.clock)
 	cursor.HaltedAt, cursor.HaltReason, cursor.UpdatedAt = &at, plan.String(), at
+	if plan.Reason == chain.NothingShared || plan.Recorded.Number == 0 {
+		cursor.HaltReason += "; if the chain began anew, ctripctl chain reset " + s.chain.Name + " records it from its start"
+	}
 	if err := s.write(ctx, fence, func(tx *store.Tx) error { return tx.SaveCursor(ctx, cursor) }); err != nil {
 		return err
 	}

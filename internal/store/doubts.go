@@ -99,6 +99,15 @@ func (tx *Tx) ForgetDoubts(ctx context.Context, chainID, from uint64, now time.T
 			"reason": "the block left the chain", "updated_at": now}).Error)
 }
 
+// EndDoubts rejects the open doubts about a transfer that was taken off its payment.
+func (tx *Tx) EndDoubts(ctx context.Context, t models.Transfer, reason string, now time.Time) error {
+	return wrap("end doubts", tx.with(ctx).Model(&models.Doubt{}).
+		Where("status = 'open' AND chain_id = ? AND tx_hash = ? AND asset = ? AND recipient = ? AND ordinal = ? AND "+
+			"block_hash = ?", t.ChainID, t.TxHash, t.Asset, t.Recipient, t.Ordinal, t.BlockHash).
+		Updates(map[string]any{"status": models.DoubtRejected, "settled_by": models.System.Name, "settled_at": now,
+			"reason": reason, "updated_at": now}).Error)
+}
+
 // DoubtedCoin reads the amounts of a payment's doubts in the chain's own coin that are about coin which no transfer
 // records, open and rejected ones.
 func (q *Queries) DoubtedCoin(ctx context.Context, chainID uint64, paymentID string) ([]models.Amount, error) {
