@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-real test-chart check build programs release generate quickstart env bench chaos fuzz fuzz-short update-golden clean
+.PHONY: help setup test test-real test-chart drills check build programs release generate quickstart env bench chaos fuzz fuzz-short update-golden clean
 
 # Checks, tests and the shipped binaries are compiled alike, so that they share the build cache.
 STATIC   := CGO_ENABLED=0 GOFLAGS="$$(go env GOFLAGS) -trimpath"
@@ -38,6 +38,9 @@ programs: build ## build the examples as well, for the tests
 
 release: ## build the archives, lists of contents and checksums of a release into dist (VERSION=v0.2.0)
 	@scripts/release "$$VERSION" dist
+
+drills: setup programs ## make every fault that somebody is woken for, with a real Prometheus (DRILL=redis,lanes for some; test-real has them all)
+	@$(PROGRAMS) $(STATIC) go test -vet=off -count=1 -v ./test/drills
 
 test-chart: ## render the Helm chart and hold it against Kubernetes' types
 	cd deploy/helm/test && $(STATIC) go test -vet=off ./...

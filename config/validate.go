@@ -60,6 +60,7 @@ func (c *Config) validateProcess(v validator) {
 	v.check("OPS_ADDR", c.OpsAddr != c.APIAddr || strings.HasSuffix(c.APIAddr, ":0"), "is API_ADDR as well")
 	v.between("SHUTDOWN_GRACE", c.ShutdownGrace, 0, time.Hour)
 	v.between("MAX_CLOCK_SKEW", c.MaxClockSkew, time.Second, time.Hour)
+	v.between("WATCH_INTERVAL", c.WatchInterval, time.Second, time.Hour)
 }
 
 func (c *Config) validateStores(v validator, o Options) {

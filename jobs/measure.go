@@ -76,5 +76,6 @@ func (r *Redis) Pool() telemetry.RedisPool {
 			sum.Timeouts += uint64(p.Timeouts)
 		}
 	}
+	sum.Timeouts += r.short.count.Load()
 	return sum
 }

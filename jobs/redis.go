@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -32,6 +33,7 @@ type Redis struct {
 	plain      redis.UniversalClient
 	batched    redis.UniversalClient
 	wake       *wakeUps
+	short      *starvation
 	clustered  bool
 	plainAsynq bool
 }
@@ -53,17 +55,19 @@ func Connect(o config.Redis, poolSize int) (*Redis, error) {
 	if poolSize == 0 {
 		poolSize = defaultPool
 	}
-	plain, batched, err := client(o, max(poolSize-1, 1))
+	short := new(starvation)
+	plain, batched, err := client(o, max(poolSize-1, 1), short)
 	if err != nil {
 		return nil, err
 	}
-	r := &Redis{plain: plain, batched: batched, clustered: o.Mode == config.RedisCluster, plainAsynq: o.PlainAsynq}
+	r := &Redis{plain: plain, batched: batched, short: short, clustered: o.Mode == config.RedisCluster,
+		plainAsynq: o.PlainAsynq}
 	r.wake = newWakeUps(r)
 	return r, nil
 }
 
 // client makes one client and its batching face.
-func client(o config.Redis, pool int) (redis.UniversalClient, redis.UniversalClient, error) {
+func client(o config.Redis, pool int, short *starvation) (redis.UniversalClient, redis.UniversalClient, error) {
 	u := &redis.UniversalOptions{
 		Addrs: o.Addrs, DB: o.DB, Username: o.Username, Password: string(o.Password),
 		SentinelUsername: o.SentinelUsername, SentinelPassword: string(o.SentinelPassword), MasterName: o.MasterName,
@@ -84,19 +88,22 @@ func client(o config.Redis, pool int) (redis.UniversalClient, redis.UniversalCli
 		o := u.Cluster()
 		o.PipelinePoolSize = onePool
 		c := redis.NewClusterClient(o)
-		c.AddHook(bounded{})
+		short.stats = c.PoolStats
+		c.AddHook(bounded{short})
 		return batching(c, c.AutoPipeline)
 	case config.RedisSentinel:
 		o := u.Failover()
 		o.PipelinePoolSize = onePool
 		c := redis.NewFailoverClient(o)
-		c.AddHook(bounded{})
+		short.stats = c.PoolStats
+		c.AddHook(bounded{short})
 		return batching(c, c.AutoPipeline)
 	}
 	simple := u.Simple()
 	simple.PipelinePoolSize = onePool
 	c := redis.NewClient(simple)
-	c.AddHook(bounded{})
+	short.stats = c.PoolStats
+	c.AddHook(bounded{short})
 	return batching(c, c.AutoPipeline)
 }
 
@@ -200,24 +207,46 @@ type workerKey struct{}
 
 // bounded is the hook of every command: all but those of the servers have a few seconds where their context says
 // nothing.
-type bounded struct{}
+type bounded struct{ pool *starvation }
 
 func (bounded) DialHook(next redis.DialHook) redis.DialHook { return next }
 
-func (bounded) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+func (b bounded) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		ctx, cancel := bound(ctx)
 		defer cancel()
-		return next(ctx, cmd)
+		return b.pool.note(ctx, func() error { return next(ctx, cmd) })
 	}
 }
 
-func (bounded) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (b bounded) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		ctx, cancel := bound(ctx)
 		defer cancel()
-		return next(ctx, cmds)
+		return b.pool.note(ctx, func() error { return next(ctx, cmds) })
 	}
+}
+
+// starvation counts callers whose time was over before they had a connection. The pool counts only those that waited
+// for all of PoolTimeout, which is longer than any caller has.
+type starvation struct {
+	stats func() *redis.PoolStats
+	count atomic.Uint64
+}
+
+// note calls do, and counts it where it ended for want of a connection: the pool gives back the bare error of the
+// context then, and a server that does not answer an error of the network.
+func (s *starvation) note(ctx context.Context, do func() error) error {
+	if err := ctx.Err(); err != nil {
+		return do()
+	}
+	err := do()
+	if err == context.DeadlineExceeded { //nolint:errorlint // a wrapped one comes from somewhere else
+		if now := s.stats(); now.TotalConns > 0 && now.IdleConns == 0 {
+			s.count.Add(1)
+		}
+	}
+	return err
 }
 
 func bound(ctx context.Context) (context.Context, context.CancelFunc) {

@@ -54,10 +54,38 @@ func (a *App) buildAPI(context.Context) error {
 	for _, prefix := range web.Prefixes {
 		server.Mount(prefix, site)
 	}
+	a.metrics.ChainsSeen(a.chainsSeen(time.Now()))
 	trusted, err := networks(a.cfg.API.Proxies)
 	if err != nil {
 		return err
 	}
 	return a.serve("API listener", a.o.APIListener, a.cfg.APIAddr, behindProxies(trusted, server), connectionLimits{
 		total: a.cfg.API.MaxConnections, perAddress: a.cfg.API.MaxConnectionsPerAddress, exempt: trusted})
+}
+
+// chainsSeen reads how long ago a scanner, of whatever process, last heard of each chain of the chains file. One that
+// was never heard of counts from the start of this process.
+func (a *App) chainsSeen(started time.Time) func(context.Context) (map[string]time.Duration, error) {
+	return func(ctx context.Context) (map[string]time.Duration, error) {
+		cursors, err := a.store.Cursors(ctx)
+		if err != nil {
+			return nil, err
+		}
+		seen := make(map[uint64]time.Time, len(cursors))
+		for _, c := range cursors {
+			seen[c.ChainID] = c.UpdatedAt
+			if c.SeenAt != nil && c.SeenAt.After(c.UpdatedAt) {
+				seen[c.ChainID] = *c.SeenAt
+			}
+		}
+		ages := make(map[string]time.Duration, len(a.cfg.Chains))
+		for _, c := range a.cfg.Chains {
+			at, ok := seen[c.ChainID]
+			if !ok {
+				at = started
+			}
+			ages[c.Name] = time.Since(at)
+		}
+		return ages, nil
+	}
 }

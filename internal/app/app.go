@@ -227,6 +227,7 @@ func (a *App) openRecord(ctx context.Context) (err error) {
 			MaxConns: a.store.MaxConns()},
 	})
 	if err == nil {
+		a.metrics.RecordWritten(a.heart.Age)
 		a.part("heartbeat", a.heart.Run)
 	}
 	return err

@@ -115,6 +115,7 @@ const logRefusedEvery = time.Minute
 
 // refusals counts what a listener refuses, and logs the first of each minute.
 func (a *App) refusals(listener string) func(limit string, peer netip.Addr) {
+	a.metrics.DeclareListener(listener, "total", "address")
 	var mu sync.Mutex
 	var told time.Time
 	return func(limit string, peer netip.Addr) {

@@ -96,7 +96,8 @@ func settings(t *testing.T, databaseURL string, redis *testkit.RedisServer) conf
 		Environ: []string{
 			"ENV=" + config.Test, "DATABASE_URL=" + databaseURL, "REDIS_URL=" + redis.URL, "PUBLIC_URL=http://" + api, "API_ADDR=" + api,
 			"OPS_ADDR=" + ops, "MASTER_KEYS=k1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", "OPERATOR_TOKEN=operator-token-of-a-test",
-			"WEBHOOK_ALLOW=127.0.0.0/8", "WEBHOOK_LANES=2", "WEBHOOK_CONCURRENCY=16", "SHUTDOWN_GRACE=" + shutdownGrace.String(),
+			"WEBHOOK_ALLOW=127.0.0.0/8", "WEBHOOK_LANES=2", "WEBHOOK_CONCURRENCY=16", "WATCH_INTERVAL=1s",
+			"SHUTDOWN_GRACE=" + shutdownGrace.String(),
 		},
 		Chains: []config.Chain{{
 			Name: chainName, ChainID: devnet.ChainID, RPCURLs: []config.URL{config.URL(chain.URL())}, Test: true,

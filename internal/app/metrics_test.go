@@ -70,7 +70,10 @@ func TestMetricsMove(t *testing.T) {
 		`ctrip_api_request_seconds_count\{method="POST",route="/api/v1/payments"\} 3`,
 		`ctrip_api_auth_failures_total [1-9]`,
 		`ctrip_payments_moved_total\{status="canceled"\} 1`, `ctrip_payments_moved_total\{status="expired"\} 1`,
-		`ctrip_payments_quarantined_total [1-9]`,
+		`ctrip_payments_quarantined_total [1-9]`, `ctrip_payments_in_quarantine 1`,
+		`ctrip_record_write_age_seconds \d`, `ctrip_chain_seen_age_seconds\{chain="devnet"\} \d`,
+		`ctrip_chain_addresses_watched\{chain="devnet"\} [1-9]`, `ctrip_chain_disagreements_total\{chain="devnet"\} 0`,
+		`ctrip_connections_refused_total\{limit="total",listener="API"\} 0`,
 		`ctrip_chain_blocks_scanned_total\{chain="devnet"\} [1-9]`, `ctrip_running\{role="worker"\} 1`,
 	} {
 		line := regexp.MustCompile(`(?m)^` + want)

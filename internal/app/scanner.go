@@ -75,6 +75,12 @@ func plain(s string) string {
 // tokensFit compares the decimals of the listed tokens with what their contracts say, as soon as the chain answers. A
 // chain with a token that does not fit is not scanned: every amount on it would be wrong.
 func (a *App) tokensFit(ctx context.Context, c config.Chain) bool {
+	began, silent := time.Now(), false
+	defer func() {
+		if silent {
+			a.metrics.ForgetChain(c.Name) // whoever leads the chain tells of it
+		}
+	}()
 	for _, t := range c.Tokens {
 		if t.Retired { // it fitted while payments were made in it, and its contract may be gone
 			continue
@@ -90,6 +96,8 @@ func (a *App) tokensFit(ctx context.Context, c config.Chain) bool {
 				a.metrics.ChainHalted(c.Name, true)
 				return false
 			}
+			silent = true
+			a.metrics.ChainSilent(c.Name, time.Since(began))
 			a.log.WarnContext(ctx, "chain.token_unchecked", "chain", c.Name, "symbol", plain(t.Symbol), "error", err)
 			select {
 			case <-ctx.Done():

@@ -182,10 +182,14 @@ func (s *Sender) after(ctx context.Context, task Task, row *store.Waiting, v sto
 	return out
 }
 
+func micros(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
+
 // report counts the attempt and writes its line.
 func (s *Sender) report(ctx context.Context, row *store.Waiting, v store.Verdict, r store.Recorded,
 	took time.Duration) {
 	s.opts.Metrics.Attempt(v.Class, took)
+	s.opts.Metrics.Phases(telemetry.Phases{DNS: micros(v.DNSMicros), Connect: micros(v.ConnectMicros),
+		TLS: micros(v.TLSMicros), Answer: micros(v.FirstByteMicros - v.DNSMicros - v.ConnectMicros - v.TLSMicros)})
 	if r.Applied && v.State == models.DeliveryDelivered {
 		s.opts.Metrics.Delivered(v.At.Sub(row.OccurredAt))
 	}

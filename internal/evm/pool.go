@@ -175,8 +175,9 @@ func (p *Pool) ask(ctx context.Context, pr *provider, ask question) error {
 	}
 	err = pr.plain(err)
 	switch {
-	case errors.Is(ctx.Err(), context.Canceled), unsupported(err), errors.Is(err, ErrUnwitnessed),
-		errors.Is(err, ErrDisagree):
+	case errors.Is(ctx.Err(), context.Canceled), unsupported(err), errors.Is(err, ErrUnwitnessed):
+	case errors.Is(err, ErrDisagree):
+		p.opts.Metrics.Disagreement(p.opts.Name)
 	case errors.As(err, new(*throttledError)):
 		p.throttled(ctx, pr, err)
 	default:

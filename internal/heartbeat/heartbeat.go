@@ -39,7 +39,8 @@ type Heart struct {
 
 	mu    sync.Mutex
 	beats chan struct{} // closed while the last write succeeded
-	last  time.Time     // success
+	made  time.Time
+	last  time.Time // success
 	err   error
 
 	counted bool // by Run alone
@@ -50,7 +51,7 @@ func New(o Options) (*Heart, error) {
 	if o.Store == nil || o.Logger == nil || o.Now == nil || o.Process.ID == "" {
 		return nil, errors.New("heartbeat: Store, Process, Logger and Now are needed")
 	}
-	return &Heart{opts: o, beats: make(chan struct{})}, nil
+	return &Heart{opts: o, beats: make(chan struct{}), made: o.Now()}, nil
 }
 
 // Run beats until ctx ends, and then removes the row of the process, so that nobody waits for it.
@@ -144,6 +145,16 @@ func (h *Heart) Beats() <-chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.beats
+}
+
+// Age is how long ago this process last wrote, counted from its start while it has written nothing.
+func (h *Heart) Age() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.last.IsZero() {
+		return h.opts.Now().Sub(h.made)
+	}
+	return h.opts.Now().Sub(h.last)
 }
 
 // Check reports why the record does not take the writes of this process, nil when it does.

@@ -53,6 +53,15 @@ func TestUndeliveredIsCounted(t *testing.T) {
 	look("0", "0") // not an hour yet
 	age(2 * time.Hour)
 	look("0", "3")
+	exec(t, owner, "UPDATE deliveries SET parked = TRUE") // its breaker is open
+	look("0", "3")
+	exec(t, owner, "UPDATE merchants SET deliveries_paused_at = $1", f.Now())
+	look("0", "0") // an operator has paused the merchant
+	exec(t, owner, "UPDATE merchants SET deliveries_paused_at = NULL")
+	exec(t, owner, "UPDATE delivery_pause SET paused_at = $1", f.Now())
+	look("0", "0") // or everybody
+	exec(t, owner, "UPDATE delivery_pause SET paused_at = NULL")
+	exec(t, owner, "UPDATE deliveries SET parked = FALSE")
 	exec(t, owner, "UPDATE deliveries SET state = 'dead', dead_reason = 'exhausted', dead_at = $1 WHERE event_id = $2",
 		f.Now(), ds[0].EventID)
 	look("2", "3") // a dead one was not got either
@@ -61,6 +70,37 @@ func TestUndeliveredIsCounted(t *testing.T) {
 	look("1", "2") // one of two endpoints has it
 	exec(t, owner, "UPDATE deliveries SET state = 'held' WHERE state = 'pending'")
 	look("1", "0") // held back on purpose
+}
+
+// TestWhatWaitsIsMeasured: payments in quarantine and the age of the oldest secret are counted by each look, and go
+// back when they are settled.
+func TestWhatWaitsIsMeasured(t *testing.T) {
+	s, owner := storetest.Owned(t)
+	f := deliverytest.New(t, s)
+	metrics := telemetry.NewMetrics()
+	watch, err := maintenance.NewWatch(maintenance.WatchOptions{Store: s, Endpoints: f.Endpoints, Metrics: metrics,
+		Logger: f.Logger, Now: f.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	look := func(want string) {
+		t.Helper()
+		if err := watch.Look(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		page := httptest.NewRecorder()
+		metrics.Handler().ServeHTTP(page, httptest.NewRequest("GET", "/metrics", nil))
+		if !strings.Contains(page.Body.String(), "\n"+want+"\n") {
+			t.Errorf("no line %q", want)
+		}
+	}
+	m := f.Merchant()
+	f.Endpoint(m, "https://shop.example/")
+	exec(t, owner, "UPDATE endpoint_secrets SET active_from = $1", f.Now().Add(-time.Hour))
+	look("ctrip_endpoint_secret_age_seconds 3600")
+	exec(t, owner, "UPDATE webhook_endpoints SET deleted_at = $1", f.Now())
+	look("ctrip_endpoint_secret_age_seconds 0")
+	look("ctrip_payments_in_quarantine 0")
 }
 
 func exec(t *testing.T, db *sql.DB, statement string, args ...any) {

@@ -13,13 +13,15 @@ import (
 )
 
 const (
-	// watchEvery is the time between two looks.
-	watchEvery = time.Minute
+	// defaultWatch is the time between two looks.
+	defaultWatch = time.Minute
 	// rejectingSince is how far back answers of 401 and 403 are counted.
 	rejectingSince = 10 * time.Minute
 	// UnannouncedAfter is how long the webhook of a confirmed payment may reach no endpoint before it counts, and
 	// UnannouncedFor how far back payments are looked at.
 	UnannouncedAfter, UnannouncedFor = time.Hour, 7 * 24 * time.Hour
+	// mostQuarantined is up to how many payments in quarantine are counted.
+	mostQuarantined = 1000
 	// maxRejecting is how many rejecting endpoints are named in the log.
 	maxRejecting = 100
 	// auditWholeEvery is how often all of the audit log is read again, and not only what was added to it.
@@ -36,6 +38,8 @@ type WatchOptions struct {
 	Endpoints *endpoints.Service
 	// SecretMaxAge is the age at which a secret is too old; 0 is never.
 	SecretMaxAge time.Duration
+	// Every is the time between two looks; 0 means a minute.
+	Every        time.Duration
 	Metrics      *telemetry.Metrics
 	Logger       *slog.Logger
 	Now          func() time.Time
@@ -56,12 +60,15 @@ func NewWatch(o WatchOptions) (*Watch, error) {
 		return nil,
 			errors.New("maintenance: Store, Endpoints, Logger, Now and a SecretMaxAge that is not negative are needed")
 	}
+	if o.Every == 0 {
+		o.Every = defaultWatch
+	}
 	return &Watch{opts: o}, nil
 }
 
-// Run looks every minute until ctx ends.
+// Run looks again and again until ctx ends.
 func (w *Watch) Run(ctx context.Context) error {
-	tick := time.NewTicker(watchEvery)
+	tick := time.NewTicker(w.opts.Every)
 	defer tick.Stop()
 	for {
 		if err := w.Look(ctx); err != nil && ctx.Err() == nil {
@@ -82,22 +89,35 @@ func (w *Watch) Look(ctx context.Context) error {
 	if n > 0 {
 		w.opts.Logger.InfoContext(ctx, "secrets.expiring", "secrets", n)
 	}
-	return errors.Join(err, w.reportRejections(ctx, now), w.countUndelivered(ctx, now), w.followAudit(ctx, now))
+	return errors.Join(err, w.reportRejections(ctx, now), w.measure(ctx, now), w.followAudit(ctx, now))
 }
 
-// countUndelivered measures what did not arrive: dead letters, and confirmed payments that no endpoint has heard of.
-func (w *Watch) countUndelivered(ctx context.Context, now time.Time) error {
+// measure counts what waits for a person: dead letters, confirmed payments that no endpoint has heard of, payments that
+// are set aside; and it tells how old the oldest secret is.
+func (w *Watch) measure(ctx context.Context, now time.Time) error {
 	dead, err := w.opts.Store.DeadLetters(ctx)
-	if err != nil {
-		return err
+	if err == nil {
+		w.opts.Metrics.DeadLetters(dead)
 	}
-	w.opts.Metrics.DeadLetters(dead)
-	n, err := w.opts.Store.Unannounced(ctx, now.Add(-UnannouncedFor), now.Add(-UnannouncedAfter))
-	if err != nil {
-		return err
+	silent, e := w.opts.Store.Unannounced(ctx, now.Add(-UnannouncedFor), now.Add(-UnannouncedAfter))
+	if e == nil {
+		w.opts.Metrics.Unannounced(silent)
 	}
-	w.opts.Metrics.Unannounced(n)
-	return nil
+	err = errors.Join(err, e)
+	aside, e := w.opts.Store.Quarantined(ctx, now, mostQuarantined)
+	if e == nil {
+		w.opts.Metrics.InQuarantine(len(aside))
+	}
+	err = errors.Join(err, e)
+	oldest, e := w.opts.Store.OldestSecret(ctx)
+	switch {
+	case e != nil:
+	case oldest.IsZero():
+		w.opts.Metrics.SecretAge(0)
+	default:
+		w.opts.Metrics.SecretAge(now.Sub(oldest))
+	}
+	return errors.Join(err, e)
 }
 
 // warnOfOldSecrets publishes endpoint.secret_expiring, once for each secret that will soon be too old, and returns how

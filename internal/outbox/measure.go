@@ -19,20 +19,6 @@ func (s *Sweeper) measure(ctx context.Context) error {
 		return err
 	}
 	s.opts.Metrics.BreakersOpen(int(open))
-	return s.measureSecrets(ctx, now)
-}
-
-// measureSecrets tells now and then how old the oldest secret is.
-func (s *Sweeper) measureSecrets(ctx context.Context, now time.Time) error {
-	if now.Sub(s.secretsSeen) < secretsEvery {
-		return nil
-	}
-	since, err := s.opts.Store.OldestSecret(ctx)
-	if err != nil {
-		return err
-	}
-	s.secretsSeen = now
-	s.opts.Metrics.SecretAge(age(since, now))
 	return nil
 }
 

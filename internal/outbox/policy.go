@@ -43,8 +43,6 @@ const (
 	maxReleased = 10_000
 	// settleSlack is how long after its timeout the verdict of a request is certainly on record.
 	settleSlack = time.Second
-	// secretsEvery is how often the age of secrets is measured.
-	secretsEvery = 5 * time.Minute
 )
 
 // Of the producer.

@@ -50,7 +50,6 @@ type SweeperOptions struct {
 type Sweeper struct {
 	opts        SweeperOptions
 	failing     bool      // the last pass failed
-	secretsSeen time.Time // when the age of secrets was last measured
 	buckets     tokenBuckets
 }
 
@@ -129,6 +128,11 @@ var ErrDenied = errors.New("denied by Redis")
 
 // Sweep makes one pass. With an error it returns what was done before it, or beside it where that is [ErrDenied].
 func (s *Sweeper) Sweep(ctx context.Context) (SweepResult, error) {
+	r, err := s.sweep(ctx)
+	return r, errors.Join(err, s.measure(ctx)) // how late deliveries are is told above all while the steps fail
+}
+
+func (s *Sweeper) sweep(ctx context.Context) (SweepResult, error) {
 	var r SweepResult
 	incarnation, err := s.opts.Tasks.RedisIncarnation(ctx) // nothing is claimed while Redis does not answer
 	var problems error
@@ -155,7 +159,7 @@ func (s *Sweeper) Sweep(ctx context.Context) (SweepResult, error) {
 		}
 		problems = errors.Join(problems, err)
 	}
-	return r, errors.Join(problems, s.measure(ctx))
+	return r, problems
 }
 
 // rebuildQueue looks at everything that is pending when Redis is not the one that it was. The workers are alive, and

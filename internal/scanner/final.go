@@ -17,6 +17,8 @@ const (
 	maxWitnessed = 500
 	// doubtEvery is how often the providers are asked again about open doubts.
 	doubtEvery = time.Minute
+	// doubtsCounted is how often open doubts are counted.
+	doubtsCounted = 5 * time.Second
 )
 
 // recordFinal records what moves without a new block: a final point that comes from a tag, a balance, a doubt that the
@@ -125,6 +127,7 @@ func (s *Scanner) witness(
 		}
 		for i, b := range told {
 			if b.Hash.Hex() != run[i].Hash {
+				s.metrics.Disagreement(s.chain.Name)
 				return done, fmt.Errorf("scanner: block %d is %s at %s, and %s at %s",
 					b.Number, b.Hash, b.Provider, run[i].Hash, run[i].Provider)
 			}
@@ -248,6 +251,7 @@ func watchedThen(ctx context.Context, st *store.Store, a chain.Address, at time.
 // judge asks every provider about a transfer on which two readings of its block differ, and adds the outcome to the
 // step. recorded says that it is ours.
 func (s *Scanner) judge(ctx context.Context, step *payments.Step, b chain.Header, c chain.Claim, recorded bool) {
+	s.metrics.Disagreement(s.chain.Name)
 	answers := s.source.Ask(ctx, b.Ref(), c)
 	yes, no := chain.Weigh(answers)
 	seen := payments.Observed{Block: b, Transfer: c.Transfer}
@@ -289,15 +293,19 @@ func providerAnswers(answers []chain.Answer) []models.ProviderAnswer {
 
 // askDoubts asks the providers again about open doubts, once in a while: evidence that was missing may be there now.
 func (s *Scanner) askDoubts(ctx context.Context, fence int64) error {
-	if s.clock().Sub(s.round.doubts) < doubtEvery {
+	now := s.clock()
+	if now.Sub(s.round.counted) < doubtsCounted {
 		return nil
 	}
-	s.round.doubts = s.clock()
 	open, err := s.store.Doubts(ctx, s.chain.ChainID, models.DoubtOpen, 100)
 	if err != nil {
 		return err
 	}
 	s.metrics.OpenDoubts(s.chain.Name, len(open))
+	if s.round.counted = now; now.Sub(s.round.doubts) < doubtEvery {
+		return nil
+	}
+	s.round.doubts = now
 	for _, d := range open {
 		yes, no, err := s.askDoubt(ctx, d)
 		if err != nil {

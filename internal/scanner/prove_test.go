@@ -133,7 +133,7 @@ func TestOneProviderCannotInvent(t *testing.T) {
 					t.Fatalf("doubts %+v", open)
 				}
 				*lies, bloom = liar{}, false
-				h.round.doubts = h.round.doubts.Add(-doubtEvery)
+				h.round.doubts, h.round.counted = h.round.doubts.Add(-doubtEvery), h.round.counted.Add(-doubtEvery)
 				h.catchUp(t)
 				h.wantEvents(t, p, "created", "detected", "reorged")
 				h.noDoubts(t)

@@ -31,6 +31,7 @@ func (s *Scanner) recordOn(
 	if err := s.watch.refresh(ctx, s.store, cursor.BlockTime); err != nil {
 		return err
 	}
+	s.metrics.AddressesWatched(s.chain.Name, len(s.watch.addresses))
 	step := payments.Step{ChainID: s.chain.ChainID, OrphanFrom: orphanFrom, Head: head.Number}
 	rows := append(make([]models.Block, 0, len(below)+len(blocks)), below...)
 	for _, b := range blocks {
@@ -68,6 +69,9 @@ func (s *Scanner) recordOn(
 	})
 	if err != nil {
 		return err
+	}
+	if len(step.Doubts) > 0 {
+		s.round.counted = time.Time{}
 	}
 	s.metrics.BlocksScanned(s.chain.Name, len(blocks))
 	s.metrics.ChainHead(s.chain.Name, head.Number, cursor.Number)

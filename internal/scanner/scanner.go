@@ -172,7 +172,7 @@ func (s *Scanner) follow(ctx context.Context, fence int64) error {
 		s.metrics.ForgetChain(s.chain.Name)
 	}()
 	s.watch.reset()
-	s.round, s.coins = round{}, coinPass{}
+	s.round, s.coins = round{began: s.clock()}, coinPass{}
 	s.recall(ctx)
 	for ctx.Err() == nil {
 		more, err := s.step(ctx, fence)

@@ -19,12 +19,14 @@ const (
 
 // round is what is asked once a round: a round ends when the record has caught up, or after roundTime.
 type round struct {
+	began   time.Time    // since when this process leads
 	head    chain.Header // the newest block as last asked
 	headAt  time.Time
 	finalAt time.Time // when the final point was last looked for
 	newAt   time.Time // when the head was last a new one
 	told    time.Time // when the operator was last told of a chain that stands still
 	doubts  time.Time // when open doubts were last asked about
+	counted time.Time // when they were last counted
 	unasked time.Time // since when nobody could be asked for a proof
 	// rereadFailed is when blocks could last not be read again.
 	rereadFailed time.Time
@@ -117,12 +119,18 @@ func (s *Scanner) tellBehind(ctx context.Context, head chain.Header, cursor mode
 // tellSilence tells of a chain without a new head for so long that somebody should look.
 func (s *Scanner) tellSilence(ctx context.Context) {
 	now, limit := s.clock(), max(time.Minute, 10*s.chain.BlockTime)
-	if s.round.newAt.IsZero() || now.Sub(s.round.newAt) < limit || now.Sub(s.round.told) < time.Minute {
+	since := s.round.newAt
+	if since.IsZero() { // nobody has told of a head since this process leads
+		since = s.round.began
+		s.metrics.ChainSilent(s.chain.Name, now.Sub(since))
+	} else {
+		s.metrics.ChainAge(s.chain.Name, now.Sub(since), now.Sub(s.round.head.Time))
+	}
+	if now.Sub(since) < limit || now.Sub(s.round.told) < time.Minute {
 		return
 	}
 	s.round.told = now
-	s.metrics.ChainAge(s.chain.Name, now.Sub(s.round.newAt), now.Sub(s.round.head.Time))
-	s.log.WarnContext(ctx, "chain.no_new_head", "head", s.round.head.Number, "since", s.round.newAt.UTC(),
+	s.log.WarnContext(ctx, "chain.no_new_head", "head", s.round.head.Number, "since", since.UTC(),
 		"do", "look at the node or add a second provider; payments on the chain are refused until it moves")
 }
 
@@ -247,7 +255,7 @@ func (s *Scanner) replace(
 		return err
 	}
 	if plan.Depth > 0 {
-		s.metrics.Reorg(s.chain.Name)
+		s.metrics.Reorg(s.chain.Name, int(plan.Depth))
 		s.log.WarnContext(ctx, "chain.reorged", "ancestor", ancestor.Number, "depth", plan.Depth, "blocks", len(branch))
 	}
 	from := ancestor.Number + 1

@@ -181,7 +181,7 @@ func TestADoubtSettlesItself(t *testing.T) {
 		t.Fatalf("doubts %+v", open)
 	}
 	hides.hides = ""
-	h.round.doubts = h.round.doubts.Add(-doubtEvery)
+	h.round.doubts, h.round.counted = h.round.doubts.Add(-doubtEvery), h.round.counted.Add(-doubtEvery)
 	h.catchUp(t)
 	h.wantEvents(t, p, "created", "detected", "confirmed")
 }

@@ -148,6 +148,8 @@ func (q *Queries) Unannounced(ctx context.Context, from, to time.Time) (int, err
 	var n int64
 	err := q.with(ctx).Raw(`SELECT COUNT(*) FROM (SELECT DISTINCT d.event_id FROM deliveries d
 		WHERE d.state IN ('pending', 'dead') AND d.event_type = 'payment.confirmed' AND d.created_at BETWEEN ? AND ?
+		AND NOT (d.parked AND (EXISTS (SELECT 1 FROM delivery_pause p WHERE p.paused_at IS NOT NULL)
+			OR EXISTS (SELECT 1 FROM merchants m WHERE m.id = d.merchant_id AND m.deliveries_paused_at IS NOT NULL)))
 		AND NOT EXISTS (SELECT 1 FROM deliveries o WHERE o.event_id = d.event_id AND o.state IN ('delivered', 'held'))
 		LIMIT ?) AS unannounced`, from, to, unannouncedMost).Scan(&n).Error
 	return int(n), wrap("unannounced payments", err)

@@ -21,11 +21,18 @@ type chainMetrics struct {
 	balanceSeconds *prometheus.CounterVec
 	balancesFailed *prometheus.CounterVec
 	rpcErrors      *prometheus.CounterVec
+	disagreements  *prometheus.CounterVec
+	reorgDepth     *prometheus.HistogramVec
+	watched        *prometheus.GaugeVec
 }
+
+// depthBuckets reach from one block to a reorg that no chain should have.
+var depthBuckets = []float64{1, 2, 3, 5, 8, 13, 21, 34, 64, 128, 256}
 
 func newChainMetrics(
 	counters func(name, help string, labels ...string) *prometheus.CounterVec,
 	gauges func(name, help string, labels ...string) *prometheus.GaugeVec,
+	histograms func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec,
 ) chainMetrics {
 	return chainMetrics{
 		lag: gauges("ctrip_chain_lag_blocks", "Blocks between the chain's head and the last scanned one.",
@@ -48,21 +55,27 @@ func newChainMetrics(
 			"chain"),
 		rpcErrors: counters("ctrip_rpc_errors_total", "Failed calls to a chain's provider, by its host.", "chain",
 			"provider"),
+		disagreements: counters("ctrip_chain_disagreements_total",
+			"Blocks or transfers about which two providers of a chain told different things.", "chain"),
+		reorgDepth: histograms("ctrip_chain_reorg_depth_blocks", "Recorded blocks that a reorganisation took away.",
+			depthBuckets, "chain"),
+		watched: gauges("ctrip_chain_addresses_watched", "Addresses at which payments may arrive.", "chain"),
 	}
 }
 
-// DeclareChain makes the counters of a chain appear at zero.
+// DeclareChain makes the counters of a chain appear at zero. Its gauges come with the first look of whoever leads it: a
+// lag of zero blocks before that would tell that all is well.
 func (m *Metrics) DeclareChain(chain string) {
 	if m == nil {
 		return
 	}
 	chain = label(chain)
-	m.lag.WithLabelValues(chain)
 	m.scanned.WithLabelValues(chain)
 	m.reorgs.WithLabelValues(chain)
-	m.halted.WithLabelValues(chain)
 	m.balancesFailed.WithLabelValues(chain)
 	m.doubts.WithLabelValues(chain)
+	m.disagreements.WithLabelValues(chain)
+	m.reorgDepth.WithLabelValues(chain)
 }
 
 // ChainHead sets a chain's head and, from it, how many blocks the scanner is behind.
@@ -86,10 +99,26 @@ func (m *Metrics) BlocksScanned(chain string, blocks int) {
 	}
 }
 
-// Reorg counts one reorganisation.
-func (m *Metrics) Reorg(chain string) {
+// Reorg counts one reorganisation that took depth recorded blocks away.
+func (m *Metrics) Reorg(chain string, depth int) {
+	if m == nil {
+		return
+	}
+	m.reorgs.WithLabelValues(label(chain)).Inc()
+	m.reorgDepth.WithLabelValues(label(chain)).Observe(float64(depth))
+}
+
+// Disagreement counts one thing about which two providers of a chain told different things.
+func (m *Metrics) Disagreement(chain string) {
 	if m != nil {
-		m.reorgs.WithLabelValues(label(chain)).Inc()
+		m.disagreements.WithLabelValues(label(chain)).Inc()
+	}
+}
+
+// AddressesWatched says at how many addresses of a chain payments may arrive.
+func (m *Metrics) AddressesWatched(chain string, n int) {
+	if m != nil {
+		m.watched.WithLabelValues(label(chain)).Set(float64(n))
 	}
 }
 
@@ -103,6 +132,13 @@ func (m *Metrics) ChainHalted(chain string, halted bool) {
 		value = 1
 	}
 	m.halted.WithLabelValues(label(chain)).Set(value)
+}
+
+// ChainSilent says for how long no new head was heard of on a chain of which no head is known yet.
+func (m *Metrics) ChainSilent(chain string, still time.Duration) {
+	if m != nil {
+		m.headStill.WithLabelValues(label(chain)).Set(still.Seconds())
+	}
 }
 
 // ChainAge says for how long the head has stood still, and how old the newest block is by its own time.
@@ -147,7 +183,8 @@ func (m *Metrics) ForgetChain(chain string) {
 		return
 	}
 	chain = label(chain)
-	for _, g := range []*prometheus.GaugeVec{m.lag, m.head, m.halted, m.headStill, m.headAge, m.finalLag, m.doubts} {
+	for _, g := range []*prometheus.GaugeVec{m.lag, m.head, m.halted, m.headStill, m.headAge, m.finalLag, m.doubts,
+		m.watched} {
 		g.DeleteLabelValues(chain)
 	}
 }

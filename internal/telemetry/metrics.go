@@ -18,6 +18,7 @@ type Metrics struct {
 
 	attempts         *prometheus.CounterVec
 	attemptSeconds   prometheus.Histogram
+	phaseSeconds     *prometheus.HistogramVec
 	eventToDelivered prometheus.Histogram
 	oldestDue        prometheus.Gauge
 	dead             prometheus.Counter
@@ -27,6 +28,7 @@ type Metrics struct {
 	secretAge        prometheus.Gauge
 	rejecting        prometheus.Gauge
 	auditBroken      prometheus.Gauge
+	quarantineOpen   prometheus.Gauge
 	requeued         prometheus.Counter
 
 	running *prometheus.GaugeVec
@@ -78,16 +80,20 @@ func NewMetrics() *Metrics {
 		r.MustRegister(h)
 		return h
 	}
-	requestSeconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "ctrip_api_request_seconds", Help: "Time to answer an API request.", Buckets: latencyBuckets,
-	}, []string{"route", "method"})
-	r.MustRegister(build(), requestSeconds, collectors.NewGoCollector(),
+	histograms := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+		h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
+		r.MustRegister(h)
+		return h
+	}
+	r.MustRegister(build(), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return &Metrics{
 		registry: r,
 		attempts: counters("ctrip_webhook_attempts_total", "Webhook requests made, by what the answer meant.", "class"),
 		attemptSeconds: histogram("ctrip_webhook_attempt_seconds", "Time from sending a webhook request to its verdict.",
 			latencyBuckets),
+		phaseSeconds: histograms("ctrip_webhook_phase_seconds",
+			"Time of the phases of a webhook request that it had: dns, connect, tls, answer.", latencyBuckets, "phase"),
 		eventToDelivered: histogram("ctrip_webhook_event_to_delivered_seconds",
 			"Time from an event's creation to its delivery.", deliveredBuckets),
 		oldestDue: gauge("ctrip_webhook_oldest_due_seconds", "How long the oldest due delivery has waited."),
@@ -105,11 +111,14 @@ func NewMetrics() *Metrics {
 		requeued: counter("ctrip_sweeper_requeued_total",
 			"Due deliveries without a task that the sweeper queued again."),
 		running:        gauges("ctrip_running", "1 for each role that this process plays: api, worker, scanner.", "role"),
-		chainMetrics:   newChainMetrics(counters, gauges),
+		chainMetrics:   newChainMetrics(counters, gauges, histograms),
 		reached:        counters("ctrip_payments_moved_total", "Payments that reached a status.", "status"),
 		quarantined:    counter("ctrip_payments_quarantined_total", "Payments set aside because processing them failed."),
+		quarantineOpen: gauge("ctrip_payments_in_quarantine",
+			"Payments that are set aside because processing them failed; counted up to 1,000."),
 		requests:       counters("ctrip_api_requests_total", "API requests answered.", "route", "method", "code"),
-		requestSeconds: requestSeconds,
+		requestSeconds: histograms("ctrip_api_request_seconds", "Time to answer an API request.", latencyBuckets, "route",
+			"method"),
 		signInFailures: counter("ctrip_portal_sign_in_failures_total", "Attempts to sign in to the portal with a bad key."),
 		refused:        counters("ctrip_connections_refused_total", "Connections closed: too many.", "listener", "limit"),
 		authFailures:   counter("ctrip_api_auth_failures_total", "API requests with a missing or bad key."),
@@ -141,6 +150,25 @@ func (m *Metrics) Attempt(class string, took time.Duration) {
 	}
 	m.attempts.WithLabelValues(label(class)).Inc()
 	m.attemptSeconds.Observe(took.Seconds())
+}
+
+// Phases are how long the parts of one webhook request took; 0 for those that it did not have, since a kept connection
+// needs neither name nor handshake.
+type Phases struct{ DNS, Connect, TLS, Answer time.Duration }
+
+// Phases records the parts of one webhook request.
+func (m *Metrics) Phases(p Phases) {
+	if m == nil {
+		return
+	}
+	for _, part := range []struct {
+		phase string
+		took  time.Duration
+	}{{"dns", p.DNS}, {"connect", p.Connect}, {"tls", p.TLS}, {"answer", p.Answer}} {
+		if part.took > 0 {
+			m.phaseSeconds.WithLabelValues(part.phase).Observe(part.took.Seconds())
+		}
+	}
 }
 
 // Delivered records how long after its event's creation a delivery succeeded.
@@ -238,6 +266,13 @@ func (m *Metrics) Quarantined() {
 	}
 }
 
+// InQuarantine sets how many payments are set aside now.
+func (m *Metrics) InQuarantine(n int) {
+	if m != nil {
+		m.quarantineOpen.Set(float64(n))
+	}
+}
+
 // Request counts one API request. route is the pattern (/api/v1/payments/:id), never the path that was asked for.
 func (m *Metrics) Request(route, method string, code int, took time.Duration) {
 	if m == nil {
@@ -268,6 +303,16 @@ func (m *Metrics) AuthFailure() {
 func (m *Metrics) SignInFailed() {
 	if m != nil {
 		m.signInFailures.Inc()
+	}
+}
+
+// DeclareListener makes the refusals of a listener appear at zero, so that an alert hears of the first one.
+func (m *Metrics) DeclareListener(listener string, limits ...string) {
+	if m == nil {
+		return
+	}
+	for _, limit := range limits {
+		m.refused.WithLabelValues(label(listener), label(limit))
 	}
 }
 

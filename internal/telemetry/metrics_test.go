@@ -45,7 +45,17 @@ func useAll(m *Metrics) {
 	m.ChainHead("base", 110, 100)
 	m.ChainHead("behind", 90, 100)
 	m.BlocksScanned("base", 12)
-	m.Reorg("base")
+	m.Reorg("base", 2)
+	m.Disagreement("base")
+	m.AddressesWatched("base", 12)
+	m.ChainSilent("dark", 3*time.Minute)
+	m.Phases(Phases{DNS: time.Millisecond, Answer: time.Second})
+	m.InQuarantine(3)
+	m.DeclareListener("ops", "total")
+	m.RecordWritten(func() time.Duration { return 7 * time.Second })
+	m.ChainsSeen(func(context.Context) (map[string]time.Duration, error) {
+		return map[string]time.Duration{"base": time.Minute}, nil
+	})
 	m.ChainHalted("base", true)
 	m.RPCError("base", "https://user:pass@rpc.test:8545/v2/KEY?x")
 	m.PaymentMoved("confirmed")
@@ -89,7 +99,17 @@ func TestMetricsHaveTheirFixedNames(t *testing.T) {
 		`ctrip_sweeper_requeued_total 5`,
 		`ctrip_chain_lag_blocks{chain="base"} 10`,
 		`ctrip_chain_lag_blocks{chain="behind"} 0`,
-		`ctrip_chain_lag_blocks{chain="polygon"} 0`,
+		`ctrip_chain_reorg_depth_blocks_bucket{chain="base",le="2"} 1`,
+		`ctrip_chain_disagreements_total{chain="base"} 1`,
+		`ctrip_chain_disagreements_total{chain="polygon"} 0`,
+		`ctrip_chain_addresses_watched{chain="base"} 12`,
+		`ctrip_chain_head_still_seconds{chain="dark"} 180`,
+		`ctrip_chain_seen_age_seconds{chain="base"} 60`,
+		`ctrip_webhook_phase_seconds_count{phase="dns"} 1`,
+		`ctrip_webhook_phase_seconds_sum{phase="answer"} 1`,
+		`ctrip_payments_in_quarantine 3`,
+		`ctrip_record_write_age_seconds 7`,
+		`ctrip_connections_refused_total{limit="total",listener="ops"} 0`,
 		`ctrip_chain_head_block{chain="base"} 110`,
 		`ctrip_chain_blocks_scanned_total{chain="base"} 12`,
 		`ctrip_chain_reorgs_total{chain="base"} 1`,
@@ -112,6 +132,9 @@ func TestMetricsHaveTheirFixedNames(t *testing.T) {
 	}
 	if strings.Contains(got, "KEY") || strings.Contains(got, "pass") {
 		t.Error("a provider's URL is a label")
+	}
+	if strings.Contains(got, `ctrip_chain_lag_blocks{chain="polygon"}`) {
+		t.Error("a chain that nobody has looked at has no lag")
 	}
 	suffix := regexp.MustCompile(`_(bucket|sum|count)$`)
 	for _, name := range regexp.MustCompile(`(?m)^ctrip_[a-z_]+`).FindAllString(got, -1) {

@@ -8,7 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// scrapeTimeout bounds what one scrape asks of Redis: Prometheus gets the rest of the page when Redis is away.
+// scrapeTimeout bounds what one scrape asks of Redis and of the database: Prometheus gets the rest of the page when
+// they are away.
 const scrapeTimeout = 2 * time.Second
 
 // RedisPool is how the connections to Redis stand.
@@ -46,7 +47,28 @@ func (m *Metrics) Lanes(read func(context.Context) ([]Lane, error)) {
 	}
 }
 
+// RecordWritten makes every scrape tell how long ago this process last wrote to the database. A process writes every
+// ten seconds; one that cannot tells of it here, whatever else it has to do.
+func (m *Metrics) RecordWritten(age func() time.Duration) {
+	if m != nil {
+		m.registry.MustRegister(recordAge(age))
+	}
+}
+
+// ChainsSeen makes every scrape read how long ago a scanner, of whatever process, last heard of each chain. While that
+// cannot be read, the series are absent.
+func (m *Metrics) ChainsSeen(read func(context.Context) (map[string]time.Duration, error)) {
+	if m != nil {
+		m.registry.MustRegister(chainsSeen(read))
+	}
+}
+
 var (
+	recordWritten = prometheus.NewDesc("ctrip_record_write_age_seconds",
+		"How long ago this process last wrote to the database; it does so every ten seconds.", nil, nil)
+	chainSeen = prometheus.NewDesc("ctrip_chain_seen_age_seconds",
+		"How long ago a scanner, of whatever process, last heard of the chain; told by the API.", []string{"chain"}, nil)
+
 	databaseConnections = prometheus.NewDesc("ctrip_database_connections",
 		"Connections of this process to the database, by state: in_use, idle.", []string{"state"}, nil)
 	databaseMost = prometheus.NewDesc("ctrip_database_connections_max",
@@ -68,6 +90,28 @@ var (
 	laneExpired = prometheus.NewDesc("ctrip_lane_expired_leases",
 		"Active tasks of a lane whose worker has stopped to extend its lease.", []string{"lane"}, nil)
 )
+
+type recordAge func() time.Duration
+
+func (recordAge) Describe(to chan<- *prometheus.Desc) { to <- recordWritten }
+
+func (age recordAge) Collect(to chan<- prometheus.Metric) { gauge(to, recordWritten, max(age(), 0).Seconds()) }
+
+type chainsSeen func(context.Context) (map[string]time.Duration, error)
+
+func (chainsSeen) Describe(to chan<- *prometheus.Desc) { to <- chainSeen }
+
+func (read chainsSeen) Collect(to chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
+	defer cancel()
+	ages, err := read(ctx)
+	if err != nil {
+		return
+	}
+	for chain, age := range ages {
+		gauge(to, chainSeen, max(age, 0).Seconds(), label(chain))
+	}
+}
 
 type databasePool func() sql.DBStats
 
