@@ -23,7 +23,7 @@ type Config struct {
 	LogLevel          string        `env:"LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error."`
 	LogFormat         string        `env:"LOG_FORMAT" envDefault:"json" desc:"json or text."`
 	ShutdownGrace     time.Duration `env:"SHUTDOWN_GRACE" envDefault:"45s" desc:"How long a stopping process may finish what is in flight. Production needs 35s or more: the largest endpoint timeout and a commit."`
-	WatchInterval time.Duration `env:"WATCH_INTERVAL" envDefault:"1m" desc:"How often a worker looks for what waits for a person (dead letters, unannounced and quarantined payments, old secrets, rejecting endpoints, the audit log) and sets its metrics; 1s to 1h."`
+	WatchInterval     time.Duration `env:"WATCH_INTERVAL" envDefault:"1m" desc:"How often a worker looks for what waits for a person (dead letters, unannounced and quarantined payments, old secrets, rejecting endpoints, the audit log) and sets its metrics; 1s to 1h."`
 	MaxClockSkew      time.Duration `env:"MAX_CLOCK_SKEW" envDefault:"30s" desc:"A process whose clock differs from the database's by more is not ready."`
 	Database          Database      `group:"Database"`
 	Redis             RedisPool     `group:"Redis"`

@@ -39,10 +39,10 @@ type WatchOptions struct {
 	// SecretMaxAge is the age at which a secret is too old; 0 is never.
 	SecretMaxAge time.Duration
 	// Every is the time between two looks; 0 means a minute.
-	Every        time.Duration
-	Metrics      *telemetry.Metrics
-	Logger       *slog.Logger
-	Now          func() time.Time
+	Every   time.Duration
+	Metrics *telemetry.Metrics
+	Logger  *slog.Logger
+	Now     func() time.Time
 }
 
 // Watch looks for what nobody asks about until it is too late: secrets that grow old, endpoints that reject our

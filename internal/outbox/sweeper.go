@@ -48,9 +48,9 @@ type SweeperOptions struct {
 
 // Sweeper finds deliveries without a live task and enqueues them again.
 type Sweeper struct {
-	opts        SweeperOptions
-	failing     bool      // the last pass failed
-	buckets     tokenBuckets
+	opts    SweeperOptions
+	failing bool // the last pass failed
+	buckets tokenBuckets
 }
 
 // NewSweeper checks the options and returns a Sweeper.

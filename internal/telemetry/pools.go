@@ -95,7 +95,9 @@ type recordAge func() time.Duration
 
 func (recordAge) Describe(to chan<- *prometheus.Desc) { to <- recordWritten }
 
-func (age recordAge) Collect(to chan<- prometheus.Metric) { gauge(to, recordWritten, max(age(), 0).Seconds()) }
+func (age recordAge) Collect(to chan<- prometheus.Metric) {
+	gauge(to, recordWritten, max(age(), 0).Seconds())
+}
 
 type chainsSeen func(context.Context) (map[string]time.Duration, error)
 

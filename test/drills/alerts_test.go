@@ -427,9 +427,13 @@ func (d *drill) pausedOnPurpose() {
 
 // audit: somebody with the rights of the owner takes a line away.
 func (d *drill) audit() {
+	head := "SELECT coalesce(max(seq), 0)::text || ' ' || count(*) FROM audit_log"
+	for last := ""; last != d.text(head); { // nobody writes lines any more, and the watch has read them all
+		last = d.text(head)
+		time.Sleep(3 * time.Second)
+	}
 	d.exec("ALTER TABLE audit_log DISABLE TRIGGER ALL")
 	d.exec("CREATE TABLE drill_line AS SELECT * FROM audit_log ORDER BY seq DESC LIMIT 1")
-	time.Sleep(2 * time.Second) // the watch has read it
 	d.exec("DELETE FROM audit_log WHERE seq = (SELECT seq FROM drill_line)")
 	d.fires("the newest line of the audit log is gone", "AuditBroken", 0)
 	d.exec("INSERT INTO audit_log SELECT * FROM drill_line")
@@ -462,4 +466,3 @@ func (d *drill) processesDead() {
 	}
 	d.clears("NoWorker", "NoScanner", "NoApi")
 }
-
