@@ -19,6 +19,7 @@ import (
 
 	"github.com/ctrip-gateway/ctrip/internal/access"
 	"github.com/ctrip-gateway/ctrip/internal/api/openapi"
+	"github.com/ctrip-gateway/ctrip/internal/limits"
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
@@ -28,8 +29,9 @@ type requestContext struct {
 	merchant         models.Merchant
 	key              models.APIKey
 	ip, method, path string
-	bodyHash         string // hex SHA-256 of the body as received and of what the key may do
-	csv              bool   // the answer is wanted as CSV where there is one
+	bodyHash         string        // hex SHA-256 of the body as received and of what the key may do
+	csv              bool          // the answer is wanted as CSV where there is one
+	share            *limits.Share // of the database, while the request uses it
 }
 
 type requestContextKey struct{}
@@ -84,10 +86,29 @@ func (h *handlers) authenticate(scopes []string) []echo.MiddlewareFunc {
 			}
 			x := requestContext{merchant: merchant, key: key, ip: c.RealIP(), method: r.Method, path: r.URL.Path,
 				csv: wantsCSV(r.Header.Get("Accept"))}
+			if x.share, err = h.share(r.Context(), merchant); err != nil {
+				return err
+			}
+			defer x.share.Leave()
 			c.SetRequest(r.WithContext(context.WithValue(r.Context(), requestContextKey{}, x)))
 			return next(c)
 		}
 	}}
+}
+
+// sharePatience is how long a request waits for others of its merchant.
+const sharePatience = 10 * time.Second
+
+// share takes a merchant's share of the database for a request, and waits for it a while.
+func (h *handlers) share(ctx context.Context, m models.Merchant) (*limits.Share, error) {
+	waiting, cancel := context.WithTimeout(ctx, sharePatience)
+	defer cancel()
+	x, err := h.shares.Take(waiting, m.ID)
+	if err != nil && ctx.Err() == nil {
+		return nil, NewProblem(CodeRateLimited, "As many requests of this merchant as are answered at once are being "+
+			"answered.").RetryAfter(time.Second).Because(err)
+	}
+	return x, err
 }
 
 // bearer is what a request presents; the scheme may be in any case (RFC 9110).

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/internal/limits"
 	"github.com/ctrip-gateway/ctrip/internal/payments"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
@@ -47,10 +48,15 @@ type export struct {
 	// patience is how long a reader may take for a page.
 	patience time.Duration
 	leave    func()
+	share    *limits.Share // held while a page is read, not while it is written
 }
 
-// exportsAgain is when a merchant with as many exports under way as there may be is to come again.
-const exportsAgain = 10 * time.Second
+const (
+	// exportsOfAll is how many exports of all merchants together may be written at once in one process.
+	exportsOfAll = 40
+	// exportsAgain is when a merchant with as many exports under way as there may be is to come again.
+	exportsAgain = 10 * time.Second
+)
 
 // newExport checks a request for an export and writes it into the audit log.
 func (h *handlers) newExport(ctx context.Context, name string, limit *int, cursor *string,
@@ -66,7 +72,8 @@ func (h *handlers) newExport(ctx context.Context, name string, limit *int, curso
 		}
 	}
 	x := callerOf(ctx)
-	leave, ok := h.exporting.Take(map[string]int{x.merchant.ID: payments.ExportsOfMerchant})
+	leave, ok := h.exporting.Take(map[string]int{x.merchant.ID: payments.ExportsOfMerchant,
+		limits.Everybody: exportsOfAll})
 	if !ok {
 		return export{}, NewProblem(CodeRateLimited, "As many exports as may be read at once are being read.").
 			RetryAfter(exportsAgain)
@@ -81,7 +88,7 @@ func (h *handlers) newExport(ctx context.Context, name string, limit *int, curso
 	}
 	// Reading it all may take longer than any other request; a reader that went away ends it at the next page.
 	return export{name: name, columns: columns, ctx: context.WithoutCancel(ctx), patience: h.limits.AnswerTimeout,
-		leave: leave}, nil
+		leave: leave, share: x.share}, nil
 }
 
 func (e export) VisitListPaymentsResponse(w http.ResponseWriter) error   { return e.write(w) }
@@ -97,7 +104,7 @@ func (e export) write(w http.ResponseWriter) error {
 	page := store.Page{Limit: payments.ExportRows}
 	out := csv.NewWriter(w)
 	for first := true; ; first = false {
-		rows, last, err := e.next(e.ctx, page)
+		rows, last, err := e.read(page)
 		if err != nil && first {
 			return err
 		}
@@ -127,6 +134,15 @@ func (e export) write(w http.ResponseWriter) error {
 		}
 		page.Before = &last
 	}
+}
+
+// read reads a page, within the merchant's share of the database.
+func (e export) read(page store.Page) (rows [][]string, last store.Position, err error) {
+	if err := e.share.Again(e.ctx); err != nil {
+		return nil, last, err
+	}
+	defer e.share.Leave()
+	return e.next(e.ctx, page)
 }
 
 // exportPayments is a list of payments as CSV.

@@ -35,6 +35,7 @@ type handlers struct {
 	limits     config.API
 	limiter    *limiter
 	merchants  *limits.Merchants
+	shares     *limits.Shares
 	operators  access.OperatorTokens
 	metrics    *telemetry.Metrics
 	timeout    time.Duration // of a webhook request where the endpoint has none of its own
@@ -43,6 +44,7 @@ type handlers struct {
 	verdicts   *verdicts
 	waiting    limits.Slots // tests that wait
 	exporting  limits.Slots
+	proving    limits.Slots
 }
 
 var _ StrictServerInterface = (*handlers)(nil)

@@ -45,6 +45,7 @@ func mountPages(t testing.TB, s *Server, o Options) {
 	site, err := web.New(web.Options{
 		Store: o.Store, Payments: o.Payments, Endpoints: o.Endpoints, Redelivery: o.Redelivery,
 		Chains: o.Chains, Access: o.Access, Sealer: o.Vault,
+		Shares:    o.Shares,
 		PublicURL: "https://pay.example", Now: o.Now, Logger: o.Logger,
 	})
 	if err != nil {

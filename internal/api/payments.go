@@ -23,6 +23,7 @@ func (h *handlers) CreatePayment(ctx context.Context,
 		ToleranceBPS: deref(r.Body.ToleranceBPS), Replaces: deref(r.Body.Replaces),
 	}
 	return h.idempotent(ctx, r.Params.IdempotencyKey, func(recordOf recordFunc) (savedAnswer, error) {
+		x.share.Leave() // what new payments read and write they share, and it bounds itself
 		draft, err := h.payments.Prepare(ctx, ask)
 		if err != nil {
 			return savedAnswer{}, err

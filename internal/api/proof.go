@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/chain"
+	"github.com/ctrip-gateway/ctrip/internal/limits"
 	"github.com/ctrip-gateway/ctrip/internal/payments"
 	"github.com/ctrip-gateway/ctrip/models"
 	"github.com/ctrip-gateway/ctrip/webhook"
@@ -16,6 +17,13 @@ import (
 
 // proofAgain is when to ask again after no node could be asked.
 const proofAgain = 30 * time.Second
+
+// proofsOfMerchant and proofsOfAll are how many proofs may be collected at once in one process. The next is told to come
+// again in testsAgain.
+const (
+	proofsOfMerchant = 4
+	proofsOfAll      = 32
+)
 
 // Prove collects what proves claims about a block of a chain.
 type Prove func(ctx context.Context, chainID uint64, block chain.Ref, claims []chain.Claim) ([]chain.Evidence, error)
@@ -56,6 +64,15 @@ func (h *handlers) GetPaymentProof(
 	for i, t := range view.Transfers {
 		out.Transfers[i].Transfer = t
 	}
+	x := callerOf(ctx)
+	leave, ok := h.proving.Take(map[string]int{x.merchant.ID: proofsOfMerchant,
+		limits.Everybody: proofsOfAll})
+	if !ok {
+		return nil, NewProblem(CodeRateLimited, "As many proofs as may be collected at once are being collected.").
+			RetryAfter(testsAgain)
+	}
+	defer leave()
+	x.share.Leave() // nodes are asked
 	if err := h.prove(ctx, counted, out.Transfers); err != nil {
 		return nil, err
 	}

@@ -55,7 +55,9 @@ type Options struct {
 	Prove Prove
 	// Merchants bounds what a merchant asks for with all their keys; nil bounds it in this process, by Limits.
 	Merchants *limits.Merchants
-	Metrics   *telemetry.Metrics
+	// Shares bounds how many requests of a merchant use the database at once; nil has shares of its connections.
+	Shares  *limits.Shares
+	Metrics *telemetry.Metrics
 	// WebhookTimeout is WEBHOOK_TIMEOUT. The test of an endpoint without a timeout of its own waits a little longer than
 	// this.
 	WebhookTimeout time.Duration
@@ -116,9 +118,12 @@ func New(o Options) (*Server, error) {
 		o.Merchants = limits.NewMerchants(limits.Options{PerSecond: o.Limits.Rate, Burst: o.Limits.Burst, Now: o.Now,
 			Logger: o.Logger})
 	}
+	if o.Shares == nil {
+		o.Shares = limits.NewShares(o.Store.PoolStats().MaxOpenConnections)
+	}
 	h := &handlers{
-		merchants: o.Merchants,
-		store:     o.Store, payments: o.Payments, endpoints: o.Endpoints, redelivery: o.Redelivery, access: o.Access,
+		merchants: o.Merchants, shares: o.Shares,
+		store: o.Store, payments: o.Payments, endpoints: o.Endpoints, redelivery: o.Redelivery, access: o.Access,
 		operate: o.Operate,
 		vault:   o.Vault, chains: o.Chains, proof: o.Prove,
 		limits: o.Limits, limiter: newLimiter(o.Limits.Rate, o.Limits.Burst, o.Now), metrics: o.Metrics, now: o.Now,

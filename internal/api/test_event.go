@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/endpoints"
+	"github.com/ctrip-gateway/ctrip/internal/limits"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
 	"github.com/ctrip-gateway/ctrip/webhook"
@@ -16,10 +17,11 @@ const (
 	testPatience = 3 * time.Second
 	// maxTestWait is the longest wait where requests have no time limit.
 	maxTestWait = 20 * time.Second
-	// testsOfEndpoint and testsOfMerchant are how many tests may wait at once in one process. The next is told to come
-	// again in testsAgain, and nothing is sent.
+	// testsOfEndpoint, testsOfMerchant and testsOfAll are how many tests may wait at once in one process. The next is told
+	// to come again in testsAgain, and nothing is sent.
 	testsOfEndpoint = 3
 	testsOfMerchant = 10
+	testsOfAll      = 200
 	testsAgain      = 2 * time.Second
 )
 
@@ -46,7 +48,8 @@ func (h *handlers) TestWebhookEndpoint(ctx context.Context,
 	a, err := h.once(ctx, r.Params.IdempotencyKey, func(tx *store.Tx) (savedAnswer, error) {
 		var ok bool
 		if leave == nil { // a transaction that is run again keeps its slot
-			leave, ok = h.waiting.Take(map[string]int{e.ID: testsOfEndpoint, x.merchant.ID: testsOfMerchant})
+			leave, ok = h.waiting.Take(map[string]int{e.ID: testsOfEndpoint, x.merchant.ID: testsOfMerchant,
+				limits.Everybody: testsOfAll})
 			if !ok {
 				return savedAnswer{}, NewProblem(CodeRateLimited, "As many tests as may wait at once are waiting for this "+
 					"endpoint, or for this merchant. Nothing was sent.").RetryAfter(testsAgain)
@@ -66,7 +69,11 @@ func (h *handlers) TestWebhookEndpoint(ctx context.Context,
 	}
 	wait, cancel := context.WithTimeout(ctx, h.testWait(e))
 	defer cancel()
+	x.share.Leave()
 	h.verdicts.wait(wait, d.ID)
+	if err := x.share.Again(ctx); err != nil {
+		return nil, err
+	}
 	row, err := h.store.Delivery(ctx, x.merchant.ID, d.ID)
 	if err != nil {
 		return nil, err

@@ -31,11 +31,13 @@ func (a *App) buildAPI(context.Context) error {
 	if err != nil {
 		return err
 	}
+	shares := limits.NewShares(a.store.PoolStats().MaxOpenConnections)
 	server, err := api.New(api.Options{
 		Logger: a.log, Now: time.Now, HTTPS: strings.HasPrefix(a.cfg.PublicURL, "https://"), Store: a.store,
 		Payments: a.payments, Endpoints: a.endpoints, Redelivery: a.redelivery, Access: keys, Vault: a.vault,
-		Operate: operated, Chains: a.cfg.Chains, Limits: a.cfg.API, Merchants: merchants, Metrics: a.metrics,
-		Prove: a.pools.Evidence, WebhookTimeout: a.cfg.Webhook.Timeout,
+		Operate: operated, Chains: a.cfg.Chains, Limits: a.cfg.API, Merchants: merchants, Shares: shares,
+		Metrics: a.metrics,
+		Prove:   a.pools.Evidence, WebhookTimeout: a.cfg.Webhook.Timeout,
 		OperatorToken: a.cfg.OperatorToken.Reveal(), OperatorReadToken: a.cfg.OperatorReadToken.Reveal(),
 	})
 	if err != nil {
@@ -45,7 +47,7 @@ func (a *App) buildAPI(context.Context) error {
 		Store: a.store, Payments: a.payments, Endpoints: a.endpoints, Redelivery: a.redelivery,
 		Chains: a.cfg.Chains, Access: keys, Sealer: a.vault,
 		PublicURL: a.cfg.PublicURL, Now: time.Now, Logger: a.log,
-		Merchants: merchants, PageRate: a.cfg.API.PageRate, PageBurst: a.cfg.API.PageBurst,
+		Merchants: merchants, Shares: shares, PageRate: a.cfg.API.PageRate, PageBurst: a.cfg.API.PageBurst,
 		Metrics: a.metrics, EgressIPs: a.cfg.Egress.IPs,
 	})
 	if err != nil {

@@ -2,6 +2,9 @@ package limits
 
 import "sync"
 
+// Everybody is the key of [Slots] under which all things of a kind are counted.
+const Everybody = ""
+
 // Slots bound how many things of one kind are under way at once for each of several keys, in this process. The zero
 // value has none under way.
 type Slots struct {

@@ -15,10 +15,15 @@ import (
 
 const (
 	// groupCommits is how many transactions of new payments are under way at once; what comes meanwhile waits for the
-	// next.
-	groupCommits = 2
-	// maxBatch is how many payments share a transaction, at most.
-	maxBatch = 64
+	// next. One of a merchant of whom none is under way is begun all the same, up to maxGroupCommits.
+	groupCommits    = 2
+	maxGroupCommits = 4
+	// maxBatch is how many payments share a transaction, at most; mixedBatch how many of each merchant, where several
+	// merchants share it.
+	maxBatch   = 64
+	mixedBatch = 16
+	// aloneOfMerchant is how many payments of a merchant are written alone at once.
+	aloneOfMerchant = 4
 	// commitTimeout bounds a transaction, which serves many requests and so has no context of its own.
 	commitTimeout = 20 * time.Second
 	// shortLockTimeout is how long a transaction of several waits for a key or an order that somebody else is writing.
@@ -36,6 +41,10 @@ type creation struct {
 	line    models.AuditEntry
 	actor   models.Actor
 	done    chan error
+	// claims are what only one creation at a time can have; see claimsOf.
+	claims []string
+	// deadline is until when it waits for a lock, once it has waited for one in vain.
+	deadline time.Time
 }
 
 // ErrCommitUnknown is a COMMIT without an answer: the payment may exist.
@@ -43,54 +52,17 @@ var ErrCommitUnknown = errors.New("the database did not answer the COMMIT")
 
 // groupCommit writes new payments. Those that come while others are written share the next transaction, because one
 // costs about the same however many payments are in it. What the database refuses of several is tried again one by one,
-// so that a payment fails for its own reasons alone.
+// so that a payment fails for its own reasons alone. What several merchants want at once is written in turn, and those
+// who want the same key or order wait for each other here, where they hold no connection.
 type groupCommit struct {
 	store       *store.Store
 	maxAttempts int
 
-	mu      sync.Mutex
-	waiting []*creation
-	working int
-}
-
-// write returns when the payment is committed, or why it is not; [ErrCommitUnknown] when it may be.
-func (g *groupCommit) write(n *creation) error {
-	if n.payment.Replaces != nil { // it waits for a row that somebody else may hold, and nobody else should
-		return g.writeBatch([]*creation{n}, longLockTimeout)
-	}
-	n.done = make(chan error, 1)
-	g.mu.Lock()
-	g.waiting = append(g.waiting, n)
-	if g.working < groupCommits {
-		g.working++
-		go g.work()
-	}
-	g.mu.Unlock()
-	return <-n.done
-}
-
-// work writes whatever waits, until nothing does.
-func (g *groupCommit) work() {
-	for {
-		g.mu.Lock()
-		batch := g.waiting[:min(maxBatch, len(g.waiting))]
-		g.waiting = g.waiting[len(batch):]
-		if len(batch) == 0 {
-			g.working--
-			g.mu.Unlock()
-			return
-		}
-		g.mu.Unlock()
-		err := g.writeBatch(batch, shortLockTimeout)
-		unknown := errors.Is(err, ErrCommitUnknown)
-		for _, n := range batch {
-			if store.IsConflict(err) && !unknown && (len(batch) > 1 || errors.Is(err, store.ErrLockTimeout)) {
-				go func() { n.done <- g.writeBatch([]*creation{n}, longLockTimeout) }()
-				continue
-			}
-			n.done <- err
-		}
-	}
+	mu        sync.Mutex
+	waiting   []*creation
+	working   int                  // transactions of several
+	claimed   map[string]bool      // by what is under way
+	merchants map[string]*underWay // merchants of whom something is under way
 }
 
 // writeBatch writes a batch in one transaction, in which no statement waits longer than lockTimeout for another one.
@@ -138,7 +110,7 @@ func (g *groupCommit) writeBatch(batch []*creation, lockTimeout time.Duration) e
 		return err
 	})
 	if err != nil && committing {
-		return fmt.Errorf("payments: commit of %d: %w: %w", len(batch), ErrCommitUnknown, err)
+		return &unknownCommit{fmt.Errorf("payments: commit of %d: %w", len(batch), err)}
 	}
 	return err
 }

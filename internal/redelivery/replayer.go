@@ -13,8 +13,11 @@ import (
 const (
 	// replayStep is how much of a job, in time at its rate, is done in one transaction.
 	replayStep = 500 * time.Millisecond
-	// replayIdle is how often a Replayer looks for jobs.
-	replayIdle = time.Second
+	// maxReplayStep is how many deliveries a step makes at most, so that jobs of others have their turn soon.
+	maxReplayStep = 100
+	// replayIdle is how often a Replayer looks for jobs, replayPause how soon it looks for a step that is due.
+	replayIdle  = time.Second
+	replayPause = 20 * time.Millisecond
 )
 
 // ReplayerOptions are what a Replayer needs.
@@ -48,9 +51,9 @@ func (r *Replayer) Run(ctx context.Context) error {
 			r.log.WarnContext(ctx, "replayer.failed", "error", err)
 		}
 		r.failing = err != nil
-		pause := replayIdle
-		if worked {
-			pause = 0
+		pause := time.Duration(0)
+		if !worked {
+			pause = r.pause(ctx)
 		}
 		timer := time.NewTimer(pause)
 		select {
@@ -62,7 +65,16 @@ func (r *Replayer) Run(ctx context.Context) error {
 	}
 }
 
-// Step does one step of the job that has waited longest, and returns false when none is due.
+// pause is how long nothing is due.
+func (r *Replayer) pause(ctx context.Context) time.Duration {
+	at, err := r.service.store.NextReplayAt(ctx)
+	if err != nil || at.IsZero() {
+		return replayIdle
+	}
+	return min(max(at.Sub(r.service.now()), replayPause), replayIdle)
+}
+
+// Step does one step of a job, merchant by merchant in turn, and returns false when none is due.
 func (r *Replayer) Step(ctx context.Context) (bool, error) {
 	s := r.service
 	var ended *models.Replay
@@ -109,7 +121,7 @@ func (s *Service) advance(ctx context.Context, tx *store.Tx, job *models.Replay)
 	} else if err != nil {
 		return err
 	}
-	size := max(1, int(time.Duration(job.Rate)*replayStep/time.Second))
+	size := min(max(1, int(time.Duration(job.Rate)*replayStep/time.Second)), maxReplayStep)
 	matching, err := tx.NextReplayed(ctx, *job, size)
 	if err != nil {
 		return err

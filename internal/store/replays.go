@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"gorm.io/gorm"
@@ -49,12 +50,13 @@ func (q *Queries) RunningReplay(ctx context.Context, endpointID string) (models.
 	return r, one("replay to "+endpointID, err)
 }
 
-// ClaimReplay locks a job whose next step is due, the longest waiting one, and passes over those that another worker is
-// at. It is [models.ErrNotFound] when there is none.
+// ClaimReplay locks a job whose next step is due: of the merchant whose last step is longest ago, the longest waiting
+// one. It passes over those that another worker is at. It is [models.ErrNotFound] when there is none.
 func (tx *Tx) ClaimReplay(ctx context.Context, now time.Time) (models.Replay, error) {
 	var rows []models.Replay
-	err := tx.with(ctx).Raw("SELECT "+tx.columns(&models.Replay{}, "")+" FROM replays WHERE status = 'running' AND next_at <= ? ORDER BY next_at LIMIT 1"+
-		tx.dialect.skipLocked(), now).Scan(&rows).Error
+	err := tx.with(ctx).Raw("SELECT "+tx.columns(&models.Replay{}, "")+" FROM replays WHERE status = 'running' AND next_at <= ? "+
+		"ORDER BY (SELECT max(o.updated_at) FROM replays o WHERE o.merchant_id = replays.merchant_id AND "+
+		"o.status = 'running'), next_at LIMIT 1"+tx.dialect.skipLocked(), now).Scan(&rows).Error
 	if err == nil && len(rows) == 0 {
 		return models.Replay{}, models.ErrNotFound
 	}
@@ -62,6 +64,16 @@ func (tx *Tx) ClaimReplay(ctx context.Context, now time.Time) (models.Replay, er
 		return models.Replay{}, wrap("claim replay", err)
 	}
 	return rows[0], nil
+}
+
+// NextReplayAt is when the next step of any job is due, the zero time when no job runs.
+func (q *Queries) NextReplayAt(ctx context.Context) (time.Time, error) {
+	var r models.Replay
+	err := q.with(ctx).Where("status = 'running'").Order("next_at").Limit(1).Take(&r).Error
+	if errors.Is(err, gorm.ErrRecordNotFound) {
+		return time.Time{}, nil
+	}
+	return r.NextAt, wrap("next replay", err)
 }
 
 // SaveReplay writes how far a job is.

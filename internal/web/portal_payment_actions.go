@@ -58,12 +58,15 @@ func (s *Site) exportPayments(w http.ResponseWriter, r *http.Request, v *visitor
 	err = out.Write(payments.Columns)
 	for err == nil {
 		_ = control.SetWriteDeadline(time.Now().Add(payments.ExportPatience)) // not every writer has one
+		v.share.Leave()
 		if err = s.writeRows(out, rows); err != nil || len(rows) < payments.ExportRows {
 			break
 		}
 		last := rows[len(rows)-1]
 		page := store.Page{Limit: payments.ExportRows, Before: &store.Position{CreatedAt: last.CreatedAt, ID: last.ID}}
-		rows, err = s.opts.Store.ListPayments(ctx, v.Merchant.ID, f, page)
+		if err = v.share.Reacquire(ctx); err == nil {
+			rows, err = s.opts.Store.ListPayments(ctx, v.Merchant.ID, f, page)
+		}
 	}
 	if err != nil {
 		panic(http.ErrAbortHandler)

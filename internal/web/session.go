@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/internal/limits"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
 )
@@ -50,6 +51,7 @@ type visitor struct {
 	Key      models.APIKey
 	Merchant models.Merchant
 	IP       string
+	share    *limits.Share // of the database, while the request uses it
 }
 
 // Payments, Webhooks, Keys and the verbs say what the templates may offer.
@@ -168,6 +170,11 @@ func (s *Site) signedIn(scope models.Scope, f portalHandler) http.HandlerFunc {
 		}
 		if err == nil && scope != "" && !v.Key.Allows(scope) {
 			err = needs(scope)
+		}
+		if err == nil && s.opts.Shares != nil {
+			if v.share, err = s.opts.Shares.Take(r.Context(), v.MerchantID); err == nil {
+				defer v.share.Leave()
+			}
 		}
 		if err == nil {
 			err = f(w, r, v)

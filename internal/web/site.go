@@ -57,6 +57,8 @@ type Options struct {
 	Logger    *slog.Logger
 	// Merchants bounds what the sessions of a merchant ask for, together with their API keys; nil sets no limit.
 	Merchants *limits.Merchants
+	// Shares bounds how many requests of a merchant use the database at once; nil sets no limit.
+	Shares *limits.Shares
 	// PageRate and PageBurst bound the requests of one address; a PageRate of 0 sets no limit.
 	PageRate  float64
 	PageBurst int
