@@ -138,7 +138,7 @@ func (e export) write(w http.ResponseWriter) error {
 
 // read reads a page, within the merchant's share of the database.
 func (e export) read(page store.Page) (rows [][]string, last store.Position, err error) {
-	if err := e.share.Again(e.ctx); err != nil {
+	if err := e.share.Reacquire(e.ctx); err != nil {
 		return nil, last, err
 	}
 	defer e.share.Leave()

@@ -38,12 +38,12 @@ const (
 // neighbours are two merchants at one server: one makes as many requests as they may, the other a few.
 type neighbours struct {
 	*counter
-	busy, quiet party
+	busy, quiet tenant
 	held        chan struct{} // proofs of the busy one wait for it
 	serial      atomic.Int64
 }
 
-type party struct {
+type tenant struct {
 	id, key, endpoint, payment, delivery string
 	visitor                              visitor
 }
@@ -71,12 +71,12 @@ func newNeighbours(t *testing.T) *neighbours {
 	var ended sync.WaitGroup
 	ended.Go(func() { _ = n.store.RunAudit(chaining) })
 	t.Cleanup(func() { stop(); ended.Wait() })
-	n.quiet, n.busy = n.party(t, "a"), n.party(t, "b")
+	n.quiet, n.busy = n.tenant(t, "a"), n.tenant(t, "b")
 	return n
 }
 
-// party makes a merchant with an endpoint, payments and a session.
-func (n *neighbours) party(t *testing.T, seed string) (p party) {
+// tenant makes a merchant with an endpoint, payments and a session.
+func (n *neighbours) tenant(t *testing.T, seed string) (p tenant) {
 	p.id, p.key = n.merchant(t, seed, false)
 	p.endpoint = decoded[WebhookEndpoint](t, n.ask(p.key, "POST", "/api/v1/webhook_endpoints",
 		`{"url":"https://shop.example/"}`), http.StatusCreated).ID
@@ -89,8 +89,8 @@ func (n *neighbours) party(t *testing.T, seed string) (p party) {
 	return p
 }
 
-// send makes one request of a party, with headers, and returns its status.
-func (n *neighbours) send(ctx context.Context, p party, method, path, body string, headers ...string) int {
+// send makes one request of a tenant, with headers, and returns its status.
+func (n *neighbours) send(ctx context.Context, p tenant, method, path, body string, headers ...string) int {
 	r := httptest.NewRequestWithContext(ctx, method, path, strings.NewReader(body))
 	r.Header.Set("Authorization", "Bearer "+p.key)
 	r.Header.Set("Content-Type", "application/json")
@@ -103,19 +103,19 @@ func (n *neighbours) send(ctx context.Context, p party, method, path, body strin
 	return w.Code
 }
 
-func (n *neighbours) pay(ctx context.Context, p party, order, key string) int {
+func (n *neighbours) pay(ctx context.Context, p tenant, order, key string) int {
 	body := fmt.Sprintf(`{"chain":"ethereum","asset":"native","amount":"1","order_id":%q}`, order)
 	return n.send(ctx, p, "POST", "/api/v1/payments", body, "Idempotency-Key", key)
 }
 
 func (n *neighbours) fresh() string { return fmt.Sprint("fresh-", n.serial.Add(1)) }
 
-func (n *neighbours) patch(ctx context.Context, p party) int {
+func (n *neighbours) patch(ctx context.Context, p tenant) int {
 	return n.send(ctx, p, "PATCH", "/api/v1/webhook_endpoints/"+p.endpoint, `{"description":"`+n.fresh()+`"}`)
 }
 
-// request is one of either party, and what it is answered at best.
-type neighbourRequest func(n *neighbours, ctx context.Context, p party) (status int)
+// request is one of either tenant, and what it is answered at best.
+type neighbourRequest func(n *neighbours, ctx context.Context, p tenant) (status int)
 
 // shared are the things that merchants have in common. hold, where it is given, is what a transaction of the busy
 // merchant holds meanwhile, so that their requests wait; the others come as fast as they may.
@@ -134,31 +134,31 @@ var shared = []struct {
 		hold: func(n *neighbours, ctx context.Context, tx *store.Tx) error {
 			return n.holdKey(ctx, tx, "/api/v1/webhook_endpoints/"+n.busy.endpoint+"/enable")
 		},
-		busy: func(n *neighbours, ctx context.Context, p party) int {
+		busy: func(n *neighbours, ctx context.Context, p tenant) int {
 			return n.send(ctx, p, "POST", "/api/v1/webhook_endpoints/"+p.endpoint+"/enable", "", "Idempotency-Key", "held")
 		},
-		quiet: func(n *neighbours, ctx context.Context, p party) int {
+		quiet: func(n *neighbours, ctx context.Context, p tenant) int {
 			return n.send(ctx, p, "POST", "/api/v1/webhook_endpoints/"+p.endpoint+"/enable", "", "Idempotency-Key", n.fresh())
 		}},
 	{name: "waits for the key of a payment", atOnce: 200,
 		hold: func(n *neighbours, ctx context.Context, tx *store.Tx) error {
 			return n.holdKey(ctx, tx, "/api/v1/payments")
 		},
-		busy:  func(n *neighbours, ctx context.Context, p party) int { return n.pay(ctx, p, "held", "held") },
-		quiet: func(n *neighbours, ctx context.Context, p party) int { return n.pay(ctx, p, n.fresh(), n.fresh()) }},
+		busy:  func(n *neighbours, ctx context.Context, p tenant) int { return n.pay(ctx, p, "held", "held") },
+		quiet: func(n *neighbours, ctx context.Context, p tenant) int { return n.pay(ctx, p, n.fresh(), n.fresh()) }},
 	{name: "payments of orders that are taken", atOnce: 32,
-		busy:  func(n *neighbours, ctx context.Context, p party) int { return n.pay(ctx, p, "1", n.fresh()) },
-		quiet: func(n *neighbours, ctx context.Context, p party) int { return n.pay(ctx, p, n.fresh(), n.fresh()) }},
+		busy:  func(n *neighbours, ctx context.Context, p tenant) int { return n.pay(ctx, p, "1", n.fresh()) },
+		quiet: func(n *neighbours, ctx context.Context, p tenant) int { return n.pay(ctx, p, n.fresh(), n.fresh()) }},
 	{name: "waiting tests", atOnce: 64,
-		busy: func(n *neighbours, ctx context.Context, p party) int {
+		busy: func(n *neighbours, ctx context.Context, p tenant) int {
 			return n.send(ctx, p, "POST", "/api/v1/webhook_endpoints/"+p.endpoint+"/test", "")
 		},
 		quiet: (*neighbours).list},
 	{name: "exports", atOnce: 16,
-		busy: func(n *neighbours, ctx context.Context, p party) int {
+		busy: func(n *neighbours, ctx context.Context, p tenant) int {
 			return n.send(ctx, p, "GET", "/api/v1/payments", "", "Accept", "text/csv")
 		},
-		quiet: func(n *neighbours, ctx context.Context, p party) int {
+		quiet: func(n *neighbours, ctx context.Context, p tenant) int {
 			return n.send(ctx, p, "GET", "/api/v1/payments", "", "Accept", "text/csv")
 		}},
 	{name: "the portal", atOnce: 16, busy: (*neighbours).look, quiet: (*neighbours).look},
@@ -172,15 +172,15 @@ func (n *neighbours) holdKey(ctx context.Context, tx *store.Tx, path string) err
 		RequestHash: "h", StatusCode: 201, Answer: []byte("a"), CreatedAt: testNow(), ExpiresAt: testNow().Add(time.Hour)}})
 }
 
-func (n *neighbours) list(ctx context.Context, p party) int {
+func (n *neighbours) list(ctx context.Context, p tenant) int {
 	return n.send(ctx, p, "GET", "/api/v1/payments?limit=20", "")
 }
 
-func (n *neighbours) look(ctx context.Context, p party) int {
+func (n *neighbours) look(ctx context.Context, p tenant) int {
 	return n.send(ctx, p, "GET", "/portal/deliveries/"+p.delivery, "")
 }
 
-func (n *neighbours) prove(ctx context.Context, p party) int {
+func (n *neighbours) prove(ctx context.Context, p tenant) int {
 	return n.send(ctx, p, "GET", "/api/v1/payments/"+p.payment+"/proof", "")
 }
 
@@ -213,11 +213,11 @@ func TestNeighbours(t *testing.T) {
 	close(n.held)
 }
 
-// transfers records one for a payment of each party.
+// transfers records one for a payment of each tenant.
 func (n *neighbours) transfers(t *testing.T) {
 	t.Helper()
 	b := payments.Block{Header: chain.Header{Number: 2, Hash: chain.Hash{2}, Parent: chain.Hash{1}, Time: testNow()}}
-	for i, p := range []party{n.quiet, n.busy} {
+	for i, p := range []tenant{n.quiet, n.busy} {
 		made := decoded[webhook.Payment](t, n.ask(p.key, "GET", "/api/v1/payments/"+p.payment, ""), http.StatusOK)
 		to, err := chain.ParseAddress(strings.ToLower(made.Address))
 		if err != nil {
@@ -239,7 +239,7 @@ func (n *neighbours) transfers(t *testing.T) {
 	}
 }
 
-// slowest is how long the slowest of a few requests of the quiet party takes.
+// slowest is how long the slowest of a few requests of the quiet tenant takes.
 func (n *neighbours) slowest(t *testing.T, ask neighbourRequest) time.Duration {
 	t.Helper()
 	var slowest time.Duration
@@ -256,7 +256,7 @@ func (n *neighbours) slowest(t *testing.T, ask neighbourRequest) time.Duration {
 	return slowest
 }
 
-// crowd has the busy party ask, so many at once and as often as they may, until it is told to end.
+// crowd has the busy tenant ask, so many at once and as often as they may, until it is told to end.
 func (n *neighbours) crowd(t *testing.T, ask neighbourRequest,
 	hold func(*neighbours, context.Context, *store.Tx) error, atOnce int) (end func()) {
 	t.Helper()

@@ -18,8 +18,8 @@ import (
 // proofAgain is when to ask again after no node could be asked.
 const proofAgain = 30 * time.Second
 
-// proofsOfMerchant and proofsOfAll are how many proofs may be collected at once in one process. The next is told to come
-// again in testsAgain.
+// proofsOfMerchant and proofsOfAll are how many proofs may be collected at once in one process. The next is told to
+// come again in testsAgain.
 const (
 	proofsOfMerchant = 4
 	proofsOfAll      = 32

@@ -71,7 +71,7 @@ func (h *handlers) TestWebhookEndpoint(ctx context.Context,
 	defer cancel()
 	x.share.Leave()
 	h.verdicts.wait(wait, d.ID)
-	if err := x.share.Again(ctx); err != nil {
+	if err := x.share.Reacquire(ctx); err != nil {
 		return nil, err
 	}
 	row, err := h.store.Delivery(ctx, x.merchant.ID, d.ID)

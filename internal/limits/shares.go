@@ -48,7 +48,7 @@ func (s *Shares) Part() int { return s.part }
 // Take takes a slot for a merchant, and waits for one until ctx ends.
 func (s *Shares) Take(ctx context.Context, merchant string) (*Share, error) {
 	x := &Share{of: s, merchant: merchant}
-	return x, x.Again(ctx)
+	return x, x.Reacquire(ctx)
 }
 
 // Share is a slot that a merchant has. One goroutine uses it.
@@ -70,8 +70,8 @@ func (x *Share) Leave() {
 	s.leave(x.merchant)
 }
 
-// Again takes a slot after Leave, and waits for one until ctx ends.
-func (x *Share) Again(ctx context.Context) error {
+// Reacquire takes a slot after Leave, and waits for one until ctx ends.
+func (x *Share) Reacquire(ctx context.Context) error {
 	if x == nil || x.held {
 		return nil
 	}

@@ -53,7 +53,7 @@ func TestShares(t *testing.T) {
 		stop()
 		synctest.Wait()
 		(<-got).Leave()
-		if err := flood[0].Again(t.Context()); err != nil || !flood[0].held {
+		if err := flood[0].Reacquire(t.Context()); err != nil || !flood[0].held {
 			t.Fatalf("again: %v", err)
 		}
 		for _, x := range flood {

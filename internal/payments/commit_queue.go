@@ -16,7 +16,8 @@ type underWay struct {
 	working int // writers of those alone
 }
 
-// unknownCommit is an [ErrCommitUnknown] for the payments of a transaction; for whoever waited for them it is its cause.
+// unknownCommit is an [ErrCommitUnknown] for the payments of a transaction. For whoever waited for them it is its
+// cause.
 type unknownCommit struct{ cause error }
 
 func (e *unknownCommit) Error() string        { return ErrCommitUnknown.Error() + ": " + e.cause.Error() }

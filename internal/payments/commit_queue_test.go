@@ -46,7 +46,8 @@ func TestPickIsFair(t *testing.T) {
 				claims[c] = true
 			}
 		}
-		if len(batch)+len(g.waiting) != before || len(batch) > maxBatch || len(of) != len(counts) || len(counts) != len(wanted) {
+		if len(batch)+len(g.waiting) != before || len(batch) > maxBatch || len(of) != len(counts) ||
+			len(counts) != len(wanted) {
 			t.Fatalf("%d and %d of %d, of %v", len(batch), len(g.waiting), before, of)
 		}
 		for m, n := range counts {
