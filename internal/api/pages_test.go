@@ -23,7 +23,7 @@ var pages = []string{
 	"POST /portal/endpoints/{endpoint}/rotate", "POST /portal/endpoints/{endpoint}/test",
 	"POST /portal/endpoints/{endpoint}/replay", "GET /portal/replays/{replay}", "POST /portal/replays/{replay}/cancel",
 	"GET /portal/payments.csv", "POST /portal/payments/{payment}/cancel", "GET /portal/keys", "POST /portal/keys",
-	"POST /portal/keys/{key}/revoke", "GET /portal/activity",
+	"POST /portal/keys/{key}/revoke", "GET /portal/activity", "GET /portal/overview",
 	"GET /portal/deliveries", "GET /portal/deliveries/{delivery}",
 	"POST /portal/deliveries/{delivery}/redeliver", "GET /docs", "GET /docs/reference.css", "GET /openapi.yaml",
 	"GET /", "GET /openapi.json",

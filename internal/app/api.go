@@ -53,6 +53,7 @@ func (a *App) buildAPI(context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.part("pages", site.Run)
 	for _, prefix := range web.Prefixes {
 		server.Mount(prefix, site)
 	}

@@ -63,13 +63,12 @@ func (s *Site) front(w http.ResponseWriter, r *http.Request) error {
 			s.forget(w)
 		}
 		return s.signInPage(w, http.StatusOK, note)
-	case v.Payments():
-		http.Redirect(w, r, "/portal/payments", http.StatusSeeOther)
-	case v.Webhooks():
-		http.Redirect(w, r, "/portal/deliveries", http.StatusSeeOther)
+	case v.Payments() || v.Webhooks():
+		http.Redirect(w, r, "/portal/overview", http.StatusSeeOther)
+	case v.Keys():
+		http.Redirect(w, r, "/portal/keys", http.StatusSeeOther)
 	default:
-		s.fail(w, r, v, &problem{http.StatusForbidden, "Nothing to see with this key", "The portal shows payments to keys " +
-			"with the scope payments:read and webhooks to keys with webhooks:read. Yours has neither."})
+		http.Redirect(w, r, "/portal/activity", http.StatusSeeOther)
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ func TestPortalShowsTheMerchantsOwn(t *testing.T) {
 		b := h.signedIn(false)
 
 		if res := b.get("/portal"); res.StatusCode != http.StatusSeeOther ||
-			res.Header.Get("Location") != "/portal/payments" {
+			res.Header.Get("Location") != "/portal/overview" {
 			t.Errorf("GET /portal: %d to %s", res.StatusCode, res.Header.Get("Location"))
 		}
 		b.open("/portal/payments").want(t, "Tea &amp; Sons", "A-17", "12.5 USDC", `href="/portal/payments/`+p.ID+`"`,
@@ -191,8 +191,11 @@ func TestScopesAndTestKeys(t *testing.T) {
 		url.Values{"csrf": {page.csrf()}}); res.StatusCode != http.StatusForbidden {
 		t.Errorf("redeliver without webhooks:write: %d", res.StatusCode)
 	}
-	if res := h.signedIn(false, models.ScopeKeysWrite).get("/portal"); res.StatusCode != http.StatusForbidden {
-		t.Errorf("the front page of a key that sees nothing: %d", res.StatusCode)
+	for scope, want := range map[models.Scope]string{models.ScopeKeysWrite: "/portal/keys",
+		models.ScopePaymentsWrite: "/portal/activity"} {
+		if res := h.signedIn(false, scope).get("/portal"); res.Header.Get("Location") != want {
+			t.Errorf("the front page with %s alone: %d to %s", scope, res.StatusCode, res.Header.Get("Location"))
+		}
 	}
 
 	b := h.signedIn(true)

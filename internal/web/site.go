@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/config"
@@ -25,7 +26,7 @@ import (
 )
 
 // Prefixes are the paths under which a Site answers; whoever mounts it sends everything there that begins so.
-var Prefixes = []string{"/pay/", "/portal", "/assets/"}
+var Prefixes = []string{"/pay/", "/portal", "/assets/", "/live/"}
 
 // Access knows API keys, makes and ends them. Authenticate returns access.ErrUnauthenticated for a key that is not a
 // live one.
@@ -78,6 +79,10 @@ type Site struct {
 	// pagesOf bounds all the pages that an address asks for, signInsOf how often it tries to sign in.
 	pagesOf, signInsOf limits.Addresses
 	exporting          limits.Slots // by merchant
+	streams            limits.Slots // by merchant, by payment, and "" for all
+	live               live
+	closing            chan struct{} // closed when the process ends
+	closeOnce          sync.Once
 }
 
 // New checks the options and reads the templates.
@@ -91,7 +96,7 @@ func New(o Options) (*Site, error) {
 		return nil, fmt.Errorf("web: PublicURL %q is not an http or https URL", o.PublicURL)
 	}
 	s := &Site{opts: o, https: public.Scheme == "https", chains: make(map[uint64]config.Chain),
-		origin:    http.NewCrossOriginProtection(),
+		origin: http.NewCrossOriginProtection(), closing: make(chan struct{}),
 		pagesOf:   limits.Addresses{PerSecond: o.PageRate, Burst: o.PageBurst},
 		signInsOf: limits.Addresses{PerSecond: min(o.PageRate, signInRate), Burst: signInBurst}}
 	for _, c := range o.Chains {
@@ -103,6 +108,7 @@ func New(o Options) (*Site, error) {
 	if s.pages, err = loadPages(); err != nil {
 		return nil, err
 	}
+	s.live.read = s.versions
 	s.routes = s.mux()
 	return s, nil
 }
@@ -112,7 +118,10 @@ func (s *Site) mux() http.Handler {
 	mux.HandleFunc("GET /assets/{name}", s.asset)
 	mux.HandleFunc("GET /pay/{token}", s.public(s.checkout))
 	mux.HandleFunc("GET /pay/{token}/status", s.public(s.checkoutStatus))
+	mux.HandleFunc("GET /live/{token}", s.public(s.checkoutLive))
 	mux.HandleFunc("GET /portal", s.public(s.front))
+	mux.HandleFunc("GET /portal/live", s.signedIn("", s.portalLive))
+	mux.HandleFunc("GET /portal/overview", s.signedIn("", s.overview))
 	mux.Handle("GET /portal/{$}", http.RedirectHandler("/portal", http.StatusSeeOther))
 	mux.HandleFunc("POST /portal/sign-in", s.public(s.signIn))
 	mux.HandleFunc("POST /portal/sign-out", s.changing("", s.signOut))

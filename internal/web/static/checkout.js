@@ -7,7 +7,7 @@
   document.documentElement.classList.add("js");
 
   let skew = Date.parse(live().dataset.now) - Date.now(); // the server's clock less ours, in milliseconds
-  let wait = every, timer = 0, asking = false, told = "";
+  let wait = every, timer = 0, asking = false, told = "", source = null;
 
   const get = (path) => fetch(path, { cache: "no-store", credentials: "omit" });
 
@@ -54,7 +54,27 @@
       wait = Math.min(wait * 2, atMost);
     }
     asking = false;
-    timer = setTimeout(poll, wait);
+    clearTimeout(timer);
+    if (!listening()) timer = setTimeout(poll, wait);
+  }
+
+  // While the gateway says when something has changed, nothing is asked.
+  const listening = () => source && source.readyState === EventSource.OPEN;
+  function listen() {
+    if (source) source.close();
+    source = null;
+    if (!window.EventSource || document.hidden || live().dataset.open !== "true") return;
+    source = new EventSource("/live/" + location.pathname.split("/").pop());
+    source.onmessage = async (event) => {
+      if (event.data === live().dataset.version) { offline(false); return; }
+      try {
+        await refresh();
+        offline(false);
+        if (live().dataset.open !== "true") { source.close(); source = null; wait = whenClosed; clearTimeout(timer); timer = setTimeout(poll, wait); }
+      } catch { poll(); }
+    };
+    source.onopen = () => { offline(false); wait = every; };
+    source.onerror = () => { clearTimeout(timer); timer = setTimeout(poll, every); }; // it connects again, or never
   }
 
   function offline(yes) {
@@ -102,10 +122,14 @@
     button.textContent = done ? "Copied" : "Failed";
     setTimeout(() => { button.textContent = "Copy"; }, 1600);
   });
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) { wait = every; poll(); } });
+  document.addEventListener("visibilitychange", () => { listen(); if (!document.hidden) { wait = every; poll(); } });
+  addEventListener("pagehide", () => { if (source) source.close(); });
+  addEventListener("offline", () => offline(true));
+  addEventListener("online", () => { wait = every; poll(); });
 
   told = [...live().querySelectorAll("#state, #state + p, main > .note:not([hidden])")].map((e) => e.textContent).join(". ");
   setInterval(tick, 1000);
   tick();
   timer = setTimeout(poll, every);
+  listen();
 })();

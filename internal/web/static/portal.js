@@ -59,5 +59,29 @@
     if (again) { again = false; setTimeout(refresh, 500); }
   }
   if (!document.querySelector(".live[id]")) return;
-  if (document.querySelector("[data-soon]")) setInterval(() => { if (!document.hidden && document.querySelector("[data-soon]")) refresh(); }, 1000);
+
+  // The gateway says when something has changed; without that, the page looks by itself.
+  const seldom = 15000, atLeast = 2000;
+  const about = document.querySelector("[data-about]");
+  let source = null, timer = 0, last = 0, planned = 0;
+  const soon = () => {
+    if (planned) return;
+    planned = setTimeout(() => { planned = 0; last = Date.now(); refresh(); }, document.querySelector("[data-soon]") ? 0 : Math.max(0, last + atLeast - Date.now()));
+  };
+  function listen() {
+    if (source) source.close();
+    source = null;
+    clearInterval(timer);
+    timer = 0;
+    if (document.hidden) return;
+    if (!window.EventSource) { timer = setInterval(refresh, seldom); return; }
+    source = new EventSource("/portal/live" + (about ? "?about=" + encodeURIComponent(about.dataset.about) : ""));
+    source.onmessage = soon;
+    source.onerror = () => {
+      if (source && source.readyState === EventSource.CLOSED && !timer) timer = setInterval(refresh, seldom);
+    };
+  }
+  document.addEventListener("visibilitychange", listen);
+  addEventListener("pagehide", () => { if (source) source.close(); });
+  listen();
 })();
