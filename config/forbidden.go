@@ -22,6 +22,9 @@ var (
 // shortestMnemonic is the number of words in the shortest BIP-39 phrase.
 const shortestMnemonic = 12
 
+// clientKey is the one setting that is a private key: it shows Redis who we are and signs nothing on a chain.
+const clientKey = "REDIS_KEY"
+
 // forbiddenNames refuses variables of the whole environment whose name says that they hold a private key.
 func forbiddenNames(environ map[string]string, errs *FieldErrors) {
 	for _, name := range slices.Sorted(maps.Keys(environ)) {
@@ -45,7 +48,7 @@ func forbiddenValues(environ map[string]string, known func(string) bool, errs *F
 		kind := privateKeyIn(environ[name])
 		if kind == "" && known(name) {
 			switch value := strings.TrimSpace(environ[name]); {
-			case pemPrivateKey.MatchString(value):
+			case pemPrivateKey.MatchString(value) && name != clientKey:
 				kind = "a PEM private key"
 			case hexPrivateKey.MatchString(value):
 				kind = "what looks like a raw private key"

@@ -138,6 +138,11 @@ func TestLoadFaults(t *testing.T) {
 		{"eleven words", []string{"NOTE=" + strings.TrimSuffix(phrase, " yellow")}, ""},
 		{"raw key", []string{"OPERATOR_TOKEN=0x" + strings.Repeat("4c0883a69102937d", 4)}, "OPERATOR_TOKEN"},
 		{"pem", []string{"WEBHOOK_SECRET=-----BEGIN EC PRIVATE KEY-----\nabc"}, "WEBHOOK_SECRET"},
+		{"client key of Redis", []string{"REDIS_URL=rediss://:Xq2-kqLw2vR@cache", "REDIS_CA=x", "REDIS_CERT=x", "REDIS_KEY=-----BEGIN PRIVATE KEY-----\nabc"}, ""},
+		{"client key without its certificate", []string{"REDIS_KEY=-----BEGIN PRIVATE KEY-----\nabc"}, "REDIS_CERT"},
+		{"certificates without TLS", []string{"REDIS_URL=redis://:Xq2-kqLw2vR@cache", "REDIS_CA=x"}, "REDIS_CA"},
+		{"anybody's certificate", []string{"REDIS_URL=rediss-cluster://:Xq2-kqLw2vR@cache?insecure_skip_verify=true"}, "REDIS_URL"},
+		{"key of a chain as that of Redis", []string{"REDIS_CERT=x", "REDIS_KEY=0x" + strings.Repeat("4c0883a69102937d", 4)}, "REDIS_KEY"},
 		{"everything at once", []string{"PUBLIC_URL=http://x.test", "OPERATOR_TOKEN=short", "REDIS_URL=nonsense", "WEBHOOK_LANES=x", "A_PRIVATE_KEY=1"},
 			"A_PRIVATE_KEY REDIS_URL WEBHOOK_LANES PUBLIC_URL OPERATOR_TOKEN"},
 	}

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -36,6 +37,8 @@ type Redis struct {
 	short      *starvation
 	clustered  bool
 	plainAsynq bool
+	user       string
+	tls        bool
 }
 
 // quiet keeps go-redis from writing to standard error: whatever it has to say, it also returns.
@@ -61,7 +64,7 @@ func Connect(o config.Redis, poolSize int) (*Redis, error) {
 		return nil, err
 	}
 	r := &Redis{plain: plain, batched: batched, short: short, clustered: o.Mode == config.RedisCluster,
-		plainAsynq: o.PlainAsynq}
+		plainAsynq: o.PlainAsynq, user: cmp.Or(o.Username, "default"), tls: o.TLS}
 	r.wake = newWakeUps(r)
 	return r, nil
 }
@@ -154,7 +157,7 @@ func ignoreClosed(err error) error {
 // Ping asks for an answer.
 func (r *Redis) Ping(ctx context.Context) error {
 	if err := r.plain.Ping(ctx).Err(); err != nil {
-		return fmt.Errorf("jobs: redis: %w", err)
+		return fmt.Errorf("jobs: redis: %w", asDenied(err))
 	}
 	return nil
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -24,12 +26,13 @@ func asDenied(err error) error {
 }
 
 func denied(err error) bool {
-	if err == nil {
+	if err == nil || refusal(err) != "" {
 		return false
 	}
 	text := strings.ToLower(err.Error())
 	for _, sign := range []string{"noperm", "unknown command", "unknown redis command", "acl failure",
-		"can't run this command", "no permissions", "unknown subcommand"} {
+		"can't run this command", "no permissions", "unknown subcommand", "is not allowed", "not permitted",
+		"not supported"} {
 		if strings.Contains(text, sign) {
 			return true
 		}
@@ -44,12 +47,12 @@ var (
 	Channels = []string{"asynq:cancel", "ctrip:wake"}
 	Commands = []string{
 		"del", "eval", "evalsha", "exists", "expire", "expireat", "get", "hdel", "hexists",
-		"hget", "hmget", "hscan", "hset", "incr",
+		"hget", "hmget", "hscan", "hset", "hvals", "incr",
 		"lindex", "llen", "lpush", "lrange", "lrem", "ping", "publish", "rpoplpush", "rpush",
 		"sadd", "set", "setex", "setnx",
 		"smembers", "sismember", "srem", "subscribe", "time", "unsubscribe", "zadd", "zcard",
 		"zcount", "zrange", "zrangebyscore",
-		"zrem", "zremrangebyrank", "zscore",
+		"zrem", "zremrangebyrank", "zremrangebyscore", "zscore",
 	}
 	Optional = map[string]string{
 		"info":         "version, eviction policy and persistence are not told",
@@ -72,15 +75,32 @@ func ACL() string {
 	return line
 }
 
+// ClusterACL is what a client of a cluster asks its nodes besides.
+func ClusterACL() string { return " +asking +cluster|slots +command" }
+
+// SentinelACL is the line of a sentinel_user with the least rights.
+func SentinelACL() string {
+	return "resetkeys resetchannels -@all +ping +sentinel|get-master-addr-by-name +sentinel|sentinels +subscribe " +
+		"+unsubscribe &+switch-master &+replica-reconf-done"
+}
+
 // Rights is what Redis lets us do.
 type Rights struct {
 	// Denied are commands, keys and channels that are needed and denied.
 	Denied []string
+	// Grants are the rules of ACL that mend it, for the user of that name.
+	Grants []string
+	User   string
 	// Missing is what is not told, because an optional command is denied.
 	Missing []string
 	// DeclaredKeys says that scripts may use no key that was not declared: Asynq's do.
 	DeclaredKeys bool
+	// ReadOnly says why this server takes no writes, though its user may make them; "" when it does.
+	ReadOnly string
 }
+
+// mostNamed is how many denied rights are named in one sentence.
+const mostNamed = 12
 
 // Err is nil when nothing that is needed is denied.
 func (r Rights) Err() error {
@@ -89,18 +109,130 @@ func (r Rights) Err() error {
 		return fmt.Errorf("%w: this Redis lets scripts use only keys that were declared, and those of Asynq use others: set "+
 			"what allows undeclared keys (Dragonfly: --default_lua_flags=allow-undeclared-keys), or take another Redis",
 			ErrDenied)
-	case len(r.Denied) > 0:
-		return fmt.Errorf("%w: %s; docs/redis.md has the user's rights", ErrDenied, strings.Join(r.Denied, ", "))
+	case r.ReadOnly != "":
+		return fmt.Errorf("%w: %s", ErrDenied, r.ReadOnly)
+	case len(r.Denied) == 0:
+		return nil
 	}
-	return nil
+	named, more := r.Denied, ""
+	if len(named) > mostNamed {
+		more = fmt.Sprintf(" and %d more", len(named)-mostNamed)
+		named = named[:mostNamed]
+	}
+	mend := "; this server does not know them, or somebody renamed them"
+	if len(r.Grants) > 0 {
+		mend = "; what mends it: ACL SETUSER " + r.User + " " + strings.Join(r.Grants, " ")
+	}
+	return fmt.Errorf("%w: %s%s%s; docs/redis.md has all rights", ErrDenied, strings.Join(named, ", "), more, mend)
+}
+
+// deny notes what a server denied, and the rule that allows it.
+func (r *Rights) deny(name, where string, err error, args ...any) {
+	text := strings.ToLower(err.Error())
+	command := strings.ToLower(fmt.Sprint(args[0]))
+	if bare, _, _ := strings.Cut(name, " "); strings.Contains(bare, "|") {
+		command = bare
+	}
+	grant := "+" + command
+	if pattern, of := patternOf(text, args); pattern != "" {
+		grant, name = pattern, command+" "+of
+	} else {
+		name = command // with whatever key
+	}
+	if name += where; !slices.Contains(r.Denied, name) {
+		r.Denied = append(r.Denied, name)
+	}
+	if !strings.Contains(text, "unknown") && !slices.Contains(r.Grants, grant) { // what is not known cannot be allowed
+		r.Grants = append(r.Grants, grant)
+	}
+}
+
+// patternOf is the rule for the key or the channel that an error says may not be used, and that key; "" if it says
+// nothing of one.
+func patternOf(text string, args []any) (pattern, of string) {
+	if !strings.Contains(text, "access") {
+		return "", ""
+	}
+	kind, patterns := "~", Keys
+	if strings.Contains(text, "channel") {
+		kind, patterns = "&", Channels
+	}
+	for _, a := range args[1:] {
+		for _, p := range patterns {
+			if of = fmt.Sprint(a); strings.HasPrefix(of, strings.TrimSuffix(p, "*")) {
+				return kind + p, of
+			}
+		}
+	}
+	return "", ""
+}
+
+// refusals are the errors of servers that let their user write and take no writes all the same, by their first word.
+var refusals = map[string]string{
+	"MOVED":       "this is one node of a cluster: REDIS_URL has to say redis-cluster://",
+	"READONLY":    "this is a replica: REDIS_URL has to lead to its master, or to sentinels (redis-sentinel://)",
+	"NOREPLICAS":  "it takes no writes, because fewer replicas follow than min-replicas-to-write says",
+	"MISCONF":     "it takes no writes, because it cannot save to its disk",
+	"OOM":         "it takes no writes, because its memory is full: raise maxmemory",
+	"LOADING":     "it is loading its data",
+	"MASTERDOWN":  "it is a replica whose master is down",
+	"CLUSTERDOWN": "part of the cluster is down, so that no part of it takes writes",
+}
+
+// refusal says in words what an error of a server means that takes no writes.
+func refusal(err error) string {
+	first, _, _ := strings.Cut(err.Error(), " ")
+	return refusals[first]
 }
 
 // Rights tries, as the user of REDIS_URL, every command on keys of ours that do nobody any harm, and every key with a
-// command that changes nothing. An error is that of a Redis that does not answer.
+// command that changes nothing, in a cluster at every node, because each has rights of its own. An error is that of a
+// Redis that does not answer.
 func (c *Client) Rights(ctx context.Context) (Rights, error) {
-	var r Rights
+	r := Rights{User: c.redis.user}
+	cluster, clustered := c.redis.plain.(*redis.ClusterClient)
+	if err := c.try(ctx, c.redis.plain, "", &r); err != nil {
+		return r, err
+	}
+	if clustered {
+		var mu sync.Mutex
+		err := cluster.ForEachShard(ctx, func(ctx context.Context, node *redis.Client) error {
+			found := Rights{User: r.User}
+			_ = c.try(ctx, node, " at "+node.Options().Addr, &found) // a node that is down denies nothing
+			mu.Lock()
+			defer mu.Unlock()
+			r.add(found)
+			return nil
+		})
+		if err != nil && ctx.Err() != nil {
+			return r, fmt.Errorf("jobs: redis: rights: %w", err)
+		}
+	}
+	if err := c.trySubscriptions(ctx, &r); err != nil {
+		return r, err
+	}
+	return r, c.tryScript(ctx, &r)
+}
+
+// add adds what one node of a cluster denies and others allow.
+func (r *Rights) add(node Rights) {
+	for _, name := range node.Denied {
+		if bare, _, _ := strings.Cut(name, " at "); !slices.Contains(r.Denied, bare) {
+			r.Denied = append(r.Denied, name)
+		}
+	}
+	for _, g := range node.Grants {
+		if !slices.Contains(r.Grants, g) {
+			r.Grants = append(r.Grants, g)
+		}
+	}
+}
+
+// try runs all trials at a server, or through a client of a cluster. A node of a cluster moves most of them on to
+// others, after it has looked at their rights.
+func (c *Client) try(ctx context.Context, client redis.Cmdable, where string, r *Rights) error {
 	trials := c.trials()
-	pipe := c.redis.plain.Pipeline()
+	pipe := client.Pipeline()
 	answers := make([]*redis.Cmd, len(trials))
 	for i, t := range trials {
 		answers[i] = pipe.Do(ctx, t.args...)
@@ -112,97 +244,19 @@ func (c *Client) Rights(ctx context.Context) (Rights, error) {
 		switch {
 		case err == nil, errors.Is(err, redis.Nil):
 		case denied(err) && t.optional != "":
-			r.Missing = append(r.Missing, t.optional)
+			if !slices.Contains(r.Missing, t.optional) {
+				r.Missing = append(r.Missing, t.optional)
+			}
 		case denied(err):
-			r.Denied = append(r.Denied, t.name)
+			r.deny(t.name, where, err, t.args...)
 		case !errors.As(err, &told):
-			return r, fmt.Errorf("jobs: redis: rights: %w", err)
+			return fmt.Errorf("jobs: redis: rights: %w", err)
+		case r.ReadOnly == "" && where == "":
+			r.ReadOnly = refusal(err)
 		}
 	}
-	if err := c.trySubscriptions(ctx, &r); err != nil {
-		return r, err
-	}
-	return r, c.tryScript(ctx, &r)
+	return nil
 }
-
-type trial struct {
-	name     string
-	args     []any
-	optional string
-}
-
-// trials are in the order in which they run: what a command needs was made by those before it.
-func (c *Client) trials() []trial {
-	first := c.lanes.names()[0]
-	scratch, set := taskKey(first, "ctrip-rights"), taskKey(first, "ctrip-rights-s")
-	zset := taskKey(first, "ctrip-rights-z")
-	var list []trial
-	try := func(args ...any) {
-		list = append(list, trial{name: fmt.Sprint(args[0]), args: args})
-	}
-	try("ping")
-	try("time")
-	try("del", scratch)
-	for _, args := range [][]any{{"hset", scratch, "a", "b"}, {"hget", scratch, "a"}, {"hmget", scratch, "a"},
-		{"hexists", scratch, "a"},
-		{"hdel", scratch, "b"}, {"exists", scratch}, {"expire", scratch, 60}, {"del", scratch},
-		{"lpush", scratch, "a"},
-		{"rpush", scratch, "b"}, {"llen", scratch}, {"lindex", scratch, 0},
-		{"lrange", scratch, 0, 1}, {"rpoplpush", scratch, scratch},
-		{"lrem", scratch, 0, "a"}, {"expire", scratch, 60}, {"del", scratch},
-		{"setnx", scratch, 1}, {"incr", scratch},
-		{"setex", scratch, 60, 1}, {"set", scratch, 1}, {"get", scratch},
-		{"expireat", scratch, c.now().Unix() + 60}, {"del", scratch},
-		{"sadd", set, "a"}, {"expire", set, 60}, {"sismember", set, "a"}, {"smembers", set}, {"srem", set, "a"},
-		{"zadd", zset, 1, "a"}, {"expire", zset, 60}, {"zcard", zset}, {"zscore", zset, "a"},
-		{"zcount", zset, 0, 1},
-		{"zrange", zset, 0, 1}, {"zrangebyscore", zset, 0, 1}, {"zremrangebyrank", zset, 5, 6},
-		{"zrem", zset, "a"},
-		{"publish", wakeChannel, "ctrip-rights"}, {"evalsha", strings.Repeat("0", 40), 1, scratch}} {
-		try(args...)
-	}
-	return append(append(list, c.keyTrials()...),
-		trial{name: "info", args: []any{"info", "server"}, optional: Optional["info"]},
-		trial{name: "memory|usage", args: []any{"memory", "usage", scratch}, optional: Optional["memory|usage"]})
-}
-
-// keyTrials touch every key of ours with a command that changes nothing.
-func (c *Client) keyTrials() []trial {
-	var list []trial
-	key := func(name string, args ...any) {
-		list = append(list, trial{name: fmt.Sprintf("%v %s", args[0], name), args: args})
-	}
-	const none = "ctrip-none"
-	for _, q := range c.lanes.names() {
-		for _, name := range []string{"pending", "active"} {
-			key(keyName(q, name), "lrem", keyName(q, name), 0, none)
-		}
-		for _, name := range []string{"lease", "scheduled", "retry", "archived", "completed"} {
-			key(keyName(q, name), "zrem", keyName(q, name), none)
-		}
-		day := time.Unix(0, 0).UTC().Format(time.DateOnly)
-		for _, name := range []string{"t:" + none, "processed:" + day, "failed:" + day} {
-			key(keyName(q, name), "del", keyName(q, name))
-		}
-		for _, name := range []string{"paused", "processed", "failed"} {
-			key(keyName(q, name), "exists", keyName(q, name))
-		}
-		key(incarnationKey(q), "exists", incarnationKey(q))
-		key(incarnationKey(q), "del", incarnationKey(q)+":"+none)
-	}
-	key("asynq:queues", "srem", "asynq:queues", none)
-	for _, name := range []string{"asynq:servers", "asynq:workers"} {
-		key(name, "zrem", name, none)
-		key(name, "del", name+":{"+none+"}")
-	}
-	key("ctrip:rate:*", "del", "ctrip:rate:"+none)
-	key(savedKey, "hdel", savedKey, none)
-	key(savedKey, "hscan", savedKey, 0)
-	key("asynq:cancel", "publish", cancelChannel, none)
-	return list
-}
-
-func keyName(queue, what string) string { return key(queue, what) }
 
 // trySubscriptions asks for each channel by itself: of two, go-redis reports neither.
 func (c *Client) trySubscriptions(ctx context.Context, r *Rights) error {
@@ -214,7 +268,7 @@ func (c *Client) trySubscriptions(ctx context.Context, r *Rights) error {
 		switch {
 		case err == nil:
 		case denied(err):
-			r.Denied = append(r.Denied, "subscribe "+channel)
+			r.deny("subscribe "+channel, "", err, "subscribe", channel)
 		case !errors.As(err, &told):
 			return fmt.Errorf("jobs: redis: subscribe: %w", err)
 		}
@@ -230,11 +284,14 @@ func (c *Client) tryScript(ctx context.Context, r *Rights) error {
 	var told redis.Error
 	switch {
 	case err == nil, errors.Is(err, redis.Nil):
+	case denied(err) && strings.Contains(err.Error(), "user executing the script"): // what is in it is tried by itself
 	case denied(err):
-		r.Denied = append(r.Denied, "eval")
+		r.deny("eval", "", err, "eval", key(queue, "pending"))
 	case strings.Contains(strings.ToLower(err.Error()), "undeclared"), strings.Contains(err.Error(), "not declared"),
 		strings.Contains(err.Error(), "non local key"):
 		r.DeclaredKeys = true
+	case r.ReadOnly == "" && refusal(err) != "":
+		r.ReadOnly = refusal(err)
 	case !errors.As(err, &told):
 		return fmt.Errorf("jobs: redis: eval: %w", err)
 	}

@@ -30,8 +30,14 @@ type fixture struct {
 // newFixture sets everything up and starts api, worker and scanner.
 func newFixture(t *testing.T, c gateway.Chain, extra ...string) *fixture {
 	t.Helper()
+	return newFixtureOn(t, c, "", extra...)
+}
+
+// newFixtureOn is newFixture on a Redis that the test has started; "" for one of its own.
+func newFixtureOn(t *testing.T, c gateway.Chain, redisURL string, extra ...string) *fixture {
+	t.Helper()
 	h := &fixture{t: t, receiver: testkit.NewReceiver(t)}
-	h.Gateway = gateway.New(t, gateway.Options{Chain: c, DatabaseURL: testkit.Postgres(t),
+	h.Gateway = gateway.New(t, gateway.Options{Chain: c, DatabaseURL: testkit.Postgres(t), RedisURL: redisURL,
 		Env: append([]string{"WEBHOOK_LANES=2"}, extra...)})
 	checkContract(t, h.Gateway)
 	for _, name := range []string{"api", "worker", "scanner"} {

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -177,9 +178,9 @@ func examineRedis(ctx context.Context, cfg config.Config) []Check {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	where := cfg.Redis.Server.String()
+	hint := "is Redis running, and does REDIS_URL say the right host and password?"
 	unreachable := func(err error) []Check {
-		return []Check{{"redis", false, where + ": " + oneLine(err), "is Redis running, and does REDIS_URL say the right " +
-			"host and password?"}}
+		return []Check{{"redis", false, where + ": " + oneLine(err), hint}}
 	}
 	cfg.Redis.PoolSize = 1
 	r, err := wiring.Redis(cfg)
@@ -188,6 +189,7 @@ func examineRedis(ctx context.Context, cfg config.Config) []Check {
 	}
 	defer r.Close()
 	if err := r.Ping(ctx); err != nil {
+		hint = cmp.Or(r.Explain(err), hint)
 		return unreachable(err)
 	}
 	checks := []Check{{Name: "redis", OK: true, Detail: where}}
@@ -213,8 +215,8 @@ func examineRedis(ctx context.Context, cfg config.Config) []Check {
 
 func judgeRights(r jobs.Rights) Check {
 	if err := r.Err(); err != nil {
-		return Check{"redis rights", false, oneLine(err), "give the user of REDIS_URL the rights that docs/redis.md lists: " +
-			"without them deliveries may be found late or not at all"}
+		return Check{"redis rights", false, oneLine(err),
+			"docs/redis.md: without this deliveries are found late or not at all"}
 	}
 	detail := "every key, channel and command"
 	if len(r.Missing) > 0 {
@@ -232,8 +234,9 @@ func judgeRedis(s jobs.Settings) []Check {
 		return v
 	}
 	checks := []Check{
-		{Name: "redis version", OK: major(s.Version) >= oldestRedis, Detail: or(s.Version)},
-		{Name: "redis eviction", OK: s.EvictionPolicy == "noeviction", Detail: "maxmemory-policy " + or(s.EvictionPolicy)},
+		{Name: "redis version", OK: s.Version == "" || major(s.Version) >= oldestRedis, Detail: or(s.Version)},
+		{Name: "redis eviction", OK: s.EvictionPolicy == "" || s.EvictionPolicy == "noeviction",
+			Detail: "maxmemory-policy " + or(s.EvictionPolicy)},
 		{Name: "redis append-only file", OK: s.AppendOnly, Detail: "appendonly " +
 			map[bool]string{true: "yes", false: "no"}[s.AppendOnly]},
 	}

@@ -3,9 +3,11 @@ package testkit
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -120,15 +122,30 @@ func checkPID(pid int) error {
 	return nil
 }
 
+// Ports of tests lie below those that the system gives to outgoing connections, one of which would otherwise take a
+// port between the moment at which it was chosen and that at which somebody listens.
+const (
+	firstPort = 15_000
+	lastPort  = 32_000
+	portTries = 50
+)
+
 // freePort returns a loopback TCP port that was free a moment ago. Somebody else may take it first: who uses it must
 // retry.
 func freePort() (int, error) {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	var err error
+	for try := range portTries {
+		port := firstPort + rand.IntN(lastPort-firstPort)
+		if try == portTries-1 {
+			port = 0
+		}
+		var l net.Listener
+		if l, err = net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			port = l.Addr().(*net.TCPAddr).Port
+			return port, l.Close()
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return 0, err
 }
 
 // tail returns the last 2000 bytes of a log file, for error messages.

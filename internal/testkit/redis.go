@@ -1,6 +1,7 @@
 package testkit
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -19,6 +20,14 @@ type RedisOptions struct {
 	AppendOnly bool
 	// Args are further redis-server arguments, for example "--maxmemory", "64mb".
 	Args []string
+	// User and Password are whom [RedisServer.Do] speaks as, where the server wants somebody.
+	User, Password string
+	// TLS is how it connects, and makes the port one of TLS; the certificates of the server are among Args.
+	TLS *tls.Config
+	// Config is a file that is read first, which the server may write into.
+	Config string
+	// Sentinel makes it one that watches others.
+	Sentinel bool
 }
 
 // RedisServer is a private redis-server on a loopback port. Eviction is off, as production demands.
@@ -31,6 +40,7 @@ type RedisServer struct {
 	bin  string
 	dir  string
 	args []string
+	opts RedisOptions
 	proc *process
 }
 
@@ -49,14 +59,8 @@ func Redis(t TB, options ...RedisOptions) *RedisServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &RedisServer{bin: bin, dir: t.TempDir()}
-	aof := "no"
-	if o.AppendOnly {
-		aof = "yes"
-	}
-	s.args = append([]string{"--bind", "127.0.0.1", "--dir", s.dir, "--logfile", s.log(), "--save", "", "--appendonly",
-		aof,
-		"--appendfsync", "everysec", "--maxmemory-policy", "noeviction", "--hash-max-listpack-value", "512"}, o.Args...)
+	s := &RedisServer{bin: bin, dir: t.TempDir(), opts: o}
+	s.args = append(s.usualArgs(), o.Args...)
 	for range 10 { // a chosen port may be taken before Redis binds it
 		var port int
 		if port, err = freePort(); err != nil {
@@ -79,6 +83,20 @@ func Redis(t TB, options ...RedisOptions) *RedisServer {
 	return s
 }
 
+// usualArgs are those of every server. A sentinel takes few.
+func (s *RedisServer) usualArgs() []string {
+	args := []string{"--bind", "127.0.0.1", "--dir", s.dir, "--logfile", s.log()}
+	if s.opts.Sentinel {
+		return append(args, "--sentinel")
+	}
+	aof := "no"
+	if s.opts.AppendOnly {
+		aof = "yes"
+	}
+	return append(args, "--save", "", "--appendonly", aof, "--appendfsync", "everysec",
+		"--maxmemory-policy", "noeviction", "--hash-max-listpack-value", "512")
+}
+
 // Start starts a stopped or killed server on the same address and directory and waits until it answers.
 func (s *RedisServer) Start(t TB) {
 	t.Helper()
@@ -98,7 +116,14 @@ func (s *RedisServer) start() error {
 	if err := os.WriteFile(s.log(), nil, 0o600); err != nil {
 		return err
 	}
-	cmd := exec.Command(s.bin, append([]string{"--port", port}, s.args...)...)
+	args := []string{"--port", port}
+	if s.opts.TLS != nil {
+		args = []string{"--port", "0", "--tls-port", port}
+	}
+	if s.opts.Config != "" {
+		args = append([]string{s.opts.Config}, args...)
+	}
+	cmd := exec.Command(s.bin, append(args, s.args...)...)
 	cmd.Dir = s.dir
 	cmd.Env = []string{"LC_ALL=C", "TZ=UTC", "PATH=/usr/bin:/bin"}
 	if s.proc, err = startProcess(cmd, "KILL"); err != nil {
@@ -127,7 +152,7 @@ func (s *RedisServer) ready() bool {
 	}
 	info, _ := answer.(string)
 	return strings.Contains(info, fmt.Sprintf("process_id:%d\r\n", s.proc.pid)) &&
-		strings.Contains(info, "\r\nloading:0\r\n")
+		(s.opts.Sentinel || strings.Contains(info, "\r\nloading:0\r\n"))
 }
 
 // Stop shuts the server down in an orderly way. With AppendOnly the data stay.

@@ -2,6 +2,7 @@ package testkit
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +14,7 @@ import (
 
 // do speaks just enough of the Redis protocol (RESP2) to run one command, so that this package needs no Redis client.
 func (s *RedisServer) do(command ...string) (any, error) {
-	conn, err := net.DialTimeout("tcp", s.Addr, 5*time.Second)
+	conn, err := s.dial()
 	if err != nil {
 		return nil, err
 	}
@@ -21,15 +22,33 @@ func (s *RedisServer) do(command ...string) (any, error) {
 	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		return nil, err
 	}
+	in := bufio.NewReader(conn)
+	if s.opts.User != "" {
+		if _, err := ask(conn, in, "AUTH", s.opts.User, s.opts.Password); err != nil {
+			return nil, err
+		}
+	}
+	return ask(conn, in, command...)
+}
+
+func (s *RedisServer) dial() (net.Conn, error) {
+	d := net.Dialer{Timeout: 5 * time.Second}
+	if s.opts.TLS != nil {
+		return tls.DialWithDialer(&d, "tcp", s.Addr, s.opts.TLS)
+	}
+	return d.Dial("tcp", s.Addr)
+}
+
+func ask(out io.Writer, in *bufio.Reader, command ...string) (any, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "*%d\r\n", len(command))
 	for _, arg := range command {
 		fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(arg), arg)
 	}
-	if _, err := io.WriteString(conn, b.String()); err != nil {
+	if _, err := io.WriteString(out, b.String()); err != nil {
 		return nil, err
 	}
-	answer, err := readRESP(bufio.NewReader(conn))
+	answer, err := readRESP(in)
 	if err != nil {
 		return nil, err
 	}

@@ -52,6 +52,8 @@ type Options struct {
 	DatabaseURL string
 	// Postgres are further settings of the private instance.
 	Postgres map[string]string
+	// RedisURL is a Redis, or several, to use instead of a private one; Env holds what else is needed to reach it.
+	RedisURL string
 	// Programs is a directory with other binaries than those of this tree; "" means those.
 	Programs string
 	// Env are further settings, NAME=value, of every process; they win over the usual ones.
@@ -67,7 +69,8 @@ type Gateway struct {
 	DB          *sql.DB
 	// Postgres is the private instance, nil where Options.DatabaseURL was given.
 	Postgres *testkit.PostgresServer
-	Redis    *testkit.RedisServer
+	// Redis is the private server, nil where Options.RedisURL was given.
+	Redis *testkit.RedisServer
 	// Chain is the chain's name.
 	Chain string
 	// Client makes the calls of [Gateway.Call].
@@ -98,7 +101,10 @@ func New(t testkit.TB, o Options) *Gateway {
 		}
 		g.DatabaseURL = dsn
 	}
-	g.Redis = testkit.Redis(t, testkit.RedisOptions{AppendOnly: true})
+	if o.RedisURL == "" {
+		g.Redis = testkit.Redis(t, testkit.RedisOptions{AppendOnly: true})
+		o.RedisURL = g.Redis.URL
+	}
 	var err error
 	if g.DB, err = sql.Open("pgx", g.DatabaseURL); err != nil {
 		t.Fatal(err)
@@ -115,7 +121,7 @@ func New(t testkit.TB, o Options) *Gateway {
 	api := testkit.FreeAddr(t)
 	g.APIURL = "http://" + api
 	g.env = append([]string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + g.dir, "ENV=test", "DATABASE_URL=" + g.DatabaseURL, "REDIS_URL=" + g.Redis.URL,
+		"PATH=" + os.Getenv("PATH"), "HOME=" + g.dir, "ENV=test", "DATABASE_URL=" + g.DatabaseURL, "REDIS_URL=" + o.RedisURL,
 		"CHAINS_FILE=" + chains, "PUBLIC_URL=" + g.APIURL, "API_ADDR=" + api, "MASTER_KEYS=" + MasterKeys,
 		"OPERATOR_TOKEN=" + OperatorToken, "WEBHOOK_ALLOW=127.0.0.0/8",
 	}, o.Env...)
