@@ -190,6 +190,12 @@ func NewRedisCluster(t TB, setup RedisSetup) RedisNodes {
 		})
 	}
 	Eventually(t, time.Minute, "the cluster is whole", all("cluster_state:ok"))
+	c.waitForReplicas(t)
+	return c
+}
+
+func (c RedisNodes) waitForReplicas(t TB) {
+	t.Helper()
 	for _, master := range c[:clusterMasters] {
 		Eventually(t, time.Minute, "each master has its replica", func() bool {
 			info, err := master.do("INFO", "replication")
@@ -207,7 +213,6 @@ func NewRedisCluster(t TB, setup RedisSetup) RedisNodes {
 			return err == nil
 		})
 	}
-	return c
 }
 
 func found(answer any, what string) error {
