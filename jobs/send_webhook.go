@@ -10,6 +10,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"github.com/ctrip-gateway/ctrip/internal/delivery"
+	"github.com/ctrip-gateway/ctrip/internal/telemetry"
 )
 
 // requeuePause is how long a task waits whose successor could not be enqueued.
@@ -48,6 +49,7 @@ func (h *handler) process(ctx context.Context, t *asynq.Task) error {
 	if err := json.Unmarshal(t.Payload(), &p); err != nil || p.DeliveryID == "" || p.Generation < 1 {
 		return fmt.Errorf("not a payload of %s: %w", TypeSendWebhook, asynq.SkipRetry)
 	}
+	ctx = telemetry.WithTraceparent(ctx, t.Headers()[traceHeader])
 	queue, _ := asynq.GetQueueName(ctx)
 	out := h.attempt(ctx, delivery.Task{DeliveryID: p.DeliveryID, Generation: p.Generation, EndpointID: p.EndpointID,
 		MerchantID: p.MerchantID, Lane: queue, Workers: h.perLane[queue]})

@@ -22,6 +22,8 @@ const (
 	maxRetry = 1000
 	// taskTimeout is longer than the longest request (30 s) and its commit together.
 	taskTimeout = 60 * time.Second
+	// traceHeader is the header of a task that names the trace of the request or block that caused its event.
+	traceHeader = "traceparent"
 	retryQueue  = "wh:retry"
 	slowQueue   = "wh:slow"
 )
@@ -52,7 +54,10 @@ func newTask(d models.Delivery) (*asynq.Task, error) {
 	if err != nil {
 		return nil, fmt.Errorf("jobs: payload of %s: %w", d.ID, err)
 	}
-	return asynq.NewTask(TypeSendWebhook, body), nil
+	if d.Traceparent == "" {
+		return asynq.NewTask(TypeSendWebhook, body), nil
+	}
+	return asynq.NewTaskWithHeaders(TypeSendWebhook, body, map[string]string{traceHeader: d.Traceparent}), nil
 }
 
 // lanes spreads endpoints over queues.

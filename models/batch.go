@@ -15,6 +15,8 @@ type Batch struct {
 	Body       []byte
 	Positions  string // of its events, in their order, with commas; "" of a batch of before there were positions
 	CreatedAt  time.Time
+	// Traceparent is that of the oldest event.
+	Traceparent string
 }
 
 // BatchType is the event type of a batch delivery, and the type in its body.

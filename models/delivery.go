@@ -89,6 +89,8 @@ type Delivery struct {
 	// Suspended rows are pending without a task, because nobody knows yet when they can be sent: the breaker of the
 	// endpoint is open, or deliveries are paused. They get a task when that is over.
 	Suspended bool `gorm:"column:parked"`
+	// Traceparent is the event's, where it was read with the row.
+	Traceparent string `gorm:"-"`
 	// Slow says that the task of the current generation is in the lane of slow endpoints.
 	Slow bool
 	// BatchID names the batch that holds the event, or the endpoint while the delivery waits for a batch. Once the

@@ -14,6 +14,8 @@ type Event struct {
 	Body       []byte
 	Retracts   []string `gorm:"serializer:json"` // ids of events that a reorg made untrue
 	CreatedAt  time.Time
+	// Traceparent names the trace of what caused the event, "" where there is none.
+	Traceparent string
 	// Test says that the event is about a payment on a test chain or about a test endpoint. It decides who gets a new
 	// event and is not stored: of a stored one the payment or the endpoint tells.
 	Test bool `gorm:"-"`

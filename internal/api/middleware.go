@@ -17,6 +17,7 @@ import (
 
 	"github.com/ctrip-gateway/ctrip/internal/api/openapi"
 	"github.com/ctrip-gateway/ctrip/internal/headers"
+	"github.com/ctrip-gateway/ctrip/internal/telemetry"
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
@@ -42,6 +43,22 @@ func (s *Server) requestID(next echo.HandlerFunc) echo.HandlerFunc {
 		c.Set(requestIDKey, id)
 		c.Response().Header().Set(requestIDHeader, id)
 		return next(c)
+	}
+}
+
+// trace begins the trace of a request, or joins the one that its caller names: the events that it makes, and their
+// webhooks, belong to it. The route is known when the request was answered.
+func (s *Server) trace(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		ctx, span := s.tracing.Start(telemetry.WithTraceparent(r.Context(), r.Header.Get("Traceparent")), "api.request",
+			slog.Any("request_id", c.Get(requestIDKey)))
+		c.SetRequest(r.WithContext(ctx))
+		err := next(c)
+		span.Set(slog.String("method", models.Clip(r.Method)), slog.String("route", c.Path()),
+			slog.Int("status", c.Response().Status))
+		span.End(nil)
+		return err
 	}
 }
 

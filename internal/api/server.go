@@ -58,6 +58,7 @@ type Options struct {
 	// Shares bounds how many requests of a merchant use the database at once; nil has shares of its connections.
 	Shares  *limits.Shares
 	Metrics *telemetry.Metrics
+	Tracing *telemetry.Tracing
 	// WebhookTimeout is WEBHOOK_TIMEOUT. The test of an endpoint without a timeout of its own waits a little longer than
 	// this.
 	WebhookTimeout time.Duration
@@ -72,6 +73,7 @@ type Server struct {
 	now     func() time.Time
 	https   bool
 	metrics *telemetry.Metrics
+	tracing *telemetry.Tracing
 	spec    *openapi.Spec
 	echo    *echo.Echo
 	mounted []string // prefixes
@@ -94,11 +96,12 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{log: o.Logger, now: o.Now, https: o.HTTPS, metrics: o.Metrics, spec: spec, echo: echo.New()}
+	s := &Server{log: o.Logger, now: o.Now, https: o.HTTPS, metrics: o.Metrics, tracing: o.Tracing, spec: spec,
+		echo: echo.New()}
 	s.echo.HideBanner, s.echo.HidePort = true, true
 	s.echo.HTTPErrorHandler = s.answerError
 	s.echo.IPExtractor = echo.ExtractIPDirect()
-	s.echo.Pre(s.requestID, s.count, s.accessLog, s.recover, deadline(o.Limits.Timeout), s.secure,
+	s.echo.Pre(s.requestID, s.trace, s.count, s.accessLog, s.recover, deadline(o.Limits.Timeout), s.secure,
 		crossOrigin(o.Limits.Origins), s.textPath)
 	asJSON, err := spec.JSON()
 	if err != nil {

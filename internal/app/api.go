@@ -36,8 +36,8 @@ func (a *App) buildAPI(context.Context) error {
 		Logger: a.log, Now: time.Now, HTTPS: strings.HasPrefix(a.cfg.PublicURL, "https://"), Store: a.store,
 		Payments: a.payments, Endpoints: a.endpoints, Redelivery: a.redelivery, Access: keys, Vault: a.vault,
 		Operate: operated, Chains: a.cfg.Chains, Limits: a.cfg.API, Merchants: merchants, Shares: shares,
-		Metrics: a.metrics,
-		Prove:   a.pools.Evidence, WebhookTimeout: a.cfg.Webhook.Timeout,
+		Metrics: a.metrics, Tracing: a.tracing,
+		Prove: a.pools.Evidence, WebhookTimeout: a.cfg.Webhook.Timeout,
 		OperatorToken: a.cfg.OperatorToken.Reveal(), OperatorReadToken: a.cfg.OperatorReadToken.Reveal(),
 	})
 	if err != nil {

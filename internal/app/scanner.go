@@ -28,7 +28,7 @@ func (a *App) buildScanner(context.Context) error {
 	for _, c := range a.cfg.Chains {
 		s, err := scanner.New(scanner.Options{
 			Chain: c, Source: a.pools[c.ChainID], Store: a.store, Payments: a.payments, Holder: a.name, Now: time.Now,
-			Logger: a.log, Metrics: a.metrics,
+			Logger: a.log, Metrics: a.metrics, Tracing: a.tracing,
 		})
 		if err != nil {
 			return err

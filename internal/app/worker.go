@@ -84,7 +84,8 @@ func (a *App) buildMaintenance() error {
 	}
 	a.part("retention", retention.Run)
 	watch, err := maintenance.NewWatch(maintenance.WatchOptions{
-		Store: a.store, Endpoints: a.endpoints, SecretMaxAge: w.SecretMaxAge, Every: a.cfg.WatchInterval, Metrics: a.metrics, Logger: a.log,
+		Store: a.store, Endpoints: a.endpoints, SecretMaxAge: w.SecretMaxAge, Every: a.cfg.WatchInterval,
+		Metrics: a.metrics, Logger: a.log,
 		Now: time.Now,
 	})
 	if err != nil {

@@ -23,9 +23,12 @@ const maxBody = 4 << 10
 // send signs the event, POSTs it, judges the answer, plans what follows, and commits that.
 func (s *Sender) send(ctx context.Context, task Task, row *store.Waiting, t *target,
 	keys []webhook.SigningKey) Outcome {
-	ctx, span := s.opts.Tracing.Start(ctx, "webhook.attempt")
 	started := s.now()
 	number := row.AttemptBase + row.Attempts + 1
+	// The record knows the trace of the cause whoever made the task: the sweeper, a retry, a replay.
+	ctx, span := s.opts.Tracing.Start(telemetry.WithTraceparent(ctx, row.Traceparent), "webhook.attempt",
+		slog.String("delivery_id", row.ID), slog.String("event_id", row.EventID), slog.String("event_type", row.EventType),
+		slog.String("endpoint_id", row.EndpointID), slog.Int("attempt", number))
 	header := Call{
 		ID: row.EventID, Body: row.Body, Attempt: number, At: started, Secrets: t.signing(row.SignWith, started, keys),
 		Custom: t.endpoint.Headers, Traceparent: telemetry.Traceparent(ctx),
@@ -41,6 +44,7 @@ func (s *Sender) send(ctx context.Context, task Task, row *store.Waiting, t *tar
 	defer span.End(err)
 
 	now := s.now()
+	span.Set(slog.Int("status", res.Status))
 	judged := answer.Judge(res.Status, res.Header.Get("Retry-After"), err, now)
 	p := plan(row, t.endpoint.Endpoint, judged, s.opts.Schedule, s.opts.Random(), now)
 	v := store.Verdict{

@@ -8,6 +8,7 @@ import (
 	"github.com/ctrip-gateway/ctrip/internal/events"
 	"github.com/ctrip-gateway/ctrip/internal/outbox"
 	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/internal/telemetry"
 	"github.com/ctrip-gateway/ctrip/models"
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
@@ -46,6 +47,7 @@ func (s *Service) SendTest(ctx context.Context, tx *store.Tx, actor models.Actor
 	if err != nil {
 		return models.Delivery{}, err
 	}
+	ev.Traceparent = telemetry.CauseOf(ctx)
 	if err := tx.InsertEvents(ctx, []models.Event{ev}); err != nil {
 		return models.Delivery{}, err
 	}

@@ -15,9 +15,10 @@ func InsertBatch(ctx context.Context, tx *store.Tx, ep models.Endpoint, body []b
 	budget int, now time.Time) (models.Delivery, error) {
 	b := models.Batch{
 		ID: models.NewID(models.PrefixBatch, now), MerchantID: ep.MerchantID, EndpointID: ep.ID, Events: len(members),
-		Body: body, CreatedAt: now,
+		Body: body, CreatedAt: now, Traceparent: members[0].Cause,
 	}
-	d := NewDelivery(models.Event{MerchantID: ep.MerchantID, Type: models.BatchType}, ep, budget, now)
+	d := NewDelivery(models.Event{MerchantID: ep.MerchantID, Type: models.BatchType, Traceparent: b.Traceparent}, ep,
+		budget, now)
 	d.BatchID, d.CreatedAt = &b.ID, members[0].CreatedAt // as old as its oldest member, where order counts
 	ids := make([]string, len(members))
 	var positions []int64

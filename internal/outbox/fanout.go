@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/internal/telemetry"
 	"github.com/ctrip-gateway/ctrip/models"
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
@@ -13,6 +14,11 @@ import (
 // Publish writes events and their deliveries in the caller's transaction. The events are in the log in this order.
 // After the commit the deliveries that need a task reach the hook of [store.Store.OnCommit], which is [Producer.Offer].
 func Publish(ctx context.Context, tx *store.Tx, events []models.Event, budget int) ([]models.Delivery, error) {
+	for i := range events {
+		if events[i].Traceparent == "" {
+			events[i].Traceparent = telemetry.CauseOf(ctx)
+		}
+	}
 	if err := tx.InsertEvents(ctx, events); err != nil {
 		return nil, err
 	}
@@ -67,6 +73,7 @@ func NewDelivery(e models.Event, ep models.Endpoint, budget int, now time.Time) 
 	d := models.Delivery{
 		ID: models.NewID(models.PrefixDelivery, now), EventID: e.ID, EndpointID: ep.ID, MerchantID: e.MerchantID,
 		PaymentID: e.PaymentID, EventType: e.Type, State: models.DeliveryPending, Generation: 1, MaxAttempts: budget,
+		Traceparent:   e.Traceparent,
 		NextAttemptAt: now, SweepAfter: now.Add(Sweep.Enqueued), Slow: ep.Slow, CreatedAt: now, UpdatedAt: now,
 	}
 	if ep.MaxAttempts != nil {

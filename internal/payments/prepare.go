@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/store"
+	"github.com/ctrip-gateway/ctrip/internal/telemetry"
 	"github.com/ctrip-gateway/ctrip/models"
 	"github.com/ctrip-gateway/ctrip/webhook"
 )
@@ -99,6 +100,7 @@ func (s *Service) Prepare(ctx context.Context, r Request) (Draft, error) {
 		s.allocator.release(p.AccountKeyID, at)
 		return Draft{}, err
 	}
+	e.Traceparent = telemetry.CauseOf(ctx) // it is written in a transaction of several requests
 	return Draft{actor: r.Actor, payment: p, event: e, slot: at, ended: new(atomic.Bool)}, nil
 }
 

@@ -2,6 +2,7 @@ package scanner
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/chain"
@@ -25,8 +26,11 @@ func (s *Scanner) record(
 func (s *Scanner) recordOn(
 	ctx context.Context, fence int64, head chain.Header, cursor models.ChainCursor,
 	orphanFrom *uint64, below []models.Block, blocks []chain.Block,
-) error {
+) (failed error) {
 	start := s.clock()
+	ctx, span := s.tracing.Start(ctx, "chain.record", slog.String("chain", s.chain.Name), slog.Int("blocks", len(blocks)),
+		slog.Uint64("head", head.Number))
+	defer func() { span.End(failed) }()
 	// The set is read after the blocks: who could pay into one of them knew the address from a committed payment.
 	if err := s.watch.refresh(ctx, s.store, cursor.BlockTime); err != nil {
 		return err

@@ -74,6 +74,7 @@ type Options struct {
 	Now      func() time.Time
 	Logger   *slog.Logger
 	Metrics  *telemetry.Metrics
+	Tracing  *telemetry.Tracing
 }
 
 // Scanner follows one chain.
@@ -87,6 +88,7 @@ type Scanner struct {
 	clock    func() time.Time
 	log      *slog.Logger
 	metrics  *telemetry.Metrics
+	tracing  *telemetry.Tracing
 	watch    *watchSet
 	ahead    ahead
 	round    round
@@ -116,7 +118,8 @@ func New(o Options) (*Scanner, error) {
 	}
 	return &Scanner{
 		chain: o.Chain, source: o.Source, store: o.Store, payments: o.Payments, holder: o.Holder, leaseTTL: o.LeaseTTL,
-		clock: o.Now, log: o.Logger.With("chain", o.Chain.Name), metrics: o.Metrics, watch: newWatchSet(),
+		clock: o.Now, log: o.Logger.With("chain", o.Chain.Name), metrics: o.Metrics, tracing: o.Tracing,
+		watch: newWatchSet(),
 		heard: make(chan struct{}, 1),
 	}, nil
 }

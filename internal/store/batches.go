@@ -120,8 +120,9 @@ func (tx *Tx) LockBatchSubscription(ctx context.Context, endpointID string) (mod
 // BatchCandidate is a delivery that waits for its batch, with its event's bytes.
 type BatchCandidate struct {
 	models.Delivery
-	Body []byte
-	Pos  *int64 // of the event
+	Body  []byte
+	Cause string // traceparent of the event
+	Pos   *int64 // of the event
 }
 
 // BatchCandidates reads up to limit deliveries that wait for a batch, the oldest first, and locks them. Those that
@@ -132,7 +133,7 @@ func (tx *Tx) BatchCandidates(ctx context.Context, endpointID string, limit int)
 		lock = " FOR UPDATE OF d SKIP LOCKED"
 	}
 	var rows []BatchCandidate
-	err := tx.with(ctx).Raw("SELECT "+tx.columns(&models.Delivery{}, "d.")+`, e.body, l.pos FROM deliveries d JOIN events e ON e.id = d.event_id
+	err := tx.with(ctx).Raw("SELECT "+tx.columns(&models.Delivery{}, "d.")+`, e.body, e.traceparent AS cause, l.pos FROM deliveries d JOIN events e ON e.id = d.event_id
 		LEFT JOIN event_log l ON l.event_id = d.event_id
 		WHERE d.batch_id = ? AND d.state = 'pending' AND d.generation = 1 AND d.attempts = 0 AND `+taken("d")+` ORDER BY d.created_at, d.id LIMIT ?`+lock, endpointID, limit).
 		Scan(&rows).Error

@@ -33,7 +33,7 @@ type Waiting struct {
 const waitingColumns = `SELECT d.id, COALESCE(d.event_id, d.batch_id, ''), d.event_id IS NULL, d.endpoint_id, d.merchant_id, d.payment_id, d.event_type, d.state, d.generation,
 	d.attempts, d.attempt_base, d.max_attempts, d.next_attempt_at, d.dead_at, COALESCE(e.body, b.body), d.created_at, e.created_at,
 	w.version, w.status, w.deleted_at, w.not_before, d.parked, d.slow, w.breaker_state, w.breaker_open_until, w.breaker_probe, w.slow, d.sign_with, w.mode, d.test,
-	COALESCE(CAST(l.pos AS TEXT), b.positions, '')
+	COALESCE(CAST(l.pos AS TEXT), b.positions, ''), COALESCE(e.traceparent, b.traceparent, '')
 	FROM deliveries d JOIN webhook_endpoints w ON w.id = d.endpoint_id LEFT JOIN events e ON e.id = d.event_id
 	LEFT JOIN batches b ON b.id = d.batch_id AND d.event_id IS NULL LEFT JOIN event_log l ON l.event_id = d.event_id WHERE d.id `
 
@@ -58,7 +58,7 @@ func (s *Store) LoadWaiting(ctx context.Context, ids []string) (map[string]*Wait
 			&w.Attempts, &w.AttemptBase, &w.MaxAttempts, &w.NextAttemptAt, &w.DeadAt, &w.Body, &w.OccurredAt, &occurred,
 			&w.EndpointVersion, &w.EndpointStatus, &deleted, &w.NotBefore, &w.Suspended, &w.Slow, &w.Breaker, &w.BreakerUntil,
 			&w.BreakerProbe,
-			&w.EndpointSlow, &w.SignWith, &w.EndpointMode, &w.Test, &w.Positions)
+			&w.EndpointSlow, &w.SignWith, &w.EndpointMode, &w.Test, &w.Positions, &w.Traceparent)
 		if err != nil {
 			return nil, wrap("load deliveries", err)
 		}
@@ -96,7 +96,7 @@ func (s *Store) loadWaitingPostgres(ctx context.Context, ids []string) (map[stri
 			&generation, &attempts, &base,
 			&most, &w.NextAttemptAt, &dead, &w.Body, &w.OccurredAt, &occurred, &version, &status, &deleted, &gate,
 			&w.Suspended, &w.Slow, &w.Breaker, &until, &w.BreakerProbe, &w.EndpointSlow, &w.SignWith, &mode, &test,
-			&w.Positions}
+			&w.Positions, &w.Traceparent}
 		for rows.Next() {
 			w.Body = nil // the one before belongs to its row
 			if err := rows.Scan(into...); err != nil {

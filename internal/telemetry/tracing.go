@@ -67,10 +67,17 @@ func NewTracing(ctx context.Context, o TracingOptions) (*Tracing, error) {
 	}
 	provider := sdktrace.NewTracerProvider(
 		sdktrace.WithBatcher(loggingExporter{exporter, o.Logger}),
-		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(o.SampleRatio))),
+		sdktrace.WithSampler(sampler(o.SampleRatio)),
 		sdktrace.WithResource(resource.NewSchemaless(attribute.String("service.name", o.Service))),
 	)
 	return &Tracing{provider: provider, tracer: provider.Tracer("github.com/ctrip-gateway/ctrip")}, nil
+}
+
+// sampler records a share of the traces, and decides by the id of the trace alone: every process decides the same, and
+// nobody who calls us can make us record.
+func sampler(ratio float64) sdktrace.Sampler {
+	share := sdktrace.TraceIDRatioBased(ratio)
+	return sdktrace.ParentBased(share, sdktrace.WithRemoteParentSampled(share), sdktrace.WithRemoteParentNotSampled(share))
 }
 
 // loggingExporter says through our logger what the library would write to standard error by itself.
@@ -178,6 +185,15 @@ func Traceparent(ctx context.Context) string {
 	b = append(b, '-')
 	b = hex.AppendEncode(b, spanID[:])
 	return string(append(b, '-', '0', '0'+byte(sc.TraceFlags()&trace.FlagsSampled)))
+}
+
+// CauseOf is the header for what is recorded because of the work in ctx, so that what follows joins its trace; nothing
+// outside a trace.
+func CauseOf(ctx context.Context) string {
+	if !trace.SpanContextFromContext(ctx).IsValid() {
+		return ""
+	}
+	return Traceparent(ctx)
 }
 
 // TraceID is the trace of ctx as 32 hex digits, or nothing outside one.
