@@ -62,6 +62,36 @@ func (e EndpointStatus) Valid() bool {
 	}
 }
 
+// Defines values for Language.
+const (
+	LanguageDe Language = "de"
+	LanguageEn Language = "en"
+	LanguageEs Language = "es"
+	LanguageFr Language = "fr"
+	LanguagePt Language = "pt"
+	LanguageZh Language = "zh"
+)
+
+// Valid indicates whether the value is a known member of the Language enum.
+func (e Language) Valid() bool {
+	switch e {
+	case LanguageDe:
+		return true
+	case LanguageEn:
+		return true
+	case LanguageEs:
+		return true
+	case LanguageFr:
+		return true
+	case LanguagePt:
+		return true
+	case LanguageZh:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Mode.
 const (
 	ModeBoth Mode = "both"
@@ -113,6 +143,7 @@ func (e PaymentStatus) Valid() bool {
 // Defines values for Scope.
 const (
 	ScopeKeysWrite     Scope = "keys:write"
+	ScopeMerchantWrite Scope = "merchant:write"
 	ScopePaymentsRead  Scope = "payments:read"
 	ScopePaymentsWrite Scope = "payments:write"
 	ScopeWebhooksRead  Scope = "webhooks:read"
@@ -123,6 +154,8 @@ const (
 func (e Scope) Valid() bool {
 	switch e {
 	case ScopeKeysWrite:
+		return true
+	case ScopeMerchantWrite:
 		return true
 	case ScopePaymentsRead:
 		return true
@@ -840,6 +873,18 @@ type DoubtList struct {
 	Data []Doubt `json:"data"`
 }
 
+// EndpointFilter Which payments the endpoint is told of; null where it is told of all.
+//
+// Example: {"chains":["ethereum"],"metadata":{"shop":["berlin","hamburg"]}}
+type EndpointFilter struct {
+	Assets *[]string `json:"assets,omitempty"`
+	Chains *[]string `json:"chains,omitempty"`
+
+	// Metadata Example: {"shop":["berlin","hamburg"]}
+	Metadata *map[string][]string `json:"metadata,omitempty"`
+	Statuses *[]PaymentStatus     `json:"statuses,omitempty"`
+}
+
 // EndpointStats Example: {"attempts":812,"auth_rejected":0,"breaker":{"open_until":null,"state":"closed"},"dead":1,"endpoint_id":"we_0k3mzp7t4n9v5w2x8y6b3c1d0e","held":0,"oldest_pending_at":"2026-11-23T09:59:12.000Z","p50_ms":41.2,"p95_ms":180.4,"pending":3,"since":"2026-11-22T10:00:00.000Z","succeeded":806,"success_rate":0.9926}
 type EndpointStats struct {
 	// Attempts Example: 812
@@ -950,6 +995,32 @@ type EventEndpoint struct {
 	URL string `json:"url"`
 }
 
+// EventFilter Which payments an endpoint is told of; each part that is given has to hold. Events of endpoints and tests always pass, and so
+// does a `payment.reorged` that retracts something the endpoint was sent.
+//
+// Example: {"chains":["ethereum"],"metadata":{"shop":["berlin","hamburg"]}}
+type EventFilter struct {
+	// Assets Symbols, contract addresses, or `native`.
+	//
+	// Example: ["USDC"]
+	Assets *[]string `json:"assets,omitempty"`
+
+	// Chains Names of chains.
+	//
+	// Example: ["ethereum"]
+	Chains *[]string `json:"chains,omitempty"`
+
+	// Metadata Keys of the payment's metadata, and for each the values of which it must have one.
+	//
+	// Example: {"shop":["berlin","hamburg"]}
+	Metadata *map[string][]string `json:"metadata,omitempty"`
+
+	// Statuses What `status` in the body of the event may be.
+	//
+	// Example: ["confirmed"]
+	Statuses *[]PaymentStatus `json:"statuses,omitempty"`
+}
+
 // EventList Example: {"data":[{"api_version":"2026-11-01","created_at":"2026-11-23T10:03:12.456Z","data":{"payment":{"address":"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed","amount":"1500000","amount_confirmed":"1500000","amount_decimal":"1.5","amount_received":"1500000","amount_received_decimal":"1.5","asset":{"contract":"0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48","decimals":6,"symbol":"USDC"},"chain":"ethereum","chain_id":1,"checkout_url":"https://pay.example/pay/co_7h2k9m4n1p8q5r3s6t0v2w9x4y7z1a3b","confirmations":12,"confirmed_at":"2026-11-23T10:03:11.000Z","created_at":"2026-11-23T10:00:00.123Z","derivation_path":"m/44'/60'/0'/0/17","doubts":[],"expires_at":"2026-11-23T10:30:00.123Z","id":"pay_0k3mzq8r5v7w2x9y4b6c1d0efg","late":false,"metadata":{"cart":"9"},"order_current":true,"order_id":"A-17","overpaid":false,"partial":false,"payment_uri":null,"redirect_url":"https://shop.example/thanks","replaced_by":null,"replaces":null,"required_confirmations":12,"sequence":4,"status":"confirmed","test":false,"transfers":[{"amount":"1500000","block_hash":"0x1b2c3d4e5f60718293a4b5c6d7e8f9001a2b3c4d5e6f708192a3b4c5d6e7f809","block_number":19000000,"block_timestamp":"2026-11-23T10:00:47.000Z","confirmations":12,"from":"0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359","log_index":3,"source":"chain","status":"confirmed","tx_hash":"0x2f3a4b5c6d7e8f901a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f7081"}],"transfers_total":1,"updated_at":"2026-11-23T10:03:11.000Z"},"retracts":null},"id":"evt_0k3mzq8r6a1b2c3d4e5f6g7h8j","merchant_id":"mer_0k3mzm1n4p7q0r3s6t9v2w5x8y","nonce":"5f0c1d2e3a4b59687786a5b4c3d2e1f0","timestamp":1795428192,"type":"payment.confirmed"}],"next_cursor":"MTc5NTQyODE5MjQ1NjAwMCBwYXlfMGszbXpxOHI1djd3Mng5eTRiNmMxZDBlZmc","positions":[42]}
 type EventList struct {
 	Data []Event `json:"data"`
@@ -973,6 +1044,11 @@ type EventPattern = string
 // EventType Example: payment.confirmed
 type EventType = webhook.EventType
 
+// Language A language that the checkout page speaks.
+//
+// Example: de
+type Language string
+
 // Limits Example: {"api_keys":20,"open_payments":10000,"requests_per_second":100,"webhook_endpoints":20}
 type Limits struct {
 	// APIKeys Example: 20
@@ -990,7 +1066,7 @@ type Limits struct {
 	WebhookEndpoints int `json:"webhook_endpoints"`
 }
 
-// Merchant Example: {"accept_late":false,"account_key":{"branch":0,"fingerprint":"3f9a7c1e5b2d8f60a4c7e1b3d5f7092846ac8e0f1d3b5c7a9e2f4d6b8c0a1e3f","first_address":"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed","next_index":18},"created_at":"2026-11-20T08:00:00.000Z","id":"mer_0k3mzm1n4p7q0r3s6t9v2w5x8y","limits":{"api_keys":20,"open_payments":10000,"requests_per_second":100,"webhook_endpoints":20},"name":"Tea \u0026 Sons","paused":false}
+// Merchant Example: {"accept_late":false,"account_key":{"branch":0,"fingerprint":"3f9a7c1e5b2d8f60a4c7e1b3d5f7092846ac8e0f1d3b5c7a9e2f4d6b8c0a1e3f","first_address":"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed","next_index":18},"created_at":"2026-11-20T08:00:00.000Z","id":"mer_0k3mzm1n4p7q0r3s6t9v2w5x8y","languages":null,"limits":{"api_keys":20,"open_payments":10000,"requests_per_second":100,"webhook_endpoints":20},"logo_url":null,"name":"Tea \u0026 Sons","paused":false,"support_email":null,"support_url":"https://shop.example/help"}
 type Merchant struct {
 	// AcceptLate Whether an expired payment may still go on to `detected` and `confirmed`.
 	//
@@ -1008,8 +1084,16 @@ type Merchant struct {
 	// ID Example: mer_0k3mzm1n4p7q0r3s6t9v2w5x8y
 	ID string `json:"id"`
 
+	// Languages The languages of the checkout page, the one to begin with first; null where it has all of them and the browser chooses.
+	Languages *[]Language `json:"languages"`
+
 	// Limits Example: {"api_keys":20,"open_payments":10000,"requests_per_second":100,"webhook_endpoints":20}
 	Limits Limits `json:"limits"`
+
+	// LogoURL Where the gateway serves the logo.
+	//
+	// Example: https://pay.example/logos/9b74c9897bac770ffc029102a200c5de9b74c9897bac770ffc029102a200c5de
+	LogoURL *string `json:"logo_url"`
 
 	// Name Example: Tea & Sons
 	Name string `json:"name"`
@@ -1018,11 +1102,43 @@ type Merchant struct {
 	//
 	// Example: false
 	Paused bool `json:"paused"`
+
+	// SupportEmail Example: help@shop.example
+	SupportEmail *string `json:"support_email"`
+
+	// SupportURL Where the checkout page sends whoever needs help.
+	//
+	// Example: https://shop.example/help
+	SupportURL *string `json:"support_url"`
 }
 
 // MerchantList Example: {"data":[{"accept_late":false,"created_at":"2026-11-23T09:00:00.000Z","deliveries_paused_at":null,"id":"mer_0k3mzn2p5q8r1s4t7v0w3x6y9z","limits":{"api_keys":null,"open_payments":50000,"requests_per_second":null,"webhook_endpoints":null},"name":"Shop","paused_at":null}]}
 type MerchantList struct {
 	Data []OperatedMerchant `json:"data"`
+}
+
+// MerchantUpdate Example: {"languages":["de","en"],"support_url":"https://shop.example/help"}
+type MerchantUpdate struct {
+	// Languages The languages of the checkout page, the one to begin with first; `null` is all of them, and the browser chooses.
+	//
+	// Example: ["de","en"]
+	Languages Optional[[]Language] `json:"languages,omitempty,omitzero"`
+
+	// Logo The base64 of a PNG, JPEG or WebP of at most 64 KiB and 2048 × 2048 pixels. The gateway keeps and serves it.
+	//
+	// Example: iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABpfZFQAAAAABJRU5ErkJggg==
+	Logo Optional[string] `json:"logo,omitempty,omitzero"`
+
+	// Name Example: Tea & Sons
+	Name *string `json:"name,omitempty"`
+
+	// SupportEmail Example: help@shop.example
+	SupportEmail Optional[string] `json:"support_email,omitempty,omitzero"`
+
+	// SupportURL Where the checkout page sends whoever needs help.
+	//
+	// Example: https://shop.example/help
+	SupportURL Optional[string] `json:"support_url,omitempty,omitzero"`
 }
 
 // Misdirected A transfer of an asset, or on a chain, that the payment did not ask for.
@@ -1356,6 +1472,50 @@ type PaymentProof = webhook.PaymentProof
 // PaymentStatus Example: confirmed
 type PaymentStatus string
 
+// PaymentUpdate Example: {"metadata":{"cart":"9","invoice":"2026-117"}}
+type PaymentUpdate struct {
+	// Metadata Anything you want back: up to 50 strings, 4 KiB in all. Keys have at most 40 characters.
+	//
+	// Example: {"cart":"9"}
+	Metadata map[string]string `json:"metadata"`
+}
+
+// PortalLink Example: {"expires_at":"2026-11-23T10:05:00.000Z","id":"pln_0k3mzn2p5q8r1s4t7v0w3x6y9z","scopes":["payments:read","webhooks:read"],"test":false,"url":"https://pay.example/portal/link/7h2k9m4n1p8q5r3s6t0v2w9x4y7z1a3b"}
+type PortalLink struct {
+	// ExpiresAt Example: 2026-11-23T10:05:00.000Z
+	ExpiresAt webhook.Time `json:"expires_at"`
+
+	// ID Example: pln_0k3mzn2p5q8r1s4t7v0w3x6y9z
+	ID     string  `json:"id"`
+	Scopes []Scope `json:"scopes"`
+
+	// Test Example: false
+	Test bool `json:"test"`
+
+	// URL Opens the portal once. It is shown in this answer only, and only to the key that asked.
+	//
+	// Example: https://pay.example/portal/link/7h2k9m4n1p8q5r3s6t0v2w9x4y7z1a3b
+	URL *string `json:"url,omitempty"`
+}
+
+// PortalLinkCreate Example: {"expires_in":300,"scopes":["payments:read","webhooks:read"]}
+type PortalLinkCreate struct {
+	// ExpiresIn Seconds in which the link has to be opened.
+	//
+	// Example: 300
+	ExpiresIn *int `json:"expires_in,omitempty"`
+
+	// Scopes What the session may do.
+	//
+	// Example: ["payments:read","webhooks:read"]
+	Scopes []Scope `json:"scopes"`
+
+	// Test Open what is of test mode alone. Left out, the session is as the key that asks.
+	//
+	// Example: false
+	Test *bool `json:"test,omitempty"`
+}
+
 // ProviderAnswer Example: {"holds":true,"known":true,"proven":false,"provider":"rpc.example.org","text":"the block holds the transfer"}
 type ProviderAnswer struct {
 	// Holds Whether it says that the block holds the transfer.
@@ -1674,7 +1834,7 @@ type Try struct {
 
 // WebhookEndpoint Settings that are null follow the deployment's default.
 //
-// Example: {"batch_max_events":null,"batch_max_wait":null,"breaker":{"open_until":null,"state":"closed"},"ca_pem":null,"client_cert_pem":null,"created_at":"2026-11-23T09:00:00.000Z","default":false,"description":"Order system","disabled_reason":null,"ed25519":false,"events":["payment.*"],"headers":{"X-Route":"[redacted]"},"id":"we_0k3mzp7t4n9v5w2x8y6b3c1d0e","last_success_at":"2026-11-23T10:03:12.600Z","max_attempts":null,"max_in_flight":null,"mode":"live","rate_limit":null,"retry_base":null,"retry_max":null,"secrets":[{"active_from":"2026-11-23T09:00:00.000Z","created_at":"2026-11-23T09:00:00.000Z","expires_at":null,"role":"current"}],"spki_pins":[],"status":"enabled","timeout":10,"updated_at":"2026-11-23T09:00:00.000Z","url":"https://shop.example/webhooks"}
+// Example: {"batch_max_events":null,"batch_max_wait":null,"breaker":{"open_until":null,"state":"closed"},"ca_pem":null,"client_cert_pem":null,"created_at":"2026-11-23T09:00:00.000Z","default":false,"description":"Order system","disabled_reason":null,"ed25519":false,"events":["payment.*"],"filter":null,"headers":{"X-Route":"[redacted]"},"id":"we_0k3mzp7t4n9v5w2x8y6b3c1d0e","last_success_at":"2026-11-23T10:03:12.600Z","max_attempts":null,"max_in_flight":null,"mode":"live","rate_limit":null,"retry_base":null,"retry_max":null,"secrets":[{"active_from":"2026-11-23T09:00:00.000Z","created_at":"2026-11-23T09:00:00.000Z","expires_at":null,"role":"current"}],"spki_pins":[],"status":"enabled","timeout":10,"updated_at":"2026-11-23T09:00:00.000Z","url":"https://shop.example/webhooks"}
 type WebhookEndpoint struct {
 	// BatchMaxEvents Null: every event goes alone.
 	//
@@ -1722,6 +1882,11 @@ type WebhookEndpoint struct {
 	// Example: false
 	Ed25519 bool           `json:"ed25519"`
 	Events  []EventPattern `json:"events"`
+
+	// Filter Which payments the endpoint is told of; null where it is told of all.
+	//
+	// Example: {"chains":["ethereum"],"metadata":{"shop":["berlin","hamburg"]}}
+	Filter *EndpointFilter `json:"filter"`
 
 	// Headers The names of the custom headers.
 	//
@@ -1820,6 +1985,13 @@ type WebhookEndpointCreate struct {
 	// Example: ["payment.*"]
 	Events *[]EventPattern `json:"events,omitempty"`
 
+	// Filter Which payments an endpoint is told of; each part that is given has to hold. Events of endpoints and tests always pass, and so
+	// does a `payment.reorged` that retracts something the endpoint was sent.
+	//
+	//
+	// Example: {"chains":["ethereum"],"metadata":{"shop":["berlin","hamburg"]}}
+	Filter *EventFilter `json:"filter,omitempty"`
+
 	// Headers Sent with every request. Values are shown as `[redacted]` afterwards.
 	//
 	// Example: {"X-Route":"team-a"}
@@ -1885,7 +2057,7 @@ type WebhookEndpointDisable struct {
 	Reason *string `json:"reason,omitempty"`
 }
 
-// WebhookEndpointList Example: {"data":[{"batch_max_events":null,"batch_max_wait":null,"breaker":{"open_until":null,"state":"closed"},"ca_pem":null,"client_cert_pem":null,"created_at":"2026-11-23T09:00:00.000Z","default":false,"description":"Order system","disabled_reason":null,"ed25519":false,"events":["payment.*"],"headers":{"X-Route":"[redacted]"},"id":"we_0k3mzp7t4n9v5w2x8y6b3c1d0e","last_success_at":"2026-11-23T10:03:12.600Z","max_attempts":null,"max_in_flight":null,"mode":"live","rate_limit":null,"retry_base":null,"retry_max":null,"secrets":[{"active_from":"2026-11-23T09:00:00.000Z","created_at":"2026-11-23T09:00:00.000Z","expires_at":null,"role":"current"}],"spki_pins":[],"status":"enabled","timeout":10,"updated_at":"2026-11-23T09:00:00.000Z","url":"https://shop.example/webhooks"}],"next_cursor":null}
+// WebhookEndpointList Example: {"data":[{"batch_max_events":null,"batch_max_wait":null,"breaker":{"open_until":null,"state":"closed"},"ca_pem":null,"client_cert_pem":null,"created_at":"2026-11-23T09:00:00.000Z","default":false,"description":"Order system","disabled_reason":null,"ed25519":false,"events":["payment.*"],"filter":null,"headers":{"X-Route":"[redacted]"},"id":"we_0k3mzp7t4n9v5w2x8y6b3c1d0e","last_success_at":"2026-11-23T10:03:12.600Z","max_attempts":null,"max_in_flight":null,"mode":"live","rate_limit":null,"retry_base":null,"retry_max":null,"secrets":[{"active_from":"2026-11-23T09:00:00.000Z","created_at":"2026-11-23T09:00:00.000Z","expires_at":null,"role":"current"}],"spki_pins":[],"status":"enabled","timeout":10,"updated_at":"2026-11-23T09:00:00.000Z","url":"https://shop.example/webhooks"}],"next_cursor":null}
 type WebhookEndpointList struct {
 	Data []WebhookEndpoint `json:"data"`
 
@@ -1932,6 +2104,11 @@ type WebhookEndpointUpdate struct {
 
 	// Events Example: ["payment.confirmed","payment.reorged"]
 	Events *[]EventPattern `json:"events,omitempty"`
+
+	// Filter Replaces the whole filter; `null` takes all events. It decides about later events: what waits already is sent.
+	//
+	// Example: {"chains":["ethereum"],"metadata":{"shop":["berlin","hamburg"]}}
+	Filter Optional[EventFilter] `json:"filter,omitempty,omitzero"`
 
 	// Headers Replaces all custom headers.
 	//
@@ -2416,6 +2593,14 @@ func (c *Client) GetMerchant(ctx context.Context, options ...Option) (Merchant, 
 	return call[Merchant](ctx, c, http.MethodGet, "/api/v1/merchant", nil, nil, options)
 }
 
+// UpdateMerchant: Change what payers see of the merchant.
+//
+// The name, the contact, the languages and the logo of the checkout page. What is left out stays as it is; `null` removes it.
+// The name and the logo are what payers know you by, so a test key changes nothing here.
+func (c *Client) UpdateMerchant(ctx context.Context, body MerchantUpdate, options ...Option) (Merchant, error) {
+	return call[Merchant](ctx, c, http.MethodPatch, "/api/v1/merchant", nil, body, options)
+}
+
 // ListPayments: List payments.
 func (c *Client) ListPayments(ctx context.Context, params ListPaymentsParams, options ...Option) (PaymentList, error) {
 	return call[PaymentList](ctx, c, http.MethodGet, "/api/v1/payments", params.query(), nil, options)
@@ -2447,6 +2632,14 @@ func (c *Client) GetPayment(ctx context.Context, id PaymentID, options ...Option
 	return call[Payment](ctx, c, http.MethodGet, fmt.Sprintf("/api/v1/payments/%s", url.PathEscape(id)), nil, nil, options)
 }
 
+// UpdatePayment: Change the metadata of a payment.
+//
+// Replaces all of `metadata`, whatever the status of the payment; `{}` removes it. No event tells of it: the bodies of later events
+// show what is there then, and those that were made before stay as they are.
+func (c *Client) UpdatePayment(ctx context.Context, id PaymentID, body PaymentUpdate, options ...Option) (Payment, error) {
+	return call[Payment](ctx, c, http.MethodPatch, fmt.Sprintf("/api/v1/payments/%s", url.PathEscape(id)), nil, body, options)
+}
+
 // CancelPayment: Cancel a payment.
 //
 // Possible while the payment is pending and nothing has been received; afterwards the answer is 409 and says what stands against it. A payment with money cannot be canceled, but replaced (`replaces` on creating one).
@@ -2461,6 +2654,14 @@ func (c *Client) CancelPayment(ctx context.Context, id PaymentID, options ...Opt
 // has no proof (a contract sent it, a balance or a withdrawal told of it, or the blocks of its chain cannot be proven) says why not.
 func (c *Client) GetPaymentProof(ctx context.Context, id PaymentID, options ...Option) (PaymentProof, error) {
 	return call[PaymentProof](ctx, c, http.MethodGet, fmt.Sprintf("/api/v1/payments/%s/proof", url.PathEscape(id)), nil, nil, options)
+}
+
+// CreatePortalLink: Create a link that opens the portal once.
+//
+// Whoever opens the link first is signed in to the portal, with the scopes of the link and no others, of its mode alone. It grants
+// only scopes that the key has, and what it opened ends when the key does. A link makes no keys.
+func (c *Client) CreatePortalLink(ctx context.Context, body PortalLinkCreate, options ...Option) (PortalLink, error) {
+	return call[PortalLink](ctx, c, http.MethodPost, "/api/v1/portal_links", nil, body, options)
 }
 
 // GetReplay: Get a replay.

@@ -54,12 +54,14 @@ const (
 
 // Endpoint is a URL of a merchant that wants events.
 type Endpoint struct {
-	ID             string `gorm:"primaryKey"`
-	MerchantID     string
-	URL            string `gorm:"column:url"`
-	Description    string
-	Events         []string `gorm:"serializer:json"` // exact types, "payment.*" or "*"
-	Mode           Mode     `gorm:"default:both"`
+	ID          string `gorm:"primaryKey"`
+	MerchantID  string
+	URL         string `gorm:"column:url"`
+	Description string
+	Events      []string `gorm:"serializer:json"` // exact types, "payment.*" or "*"
+	Mode        Mode     `gorm:"default:both"`
+	// Filter narrows the events of payments that it gets; nil takes all.
+	Filter         *EndpointFilter `gorm:"column:event_filter;serializer:json"`
 	Status         EndpointStatus
 	DisabledReason string
 	IsDefault      bool // the WEBHOOK_URL of the deployment

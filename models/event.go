@@ -19,6 +19,10 @@ type Event struct {
 	// Test says that the event is about a payment on a test chain or about a test endpoint. It decides who gets a new
 	// event and is not stored: of a stored one the payment or the endpoint tells.
 	Test bool `gorm:"-"`
+	// About is what the filter of an endpoint asks about, of a new event of a payment. It is not stored.
+	About *EventFacts `gorm:"-"`
+	// Told are the endpoints that were sent something which this event retracts. It is not stored.
+	Told []string `gorm:"-"`
 	// Seq is the row's place in the log, given by the database.
 	Seq int64 `gorm:"->"`
 }

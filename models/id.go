@@ -24,6 +24,8 @@ const (
 	PrefixReplay     = "rep"
 	PrefixSigningKey = "sgk"
 	PrefixDoubt      = "dbt"
+	PrefixPortalLink = "pln"
+	PrefixLinkToken  = "pl" // what opens it
 	idBodyLength     = 26
 	idAlphabet       = "0123456789abcdefghjkmnpqrstvwxyz"
 	idRandomBytes    = 10

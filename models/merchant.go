@@ -19,8 +19,25 @@ type Merchant struct {
 	MaxEndpoints    *int
 	MaxKeys         *int
 	MaxOpenPayments *int
-	CreatedAt       time.Time
-	UpdatedAt       time.Time
+	// What payers see of the merchant, beside the name; nil where the merchant says nothing.
+	SupportURL   *string `gorm:"column:support_url"`
+	SupportEmail *string
+	Languages    []string `gorm:"serializer:json"` // of [Languages]; the first is the one to begin with
+	LogoHash     *string  // of a [Logo]
+	CreatedAt    time.Time
+	UpdatedAt    time.Time
+}
+
+// Languages are those that the checkout page speaks.
+var Languages = []string{"en", "de", "es", "fr", "pt", "zh"}
+
+// Logo is an image that the checkout page of a merchant shows.
+type Logo struct {
+	Hash       string `gorm:"primaryKey"` // hex SHA-256 of Image
+	MerchantID string `gorm:"primaryKey"`
+	MediaType  string
+	Image      []byte
+	CreatedAt  time.Time
 }
 
 // AccountKey is an account-level extended public key. It owns the counter of its addresses, so that two deployments of
@@ -44,10 +61,12 @@ const (
 	ScopeWebhooksRead  Scope = "webhooks:read"
 	ScopeWebhooksWrite Scope = "webhooks:write"
 	ScopeKeysWrite     Scope = "keys:write"
+	ScopeMerchantWrite Scope = "merchant:write"
 )
 
 // Scopes lists every scope in the order in which they are shown.
-var Scopes = []Scope{ScopePaymentsRead, ScopePaymentsWrite, ScopeWebhooksRead, ScopeWebhooksWrite, ScopeKeysWrite}
+var Scopes = []Scope{ScopePaymentsRead, ScopePaymentsWrite, ScopeWebhooksRead, ScopeWebhooksWrite, ScopeKeysWrite,
+	ScopeMerchantWrite}
 
 // APIKey is a merchant's credential. Only the SHA-256 of the key is kept; Prefix is what a person recognises it by.
 type APIKey struct {

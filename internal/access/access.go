@@ -36,17 +36,20 @@ type Options struct {
 	MaxKeys int
 	// Branch is the ADDRESS_BRANCH of this deployment.
 	Branch uint32
-	Now    func() time.Time
-	Logger *slog.Logger
+	// PublicURL is where browsers reach the gateway, without a trailing slash: links and logos are there.
+	PublicURL string
+	Now       func() time.Time
+	Logger    *slog.Logger
 }
 
 // Service knows merchants and keys.
 type Service struct {
-	store   *store.Store
-	maxKeys int
-	branch  uint32
-	clock   func() time.Time
-	log     *slog.Logger
+	store     *store.Store
+	maxKeys   int
+	branch    uint32
+	publicURL string
+	clock     func() time.Time
+	log       *slog.Logger
 
 	mu    sync.Mutex
 	cache map[string]cached // by hash
@@ -68,7 +71,8 @@ func New(o Options) (*Service, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Service{
-		store: o.Store, maxKeys: cmp.Or(o.MaxKeys, defaultMaxKeys), branch: o.Branch, clock: o.Now, log: o.Logger,
+		store: o.Store, maxKeys: cmp.Or(o.MaxKeys, defaultMaxKeys), branch: o.Branch, publicURL: o.PublicURL, clock: o.Now,
+		log:   o.Logger,
 		cache: make(map[string]cached), used: make(map[string]time.Time),
 	}, nil
 }

@@ -22,7 +22,11 @@ func (a savedAnswer) write(w http.ResponseWriter) error {
 
 // The operations that may answer so: those with stored bytes, and every POST.
 
-func (a savedAnswer) VisitGetPaymentResponse(w http.ResponseWriter) error      { return a.write(w) }
+func (a savedAnswer) VisitGetPaymentResponse(w http.ResponseWriter) error    { return a.write(w) }
+func (a savedAnswer) VisitUpdatePaymentResponse(w http.ResponseWriter) error { return a.write(w) }
+func (a savedAnswer) VisitCreatePortalLinkResponse(w http.ResponseWriter) error {
+	return a.write(w)
+}
 func (a savedAnswer) VisitGetPaymentProofResponse(w http.ResponseWriter) error { return a.write(w) }
 func (a savedAnswer) VisitGetEventResponse(w http.ResponseWriter) error        { return a.write(w) }
 func (a savedAnswer) VisitListEventsResponse(w http.ResponseWriter) error      { return a.write(w) }

@@ -33,6 +33,12 @@ func (h *handlers) endpointView(ctx context.Context, q reader, e models.Endpoint
 		BatchMaxEvents: e.BatchMaxEvents, LastSuccessAt: webhook.AtPtr(e.LastSuccessAt), CreatedAt: webhook.At(e.CreatedAt),
 		UpdatedAt: webhook.At(e.UpdatedAt),
 	}
+	if f := e.Filter; f != nil {
+		v.Filter = &EndpointFilter{Chains: orNone(f.Chains), Assets: orNone(f.Assets), Statuses: orNone(f.Statuses)}
+		if len(f.Metadata) > 0 {
+			v.Filter.Metadata = &f.Metadata
+		}
+	}
 	if e.BatchMaxWaitMS != nil {
 		wait := float64(*e.BatchMaxWaitMS) / 1000
 		v.BatchMaxWait = &wait
@@ -56,6 +62,14 @@ func (h *handlers) endpointView(ctx context.Context, q reader, e models.Endpoint
 		show("previous", &live.Previous[i])
 	}
 	return v, nil
+}
+
+// orNone leaves an empty list out.
+func orNone[T any](list []T) *[]T {
+	if len(list) == 0 {
+		return nil
+	}
+	return &list
 }
 
 // reader reads secrets, inside a transaction or outside.

@@ -46,9 +46,9 @@ func (h *handlers) CreateWebhookEndpoint(ctx context.Context,
 	x, b := callerOf(ctx), r.Body
 	set := endpoints.Settings{
 		URL: &b.URL, Description: b.Description, Headers: deref(b.Headers), CAPEM: b.CAPEM, SPKIPins: b.SPKIPins,
-		Ed25519: b.Ed25519, Events: patterns(b.Events), TimeoutMS: millisOf(b.Timeout), MaxInFlight: asGiven(b.MaxInFlight),
-		MaxAttempts: asGiven(b.MaxAttempts), RetryBaseMS: millisOf(b.RetryBase), RetryMaxMS: millisOf(b.RetryMax),
-		RateLimit: asGiven(b.RateLimit), BatchMaxEvents: asGiven(b.BatchMaxEvents),
+		Ed25519: b.Ed25519, Events: patterns(b.Events), Filter: filterOf(b.Filter), TimeoutMS: millisOf(b.Timeout),
+		MaxInFlight: asGiven(b.MaxInFlight), MaxAttempts: asGiven(b.MaxAttempts), RetryBaseMS: millisOf(b.RetryBase),
+		RetryMaxMS: millisOf(b.RetryMax), RateLimit: asGiven(b.RateLimit), BatchMaxEvents: asGiven(b.BatchMaxEvents),
 		BatchMaxWaitMS: millisOfFraction(b.BatchMaxWait),
 	}
 	if b.ClientCert != nil {
@@ -108,6 +108,11 @@ func (h *handlers) UpdateWebhookEndpoint(ctx context.Context,
 		Events: patterns(b.Events), TimeoutMS: millisOr(b.Timeout), MaxInFlight: intOr(b.MaxInFlight),
 		MaxAttempts: intOr(b.MaxAttempts), RetryBaseMS: millisOr(b.RetryBase), RetryMaxMS: millisOr(b.RetryMax),
 		RateLimit: intOr(b.RateLimit), BatchMaxEvents: intOr(b.BatchMaxEvents),
+	}
+	if b.Filter.Set {
+		if set.Filter = filterOf(b.Filter.Value); set.Filter == nil {
+			set.Filter = new((*models.EndpointFilter)(nil))
+		}
 	}
 	if b.BatchMaxWait.Set {
 		if set.BatchMaxWaitMS = millisOfFraction(b.BatchMaxWait.Value); set.BatchMaxWaitMS == nil {
@@ -271,6 +276,16 @@ func (h *handlers) endpointAnswer(ctx context.Context, tx *store.Tx, status int,
 func endpointResponse(e models.Endpoint, v WebhookEndpoint) WebhookEndpointJSONResponse {
 	tag := etag(e)
 	return WebhookEndpointJSONResponse{Body: v, Headers: WebhookEndpointResponseHeaders{ETag: &tag}}
+}
+
+// filterOf is a filter as a body names it; nil leaves it as it is.
+func filterOf(given *EventFilter) **models.EndpointFilter {
+	if given == nil {
+		return nil
+	}
+	f := &models.EndpointFilter{Chains: deref(given.Chains), Assets: deref(given.Assets),
+		Statuses: deref(given.Statuses), Metadata: deref(given.Metadata)}
+	return &f
 }
 
 func patterns(given *[]EventPattern) []string {

@@ -209,6 +209,9 @@ func TestEveryRouteNeedsItsCredential(t *testing.T) {
 		body := ""
 		if method == "PATCH" {
 			body = `{"description":"mine now"}`
+			if resource == "payments" {
+				body = `{"metadata":{"cart":"mine now"}}`
+			}
 		}
 		if w := c.ask("", method, target, body); w.Code != http.StatusUnauthorized ||
 			w.Header().Get("WWW-Authenticate") == "" {

@@ -32,7 +32,8 @@ var errorTranslator = []struct {
 	{is: []error{store.ErrLockTimeout}, code: CodeIdempotencyInProgress, retryAfter: time.Second, logged: true,
 		detail: "Another request with this Idempotency-Key, or for this order_id, is not over yet."},
 	{is: []error{store.ErrRestoreUnfinished}, code: CodeRestoreUnfinished, retryAfter: 30 * time.Second, logged: true,
-		detail: "The gateway's database was restored from a backup, and its operator has not made it ready for new payments yet."},
+		detail: "The gateway's database was restored from a backup, and its operator has not made it ready for new " +
+			"payments yet."},
 	{is: []error{payments.ErrChainUnavailable}, code: CodeChainUnavailable, retryAfter: 30 * time.Second, logged: true,
 		detail: "No new block of this chain has been recorded for a while, so a payment on it could not be watched."},
 	{is: []error{payments.ErrNoAccountKey}, code: CodeNoAccountKey, detail: "The operator of this gateway sets it."},
@@ -40,6 +41,8 @@ var errorTranslator = []struct {
 		detail: "The operator of this gateway has paused the merchant."},
 	{is: []error{payments.ErrTooManyOpen}, code: CodeLimitReached,
 		detail: "The merchant has as many open payments as it may have."},
+	{is: []error{payments.ErrRedacted}, code: CodeConflict,
+		detail: "What the payment knew of its customer was removed for good."},
 	{is: []error{redelivery.ErrEndpointDisabled}, code: CodeEndpointDisabled,
 		detail: "Enable it first; what is held for it is then sent."},
 	{is: []error{endpoints.ErrModeIsFinal}, code: CodeModeIsFinal,

@@ -15,6 +15,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
 
+	"github.com/ctrip-gateway/ctrip/internal/access"
 	"github.com/ctrip-gateway/ctrip/internal/api/openapi"
 	"github.com/ctrip-gateway/ctrip/internal/headers"
 	"github.com/ctrip-gateway/ctrip/internal/telemetry"
@@ -171,15 +172,24 @@ func crossOrigin(origins []string) echo.MiddlewareFunc {
 // maxBody is the largest request body in bytes.
 const maxBody = 64 << 10
 
-// bodyLimit cuts bodies off after maxBody bytes; reading further is an error that becomes a 413.
-func bodyLimit(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		r := c.Request()
-		if r.ContentLength > maxBody {
-			return &http.MaxBytesError{Limit: maxBody}
+// maxLogoBody is the largest body with a logo in it, which is base64 there.
+const maxLogoBody = access.MaxLogo*4/3 + 8<<10
+
+// bodyLimit cuts bodies off after as many bytes as an operation takes; reading further is an error that becomes a 413.
+func bodyLimit(operation string) echo.MiddlewareFunc {
+	limit := int64(maxBody)
+	if operation == "updateMerchant" {
+		limit = maxLogoBody
+	}
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			r := c.Request()
+			if r.ContentLength > limit {
+				return &http.MaxBytesError{Limit: limit}
+			}
+			r.Body = http.MaxBytesReader(c.Response(), r.Body, limit)
+			return next(c)
 		}
-		r.Body = http.MaxBytesReader(c.Response(), r.Body, maxBody)
-		return next(c)
 	}
 }
 

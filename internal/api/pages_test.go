@@ -44,7 +44,7 @@ func mountPages(t testing.TB, s *Server, o Options) {
 	t.Helper()
 	site, err := web.New(web.Options{
 		Store: o.Store, Payments: o.Payments, Endpoints: o.Endpoints, Redelivery: o.Redelivery,
-		Chains: o.Chains, Access: o.Access, Sealer: o.Vault,
+		Chains: o.Chains, Access: o.Access, Links: o.Access, Sealer: o.Vault,
 		Shares:    o.Shares,
 		PublicURL: "https://pay.example", Now: o.Now, Logger: o.Logger,
 	})

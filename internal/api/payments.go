@@ -65,6 +65,28 @@ func (h *handlers) CancelPayment(ctx context.Context,
 	})
 }
 
+// UpdatePayment replaces the metadata of a payment.
+func (h *handlers) UpdatePayment(ctx context.Context,
+	r UpdatePaymentRequestObject) (UpdatePaymentResponseObject, error) {
+	x := callerOf(ctx)
+	if _, err := h.ownPayment(ctx, x, r.ID); err != nil {
+		return nil, err
+	}
+	var p models.Payment
+	err := h.store.InTx(ctx, func(tx *store.Tx) (err error) {
+		p, err = h.payments.SetMetadata(ctx, tx, x.actor(), x.merchant.ID, r.ID, r.Body.Metadata)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	views, err := h.views(ctx, []models.Payment{p})
+	if err != nil {
+		return nil, err
+	}
+	return answer(http.StatusOK, views[0])
+}
+
 // GetPayment shows one payment.
 func (h *handlers) GetPayment(ctx context.Context, r GetPaymentRequestObject) (GetPaymentResponseObject, error) {
 	p, err := h.ownPayment(ctx, callerOf(ctx), r.ID)

@@ -65,6 +65,7 @@ func newCounter(t testing.TB, s *store.Store, change ...func(*Options)) *counter
 	}
 	hooks, err := endpoints.New(endpoints.Options{
 		Store: s, Vault: v, CheckURL: out.CheckURL, MaxEndpoints: 20, MaxAttempts: 15, Overlap: 24 * time.Hour, Now: testNow,
+		Chains: chains,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +79,7 @@ func newCounter(t testing.TB, s *store.Store, change ...func(*Options)) *counter
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys, err := access.New(access.Options{Store: s, Now: testNow})
+	keys, err := access.New(access.Options{Store: s, PublicURL: "https://pay.example", Now: testNow})
 	if err != nil {
 		t.Fatal(err)
 	}

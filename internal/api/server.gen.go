@@ -120,6 +120,9 @@ type ServerInterface interface {
 	// GetMerchant Get the merchant that the key belongs to
 	// (GET /api/v1/merchant)
 	GetMerchant(ctx echo.Context) error
+	// UpdateMerchant Change what payers see of the merchant
+	// (PATCH /api/v1/merchant)
+	UpdateMerchant(ctx echo.Context) error
 	// ListPayments List payments
 	// (GET /api/v1/payments)
 	ListPayments(ctx echo.Context, params ListPaymentsParams) error
@@ -129,12 +132,18 @@ type ServerInterface interface {
 	// GetPayment Get a payment
 	// (GET /api/v1/payments/{id})
 	GetPayment(ctx echo.Context, id PaymentID) error
+	// UpdatePayment Change the metadata of a payment
+	// (PATCH /api/v1/payments/{id})
+	UpdatePayment(ctx echo.Context, id PaymentID) error
 	// CancelPayment Cancel a payment
 	// (POST /api/v1/payments/{id}/cancel)
 	CancelPayment(ctx echo.Context, id PaymentID, params CancelPaymentParams) error
 	// GetPaymentProof Prove the transfers of a payment
 	// (GET /api/v1/payments/{id}/proof)
 	GetPaymentProof(ctx echo.Context, id PaymentID) error
+	// CreatePortalLink Create a link that opens the portal once
+	// (POST /api/v1/portal_links)
+	CreatePortalLink(ctx echo.Context, params CreatePortalLinkParams) error
 	// GetReplay Get a replay
 	// (GET /api/v1/replays/{id})
 	GetReplay(ctx echo.Context, id ReplayID) error
@@ -1048,6 +1057,15 @@ func (w *ServerInterfaceWrapper) GetMerchant(ctx echo.Context) error {
 	return err
 }
 
+// UpdateMerchant converts echo context to params.
+func (w *ServerInterfaceWrapper) UpdateMerchant(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UpdateMerchant(ctx)
+	return err
+}
+
 // ListPayments converts echo context to params.
 func (w *ServerInterfaceWrapper) ListPayments(ctx echo.Context) error {
 	var err error
@@ -1153,6 +1171,22 @@ func (w *ServerInterfaceWrapper) GetPayment(ctx echo.Context) error {
 	return err
 }
 
+// UpdatePayment converts echo context to params.
+func (w *ServerInterfaceWrapper) UpdatePayment(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id PaymentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UpdatePayment(ctx, id)
+	return err
+}
+
 // CancelPayment converts echo context to params.
 func (w *ServerInterfaceWrapper) CancelPayment(ctx echo.Context) error {
 	var err error
@@ -1202,6 +1236,35 @@ func (w *ServerInterfaceWrapper) GetPaymentProof(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetPaymentProof(ctx, id)
+	return err
+}
+
+// CreatePortalLink converts echo context to params.
+func (w *ServerInterfaceWrapper) CreatePortalLink(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreatePortalLinkParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreatePortalLink(ctx, params)
 	return err
 }
 
@@ -1676,11 +1739,14 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/api/v1/events", wrapper.ListEvents, options.OperationMiddlewares["listEvents"]...)
 	router.GET(options.BaseURL+"/api/v1/events/:id", wrapper.GetEvent, options.OperationMiddlewares["getEvent"]...)
 	router.GET(options.BaseURL+"/api/v1/merchant", wrapper.GetMerchant, options.OperationMiddlewares["getMerchant"]...)
+	router.PATCH(options.BaseURL+"/api/v1/merchant", wrapper.UpdateMerchant, options.OperationMiddlewares["updateMerchant"]...)
 	router.GET(options.BaseURL+"/api/v1/payments", wrapper.ListPayments, options.OperationMiddlewares["listPayments"]...)
 	router.POST(options.BaseURL+"/api/v1/payments", wrapper.CreatePayment, options.OperationMiddlewares["createPayment"]...)
 	router.GET(options.BaseURL+"/api/v1/payments/:id", wrapper.GetPayment, options.OperationMiddlewares["getPayment"]...)
+	router.PATCH(options.BaseURL+"/api/v1/payments/:id", wrapper.UpdatePayment, options.OperationMiddlewares["updatePayment"]...)
 	router.POST(options.BaseURL+"/api/v1/payments/:id/cancel", wrapper.CancelPayment, options.OperationMiddlewares["cancelPayment"]...)
 	router.GET(options.BaseURL+"/api/v1/payments/:id/proof", wrapper.GetPaymentProof, options.OperationMiddlewares["getPaymentProof"]...)
+	router.POST(options.BaseURL+"/api/v1/portal_links", wrapper.CreatePortalLink, options.OperationMiddlewares["createPortalLink"]...)
 	router.GET(options.BaseURL+"/api/v1/replays/:id", wrapper.GetReplay, options.OperationMiddlewares["getReplay"]...)
 	router.POST(options.BaseURL+"/api/v1/replays/:id/cancel", wrapper.CancelReplay, options.OperationMiddlewares["cancelReplay"]...)
 	router.GET(options.BaseURL+"/api/v1/webhook_endpoints", wrapper.ListWebhookEndpoints, options.OperationMiddlewares["listWebhookEndpoints"]...)
@@ -2610,6 +2676,28 @@ func (response GetMerchant200JSONResponse) VisitGetMerchantResponse(w http.Respo
 	return err
 }
 
+type UpdateMerchantRequestObject struct {
+	Body *UpdateMerchantJSONRequestBody
+}
+
+type UpdateMerchantResponseObject interface {
+	VisitUpdateMerchantResponse(w http.ResponseWriter) error
+}
+
+type UpdateMerchant200JSONResponse Merchant
+
+func (response UpdateMerchant200JSONResponse) VisitUpdateMerchantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListPaymentsRequestObject struct {
 	Params ListPaymentsParams
 }
@@ -2687,6 +2775,29 @@ func (response GetPayment200JSONResponse) VisitGetPaymentResponse(w http.Respons
 	return err
 }
 
+type UpdatePaymentRequestObject struct {
+	ID   PaymentID `json:"id"`
+	Body *UpdatePaymentJSONRequestBody
+}
+
+type UpdatePaymentResponseObject interface {
+	VisitUpdatePaymentResponse(w http.ResponseWriter) error
+}
+
+type UpdatePayment200JSONResponse Payment
+
+func (response UpdatePayment200JSONResponse) VisitUpdatePaymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CancelPaymentRequestObject struct {
 	ID     PaymentID `json:"id"`
 	Params CancelPaymentParams
@@ -2739,6 +2850,39 @@ func (response GetPaymentProof200JSONResponse) VisitGetPaymentProofResponse(w ht
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreatePortalLinkRequestObject struct {
+	Params CreatePortalLinkParams
+	Body   *CreatePortalLinkJSONRequestBody
+}
+
+type CreatePortalLinkResponseObject interface {
+	VisitCreatePortalLinkResponse(w http.ResponseWriter) error
+}
+
+type CreatePortalLink201ResponseHeaders struct {
+	IdempotencyReplayed *string
+}
+
+type CreatePortalLink201JSONResponse struct {
+	Body    PortalLink
+	Headers CreatePortalLink201ResponseHeaders
+}
+
+func (response CreatePortalLink201JSONResponse) VisitCreatePortalLinkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
+	w.WriteHeader(201)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -3241,6 +3385,9 @@ type StrictServerInterface interface {
 	// GetMerchant Get the merchant that the key belongs to
 	// (GET /api/v1/merchant)
 	GetMerchant(ctx context.Context, request GetMerchantRequestObject) (GetMerchantResponseObject, error)
+	// UpdateMerchant Change what payers see of the merchant
+	// (PATCH /api/v1/merchant)
+	UpdateMerchant(ctx context.Context, request UpdateMerchantRequestObject) (UpdateMerchantResponseObject, error)
 	// ListPayments List payments
 	// (GET /api/v1/payments)
 	ListPayments(ctx context.Context, request ListPaymentsRequestObject) (ListPaymentsResponseObject, error)
@@ -3250,12 +3397,18 @@ type StrictServerInterface interface {
 	// GetPayment Get a payment
 	// (GET /api/v1/payments/{id})
 	GetPayment(ctx context.Context, request GetPaymentRequestObject) (GetPaymentResponseObject, error)
+	// UpdatePayment Change the metadata of a payment
+	// (PATCH /api/v1/payments/{id})
+	UpdatePayment(ctx context.Context, request UpdatePaymentRequestObject) (UpdatePaymentResponseObject, error)
 	// CancelPayment Cancel a payment
 	// (POST /api/v1/payments/{id}/cancel)
 	CancelPayment(ctx context.Context, request CancelPaymentRequestObject) (CancelPaymentResponseObject, error)
 	// GetPaymentProof Prove the transfers of a payment
 	// (GET /api/v1/payments/{id}/proof)
 	GetPaymentProof(ctx context.Context, request GetPaymentProofRequestObject) (GetPaymentProofResponseObject, error)
+	// CreatePortalLink Create a link that opens the portal once
+	// (POST /api/v1/portal_links)
+	CreatePortalLink(ctx context.Context, request CreatePortalLinkRequestObject) (CreatePortalLinkResponseObject, error)
 	// GetReplay Get a replay
 	// (GET /api/v1/replays/{id})
 	GetReplay(ctx context.Context, request GetReplayRequestObject) (GetReplayResponseObject, error)
@@ -4547,6 +4700,52 @@ func (sh *strictHandler) GetMerchant(ctx echo.Context) error {
 	return nil
 }
 
+// UpdateMerchant operation middleware
+func (sh *strictHandler) UpdateMerchant(ctx echo.Context) error {
+	var request UpdateMerchantRequestObject
+
+	var body UpdateMerchantJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateMerchant(ctx.Request().Context(), request.(UpdateMerchantRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateMerchant")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(UpdateMerchantResponseObject); ok {
+		return validResponse.VisitUpdateMerchantResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ListPayments operation middleware
 func (sh *strictHandler) ListPayments(ctx echo.Context, params ListPaymentsParams) error {
 	var request ListPaymentsRequestObject
@@ -4645,6 +4844,54 @@ func (sh *strictHandler) GetPayment(ctx echo.Context, id PaymentID) error {
 	return nil
 }
 
+// UpdatePayment operation middleware
+func (sh *strictHandler) UpdatePayment(ctx echo.Context, id PaymentID) error {
+	var request UpdatePaymentRequestObject
+
+	request.ID = id
+
+	var body UpdatePaymentJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdatePayment(ctx.Request().Context(), request.(UpdatePaymentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdatePayment")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(UpdatePaymentResponseObject); ok {
+		return validResponse.VisitUpdatePaymentResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // CancelPayment operation middleware
 func (sh *strictHandler) CancelPayment(ctx echo.Context, id PaymentID, params CancelPaymentParams) error {
 	var request CancelPaymentRequestObject
@@ -4716,6 +4963,54 @@ func (sh *strictHandler) GetPaymentProof(ctx echo.Context, id PaymentID) error {
 		return err
 	} else if validResponse, ok := response.(GetPaymentProofResponseObject); ok {
 		return validResponse.VisitGetPaymentProofResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CreatePortalLink operation middleware
+func (sh *strictHandler) CreatePortalLink(ctx echo.Context, params CreatePortalLinkParams) error {
+	var request CreatePortalLinkRequestObject
+
+	request.Params = params
+
+	var body CreatePortalLinkJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreatePortalLink(ctx.Request().Context(), request.(CreatePortalLinkRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreatePortalLink")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CreatePortalLinkResponseObject); ok {
+		return validResponse.VisitCreatePortalLinkResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

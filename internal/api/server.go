@@ -110,6 +110,7 @@ func New(o Options) (*Server, error) {
 	s.page("/", s.front)
 	s.page("/openapi.yaml", static("application/yaml", "", openAPI))
 	s.page("/openapi.json", static("application/json", "", asJSON))
+	s.page("/logos/:hash", logo(o.Store))
 	s.page("/docs", static("text/html; charset=utf-8", reference.Policy, page))
 	s.page("/docs/reference.css", static("text/css; charset=utf-8", "", reference.CSS()))
 	if err := s.serveSchemas(); err != nil {
@@ -205,7 +206,7 @@ func keySet(keys func(context.Context) (webhook.KeySet, error)) echo.HandlerFunc
 func (s *Server) middleware(authenticate func(scopes []string) []echo.MiddlewareFunc) map[string][]echo.MiddlewareFunc {
 	all := make(map[string][]echo.MiddlewareFunc)
 	for _, op := range s.spec.Operations() {
-		all[op.ID] = append(authenticate(op.Scopes), bodyLimit, hashBody, s.validate(op))
+		all[op.ID] = append(authenticate(op.Scopes), bodyLimit(op.ID), hashBody, s.validate(op))
 	}
 	return all
 }

@@ -45,7 +45,7 @@ func (a *App) buildAPI(context.Context) error {
 	}
 	site, err := web.New(web.Options{
 		Store: a.store, Payments: a.payments, Endpoints: a.endpoints, Redelivery: a.redelivery,
-		Chains: a.cfg.Chains, Access: keys, Sealer: a.vault,
+		Chains: a.cfg.Chains, Access: keys, Links: keys, Sealer: a.vault,
 		PublicURL: a.cfg.PublicURL, Now: time.Now, Logger: a.log,
 		Merchants: merchants, Shares: shares, PageRate: a.cfg.API.PageRate, PageBurst: a.cfg.API.PageBurst,
 		Metrics: a.metrics, EgressIPs: a.cfg.Egress.IPs,

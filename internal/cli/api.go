@@ -26,7 +26,7 @@ holds an API key. No other setting is read, and no database is needed.`
 func (sh *shell) api() *cobra.Command {
 	g := sh.group("api", "Do what a merchant does, over the REST API",
 		sh.apiPayment(), sh.apiEvent(), sh.apiDelivery(), sh.apiEndpoint(), sh.apiReplay(), sh.apiAsset(), sh.apiKey(),
-		sh.apiMerchant())
+		sh.apiMerchant(), sh.apiPortalLink())
 	g.Long = "Do what a merchant does, over the REST API.\n\n" + apiSettings + `
 
 With --json the API's own answer is printed as it came, and a problem as its document on standard error.`

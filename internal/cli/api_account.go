@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"strings"
 	"time"
@@ -13,25 +14,77 @@ import (
 )
 
 func (sh *shell) apiMerchant() *cobra.Command {
-	return sh.group("merchant", "Show the merchant that the key belongs to", &cobra.Command{
+	return sh.group("merchant", "Look after the merchant that the key belongs to", &cobra.Command{
 		Use: "get", Short: "Show the merchant, its account key and its limits", Args: cobra.NoArgs,
 		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, _ []string) error {
-			m, err := api.GetMerchant(ctx, api.options...)
-			return api.print(err, func() error {
-				pairs := []string{"merchant", m.ID, "name", m.Name, "paused", fmt.Sprint(m.Paused), "accepts late",
-					fmt.Sprint(m.AcceptLate)}
-				if k := m.AccountKey; k != nil {
-					pairs = append(pairs, "account key", k.Fingerprint, "branch", fmt.Sprint(k.Branch), "first address",
-						k.FirstAddress, "next index", fmt.Sprint(k.NextIndex))
-				}
-				pairs = append(pairs, "requests", fmt.Sprint(m.Limits.RequestsPerSecond, "/s"), "open payments",
-					fmt.Sprint(m.Limits.OpenPayments, " at most"),
-					"endpoints", fmt.Sprint(m.Limits.WebhookEndpoints, " at most"), "API keys",
-					fmt.Sprint(m.Limits.APIKeys, " at most"))
-				return sh.facts("", pairs...)
-			})
+			return api.printMerchant(api.GetMerchant(ctx, api.options...))
 		}),
+	}, sh.apiMerchantUpdate())
+}
+
+func (api *apiClient) printMerchant(m client.Merchant, err error) error {
+	return api.print(err, func() error {
+		pairs := []string{"merchant", m.ID, "name", m.Name, "support", orEmpty(m.SupportURL), "e-mail",
+			orEmpty(m.SupportEmail), "logo", orEmpty(m.LogoURL), "paused", fmt.Sprint(m.Paused), "accepts late",
+			fmt.Sprint(m.AcceptLate)}
+		if k := m.AccountKey; k != nil {
+			pairs = append(pairs, "account key", k.Fingerprint, "branch", fmt.Sprint(k.Branch), "first address",
+				k.FirstAddress, "next index", fmt.Sprint(k.NextIndex))
+		}
+		pairs = append(pairs, "requests", fmt.Sprint(m.Limits.RequestsPerSecond, "/s"), "open payments",
+			fmt.Sprint(m.Limits.OpenPayments, " at most"),
+			"endpoints", fmt.Sprint(m.Limits.WebhookEndpoints, " at most"), "API keys",
+			fmt.Sprint(m.Limits.APIKeys, " at most"))
+		return api.sh.facts("", pairs...)
 	})
+}
+
+func (sh *shell) apiMerchantUpdate() *cobra.Command {
+	var name, supportURL, supportEmail, logo string
+	var languages []string
+	c := &cobra.Command{
+		Use: "update", Short: "Change what payers see of the merchant; what no flag names stays as it is", Args: cobra.NoArgs,
+		Example: "  ctripctl api merchant update --support-url https://shop.example/help --logo-file logo.png",
+	}
+	c.RunE = sh.atAPI(func(ctx context.Context, api *apiClient, _ []string) error {
+		in := client.MerchantUpdate{Name: given(name)}
+		for _, f := range []struct {
+			flag, value string
+			to          *client.Optional[string]
+		}{{"support-url", supportURL, &in.SupportURL}, {"support-email", supportEmail, &in.SupportEmail}} {
+			if c.Flags().Changed(f.flag) {
+				if *f.to = client.Default[string](); f.value != "" {
+					*f.to = client.Set(f.value)
+				}
+			}
+		}
+		if c.Flags().Changed("languages") {
+			if in.Languages = client.Default[[]client.Language](); len(languages) > 0 {
+				all := make([]client.Language, len(languages))
+				for i, l := range languages {
+					all[i] = client.Language(l)
+				}
+				in.Languages = client.Set(all)
+			}
+		}
+		if c.Flags().Changed("logo-file") {
+			if in.Logo = client.Default[string](); logo != "" {
+				image, err := sh.read(logo)
+				if err != nil {
+					return err
+				}
+				in.Logo = client.Set(base64.StdEncoding.EncodeToString(image))
+			}
+		}
+		return api.printMerchant(api.UpdateMerchant(ctx, in, api.options...))
+	})
+	c.Flags().StringVar(&name, "name", "", "what the merchant is called")
+	c.Flags().StringVar(&supportURL, "support-url", "", `where payers get help; "" removes it`)
+	c.Flags().StringVar(&supportEmail, "support-email", "", `whom payers write to; "" removes it`)
+	c.Flags().StringSliceVar(&languages, "languages", nil, `of the checkout page, the first to begin with; "" is all`)
+	c.Flags().StringVar(&logo, "logo-file", "", `PNG, JPEG or WebP of at most 64 KiB; "" removes the logo`)
+	suggest(c, "languages", models.Languages)
+	return c
 }
 
 func (sh *shell) apiAsset() *cobra.Command {

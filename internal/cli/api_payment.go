@@ -16,7 +16,8 @@ import (
 
 func (sh *shell) apiPayment() *cobra.Command {
 	return sh.group("payment", "Create, look at, cancel and export payments",
-		sh.apiPaymentCreate(), sh.apiPaymentGet(), sh.apiPaymentList(), sh.apiPaymentCancel(), sh.apiPaymentExport())
+		sh.apiPaymentCreate(), sh.apiPaymentGet(), sh.apiPaymentList(), sh.apiPaymentSetMetadata(),
+		sh.apiPaymentCancel(), sh.apiPaymentExport())
 }
 
 func (api *apiClient) printPayment(p client.Payment, err error) error {
@@ -92,6 +93,25 @@ func (sh *shell) apiPaymentGet() *cobra.Command {
 		Use: "get PAYMENT", Short: "Show a payment and its transfers", Args: cobra.ExactArgs(1),
 		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
 			return api.printPayment(api.GetPayment(ctx, args[0], api.options...))
+		}),
+	}
+}
+
+func (sh *shell) apiPaymentSetMetadata() *cobra.Command {
+	return &cobra.Command{
+		Use: "set-metadata PAYMENT [NAME=VALUE]...", Short: "Replace the metadata of a payment", Args: cobra.MinimumNArgs(1),
+		Long:    "Replace the metadata of a payment; without any, it has none. No event tells of it, later ones show it.",
+		Example: "  ctripctl api payment set-metadata pay_… cart=9 invoice=2026-117",
+		RunE: sh.atAPI(func(ctx context.Context, api *apiClient, args []string) error {
+			in := client.PaymentUpdate{Metadata: map[string]string{}}
+			for _, pair := range args[1:] {
+				name, value, ok := strings.Cut(pair, "=")
+				if !ok {
+					return misused("%q is not NAME=VALUE", pair)
+				}
+				in.Metadata[name] = value
+			}
+			return api.printPayment(api.UpdatePayment(ctx, args[0], in, api.options...))
 		}),
 	}
 }

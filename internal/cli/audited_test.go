@@ -24,6 +24,7 @@ var audited = map[string]string{
 	"chain rescan": "chain.rescanned", "chain accept": "chain.reorg_accepted", "chain reset": "chain.reset", "chain reconcile": "chain.reconciled",
 	"doubt accept": "doubt.", "doubt reject": "doubt.", "migrate up": "schema.migrated", "restore prepare": "database.prepared",
 	"quarantine retry": "payment.quarantine_retried", "endpoint set-mode": "endpoint.mode_changed",
+	"portal-link": "portal.link_created",
 }
 
 // reading are the commands that change nothing in the record.

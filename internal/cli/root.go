@@ -86,7 +86,8 @@ func (sh *shell) root() *cobra.Command {
 	}{
 		{"merchants", "For merchants:", []*cobra.Command{sh.api(), sh.listen(), sh.webhook()}},
 		{"operators", "For operators, on the gateway's database:", append([]*cobra.Command{
-			sh.migrate(), sh.restore(), sh.merchant(), sh.key(), sh.endpoint(), sh.signingKey(), sh.delivery(), sh.replay(),
+			sh.migrate(), sh.restore(), sh.merchant(), sh.key(), sh.portalLink(), sh.endpoint(), sh.signingKey(), sh.delivery(),
+			sh.replay(),
 			sh.chain(), sh.doubt(), sh.quarantine(), sh.audit(), sh.addresses(), sh.config(), sh.doctor(), sh.status(),
 		}, sh.oldPauses()...)},
 	} {

@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -68,7 +70,7 @@ func inWholeSeconds(s string) (int, error) {
 type endpointSettings struct {
 	url, description, headersFile, caFile, certFile, keyFile string
 	events, pins                                             []string
-	mode                                                     string
+	mode, filter                                             string
 	ed25519, noCert                                          bool
 	timeout, retryBase, retryMax                             setting[int]
 	maxInFlight, maxAttempts, rateLimit, batchEvents         setting[int]
@@ -79,6 +81,8 @@ func (e *endpointSettings) add(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&e.url, "url", "", "where events are sent")
 	f.StringSliceVar(&e.events, "events", nil, "event types, payment.* or *, comma-separated (default all, for a new one)")
+	f.StringVar(&e.filter, "filter", "",
+		`which payments it is told of, as JSON such as '{"chains":["ethereum"],"metadata":{"shop":["berlin"]}}', or none`)
 	f.StringVar(&e.description, "description", "", "what the endpoint is for")
 	f.StringVar(&e.mode, "mode", "", "which events it gets: live or test (default that of the key, for a new one)")
 	f.StringVar(&e.headersFile, "headers-file", "",
@@ -151,6 +155,20 @@ func (e *endpointSettings) files(sh *shell) (headers *map[string]string, authori
 	return headers, authorities, certificate, nil
 }
 
+// eventFilter is what --filter says; nil where it says none, or nothing.
+func (e *endpointSettings) eventFilter() (*client.EventFilter, error) {
+	if e.filter == "" || e.filter == "none" {
+		return nil, nil
+	}
+	var f client.EventFilter
+	d := json.NewDecoder(strings.NewReader(e.filter))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&f); err != nil {
+		return nil, misused("--filter: %v", err)
+	}
+	return &f, nil
+}
+
 // creation is what the flags say of a new endpoint.
 func (e *endpointSettings) creation(sh *shell, c *cobra.Command) (client.WebhookEndpointCreate, error) {
 	in := client.WebhookEndpointCreate{
@@ -166,6 +184,9 @@ func (e *endpointSettings) creation(sh *shell, c *cobra.Command) (client.Webhook
 		in.SPKIPins = &e.pins
 	}
 	var err error
+	if in.Filter, err = e.eventFilter(); err != nil {
+		return in, err
+	}
 	in.Headers, in.CAPEM, in.ClientCert, err = e.files(sh)
 	return in, err
 }
@@ -189,6 +210,15 @@ func (e *endpointSettings) change(sh *shell, c *cobra.Command) (client.WebhookEn
 	}
 	if changed("ed25519") {
 		in.Ed25519 = &e.ed25519
+	}
+	if changed("filter") {
+		f, err := e.eventFilter()
+		if err != nil {
+			return in, err
+		}
+		if in.Filter = client.Default[client.EventFilter](); f != nil {
+			in.Filter = client.Set(*f)
+		}
 	}
 	headers, authorities, certificate, err := e.files(sh)
 	in.Headers = headers

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/config"
 	"github.com/ctrip-gateway/ctrip/internal/egress"
 	"github.com/ctrip-gateway/ctrip/internal/events"
 	"github.com/ctrip-gateway/ctrip/internal/store"
@@ -45,7 +46,9 @@ type Options struct {
 	// Secret sends unsigned.
 	DefaultURL    string
 	DefaultSecret webhook.Secret
-	Now           func() time.Time
+	// Chains are those of the gateway, whose names a filter may have.
+	Chains []config.Chain
+	Now    func() time.Time
 }
 
 // Service changes endpoints. It is safe for concurrent use.

@@ -20,7 +20,8 @@ import (
 type Settings struct {
 	URL         *string
 	Description *string
-	Events      []string          // "*", "payment.*" or exact types
+	Events      []string // "*", "payment.*" or exact types
+	Filter      **models.EndpointFilter
 	Headers     map[string]string // replaces all; an empty map removes them
 	CAPEM       *string
 	SPKIPins    *[]string // base64 of the SHA-256 of a certificate's public key info
@@ -48,6 +49,7 @@ const (
 func (set Settings) names() []string {
 	given := map[string]bool{
 		"url": set.URL != nil, "description": set.Description != nil, "events": set.Events != nil,
+		"filter":  set.Filter != nil,
 		"headers": set.Headers != nil,
 		"ed25519": set.Ed25519 != nil, "ca_pem": set.CAPEM != nil, "spki_pins": set.SPKIPins != nil,
 		"client_cert": set.ClientCert != nil, "timeout": set.TimeoutMS != nil,
@@ -90,6 +92,9 @@ func (s *Service) apply(e *models.Endpoint, set Settings) models.FieldErrors {
 			bad("events", `["*"]`, "must name at least one event type")
 		}
 		e.Events = slices.Compact(slices.Sorted(slices.Values(set.Events)))
+	}
+	if set.Filter != nil {
+		s.applyFilter(e, *set.Filter, bad)
 	}
 	if set.Headers != nil {
 		s.applyHeaders(e, set.Headers, bad)

@@ -75,8 +75,23 @@ type Payment struct {
 // Payment makes an event of a payment, at now.
 func (m *Maker) Payment(p Payment, now time.Time) (models.Event, error) {
 	e := models.Event{MerchantID: p.MerchantID, PaymentID: &p.View.ID, Type: string(p.Type), Sequence: p.View.Sequence,
-		Retracts: p.Retracts, Test: p.Test}
+		Retracts: p.Retracts, Test: p.Test, About: FactsOf(p.View)}
 	return m.seal(e, webhook.Data{Payment: &p.View, Retracts: p.Retracts, Misdirected: p.Misdirected}, now)
+}
+
+// FactsOf is what the filters of endpoints ask about, of a payment as an event shows it.
+func FactsOf(p webhook.Payment) *models.EventFacts {
+	return &models.EventFacts{
+		Asked:  []models.AskedAsset{{Chain: p.Chain, Symbol: p.Asset.Symbol, Contract: contractOf(p.Asset)}},
+		Status: models.PaymentStatus(p.Status), Metadata: p.Metadata,
+	}
+}
+
+func contractOf(a webhook.Asset) string {
+	if a.Contract == nil {
+		return ""
+	}
+	return *a.Contract
 }
 
 // SecretDates are what an event of an endpoint tells of the secret that signs now. Both are nil for an endpoint without

@@ -32,12 +32,17 @@ func Publish(ctx context.Context, tx *store.Tx, events []models.Event, budget in
 	if err != nil {
 		return nil, err
 	}
+	if events, err = whoWasTold(ctx, tx, events, endpoints); err != nil {
+		return nil, err
+	}
 	ds := FanOut(events, endpoints, budget)
 	return ds, tx.InsertDeliveries(ctx, ds)
 }
 
 // FanOut decides which endpoint gets which event, and how each delivery starts. An event goes to every endpoint of its
-// merchant that asks for its type and takes its mode, except the endpoint that an endpoint.disabled event tells about.
+// merchant that asks for its type, takes its mode and lets it through its filter, except the endpoint that an
+// endpoint.disabled event tells about. Filters are about payments alone. What retracts something goes to whoever was
+// sent that, whatever their filter says by now.
 // The delivery is as old as its event and starts as [NewDelivery] says; where the endpoint asked for batches, a
 // payment's event waits for one. It is pure but for the ids of the deliveries.
 func FanOut(events []models.Event, endpoints []models.Endpoint, budget int) []models.Delivery {
@@ -61,9 +66,47 @@ func gets(ep models.Endpoint, e models.Event) bool {
 	if e.Type == string(webhook.EndpointDisabled) && *e.EndpointID == ep.ID {
 		return false
 	}
+	if !filterTakes(ep, e) {
+		return false
+	}
 	return slices.ContainsFunc(ep.Events, func(pattern string) bool {
 		return webhook.Matches(pattern, webhook.EventType(e.Type))
 	})
+}
+
+// filterTakes reports whether the filter of an endpoint lets an event through.
+func filterTakes(ep models.Endpoint, e models.Event) bool {
+	if e.About == nil || !webhook.EventType(e.Type).IsPayment() || slices.Contains(e.Told, ep.ID) {
+		return true
+	}
+	return ep.Filter.Takes(*e.About)
+}
+
+// whoWasTold fills in [models.Event.Told] where a filter could keep a retraction from somebody.
+func whoWasTold(ctx context.Context, tx *store.Tx, events []models.Event,
+	endpoints []models.Endpoint) ([]models.Event, error) {
+	filtered := func(e models.Event) bool {
+		return slices.ContainsFunc(endpoints, func(ep models.Endpoint) bool {
+			return ep.MerchantID == e.MerchantID && ep.Filter != nil
+		})
+	}
+	var out []models.Event
+	for i, e := range events {
+		if len(e.Retracts) == 0 || !filtered(e) {
+			continue
+		}
+		if out == nil {
+			out = slices.Clone(events)
+		}
+		var err error
+		if out[i].Told, err = tx.EndpointsSent(ctx, e.Retracts); err != nil {
+			return nil, err
+		}
+	}
+	if out == nil {
+		return events, nil
+	}
+	return out, nil
 }
 
 // NewDelivery is the row that sends e to ep: pending and due now where the endpoint is enabled, held where it is paused

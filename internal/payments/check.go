@@ -44,8 +44,8 @@ func (s *Service) check(r Request) (models.Payment, error) {
 			p.Amount = checkAmount(&c, r, a)
 		}
 	}
-	if n := metadataSize(r.Metadata); n > maxMetadata {
-		c.add("metadata", `{"cart":"9"}`, "is %d bytes in all, and at most %d are kept", n, maxMetadata)
+	if problem := badMetadata(r.Metadata); problem != nil {
+		c.broken = append(c.broken, *problem)
 	}
 	if r.RedirectURL != "" {
 		u, err := url.Parse(r.RedirectURL)

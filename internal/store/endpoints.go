@@ -30,7 +30,8 @@ func (q *Queries) EndpointByID(ctx context.Context, id string) (models.Endpoint,
 // LockEndpoint reads one endpoint of a merchant and locks its row until the transaction ends.
 func (tx *Tx) LockEndpoint(ctx context.Context, merchantID, id string) (models.Endpoint, error) {
 	var rows []models.Endpoint
-	err := tx.with(ctx).Raw("SELECT "+tx.columns(&models.Endpoint{}, "")+" FROM webhook_endpoints WHERE merchant_id = ? AND id = ? AND deleted_at IS NULL"+
+	err := tx.with(ctx).Raw("SELECT "+tx.columns(&models.Endpoint{}, "")+
+		" FROM webhook_endpoints WHERE merchant_id = ? AND id = ? AND deleted_at IS NULL"+
 		tx.dialect.forUpdate(),
 		merchantID, id).Scan(&rows).Error
 	if err != nil {
@@ -45,7 +46,8 @@ func (tx *Tx) LockEndpoint(ctx context.Context, merchantID, id string) (models.E
 // LockMerchant reads a merchant and locks its row, so that what is counted per merchant can be counted.
 func (tx *Tx) LockMerchant(ctx context.Context, id string) (models.Merchant, error) {
 	var rows []models.Merchant
-	if err := tx.with(ctx).Raw("SELECT "+tx.columns(&models.Merchant{}, "")+" FROM merchants WHERE id = ?"+tx.dialect.forUpdate(),
+	if err := tx.with(ctx).Raw("SELECT "+tx.columns(&models.Merchant{}, "")+" FROM merchants WHERE id = ?"+
+		tx.dialect.forUpdate(),
 		id).Scan(&rows).Error; err != nil {
 		return models.Merchant{}, wrap("lock merchant "+id, err)
 	}
@@ -95,7 +97,7 @@ func (tx *Tx) SaveEndpoint(ctx context.Context, e models.Endpoint) (models.Endpo
 	read := e.Version
 	e.Version++
 	res := tx.with(ctx).Model(&models.Endpoint{}).Where("id = ? AND version = ?", e.ID, read).
-		Select("URL", "Description", "Events", "Status", "DisabledReason", "HeadersSealed", "CAPEM", "SPKIPins",
+		Select("URL", "Description", "Events", "Filter", "Status", "DisabledReason", "HeadersSealed", "CAPEM", "SPKIPins",
 			"ClientCertPEM", "ClientKeySealed", "TimeoutMS", "RateLimit", "MaxInFlight", "MaxAttempts", "RetryBaseMS",
 			"RetryMaxMS", "BatchMaxEvents", "BatchMaxWaitMS", "BreakerState", "BreakerOpenUntil", "BreakerTrips",
 			"BreakerProbe", "Timeouts", "Failures", "NotBefore", "LastSuccessAt", "FailingSince", "Version", "UpdatedAt",
@@ -107,6 +109,21 @@ func (tx *Tx) SaveEndpoint(ctx context.Context, e models.Endpoint) (models.Endpo
 		return e, fmt.Errorf("store: save endpoint %s: version %d is not the newest: %w", e.ID, read, models.ErrConflict)
 	}
 	return e, nil
+}
+
+// EndpointsSent are the ids of the endpoints that have a delivery of one of some events.
+func (q *Queries) EndpointsSent(ctx context.Context, eventIDs []string) ([]string, error) {
+	var ids []string
+	for start := 0; start < len(eventIDs); start += chunk {
+		var some []string
+		err := q.with(ctx).Model(&models.Delivery{}).Distinct("endpoint_id").
+			Where("event_id IN ?", eventIDs[start:min(start+chunk, len(eventIDs))]).Pluck("endpoint_id", &some).Error
+		if err != nil {
+			return nil, wrap("endpoints that were sent events", err)
+		}
+		ids = append(ids, some...)
+	}
+	return ids, nil
 }
 
 // GateEndpoint lets nothing be sent to an endpoint before until; an earlier gate is moved on, a later one stays.

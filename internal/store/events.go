@@ -29,7 +29,8 @@ func (tx *Tx) InsertEvents(ctx context.Context, events []models.Event) error {
 // fields are empty.
 func (q *Queries) Subscribers(ctx context.Context, merchantIDs []string) ([]models.Endpoint, error) {
 	var endpoints []models.Endpoint
-	err := q.with(ctx).Select("id", "merchant_id", "events", "mode", "status", "max_attempts", "breaker_state",
+	err := q.with(ctx).Select("id", "merchant_id", "events", "event_filter", "mode", "status", "max_attempts",
+		"breaker_state",
 		"breaker_open_until", "slow",
 		"batch_max_events", "batch_max_wait_ms").
 		Where("merchant_id IN ? AND deleted_at IS NULL", merchantIDs).Order("id").Find(&endpoints).Error

@@ -68,7 +68,8 @@ func (tx *Tx) LockPayments(ctx context.Context, ids []string) ([]models.Payment,
 	var ps []models.Payment
 	for start := 0; start < len(ids); start += chunk {
 		var some []models.Payment
-		err := tx.with(ctx).Raw("SELECT "+tx.columns(&models.Payment{}, "")+" FROM payments WHERE id IN ? ORDER BY id"+tx.dialect.forUpdate(),
+		err := tx.with(ctx).Raw("SELECT "+tx.columns(&models.Payment{}, "")+" FROM payments WHERE id IN ? ORDER BY id"+
+			tx.dialect.forUpdate(),
 			ids[start:min(start+chunk, len(ids))]).Scan(&some).Error
 		if err != nil {
 			return nil, wrap("lock payments", err)
@@ -91,6 +92,11 @@ func (tx *Tx) SavePayment(ctx context.Context, p models.Payment) error {
 		"quarantined_at": p.QuarantinedAt, "quarantine_reason": p.QuarantineReason,
 	}).Error
 	return wrap("save payment "+p.ID, err)
+}
+
+// SaveMetadata writes the metadata of a payment, which [Tx.SavePayment] leaves alone.
+func (tx *Tx) SaveMetadata(ctx context.Context, p models.Payment) error {
+	return wrap("save metadata of "+p.ID, tx.with(ctx).Model(&p).Select("metadata", "updated_at").Updates(&p).Error)
 }
 
 // Quarantine marks a payment that could not be recomputed; the block goes on without it.

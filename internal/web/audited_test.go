@@ -40,6 +40,7 @@ func changingRoutes(t *testing.T) (routes []string) {
 // audited is which line of the audit log each route writes.
 var audited = map[string]string{
 	"/portal/sign-in": "portal.signed_in", "/portal/sign-out": "portal.signed_out",
+	"/portal/link/{token}":              "portal.signed_in",
 	"/portal/deliveries/{id}/redeliver": "delivery.redelivered",
 	"/portal/endpoints":                 "endpoint.created", "/portal/endpoints/{id}": "endpoint.updated",
 	"/portal/endpoints/{id}/enable": "endpoint.enabled", "/portal/endpoints/{id}/disable": "endpoint.disabled",

@@ -72,7 +72,7 @@ func newHarness(t testing.TB, s *store.Store, change ...func(*web.Options)) *har
 	h.must(err)
 	o := web.Options{
 		Store: s, Payments: h.payments, Endpoints: h.Endpoints, Redelivery: h.Redelivery,
-		Chains: chains, Access: h.access, Sealer: h.Vault,
+		Chains: chains, Access: h.access, Links: h.access, Sealer: h.Vault,
 		PublicURL: "http://pay.example", Now: h.clock.Now, Logger: log, EgressIPs: []string{"192.0.2.7"},
 	}
 	for _, f := range change {

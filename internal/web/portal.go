@@ -108,6 +108,9 @@ func (s *Site) signOut(w http.ResponseWriter, r *http.Request, v *visitor) error
 		if err := tx.EndPortalSession(r.Context(), v.hash()); err != nil {
 			return err
 		}
+		if err := tx.EndLinkSession(r.Context(), v.hash()); err != nil {
+			return err
+		}
 		return s.audit(r.Context(), tx, v, "portal.signed_out", v.KeyID)
 	})
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/internal/access"
 	"github.com/ctrip-gateway/ctrip/internal/limits"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/models"
@@ -63,7 +64,12 @@ func (v *visitor) Change() bool    { return v.Key.Allows(models.ScopeWebhooksWri
 func (v *visitor) Keys() bool      { return v.Key.Allows(models.ScopeKeysWrite) }
 
 // by names the visitor in the audit log.
-func (v *visitor) by() models.Actor { return models.Actor{Name: "key:" + v.Key.ID, IP: v.IP} }
+func (v *visitor) by() models.Actor {
+	if models.IsID(models.PrefixPortalLink, v.Key.ID) {
+		return models.Actor{Name: access.LinkActor(v.Key.ID), IP: v.IP}
+	}
+	return models.Actor{Name: "key:" + v.Key.ID, IP: v.IP}
+}
 
 // begin records a session of a key that has just been presented, and gives it to the browser.
 func (s *Site) begin(w http.ResponseWriter, r *http.Request, v *visitor) error {
@@ -128,6 +134,12 @@ func (s *Site) visitor(r *http.Request) (*visitor, error) {
 	now := s.now()
 	if err := json.Unmarshal(plain, &v.session); err != nil || v.CSRF == "" || v.ID == "" || !now.Before(v.EndsAt) {
 		return nil, nil
+	}
+	if models.IsID(models.PrefixPortalLink, v.KeyID) {
+		if ok, err := s.byLink(r.Context(), v); err != nil || !ok {
+			return nil, err
+		}
+		return v, nil
 	}
 	row, err := s.opts.Store.PortalSession(r.Context(), v.hash(), now)
 	if errors.Is(err, models.ErrNotFound) || err == nil && (row.KeyID != v.KeyID || row.MerchantID != v.MerchantID) {

@@ -51,6 +51,7 @@ type Options struct {
 	Redelivery *redelivery.Service
 	Chains     []config.Chain
 	Access     Access
+	Links      Links // nil opens none
 	Sealer     Sealer
 	// PublicURL is the address of the gateway as browsers see it; when it is https, cookies are Secure and HSTS is sent.
 	PublicURL string
@@ -124,6 +125,10 @@ func (s *Site) mux() http.Handler {
 	mux.HandleFunc("GET /portal/overview", s.signedIn("", s.overview))
 	mux.Handle("GET /portal/{$}", http.RedirectHandler("/portal", http.StatusSeeOther))
 	mux.HandleFunc("POST /portal/sign-in", s.public(s.signIn))
+	if s.opts.Links != nil {
+		mux.HandleFunc("GET /portal/link/{token}", s.public(s.linkPage))
+		mux.HandleFunc("POST /portal/link/{token}", s.public(s.openLink))
+	}
 	mux.HandleFunc("POST /portal/sign-out", s.changing("", s.signOut))
 	mux.HandleFunc("GET /portal/payments", s.signedIn(models.ScopePaymentsRead, s.listPayments))
 	mux.HandleFunc("GET /portal/payments/{id}", s.signedIn(models.ScopePaymentsRead, s.showPayment))

@@ -75,7 +75,7 @@ func Endpoints(
 	return endpoints.New(endpoints.Options{
 		Store: s, Vault: v, CheckURL: client.CheckURL, MaxEndpoints: cfg.API.MaxEndpoints, MaxAttempts: w.MaxAttempts,
 		Overlap: w.SecretOverlap, SecretMaxAge: w.SecretMaxAge, DefaultURL: w.URL.Reveal(), DefaultSecret: secret,
-		Now: now,
+		Chains: cfg.Chains, Now: now,
 	})
 }
 
@@ -87,7 +87,8 @@ func Redelivery(cfg config.Config, s *store.Store, now func() time.Time) (*redel
 // Access is the service of merchants and API keys.
 func Access(cfg config.Config, s *store.Store, now func() time.Time, log *slog.Logger) (*access.Service, error) {
 	return access.New(access.Options{
-		Store: s, MaxKeys: cfg.API.MaxKeys, Branch: cfg.Payments.AddressBranch, Now: now, Logger: log,
+		Store: s, MaxKeys: cfg.API.MaxKeys, Branch: cfg.Payments.AddressBranch, PublicURL: cfg.PublicURL, Now: now,
+		Logger: log,
 	})
 }
 
