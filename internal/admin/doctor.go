@@ -130,6 +130,7 @@ func examineDatabase(ctx context.Context, cfg config.Config, now func() time.Tim
 			checks = append(checks, Check{"chains file", false, oneLine(err), "no API and no scanner starts without it"})
 		}
 		checks = append(checks, examineIdentity(ctx, db))
+		checks = append(checks, examineProcesses(ctx, db)...)
 	}
 
 	before := now()

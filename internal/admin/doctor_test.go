@@ -103,7 +103,7 @@ func TestExamineFindsAHealthyGatewayHealthy(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := admin.Examine(t.Context(), cfg, nil, time.Now)
-	if got := failed(t, r); got != "" || len(r.Checks) != 13 {
+	if got := failed(t, r); got != "" || len(r.Checks) != 14 {
 		t.Errorf("%q, %+v", got, r.Checks)
 	}
 	if text := fmt.Sprint(r.Checks); !strings.Contains(text, "nothing can be proven") ||

@@ -28,6 +28,8 @@ const (
 	drainFor = 2 * time.Second
 	// readOnlyState is the SQLSTATE of a write that a server refuses because it is read-only.
 	readOnlyState = "25006"
+	// diskFull is that of a write for which no disk is left.
+	diskFull = "53100"
 )
 
 // ErrReadOnly is returned when the server that a new connection leads to takes no writes: it is a standby, or a primary
@@ -41,6 +43,8 @@ type connections struct {
 	config *pgx.ConnConfig
 	// onReadOnly is told, on the goroutine of a statement, that the server refused to write.
 	onReadOnly func()
+	// onFull is told the same way that the server has no disk left.
+	onFull func()
 	// stale counts how often a prepared statement was found not to fit any more: every connection forgets all of its own
 	// once for each.
 	stale atomic.Int64
@@ -67,6 +71,9 @@ func (c *connection) Close() error {
 	delete(c.of.open, c)
 	c.of.mu.Unlock()
 	err := c.Conn.Close()
+	if errors.Is(err, net.ErrClosed) { // renew was first
+		err = nil
+	}
 	select {
 	case c.of.closed <- struct{}{}:
 	default:
@@ -134,6 +141,8 @@ func newConnections(dsn string, onReadOnly func()) (*connections, error) {
 			return false
 		case isStale(e):
 			cs.stale.Add(1)
+		case e.Code == diskFull:
+			cs.onFull()
 		}
 		return closes(conn, e)
 	}

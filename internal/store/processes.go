@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"regexp"
@@ -13,6 +15,9 @@ import (
 
 // processForgotten is how long after its last sign the row of a dead process is kept, for those who ask when it died.
 const processForgotten = time.Hour
+
+// spaceTried is how many bytes are written to see whether the server has disk left.
+const spaceTried = 64 << 10
 
 // Server is the database server that a new connection leads to.
 type Server struct {
@@ -60,7 +65,33 @@ func (s *Store) seen(ctx context.Context, db *sql.DB, p models.Process) (server 
 	if _, err := tx.ExecContext(ctx, s.bound("DELETE FROM processes WHERE seen_at < $1"), now.Add(-processForgotten)); err != nil {
 		return server, err
 	}
-	return server, tx.Commit()
+	if err := tx.Commit(); err != nil || !s.doubtSpace.Load() {
+		return server, err
+	}
+	return server, s.trySpace(ctx, conn, p.ID)
+}
+
+// trySpace writes what the server has to find new disk for, and takes it back. What says that a process lives fits where
+// it was before, even on a disk that is full.
+func (s *Store) trySpace(ctx context.Context, conn *sql.Conn, id string) error {
+	if s.dialect == SQLite {
+		return nil
+	}
+	random := make([]byte, spaceTried) // no compression makes it small
+	_, _ = rand.Read(random)           // never fails
+	s.doubtSpace.Store(false)
+	tx, err := conn.BeginTx(ctx, nil)
+	if err != nil {
+		s.doubtSpace.Store(true)
+		return err
+	}
+	defer tx.Rollback()
+	_, err = tx.ExecContext(ctx, `INSERT INTO processes (id, role, version, schema, max_conns, started_at, seen_at)
+		VALUES ($1, '', $2, 0, 0, now(), now())`, "space-"+id, base64.StdEncoding.EncodeToString(random))
+	if err != nil {
+		s.doubtSpace.Store(true)
+	}
+	return err
 }
 
 var placeholder = regexp.MustCompile(`\$\d+`)
@@ -113,7 +144,7 @@ func (s *Store) Leases(ctx context.Context) ([]models.ChainLease, error) {
 // MaxConns is how many connections this store opens at most, 0 for SQLite.
 func (s *Store) MaxConns() int { return s.maxConns }
 
-// RefusedWrites gives a value when the server refused a write because it takes none any more.
+// RefusedWrites gives a value when the server refused a write because it takes none any more, or has no disk left.
 func (s *Store) RefusedWrites() <-chan struct{} { return s.refusedWrites }
 
 // Renew ends the connections that lead to another server than new ones do.

@@ -36,8 +36,10 @@ type Store struct {
 	// connections are those of Postgres, nil on SQLite.
 	connections *connections
 	maxConns    int
-	// refusedWrites says that the server refused a write because it is read-only.
+	// refusedWrites says that the server refused a write because it is read-only or has no disk left.
 	refusedWrites chan struct{}
+	// doubtSpace is whether [Store.Seen] has to find out whether the server has disk left.
+	doubtSpace atomic.Bool
 }
 
 // Queries are the reads and writes that need no surrounding transaction.
@@ -81,12 +83,15 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	cs.onReadOnly = func() {
-		cs.renew(time.Now(), "")
+	tell := func() {
 		select {
 		case refused <- struct{}{}:
 		default:
 		}
+	}
+	cs.onReadOnly = func() {
+		cs.renew(time.Now(), "")
+		tell()
 	}
 	if o.MaxConns == 0 {
 		o.MaxConns = 32
@@ -98,6 +103,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, errors.Join(err, db.Close(), fresh.Close())
 	}
 	s.fresh, s.connections, s.maxConns, s.refusedWrites = fresh, cs, o.MaxConns, refused
+	s.doubtSpace.Store(true)
+	cs.onFull = func() {
+		s.doubtSpace.Store(true)
+		tell()
+	}
 	s.sql.SetMaxOpenConns(o.MaxConns)
 	s.sql.SetMaxIdleConns(o.MaxConns)
 	s.sql.SetConnMaxIdleTime(5 * time.Minute)

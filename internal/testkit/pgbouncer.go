@@ -108,7 +108,8 @@ func (b *PgBouncer) write() error {
 	}
 	password, _ := b.server.User.Password()
 	settings := map[string]string{"listen_addr": "127.0.0.1", "listen_port": own, "unix_socket_dir": "",
-		"auth_type": "md5", "auth_file": b.file("users"), "logfile": b.file("log"), "max_client_conn": "1000", "default_pool_size": "60",
+		"auth_type": "md5", "auth_file": b.file("users"), "logfile": b.file("log"), "max_client_conn": "1000",
+		"default_pool_size":  "60",
 		"query_wait_timeout": "20"}
 	maps.Copy(settings, b.settings)
 	var ini strings.Builder

@@ -305,6 +305,67 @@ func (s *PostgresServer) SetReadOnly(t TB, on bool) {
 	}
 }
 
+// Standby makes a copy of the instance that follows it, and starts it. The instance needs wal_level=replica and
+// max_wal_senders. It ends with the test.
+func (s *PostgresServer) Standby(t TB) *PostgresServer {
+	t.Helper()
+	standby := &PostgresServer{bin: s.bin, password: s.password, cred: s.cred}
+	var err error
+	if standby.dir, err = os.MkdirTemp(filepath.Dir(s.dir), "ctrip-postgres-"); err == nil {
+		err = orphans.removeAtEnd(standby.dir)
+	}
+	if err == nil && s.cred != nil {
+		err = os.Chown(standby.dir, int(s.cred.Uid), int(s.cred.Gid))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	backup := standby.command("pg_basebackup", "-d", s.URL("postgres"), "-D", standby.data(), "-R", "-X", "stream",
+		"-c", "fast", "--no-sync")
+	if out, err := backup.CombinedOutput(); err != nil {
+		t.Fatalf("testkit: pg_basebackup: %v\n%s", err, out)
+	}
+	for range 10 { // a chosen port may be taken before Postgres binds it
+		if standby.port, err = freePort(); err != nil {
+			break
+		}
+		if err = standby.Start(); err == nil || !strings.Contains(err.Error(), "could not bind") {
+			break
+		}
+	}
+	if err != nil {
+		t.Fatal(errors.Join(err, os.RemoveAll(standby.dir)))
+	}
+	t.Cleanup(func() {
+		if err := standby.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return standby
+}
+
+// Promote makes a standby the primary and returns when it takes writes.
+func (s *PostgresServer) Promote(t TB) {
+	t.Helper()
+	if err := s.Exec("postgres", "SELECT pg_promote(true, 60)"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Own gives a file or directory to the user that the instance runs under.
+func (s *PostgresServer) Own(t TB, path string) {
+	t.Helper()
+	if s.cred == nil {
+		return
+	}
+	if err := os.Chown(path, int(s.cred.Uid), int(s.cred.Gid)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Addr is host:port.
+func (s *PostgresServer) Addr() string { return s.addr() }
+
 // Exec runs statements in one session of a superuser.
 func (s *PostgresServer) Exec(database string, statements ...string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

@@ -104,7 +104,19 @@ var inject = map[Fault]func(*injector, Step){
 			everywhere(i.postgres, (*proxy).Speak)
 		}
 	},
-	CutPostgres:  func(i *injector, s Step) { i.cut(i.postgres, s) },
+	CutPostgres: func(i *injector, s Step) { i.cut(i.postgres, s) },
+	FreezePostgres: func(i *injector, s Step) {
+		i.Postgres.SetReadOnly(i.t, true)
+		i.wait(s.Lasts, nil)
+		i.Postgres.SetReadOnly(i.t, false)
+	},
+	EndBackends: func(i *injector, s Step) {
+		for range 6 {
+			i.must(i.Postgres.Exec("postgres", `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+				WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`))
+			i.wait(s.Lasts/6, nil)
+		}
+	},
 	FlapReceiver: func(i *injector, s Step) { i.disturb(flapping, s) },
 	HangReceiver: func(i *injector, s Step) { i.disturb(hanging, s) },
 	SlowReceiver: func(i *injector, s Step) { i.disturb(slow, s) },

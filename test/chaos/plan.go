@@ -29,6 +29,8 @@ const (
 	RestartPostgres  Fault = "postgres-restart"
 	LosePostgres     Fault = "postgres-away"
 	CutPostgres      Fault = "postgres-cut"
+	FreezePostgres   Fault = "postgres-read-only"
+	EndBackends      Fault = "postgres-terminate"
 	FlapReceiver     Fault = "receiver-flap"
 	HangReceiver     Fault = "receiver-hang"
 	SlowReceiver     Fault = "receiver-slow"
@@ -38,7 +40,8 @@ const (
 var AllFaults = []Fault{
 	KillBeforePost, KillBeforeCommit, KillBeforeAck, TermWorker, KillAPI, FlushRedis, EmptyRedis, KillRedis, StallRedis,
 	FillRedis,
-	CutRedis, KillPostgres, RestartPostgres, LosePostgres, CutPostgres, FlapReceiver, HangReceiver, SlowReceiver,
+	CutRedis, KillPostgres, RestartPostgres, LosePostgres, CutPostgres, FreezePostgres, EndBackends,
+	FlapReceiver, HangReceiver, SlowReceiver,
 }
 
 // variants are the ways in which a fault can be injected.

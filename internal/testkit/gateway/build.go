@@ -20,3 +20,6 @@ func Binary(t testkit.TB, name string) string {
 	t.Helper()
 	return filepath.Join(testkit.Programs(t, "cmd/api", "cmd/worker", "cmd/scanner", "cmd/ctripctl"), name)
 }
+
+// Upgrade makes [Gateway.Ctl] and [Gateway.Start] use the binaries of this tree from now on.
+func (g *Gateway) Upgrade() { g.bin = "" }

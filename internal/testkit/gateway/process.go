@@ -24,7 +24,8 @@ type proc struct {
 	env  []string
 	ops  string
 	log  string
-	open bool // not yet stopped or killed by us
+	bin  string // of another version, "" for the gateway's own
+	open bool   // not yet stopped or killed by us
 }
 
 // Start runs a binary. Its name is api, worker or scanner, with a dash and anything after it for one more of a kind:
@@ -32,8 +33,14 @@ type proc struct {
 // makes this worker narrow. Its log is kept in a file that the last lines are shown of when the test fails.
 func (g *Gateway) Start(name string, env ...string) {
 	g.t.Helper()
+	g.StartFrom("", name, env...)
+}
+
+// StartFrom is Start with the binaries of another version, which lie in a directory.
+func (g *Gateway) StartFrom(programs, name string, env ...string) {
+	g.t.Helper()
 	ops := testkit.FreeAddr(g.t)
-	g.start(name, &proc{env: append([]string{"OPS_ADDR=" + ops}, env...), ops: "http://" + ops,
+	g.start(name, &proc{env: append([]string{"OPS_ADDR=" + ops}, env...), ops: "http://" + ops, bin: programs,
 		log: filepath.Join(g.dir, name+".log")})
 }
 
@@ -50,7 +57,11 @@ func (g *Gateway) start(name string, p *proc) {
 	}
 	defer log.Close()
 	binary, _, _ := strings.Cut(name, "-")
-	cmd := exec.Command(g.binary(binary))
+	path := filepath.Join(p.bin, binary)
+	if p.bin == "" {
+		path = g.binary(binary)
+	}
+	cmd := exec.Command(path)
 	cmd.Env = slices.Concat(g.env, p.env)
 	cmd.Dir = g.dir
 	cmd.Stdout, cmd.Stderr = log, log
@@ -137,7 +148,7 @@ func (g *Gateway) Kill(name string) {
 func (g *Gateway) Restart(name string) {
 	g.t.Helper()
 	p := g.of(name)
-	g.start(name, &proc{env: p.env, ops: p.ops, log: p.log})
+	g.start(name, &proc{env: p.env, ops: p.ops, log: p.log, bin: p.bin})
 }
 
 // Stop ends a process with SIGTERM and returns when it is gone. It is an error if it needs longer than its grace, or
