@@ -39,7 +39,8 @@ type failing struct {
 func newFailing(t *testing.T, c gateway.Chain, create func(*testkit.PostgresServer) string) *failing {
 	t.Helper()
 	f := &failing{fixture: &fixture{t: t, receiver: testkit.NewReceiver(t)},
-		primary: testkit.PrivatePostgres(t, testkit.PostgresOptions{Settings: replicated}), notice: []string{"api", "worker"}}
+		primary: testkit.PrivatePostgres(t, testkit.PostgresOptions{Settings: replicated}),
+		notice:  []string{"api", "worker"}}
 	dsn := ""
 	if create != nil {
 		dsn = create(f.primary)
@@ -98,7 +99,8 @@ func (f *failing) holdBack() (release func()) {
 // try makes one payment without repeating anything.
 func (f *failing) try(key string) (status int, retryAfter string) {
 	f.t.Helper()
-	body, err := json.Marshal(map[string]string{"chain": f.Chain, "asset": "native", "amount": "1000000000000", "order_id": key})
+	body, err := json.Marshal(map[string]string{"chain": f.Chain, "asset": "native", "amount": "1000000000000",
+		"order_id": key})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -159,8 +161,8 @@ func (f *failing) back(since time.Time) {
 	}
 }
 
-// settled waits until nothing is pending, and holds what the receiver got against the record: everything, once. It stops
-// the processes, whose servers end with the test.
+// settled waits until nothing is pending, and holds what the receiver got against the record: everything, once. It
+// stops the processes, whose servers end with the test.
 func (f *failing) settled() {
 	f.t.Helper()
 	defer f.StopAll()
@@ -181,8 +183,8 @@ func (f *failing) settled() {
 	}
 }
 
-// outage is the whole story: requests are under way when the record begins to take no writes. The worker is stopped, one
-// that starts meanwhile sends nothing, and when a server takes writes again everything goes on, nothing comes twice.
+// outage is the whole story: requests are under way when the record begins to take no writes. The worker is stopped,
+// one that starts meanwhile sends nothing, and when a server takes writes again everything goes on, nothing comes twice.
 func (f *failing) outage(begin, end func()) {
 	f.t.Helper()
 	f.created("before", 3)
@@ -198,7 +200,7 @@ func (f *failing) outage(begin, end func()) {
 	f.t.Logf("the worker stopped within %s", time.Since(stopping).Round(time.Millisecond))
 	sent := len(f.receiver.All())
 	f.Start("worker-2")
-	testkit.Eventually(f.t, 30*time.Second, "a worker that starts meanwhile ends, or knows that it must not send", func() bool {
+	testkit.Eventually(f.t, 30*time.Second, "a new worker ends, or knows that it must not send", func() bool {
 		select {
 		case <-f.Process("worker-2").Done():
 			return true
@@ -252,8 +254,8 @@ func (f *failing) payments(s *testkit.PostgresServer) (n int) {
 	return n
 }
 
-// TestAddressLeadsElsewhere: the address leads to another server, while the old one lives on, takes writes and keeps its
-// connections. Every process leaves it by itself.
+// TestAddressLeadsElsewhere: the address leads to another server, while the old one lives on, takes writes and keeps
+// its connections. Every process leaves it by itself.
 func TestAddressLeadsElsewhere(t *testing.T) {
 	c := startDevnet(t)
 	f := newFailing(t, gethNode(c, 2), nil)

@@ -41,8 +41,8 @@ func newRestored(t *testing.T) *restored {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Gateway = gateway.New(t, gateway.Options{Chain: gethNode(r.chain, 2), DatabaseURL: dsn, Env: []string{"WEBHOOK_LANES=2",
-		"WEBHOOK_RETRY_BASE=1s", "WEBHOOK_RETRY_MAX=2s", "WEBHOOK_MAX_ATTEMPTS=100"}})
+	r.Gateway = gateway.New(t, gateway.Options{Chain: gethNode(r.chain, 2), DatabaseURL: dsn, Env: []string{
+		"WEBHOOK_LANES=2", "WEBHOOK_RETRY_BASE=1s", "WEBHOOK_RETRY_MAX=2s", "WEBHOOK_MAX_ATTEMPTS=100"}})
 	for _, role := range roles {
 		r.Start(role)
 	}

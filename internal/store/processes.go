@@ -71,8 +71,8 @@ func (s *Store) seen(ctx context.Context, db *sql.DB, p models.Process) (server 
 	return server, s.trySpace(ctx, conn, p.ID)
 }
 
-// trySpace writes what the server has to find new disk for, and takes it back. What says that a process lives fits where
-// it was before, even on a disk that is full.
+// trySpace writes what the server has to find new disk for, and takes it back. What says that a process lives fits
+// where it was before, even on a disk that is full.
 func (s *Store) trySpace(ctx context.Context, conn *sql.Conn, id string) error {
 	if s.dialect == SQLite {
 		return nil

@@ -41,8 +41,8 @@ func oldPrograms(t *testing.T) string {
 	unpack := exec.Command("tar", "-x", "-C", source)
 	unpack.Stdin = &tar
 	run(t, unpack)
-	build := testkit.Go(t.Context(), "build", "-buildvcs=false", "-ldflags=-s -w", "-o", built+"/", "./cmd/api", "./cmd/worker",
-		"./cmd/scanner", "./cmd/ctripctl")
+	build := testkit.Go(t.Context(), "build", "-buildvcs=false", "-ldflags=-s -w", "-o", built+"/", "./cmd/api",
+		"./cmd/worker", "./cmd/scanner", "./cmd/ctripctl")
 	build.Dir = source
 	run(t, build)
 	if err := os.WriteFile(filepath.Join(built, "complete"), nil, 0o600); err != nil {

@@ -79,8 +79,8 @@ func newFleet(t *testing.T, old string) *fleet {
 }
 
 // sell makes payments until the fleet stops, and pays some of them. Whatever is not made at the first try is an error,
-// but for what v0.1.0 itself answers in the moment in which its tables get new columns: its statements read every column,
-// and their plans end then. The same request succeeds when it is repeated.
+// but for what v0.1.0 itself answers in the moment in which its tables get new columns: its statements read every
+// column, and their plans end then. The same request succeeds when it is repeated.
 func (f *fleet) sell(shop int) {
 	for i := 0; ; i++ {
 		select {
