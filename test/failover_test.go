@@ -57,8 +57,8 @@ func newFailing(t *testing.T, c gateway.Chain, create func(*testkit.PostgresServ
 	}
 	u.Host = f.front.Addr
 	f.env = "DATABASE_URL=" + u.String()
-	f.Gateway = gateway.New(t, gateway.Options{Chain: c, DatabaseURL: dsn, Env: []string{"WEBHOOK_LANES=2", "WEBHOOK_TIMEOUT=30s",
-		f.env}})
+	f.Gateway = gateway.New(t, gateway.Options{Chain: c, DatabaseURL: dsn, Env: []string{"WEBHOOK_LANES=2",
+		"WEBHOOK_TIMEOUT=30s", f.env}})
 	for _, role := range roles {
 		f.Start(role)
 	}
@@ -184,7 +184,7 @@ func (f *failing) settled() {
 }
 
 // outage is the whole story: requests are under way when the record begins to take no writes. The worker is stopped,
-// one that starts meanwhile sends nothing, and when a server takes writes again everything goes on, nothing comes twice.
+// one that starts meanwhile sends nothing, and when a server takes writes again all goes on, nothing comes twice.
 func (f *failing) outage(begin, end func()) {
 	f.t.Helper()
 	f.created("before", 3)
