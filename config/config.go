@@ -56,7 +56,7 @@ type RedisPool struct {
 	CA       string `env:"REDIS_CA" desc:"Certificates of the authority of a rediss:// server, PEM, instead of the system's; as a file with REDIS_CA_FILE."`
 	Cert     string `env:"REDIS_CERT" desc:"Client certificate for rediss://, PEM, with its chain."`
 	Key      Secret `env:"REDIS_KEY" secret:"true" desc:"Private key of REDIS_CERT, PEM."`
-	Batching string `env:"REDIS_BATCHING" envDefault:"on" desc:"on: an idle lane waits to be woken, and looks by itself a few times a second at most. off: Asynq asks as often as WEBHOOK_POLL_INTERVAL says."`
+	Batching string `env:"REDIS_BATCHING" envDefault:"on" desc:"on: an idle lane waits to be woken, and looks by itself a few times a second at most; tasks are taken and acknowledged several at a time. off: Asynq asks for one at a time, as often as WEBHOOK_POLL_INTERVAL says."`
 }
 
 // Payments is what the life of a payment depends on.

@@ -10,7 +10,8 @@
 // It heeds what is known about Asynq v0.26: the connection of the servers detaches contexts, because Asynq hands its
 // syncer contexts that are already canceled; a command that fails waits a moment, because Asynq's dequeue loop does
 // not; errors are compared with errors.Is; MaxRetry is out of reach, because the last retry is archived even when
-// nothing failed; nothing that Asynq calls outside its recover can panic.
+// nothing failed; nothing that Asynq calls outside its recover can panic. Two of its scripts, known by their SHA-1, are
+// answered here: a dequeue takes several tasks at once, and dones that meet are told together.
 //
 // It serves internal/outbox (as outbox.Tasks) and internal/app. It judges no answer and writes no SQL: see
 // internal/delivery.

@@ -31,20 +31,25 @@ const (
 // it is woken or some time has passed.
 type laneClient struct {
 	redis.UniversalClient
-	queue string
-	wake  *wakeUps
-	woken chan struct{} // a token when somebody put a task into the lane
-	idle  bool          // waits instead of asking again and again
-	cold  bool          // its waiting tasks are looked at rarely
+	queue      string
+	wake       *wakeUps
+	woken      chan struct{} // a token when somebody put a task into the lane
+	idle       bool          // waits instead of asking again and again
+	prefetcher *prefetcher   // nil leaves Asynq's scripts alone
+	ackBatcher *ackBatcher
+	cold       bool // its waiting tasks are looked at rarely
 
 	mu        sync.Mutex
 	hotUntil  time.Time
 	forwarded map[string]time.Time // by key
 }
 
-func newLaneClient(r *Redis, queue string) *laneClient {
+func newLaneClient(r *Redis, queue string, s *slots) *laneClient {
 	c := &laneClient{UniversalClient: r.plain, queue: queue, wake: r.wake, woken: make(chan struct{}, 1),
 		idle: !r.plainAsynq, cold: !r.plainAsynq && queue != retryQueue, forwarded: make(map[string]time.Time)}
+	if !r.plainAsynq {
+		c.prefetcher, c.ackBatcher = &prefetcher{redis: r.plain, slots: s}, &ackBatcher{redis: r.plain}
+	}
 	r.wake.add(c)
 	return c
 }
@@ -57,6 +62,12 @@ func (c *laneClient) Subscribe(ctx context.Context, channels ...string) *redis.P
 // EvalSha runs a script of Asynq's.
 func (c *laneClient) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
 	return c.run(ctx, keys, func(ctx context.Context) *redis.Cmd {
+		switch {
+		case c.prefetcher != nil && sha == asynqDequeue:
+			return c.prefetcher.dequeue(ctx, keys, args)
+		case c.ackBatcher != nil && sha == asynqDone:
+			return c.ackBatcher.done(ctx, keys, args)
+		}
 		return c.UniversalClient.EvalSha(ctx, sha, keys, args...)
 	})
 }

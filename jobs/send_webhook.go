@@ -33,26 +33,26 @@ type handler struct {
 	client  *Client
 	sender  *delivery.Sender
 	workers workerPool
-	// perLane is how many tasks of each queue are worked on at once.
-	perLane map[string]int
+	slots   map[string]*slots // of each queue
 	// slowPace is how long a task of the slow lane that came to nothing keeps its place.
 	slowPace time.Duration
 }
 
 // ProcessTask makes the attempt that a task asks for. It returns nil only when the record needs the task no more.
 func (h *handler) ProcessTask(ctx context.Context, t *asynq.Task) error {
-	return h.workers.do(func() error { return h.process(ctx, t) })
+	queue, _ := asynq.GetQueueName(ctx)
+	defer h.slots[queue].enter()()
+	return h.workers.do(func() error { return h.process(ctx, queue, t) })
 }
 
-func (h *handler) process(ctx context.Context, t *asynq.Task) error {
+func (h *handler) process(ctx context.Context, queue string, t *asynq.Task) error {
 	var p payload
 	if err := json.Unmarshal(t.Payload(), &p); err != nil || p.DeliveryID == "" || p.Generation < 1 {
 		return fmt.Errorf("not a payload of %s: %w", TypeSendWebhook, asynq.SkipRetry)
 	}
 	ctx = telemetry.WithTraceparent(ctx, t.Headers()[traceHeader])
-	queue, _ := asynq.GetQueueName(ctx)
 	out := h.attempt(ctx, delivery.Task{DeliveryID: p.DeliveryID, Generation: p.Generation, EndpointID: p.EndpointID,
-		MerchantID: p.MerchantID, Lane: queue, Workers: h.perLane[queue]})
+		MerchantID: p.MerchantID, Lane: queue, Workers: h.slots[queue].total})
 	switch out.Do {
 	case delivery.Ack:
 		return nil

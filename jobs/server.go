@@ -42,10 +42,11 @@ const (
 // one for the retries, so that those never stand in front of first tries, and one for slow endpoints, so that those
 // hold up nobody else.
 type Server struct {
-	opts     ServerOptions
-	servers  map[string]*asynq.Server
-	perLane  map[string]int // workers of each server
-	slowPace time.Duration
+	opts        ServerOptions
+	servers     map[string]*asynq.Server
+	slots       map[string]*slots
+	prefetchers []*prefetcher
+	slowPace    time.Duration
 }
 
 // NewServer checks the options and returns a Server. Nothing is dialed.
@@ -65,7 +66,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 	if o.ShutdownGrace == 0 {
 		o.ShutdownGrace = 45 * time.Second
 	}
-	s := &Server{opts: o, servers: make(map[string]*asynq.Server), perLane: make(map[string]int)}
+	s := &Server{opts: o, servers: make(map[string]*asynq.Server), slots: make(map[string]*slots)}
 	first := (o.Concurrency*5/8 + int(o.Client.lanes) - 1) / int(o.Client.lanes)
 	for _, queue := range o.Client.lanes.names() {
 		concurrency, poll := max(first, minConcurrency), o.PollInterval
@@ -76,11 +77,15 @@ func NewServer(o ServerOptions) (*Server, error) {
 			concurrency, poll = max(o.Concurrency/8, minConcurrency), max(o.PollInterval, o.RetryPollInterval/5)
 			s.slowPace = time.Duration(concurrency) * time.Second / turnedAway
 		}
-		s.perLane[queue] = concurrency
+		s.slots[queue] = &slots{total: concurrency}
 		if !o.Redis.plainAsynq {
 			poll = time.Millisecond // an empty lane waits by itself
 		}
-		s.servers[queue] = asynq.NewServerFromRedisClient(newLaneClient(o.Redis, queue), asynq.Config{
+		lane := newLaneClient(o.Redis, queue, s.slots[queue])
+		if lane.prefetcher != nil {
+			s.prefetchers = append(s.prefetchers, lane.prefetcher)
+		}
+		s.servers[queue] = asynq.NewServerFromRedisClient(lane, asynq.Config{
 			Concurrency: concurrency, Queues: map[string]int{queue: 1}, TaskCheckInterval: poll,
 			DelayedTaskCheckInterval: o.RetryPollInterval, ShutdownTimeout: o.ShutdownGrace,
 			IsFailure: isFailure, RetryDelayFunc: delays(o.Client.now),
@@ -93,7 +98,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 // Run works on tasks until ctx ends, and returns when what was in flight then is finished or handed back. A Redis that
 // is away is waited for.
 func (s *Server) Run(ctx context.Context) error {
-	h := &handler{client: s.opts.Client, sender: s.opts.Sender, perLane: s.perLane, slowPace: s.slowPace}
+	h := &handler{client: s.opts.Client, sender: s.opts.Sender, slots: s.slots, slowPace: s.slowPace}
 	mux := asynq.NewServeMux()
 	mux.Handle(TypeSendWebhook, h)
 	var started []*asynq.Server
@@ -117,6 +122,7 @@ func (s *Server) Run(ctx context.Context) error {
 	for _, srv := range started {
 		srv.Stop() // all of them first: no lane takes new work while another finishes
 	}
+	s.handBack(ctx)
 	for _, srv := range started {
 		stopping.Go(srv.Shutdown)
 	}
@@ -125,6 +131,15 @@ func (s *Server) Run(ctx context.Context) error {
 	subscription.Wait()
 	h.workers.dismiss()
 	return failed
+}
+
+// handBack gives back what was taken and not begun. Nobody asks for it any more, and another worker can have it now.
+func (s *Server) handBack(ctx context.Context) {
+	for _, t := range s.prefetchers {
+		if err := t.close(context.WithoutCancel(ctx)); err != nil {
+			s.opts.Logger.WarnContext(ctx, "tasks.not_handed_back", "error", err)
+		}
+	}
 }
 
 // drain keeps the archive short until ctx ends.

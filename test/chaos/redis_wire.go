@@ -138,7 +138,7 @@ func (w *redisWire) command(name string, args []string) (dequeue bool) {
 	return false
 }
 
-// aTask finds the task's id in what a dequeue answers.
+// aTask finds the ids of tasks in what a dequeue answers.
 var aTask = regexp.MustCompile(`(dlv_[0-9A-Za-z]+):[0-9]+`)
 
 func (w *redisWire) down(r *bufio.Reader) ([]byte, func(), error) {
@@ -154,9 +154,12 @@ func (w *redisWire) down(r *bufio.Reader) ([]byte, func(), error) {
 	}
 	dequeue := w.awaited[0]
 	w.awaited = w.awaited[1:]
-	if dequeue && kind == '$' {
-		if m := aTask.FindSubmatch(raw.Bytes()); m != nil {
+	if dequeue && (kind == '$' || kind == '*') { // of one task, or of several
+		all := aTask.FindAllSubmatch(raw.Bytes(), -1)
+		for _, m := range all {
 			w.tasks.take(string(m[1]))
+		}
+		if len(all) > 0 {
 			w.points.At(taskTaken, w.whose)
 		}
 	}

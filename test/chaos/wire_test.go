@@ -101,6 +101,30 @@ func TestRedisWire(t *testing.T) {
 	}
 }
 
+// TestRedisWireOfSeveral: one script takes several tasks, says that several are done, or hands several back.
+func TestRedisWireOfSeveral(t *testing.T) {
+	taken := newTasks()
+	w := newRedisWire(&breakpoints{}, taken, "worker")
+	through(t, w.up, dequeue)
+	answer := "*6\r\n"
+	for _, id := range []string{"dlv_a:1", "dlv_b:2", "dlv_c:1"} {
+		answer += bulk(id) + message(id)
+	}
+	if passed, _, err := through(t, w.down, answer); err != nil || passed != answer {
+		t.Fatalf("%q, %v", passed, err)
+	}
+	if work := taken.Work(); !slices.Equal(work.Active, []string{"dlv_a", "dlv_b", "dlv_c"}) {
+		t.Errorf("taken: %+v", work)
+	}
+	through(t, w.up, command("EVALSHA", "sha", "6", queue+"active", queue+"lease", queue+"processed:2026-01-01",
+		queue+"processed", queue+"t:dlv_a:1", queue+"t:dlv_b:2", "1", "2", "dlv_a:1", "dlv_b:2")+
+		command("EVALSHA", "sha", "4", queue+"active", queue+"lease", queue+"pending", queue+"t:dlv_c:1", "1", "2",
+			"dlv_c:1"))
+	if work := taken.Work(); !slices.Equal(work.Held, []string{"dlv_c"}) || len(work.Active) != 0 {
+		t.Errorf("in the end: %+v", work)
+	}
+}
+
 func TestRedisWireOfASubscriber(t *testing.T) {
 	w := newRedisWire(&breakpoints{}, newTasks(), "worker")
 	through(t, w.up, command("SUBSCRIBE", "asynq:cancel"))
