@@ -21,75 +21,69 @@ const (
 	doubtsCounted = 5 * time.Second
 )
 
-// recordFinal records what moves without a new block: a final point that comes from a tag, a balance, a doubt that the
-// providers settle by themselves.
+// recordFinal records what moves without a new block: a final point, a balance, a doubt that the providers settle by
+// themselves.
 func (s *Scanner) recordFinal(ctx context.Context, fence int64, head chain.Header, cursor models.ChainCursor) error {
 	if err := s.askDoubts(ctx, fence); err != nil {
 		return err
 	}
-	final, err := s.source.Final(ctx, cursor.Number)
-	if err != nil {
-		if ctx.Err() == nil {
-			s.log.WarnContext(ctx, "chain.final_unknown", "error", err)
-		}
-		final = cursor.FinalNumber
+	if s.found() || s.coins.due() {
+		return s.record(ctx, fence, head, cursor, nil)
 	}
-	s.metrics.ChainFinalLag(s.chain.Name, s.finalLag(ctx, cursor))
-	if final <= cursor.FinalNumber && !s.coins.due() {
-		return nil
-	}
-	return s.record(ctx, fence, head, cursor, nil)
+	s.lookForFinal(ctx, cursor)
+	return nil
 }
 
-// finality moves the final point of a step. Depth is counted from the newest block that we have recorded, not from the
-// head that a provider claims, so that one who overstates it makes nothing final. It moves on only to a block that a
-// second provider, where there is one, has too, and over blocks of which it tells the same transfers; until then
-// payments are detected and wait.
-func (s *Scanner) finality(
-	ctx context.Context, step *payments.Step, cursor *models.ChainCursor, recording []models.Block,
-) error {
-	s.round.finalAt = s.clock()
-	defer func() { s.metrics.ChainFinalLag(s.chain.Name, s.finalLag(ctx, *cursor)) }()
+// finality is how far the final point of the record can be moved. Depth is counted from the newest block that is
+// recorded, not from the head that a provider claims, so that one who overstates it makes nothing final. It moves on
+// only to a block that a second provider, where there is one, has too, and over blocks of which it tells the same
+// transfers; until then payments are detected and wait.
+func (s *Scanner) finality(ctx context.Context, step *payments.Step, cursor models.ChainCursor) uint64 {
+	from := cursor.FinalNumber
 	final, err := s.source.Final(ctx, cursor.Number)
 	if err != nil { // blocks are recorded all the same: what is paid in them is detected, and waits
 		if ctx.Err() == nil {
 			s.log.WarnContext(ctx, "chain.final_unknown", "error", err)
 		}
-		return ctx.Err()
+		return from
 	}
-	if final <= cursor.FinalNumber {
-		return nil
+	if final <= from {
+		return from
 	}
 	if s.source.Providers() > 1 {
-		final = min(final, cursor.FinalNumber+maxWitnessed)
+		final = min(final, from+maxWitnessed)
 	}
-	block, err := s.blockAt(ctx, final, recording)
+	block, err := s.store.BlockAt(ctx, s.chain.ChainID, final)
 	switch {
 	case errors.Is(err, models.ErrNotFound): // older than what we began with
-		cursor.FinalNumber = final
-		return nil
+		return final
 	case err != nil:
-		return err
+		s.tellUnsearched(ctx, from, err)
+		return from
 	}
 	at, err := ref(block.Number, block.Hash)
 	if err != nil {
-		return err
+		s.tellUnsearched(ctx, from, err)
+		return from
 	}
 	if s.source.Providers() < 2 {
 		if err := s.source.Agree(ctx, at); err != nil {
 			s.log.WarnContext(ctx, "chain.final_unconfirmed", "block", final, "error", err)
-			return nil
+			return from
 		}
-	} else { // the second reading holds the hash of every block against ours
-		if final, err = s.witness(ctx, step, cursor.FinalNumber+1, final, recording); err != nil {
-			s.log.WarnContext(ctx, "chain.content_unconfirmed", "from", cursor.FinalNumber+1, "error", err)
-		}
+	} else if final, err = s.witness(ctx, step, from+1, final); err != nil { // every block's hash is held against ours
+		s.tellUnsearched(ctx, from, err)
 	}
-	if final, err = s.prove(ctx, step, cursor.FinalNumber+1, final, recording); err != nil {
-		s.log.WarnContext(ctx, "chain.content_unproven", "from", cursor.FinalNumber+1, "error", err)
+	if final, err = s.prove(ctx, step, from+1, final); err != nil && ctx.Err() == nil {
+		s.log.WarnContext(ctx, "chain.content_unproven", "from", from+1, "error", err)
 	}
-	cursor.FinalNumber = max(cursor.FinalNumber, final)
-	return nil
+	return max(from, final)
+}
+
+func (s *Scanner) tellUnsearched(ctx context.Context, from uint64, err error) {
+	if ctx.Err() == nil {
+		s.log.WarnContext(ctx, "chain.content_unconfirmed", "from", from+1, "error", err)
+	}
 }
 
 // finalLag is the time between the newest recorded block and the newest final one.
@@ -104,16 +98,14 @@ func (s *Scanner) finalLag(ctx context.Context, cursor models.ChainCursor) time.
 // witness has the blocks of a range read by a second provider and holds its transfers against ours. It returns the last
 // block up to which that could be done. What differs is put to every provider: two that say the same decide, and
 // otherwise the transfer is doubted, which holds up nothing but itself.
-func (s *Scanner) witness(
-	ctx context.Context, step *payments.Step, from, to uint64, recording []models.Block,
-) (uint64, error) {
+func (s *Scanner) witness(ctx context.Context, step *payments.Step, from, to uint64) (uint64, error) {
 	done := from - 1
-	recorded, err := s.recordedTransfers(ctx, step, from, to)
+	recorded, err := s.recordedTransfers(ctx, from, to)
 	if err != nil {
 		return done, err
 	}
 	for done < to {
-		run, err := s.sameProvider(ctx, done+1, to, recording)
+		run, err := s.sameProvider(ctx, done+1, to)
 		if err != nil {
 			return done, err
 		}
@@ -141,17 +133,10 @@ func (s *Scanner) witness(
 }
 
 // sameProvider is the first run of recorded blocks of a range that one provider gave, at most maxWindow of them.
-func (s *Scanner) sameProvider(
-	ctx context.Context, from, to uint64, recording []models.Block,
-) (run []models.Block, err error) {
+func (s *Scanner) sameProvider(ctx context.Context, from, to uint64) (run []models.Block, err error) {
 	rows, err := s.store.BlocksBetween(ctx, s.chain.ChainID, from, to, maxWindow)
 	if err != nil {
 		return nil, err
-	}
-	for _, b := range recording { // they replace what is recorded from their number on
-		if b.Number >= from && b.Number <= to {
-			rows = append(rows[:min(len(rows), int(b.Number-from))], b)
-		}
 	}
 	for _, b := range rows {
 		if len(run) > 0 && (b.Provider != run[0].Provider || b.Number != run[len(run)-1].Number+1) ||
@@ -163,29 +148,19 @@ func (s *Scanner) sameProvider(
 	return run, nil
 }
 
-// recordedTransfers are the transfers that are recorded in a range of blocks, with those of the step, by block.
-func (s *Scanner) recordedTransfers(
-	ctx context.Context, step *payments.Step, from, to uint64,
-) (map[uint64][]chain.Transfer, error) {
+// recordedTransfers are the transfers that are recorded in a range of blocks, by block.
+func (s *Scanner) recordedTransfers(ctx context.Context, from, to uint64) (map[uint64][]chain.Transfer, error) {
 	rows, err := s.store.TransfersIn(ctx, s.chain.ChainID, from, to)
 	if err != nil {
 		return nil, err
 	}
 	byBlock := make(map[uint64][]chain.Transfer)
 	for _, row := range rows {
-		if step.OrphanFrom != nil && row.BlockNumber >= *step.OrphanFrom {
-			continue
-		}
 		t, err := payments.TransferOf(row)
 		if err != nil {
 			return nil, err
 		}
 		byBlock[row.BlockNumber] = append(byBlock[row.BlockNumber], t)
-	}
-	for _, b := range step.Blocks {
-		if b.Number >= from && b.Number <= to {
-			byBlock[b.Number] = append(byBlock[b.Number], b.Transfers...)
-		}
 	}
 	return byBlock, nil
 }

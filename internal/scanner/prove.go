@@ -20,13 +20,11 @@ const proofWait = 10 * time.Minute
 // last block up to which that could be done. A transfer that its proven block does not hold is taken off; one whose
 // block no provider can prove, on a chain whose blocks can be proven, is doubted. Where the second provider of two
 // cannot be asked, its own reading of the block was the witness.
-func (s *Scanner) prove(
-	ctx context.Context, step *payments.Step, from, to uint64, recording []models.Block,
-) (uint64, error) {
+func (s *Scanner) prove(ctx context.Context, step *payments.Step, from, to uint64) (uint64, error) {
 	if s.chain.Proofs == "" || s.chain.Proofs == config.ProofsOff || from > to {
 		return to, nil
 	}
-	claimed, headers, err := s.claimed(ctx, step, from, to, recording)
+	claimed, headers, err := s.claimed(ctx, step, from, to)
 	if err != nil {
 		return from - 1, err
 	}
@@ -86,12 +84,12 @@ func (s *Scanner) refute(
 	}
 }
 
-// claimed are the blocks of a range in which a transfer is recorded, or will be, with those transfers that a block can
+// claimed are the blocks of a range in which a transfer is recorded, with those transfers that a block can
 // prove, and their headers.
 func (s *Scanner) claimed(
-	ctx context.Context, step *payments.Step, from, to uint64, recording []models.Block,
+	ctx context.Context, step *payments.Step, from, to uint64,
 ) (claimed []chain.Claimed, headers []chain.Header, err error) {
-	recorded, err := s.recordedTransfers(ctx, step, from, to)
+	recorded, err := s.recordedTransfers(ctx, from, to)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -102,7 +100,7 @@ func (s *Scanner) claimed(
 		if len(transfers) == 0 {
 			continue
 		}
-		b, err := s.blockAt(ctx, number, recording)
+		b, err := s.store.BlockAt(ctx, s.chain.ChainID, number)
 		if err != nil {
 			return nil, nil, err
 		}

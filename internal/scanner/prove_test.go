@@ -26,7 +26,7 @@ func (h *harness) tryCatchUp(t *testing.T) (errs []error) {
 		more, err := h.step(t.Context(), h.fence)
 		if err != nil {
 			errs = append(errs, err)
-		} else if !more {
+		} else if !more && !h.searched() {
 			return errs
 		}
 	}

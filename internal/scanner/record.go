@@ -3,6 +3,8 @@ package scanner
 import (
 	"context"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/chain"
@@ -38,23 +40,19 @@ func (s *Scanner) recordOn(
 	s.metrics.AddressesWatched(s.chain.Name, len(s.watch.addresses))
 	step := payments.Step{ChainID: s.chain.ChainID, OrphanFrom: orphanFrom, Head: head.Number}
 	rows := append(make([]models.Block, 0, len(below)+len(blocks)), below...)
-	for _, b := range blocks {
-		found, err := s.transfers(ctx, b)
-		if err != nil {
-			return err
-		}
-		s.doubtGross(ctx, &step, head.Number, b, found)
-		step.Blocks = append(step.Blocks, payments.Block{Header: b.Header, Provider: b.Provider, Transfers: found})
+	found, err := inOrder(len(blocks), func(i int) ([]chain.Transfer, error) { return s.transfers(ctx, blocks[i]) })
+	if err != nil {
+		return err
+	}
+	s.doubtGross(ctx, &step, head.Number, blocks, found)
+	for i, b := range blocks {
+		step.Blocks = append(step.Blocks, payments.Block{Header: b.Header, Provider: b.Provider, Transfers: found[i]})
 		rows = append(rows, s.row(b.Header, b.Provider))
 		cursor.Number, cursor.Hash, cursor.BlockTime = b.Number, b.Hash.Hex(), b.Time
 	}
 	s.witnessTraces(ctx, &step)
+	s.takeFound(&step, &cursor)
 	caughtUp := cursor.Number >= head.Number
-	if caughtUp || s.clock().Sub(s.round.finalAt) >= roundTime {
-		if err := s.finality(ctx, &step, &cursor, rows); err != nil {
-			return err
-		}
-	}
 	s.coins.note(blocks)
 	if caughtUp {
 		s.readBalances(ctx, &step, &cursor)
@@ -67,7 +65,7 @@ func (s *Scanner) recordOn(
 	cursor.HeadNumber, cursor.UpdatedAt, cursor.SeenAt = head.Number, now, &now
 	step.Final = cursor.FinalNumber
 	var changes []payments.StatusChange
-	err := s.write(ctx, fence, func(tx *store.Tx) (err error) {
+	err = s.write(ctx, fence, func(tx *store.Tx) (err error) {
 		changes, err = s.writeStep(ctx, tx, step, cursor, rows)
 		return err
 	})
@@ -81,7 +79,34 @@ func (s *Scanner) recordOn(
 	s.metrics.ChainHead(s.chain.Name, head.Number, cursor.Number)
 	s.note(func(st *State) { st.Number, st.Head = cursor.Number, head.Number })
 	s.report(ctx, step, changes, start)
+	if caughtUp || s.clock().Sub(s.round.finalAt) >= roundTime {
+		s.lookForFinal(ctx, cursor)
+	}
 	return nil
+}
+
+// atOnce is how many questions about transfers are put at the same time.
+const atOnce = 8
+
+// inOrder does something for each of n things, some at the same time, and returns what came of them in their order.
+func inOrder[T any](n int, do func(i int) (T, error)) ([]T, error) {
+	all, errs := make([]T, n), make([]error, n)
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range min(n, atOnce) {
+		workers.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				all[i], errs[i] = do(i)
+			}
+		})
+	}
+	workers.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // writeStep writes the blocks, what they do to payments, and the cursor.
@@ -107,16 +132,6 @@ func (s *Scanner) writeStep(
 		}
 	}
 	return changes, tx.SaveCursor(ctx, cursor)
-}
-
-// blockAt finds a block among those about to be recorded or in the record.
-func (s *Scanner) blockAt(ctx context.Context, number uint64, recording []models.Block) (models.Block, error) {
-	for _, b := range recording {
-		if b.Number == number {
-			return b, nil
-		}
-	}
-	return s.store.BlockAt(ctx, s.chain.ChainID, number)
 }
 
 // transfers are the block's transfers to addresses that somebody watches. The chain's own coin counts only when its

@@ -93,6 +93,7 @@ type Scanner struct {
 	ahead    ahead
 	round    round
 	coins    coinPass
+	search   *search
 	heard    chan struct{} // a new block was announced
 
 	mu    sync.Mutex
@@ -172,6 +173,7 @@ func (s *Scanner) follow(ctx context.Context, fence int64) error {
 		stop(nil)
 		beside.Wait()
 		s.ahead.drop()
+		s.endSearch()
 		s.metrics.ForgetChain(s.chain.Name)
 	}()
 	s.watch.reset()

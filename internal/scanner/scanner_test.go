@@ -83,7 +83,17 @@ func (h *harness) catchUp(t testing.TB) {
 		if more, err = h.step(t.Context(), h.fence); err != nil {
 			t.Fatal(err)
 		}
+		more = more || h.searched()
 	}
+}
+
+// searched waits for the search that is under way and reports whether it found anything.
+func (h *harness) searched() bool {
+	if h.search == nil {
+		return false
+	}
+	<-h.search.done
+	return h.search.worth()
 }
 
 func (h *harness) ask(t testing.TB, asset, amount string) models.Payment {

@@ -2,6 +2,7 @@ package scanner
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/chain"
@@ -13,6 +14,7 @@ const rebuildEvery = time.Hour
 
 // watchSet is every address that somebody watches. A lookup costs the same whether there are ten or a million.
 type watchSet struct {
+	mu        sync.RWMutex // of addresses, which a search for the final point reads beside the scanner
 	addresses map[chain.Address]struct{}
 	mark      store.WatchMark
 	built     time.Time // in block time
@@ -33,6 +35,8 @@ func (w *watchSet) refresh(ctx context.Context, s *store.Store, blockTime time.T
 	if err != nil {
 		return err
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if whole {
 		w.addresses, w.built = make(map[chain.Address]struct{}, len(rows)), blockTime
 	}
@@ -48,6 +52,8 @@ func (w *watchSet) refresh(ctx context.Context, s *store.Store, blockTime time.T
 }
 
 func (w *watchSet) contains(a chain.Address) bool {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
 	_, ok := w.addresses[a]
 	return ok
 }
