@@ -98,11 +98,14 @@ func (p *Pool) Blocks(ctx context.Context, from, to uint64) (bs []chain.Block, e
 }
 
 func (p *Pool) blocks(ctx context.Context, n *conn, from, to uint64) ([]chain.Block, error) {
-	read, err := p.readBlocks(ctx, n, from, to)
+	read, told, err := p.readTogether(ctx, n, from, to)
+	if err == nil && read == nil {
+		read, err = p.readBlocks(ctx, n, from, to)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if err := p.addLogs(ctx, n, read); err != nil {
+	if err := p.addLogs(ctx, n, read, told); err != nil {
 		return nil, err
 	}
 	blocks := make([]chain.Block, len(read))
@@ -111,6 +114,37 @@ func (p *Pool) blocks(ctx context.Context, n *conn, from, to uint64) ([]chain.Bl
 		blocks[i].Provider = n.pr.name
 	}
 	return blocks, nil
+}
+
+// readTogether reads one block and its logs in one request, which is all that a block at the tip of a chain waits for.
+// It reads nothing where the receipts are read anyway, or where the node does not answer so: then the block and its
+// logs are asked for one after the other.
+func (p *Pool) readTogether(ctx context.Context, n *conn, from, to uint64) (read []readBlock, told []logList, err error) {
+	if from != to || p.opts.Proofs == ProofsAll || n.pr.limit(batchSize) < 2 || n.pr.lacks(noTogether) {
+		return nil, nil, nil
+	}
+	var text json.RawMessage
+	var logs []wireLog
+	number := hexutil.EncodeUint64(from)
+	query := p.logQuery(map[string]any{"fromBlock": number, "toBlock": number})
+	err = n.callAll(ctx, []rpc.BatchElem{
+		{Method: "eth_getBlockByNumber", Args: []any{number, true}, Result: &text},
+		{Method: "eth_getLogs", Args: []any{query}, Result: &logs},
+	})
+	switch {
+	case err != nil && refusal(err):
+		n.pr.learn(noTogether, 1)
+		return nil, nil, nil
+	case err != nil:
+		return nil, nil, err
+	}
+	if read, err = p.parseBlocks(ctx, n, []json.RawMessage{text}, from); err != nil {
+		return nil, nil, err
+	}
+	if told = p.sortLogs([]*readBlock{&read[0]}, logs); told[0].doubtful {
+		told = nil // the list by the block's hash may be better
+	}
+	return read, told, nil
 }
 
 // readBlocks reads consecutive blocks with their transactions and without their logs.
@@ -124,6 +158,11 @@ func (p *Pool) readBlocks(ctx context.Context, n *conn, from, to uint64) ([]read
 	if err := n.callAll(ctx, calls); err != nil {
 		return nil, err
 	}
+	return p.parseBlocks(ctx, n, raw, from)
+}
+
+// parseBlocks checks consecutive blocks that a node gave.
+func (p *Pool) parseBlocks(ctx context.Context, n *conn, raw []json.RawMessage, from uint64) ([]readBlock, error) {
 	read := make([]readBlock, len(raw))
 	var bad error // every block of the range is looked at, so that each is counted as read
 	for i, text := range raw {

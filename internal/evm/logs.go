@@ -27,8 +27,9 @@ type logList struct {
 	doubtful bool
 }
 
-// addLogs reads the transfers of the listed tokens and the movements of coin in some blocks.
-func (p *Pool) addLogs(ctx context.Context, n *conn, blocks []readBlock) error {
+// addLogs reads the transfers of the listed tokens and the movements of coin in some blocks. Told is what the node has
+// listed of them already; nil when it was not asked.
+func (p *Pool) addLogs(ctx context.Context, n *conn, blocks []readBlock, told []logList) error {
 	pointers := make([]*readBlock, len(blocks))
 	for i := range blocks {
 		pointers[i] = &blocks[i]
@@ -37,7 +38,7 @@ func (p *Pool) addLogs(ctx context.Context, n *conn, blocks []readBlock) error {
 	if err != nil {
 		return err
 	}
-	if err := p.listLogs(ctx, n, rest); err != nil {
+	if err := p.listLogs(ctx, n, rest, told); err != nil {
 		return err
 	}
 	for _, b := range pointers {
@@ -47,10 +48,12 @@ func (p *Pool) addLogs(ctx context.Context, n *conn, blocks []readBlock) error {
 }
 
 // listLogs reads what the node lists as the logs of some blocks.
-func (p *Pool) listLogs(ctx context.Context, n *conn, pointers []*readBlock) error {
-	lists, err := p.logsOf(ctx, n, pointers)
-	if err != nil {
-		return err
+func (p *Pool) listLogs(ctx context.Context, n *conn, pointers []*readBlock, lists []logList) error {
+	if lists == nil {
+		var err error
+		if lists, err = p.logsOf(ctx, n, pointers); err != nil {
+			return err
+		}
 	}
 	var empty []*readBlock
 	for i, b := range pointers {
@@ -147,18 +150,28 @@ func (p *Pool) logsInRange(ctx context.Context, n *conn, blocks []*readBlock) ([
 	})
 }
 
-// getLogs makes one call and sorts the answer by block. Each log is held against the hash of its block. What is none of
-// the blocks' is left out, and makes the answer unsure: the node has another branch there, or does not obey the query.
+// getLogs makes one call and sorts the answer by block.
 func (p *Pool) getLogs(ctx context.Context, n *conn, blocks []*readBlock, query map[string]any) ([]logList, error) {
+	var answer []wireLog
+	if err := n.call(ctx, &answer, "eth_getLogs", p.logQuery(query)); err != nil {
+		return nil, err
+	}
+	return p.sortLogs(blocks, answer), nil
+}
+
+// logQuery adds to a question for logs which are wanted.
+func (p *Pool) logQuery(query map[string]any) map[string]any {
 	query["address"] = append(slices.Clone(p.tokens), p.emitter.address)
 	query["topics"] = []any{transferTopic}
 	if p.emitter.topic != transferTopic {
 		query["topics"] = []any{[]common.Hash{transferTopic, p.emitter.topic}}
 	}
-	var answer []wireLog
-	if err := n.call(ctx, &answer, "eth_getLogs", query); err != nil {
-		return nil, err
-	}
+	return query
+}
+
+// sortLogs sorts an answer by block. Each log is held against the hash of its block. What is none of the blocks' is left
+// out, and makes the answer unsure: the node has another branch there, or does not obey the query.
+func (p *Pool) sortLogs(blocks []*readBlock, answer []wireLog) []logList {
 	lists := make([]logList, len(blocks))
 	index := make(map[common.Hash]int, len(blocks))
 	for i, b := range blocks {
@@ -189,7 +202,7 @@ func (p *Pool) getLogs(ctx context.Context, n *conn, blocks []*readBlock, query 
 			lists[i].doubtful = true
 		}
 	}
-	return lists, nil
+	return lists
 }
 
 // isListed reports whether a log is a transfer of a listed token, of whatever shape.

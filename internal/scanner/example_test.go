@@ -45,7 +45,7 @@ func (c *exampleChain) mine(txs ...chain.Tx) {
 
 func (c *exampleChain) Head(context.Context) (chain.Header, error) {
 	head := c.blocks[len(c.blocks)-1].Header
-	if c.recorded() == head.Number {
+	if c.recorded() == head.Number { // and what is deep enough is final
 		c.done()
 	}
 	return head, nil
@@ -106,6 +106,9 @@ func ExampleScanner_Run() {
 				return 1 << 20
 			}
 			check(err)
+			if cursor.FinalNumber != chain.FinalByDepth(cursor.Number, settings.Finality.Depth) {
+				return 1 << 20
+			}
 			return cursor.Number
 		}, stop
 		check(s.Run(following))
@@ -124,8 +127,8 @@ func ExampleScanner_Run() {
 	// msg=scanner.leading fence=2
 	// msg=block.scanned block=1 transfers=1
 	// msg=block.scanned block=2 transfers=0
-	// msg=payment.moved from=pending to=confirmed event=payment.detected
-	// msg=payment.moved from=pending to=confirmed event=payment.confirmed
+	// msg=payment.moved from=pending to=detected event=payment.detected
+	// msg=payment.moved from=detected to=confirmed event=payment.confirmed
 }
 
 // onlyWhatHappens leaves out of log lines what differs from run to run.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ctrip-gateway/ctrip/config"
 	"github.com/ctrip-gateway/ctrip/internal/admin"
+	"github.com/ctrip-gateway/ctrip/internal/chain"
 	"github.com/ctrip-gateway/ctrip/internal/devnet"
 	"github.com/ctrip-gateway/ctrip/internal/evm"
 	"github.com/ctrip-gateway/ctrip/internal/payments"
@@ -97,8 +98,10 @@ func (h *shop) scan(upTo devnet.Head) {
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
+	final := chain.FinalByDepth(upTo.Number, h.chain.Finality.Depth)
 	for ctx.Err() == nil {
-		if c, err := h.store.Cursor(ctx, h.chain.ChainID); err == nil && c.Hash == upTo.Hash {
+		c, err := h.store.Cursor(ctx, h.chain.ChainID)
+		if err == nil && c.Hash == upTo.Hash && c.FinalNumber >= final {
 			break
 		}
 		time.Sleep(5 * time.Millisecond)
