@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/big"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -144,6 +145,28 @@ func TestOddAnswersAreRead(t *testing.T) {
 		"an empty recipient":            onAnswers(func(o object) { emptyTo(o, want.Txs[0].Hash) }, block),
 		"no recipient":                  onAnswers(func(o object) { noTo(o, want.Txs[0].Hash) }, block),
 		"a transaction without a value": onAnswers(func(o object) { zeroValue(o) }, block),
+		"many leading zeros":            rewrite(`"$1":"0x000000000000000000000000000000000000000000$2"`),
+		"hashes in upper case": func(m string, _, r json.RawMessage) (json.RawMessage, int) {
+			if m == logs {
+				return upperHashes.ReplaceAllFunc(r, upperHash), 0
+			}
+			return r, 0
+		},
+		"null fields nobody needs": onAnswers(nulls("difficulty", "totalDifficulty", "extraData", "miner", "nonce", "mixHash",
+			"baseFeePerGas", "size", "uncles", "withdrawals", "withdrawalsRoot", "gasPrice", "input", "v", "r", "s", "chainId",
+			"type", "transactionIndex", "accessList", "yParity"), block),
+		"no such fields": onAnswers(func(o object) {
+			for _, k := range []string{"difficulty", "extraData", "miner", "nonce", "mixHash", "size", "uncles", "gasPrice",
+				"input", "v", "r", "s", "chainId", "type", "transactionIndex", "accessList", "yParity"} {
+				delete(o, k)
+			}
+		}, block),
+		"unknown types":        onAnswers(set("type", "0x7e7e7e"), block, receipts),
+		"types as numbers":     onAnswers(set("type", json.Number("2")), block, receipts),
+		"types as words":       onAnswers(set("type", "legacy"), block, receipts),
+		"log fields null":      onAnswers(nulls("blockNumber", "transactionIndex", "blockTimestamp"), logs),
+		"removed as text":      onAnswers(set("removed", "false"), logs),
+		"topics of an odd log": both(noLogs, onAnswers(func(o object) { addLog(o, object{"address": c.Token(), "topics": []any{nil}}) }, receipts)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPool(t, c.Token(), nil, newProxy(t, c.URL(), change).URL)
@@ -158,6 +181,21 @@ func TestOddAnswersAreRead(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+var upperHashes = regexp.MustCompile(`"(blockHash|transactionHash)":"0x[0-9a-f]{64}"`)
+
+func upperHash(field []byte) []byte {
+	name, hash, _ := bytes.Cut(field, []byte(`":"0x`))
+	return slices.Concat(name, []byte(`":"0x`), bytes.ToUpper(hash))
+}
+
+func nulls(keys ...string) func(object) {
+	return func(o object) {
+		for _, k := range keys {
+			set(k, nil)(o)
+		}
 	}
 }
 
