@@ -98,7 +98,7 @@ func (p *Pool) Blocks(ctx context.Context, from, to uint64) (bs []chain.Block, e
 }
 
 func (p *Pool) blocks(ctx context.Context, n *conn, from, to uint64) ([]chain.Block, error) {
-	read, told, err := p.readTogether(ctx, n, from, to)
+	read, told, err := p.readTip(ctx, n, from, to)
 	if err == nil && read == nil {
 		read, err = p.readBlocks(ctx, n, from, to)
 	}
@@ -116,11 +116,13 @@ func (p *Pool) blocks(ctx context.Context, n *conn, from, to uint64) ([]chain.Bl
 	return blocks, nil
 }
 
-// readTogether reads one block and its logs in one request, which is all that a block at the tip of a chain waits for.
+// readTip reads one block and its logs in one request, which is all that a block at the tip of a chain waits for.
 // It reads nothing where the receipts are read anyway, or where the node does not answer so: then the block and its
 // logs are asked for one after the other.
-func (p *Pool) readTogether(ctx context.Context, n *conn, from, to uint64) (read []readBlock, told []logList, err error) {
-	if from != to || p.opts.Proofs == ProofsAll || n.pr.limit(batchSize) < 2 || n.pr.lacks(noTogether) {
+func (p *Pool) readTip(
+	ctx context.Context, n *conn, from, to uint64,
+) (read []readBlock, told []logList, err error) {
+	if from != to || p.opts.Proofs == ProofsAll || n.pr.limit(batchSize) < 2 || n.pr.lacks(noTipRead) {
 		return nil, nil, nil
 	}
 	var text json.RawMessage
@@ -133,7 +135,7 @@ func (p *Pool) readTogether(ctx context.Context, n *conn, from, to uint64) (read
 	})
 	switch {
 	case err != nil && refusal(err):
-		n.pr.learn(noTogether, 1)
+		n.pr.learn(noTipRead, 1)
 		return nil, nil, nil
 	case err != nil:
 		return nil, nil, err

@@ -169,8 +169,8 @@ func (p *Pool) logQuery(query map[string]any) map[string]any {
 	return query
 }
 
-// sortLogs sorts an answer by block. Each log is held against the hash of its block. What is none of the blocks' is left
-// out, and makes the answer unsure: the node has another branch there, or does not obey the query.
+// sortLogs sorts an answer by block. Each log is held against the hash of its block. What is none of the blocks' is
+// left out, and makes the answer unsure: the node has another branch there, or does not obey the query.
 func (p *Pool) sortLogs(blocks []*readBlock, answer []wireLog) []logList {
 	lists := make([]logList, len(blocks))
 	index := make(map[common.Hash]int, len(blocks))

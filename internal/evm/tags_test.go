@@ -75,7 +75,8 @@ func TestABadTagIsReplaced(t *testing.T) {
 		"final above everybody's":         {goodFinal: 900, badHead: 1000, badFinal: 1000, want: 900},
 	} {
 		t.Run(name, func(t *testing.T) {
-			good, bad := &tagNode{began: start.Add(-1000 * 12 * time.Second)}, &tagNode{began: start.Add(-1000 * 12 * time.Second)}
+			began := start.Add(-1000 * 12 * time.Second)
+			good, bad := &tagNode{began: began}, &tagNode{began: began}
 			good.head.Store(1000)
 			good.final.Store(q.goodFinal)
 			bad.head.Store(q.badHead)

@@ -23,7 +23,7 @@ const (
 	noMulticall                   // it finds no Multicall3
 	noRawTransaction              // it gives no bytes of transactions
 	noCreateCall                  // it refuses a call that creates a contract
-	noTogether                    // it does not give a block and its logs in one request
+	noTipRead                     // it does not give a block and its logs in one request
 	noHistory                     // it does not search all its logs for an address, or takes too long
 )
 
