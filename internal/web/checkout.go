@@ -46,10 +46,11 @@ func (s *Site) checkout(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	view, err := b.view(m.Name, s.chains[b.payment.ChainID])
+	view, err := b.view(m.Name, s.chains[b.payment.ChainID], s.tongueOf(r))
 	if err != nil {
 		return err
 	}
+	w.Header().Set("Vary", "Accept-Language")
 	return s.pages.write(w, http.StatusOK, "checkout", view)
 }
 

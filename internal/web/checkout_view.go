@@ -39,6 +39,7 @@ func phaseOf(p models.Payment, now time.Time) string {
 
 // checkoutView is everything that the page shows. It holds nothing of the merchant but the name and the order id.
 type checkoutView struct {
+	tongue
 	Phase, Title, Lead, Icon string
 	Notes                    []string
 	Merchant, OrderID        string
@@ -55,6 +56,8 @@ type checkoutView struct {
 	Contract      string // of a token
 	ContractURL   string
 	Ways          []way
+	Call          call   // what a wallet in the browser sends
+	Tag           string // by which the chain itself says what is final; "" where depth decides
 	Progress      bool
 	Confirmations uint64
 	Required      uint64
@@ -100,10 +103,11 @@ func (b bill) version() string {
 		len(b.transfers), len(b.seen.Doubts), p.Partial, p.Overpaid, p.Late)
 }
 
-func (b bill) view(merchant string, c config.Chain) (checkoutView, error) {
+func (b bill) view(merchant string, c config.Chain, speaks tongue) (checkoutView, error) {
 	p, places := b.payment, b.payment.AssetDecimals
 	v := checkoutView{
-		Phase: b.phase, Merchant: merchant, Amount: p.Amount.Decimal(places), Symbol: p.AssetSymbol, Chain: title(p.Chain),
+		tongue: speaks,
+		Phase:  b.phase, Merchant: merchant, Amount: p.Amount.Decimal(places), Symbol: p.AssetSymbol, Chain: title(p.Chain),
 		ChainID: p.ChainID, Test: p.Test, Pay: b.phase == string(models.PaymentPending) || b.phase == phasePartial,
 		ToSend: b.missing().Decimal(places), Address: wallet.Checksum(p.Address),
 		AddressURL: explorer(c, "address", wallet.Checksum(p.Address)), Progress: p.Status == models.PaymentDetected,
@@ -122,14 +126,16 @@ func (b bill) view(merchant string, c config.Chain) (checkoutView, error) {
 	}
 	b.tell(&v)
 	for _, t := range last(b.seen.Transfers, webhook.MaxTransfers) {
-		v.Transfers = append(v.Transfers, b.row(t, c))
+		v.Transfers = append(v.Transfers, b.row(t, c, speaks))
 	}
 	if u, err := url.Parse(p.RedirectURL); err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" {
 		v.Redirect = p.RedirectURL
 	}
+	v.Tag = string(c.Finality.Tag)
 	if v.Pay {
 		var err error
-		if v.Ways, err = ways(p, b.missing()); err != nil {
+		v.Call = callFor(p, b.missing())
+		if v.Ways, err = ways(p, b.missing(), speaks); err != nil {
 			return v, err
 		}
 	}
@@ -141,50 +147,55 @@ func (b bill) tell(v *checkoutView) {
 	p := b.payment
 	switch b.phase {
 	case string(models.PaymentPending):
-		v.Icon, v.Title, v.Lead = "wait", "Waiting for your payment", "This page notices by itself when it arrives."
+		v.Icon, v.Title = "wait", v.Text("Waiting for your payment")
+		v.Lead = v.Text("This page notices by itself when it arrives.")
 	case phasePartial:
-		v.Icon, v.Title = "part", "Part of it has arrived"
-		v.Lead = fmt.Sprintf("%s of %s %s received. Please send the missing %s %s to the same address.", v.Received, v.Amount,
+		v.Icon, v.Title = "part", v.Text("Part of it has arrived")
+		v.Lead = v.Text("%s of %s %s received. Please send the missing %s %s to the same address.", v.Received, v.Amount,
 			v.Symbol, v.ToSend, v.Symbol)
 	case phaseOverdue:
-		v.Icon, v.Title = "wait", "The time to pay is over"
-		v.Lead = "Please do not send anything now. A payment that was sent in time still counts as soon as the chain has it."
+		v.Icon, v.Title = "wait", v.Text("The time to pay is over")
+		v.Lead = v.Text("Please do not send anything now. A payment that was sent in time still counts as soon as the " +
+			"chain has it.")
 	case phaseRenewed:
-		v.Icon, v.Title = "over", "There is a newer payment for this order"
-		v.Lead = "Please do not send anything to this address any more, but use the page that the shop has given you since."
+		v.Icon, v.Title = "over", v.Text("There is a newer payment for this order")
+		v.Lead = v.Text("Please do not send anything to this address any more, but use the page that the shop has given " +
+			"you since.")
 	case string(models.PaymentDetected):
-		v.Icon, v.Title = "seen", "Payment seen"
-		v.Lead = "It is on the chain and becomes final in a moment. There is nothing more to do."
+		v.Icon, v.Title = "seen", v.Text("Payment seen")
+		v.Lead = v.Text("It is on the chain and becomes final in a moment. There is nothing more to do.")
 	case string(models.PaymentConfirmed):
-		v.Icon, v.Title, v.Lead = "done", "Payment complete", "Thank you. Everything has arrived and is final."
+		v.Icon, v.Title = "done", v.Text("Payment complete")
+		v.Lead = v.Text("Thank you. Everything has arrived and is final.")
 	case string(models.PaymentExpired):
-		v.Icon, v.Title = "over", "This payment has expired"
-		v.Lead = "Please do not send anything to its address any more. " + v.Merchant + " can start a new payment for you."
+		v.Icon, v.Title = "over", v.Text("This payment has expired")
+		v.Lead = v.Text("Please do not send anything to its address any more. %s can start a new payment for you.",
+			v.Merchant)
 	case string(models.PaymentCanceled):
-		v.Icon, v.Title = "over", "This payment was canceled"
-		v.Lead = "Please do not send anything to its address."
+		v.Icon, v.Title = "over", v.Text("This payment was canceled")
+		v.Lead = v.Text("Please do not send anything to its address.")
 	}
 	if p.Overpaid && b.excess().Sign() > 0 {
-		v.Notes = append(v.Notes, fmt.Sprintf("You sent %s %s more than was asked. %s about returning it.",
+		v.Notes = append(v.Notes, v.Text("You sent %s %s more than was asked. %s about returning it.",
 			b.excess().Decimal(p.AssetDecimals), p.AssetSymbol, v.contact()))
 	}
 	switch {
 	case p.Late && (p.Status == models.PaymentExpired || p.Status == models.PaymentCanceled):
-		v.Notes = append(v.Notes, fmt.Sprintf("%s %s arrived after this payment had ended. %s.",
+		v.Notes = append(v.Notes, v.Text("%s %s arrived after this payment had ended. %s.",
 			v.Received, p.AssetSymbol, v.contact()))
 	case p.Late:
-		v.Notes = append(v.Notes, "Money arrived after the time to pay was over.")
+		v.Notes = append(v.Notes, v.Text("Money arrived after the time to pay was over."))
 	case p.Partial && (p.Status != models.PaymentPending || b.phase == phaseOverdue || b.phase == phaseRenewed):
-		v.Notes = append(v.Notes, fmt.Sprintf("Only %s of %s %s arrived. %s.", v.Received, v.Amount,
+		v.Notes = append(v.Notes, v.Text("Only %s of %s %s arrived. %s.", v.Received, v.Amount,
 			p.AssetSymbol, v.contact()))
 	}
 	if len(b.seen.Doubts) > 0 {
-		v.Notes = append(v.Notes, "The nodes of the chain contradict each other about a transfer to this address. It is being "+
-			"looked at, and the payment waits for that. Please do not send it again.")
+		v.Notes = append(v.Notes, v.Text("The nodes of the chain contradict each other about a transfer to this address. It is being "+
+			"looked at, and the payment waits for that. Please do not send it again."))
 	}
 	for _, t := range b.transfers {
 		if t.Misdirected && t.Canonical() {
-			v.Notes = append(v.Notes, fmt.Sprintf("Something other than %s on %s arrived at this address. It does not "+
+			v.Notes = append(v.Notes, v.Text("Something other than %s on %s arrived at this address. It does not "+
 				"count. %s.", p.AssetSymbol, v.Chain, v.contact()))
 			break
 		}
@@ -194,13 +205,13 @@ func (b bill) tell(v *checkoutView) {
 // contact says whom to ask, and with what, so that they find the payment.
 func (v checkoutView) contact() string {
 	if v.OrderID != "" {
-		return "Please contact " + v.Merchant + " and name order " + v.OrderID + " and this page's address"
+		return v.Text("Please contact %s and name order %s and this page's address", v.Merchant, v.OrderID)
 	}
-	return "Please contact " + v.Merchant + " and name this page's address"
+	return v.Text("Please contact %s and name this page's address", v.Merchant)
 }
 
-func (b bill) row(t webhook.Transfer, c config.Chain) transferRow {
-	row := transferRow{Hash: "found by balance", State: t.Status}
+func (b bill) row(t webhook.Transfer, c config.Chain, speaks tongue) transferRow {
+	row := transferRow{Hash: speaks.Text("found by balance"), State: t.Status}
 	if a, err := models.ParseAmount(t.Amount); err == nil {
 		row.Amount = a.Decimal(b.payment.AssetDecimals)
 	}
@@ -209,11 +220,11 @@ func (b bill) row(t webhook.Transfer, c config.Chain) transferRow {
 	}
 	switch models.TransferStatus(t.Status) {
 	case models.TransferSeen:
-		row.State = fmt.Sprintf("%d of %d", min(t.Confirmations, b.seen.RequiredConfirmations), b.seen.RequiredConfirmations)
+		row.State = speaks.Text("%d of %d", min(t.Confirmations, b.seen.RequiredConfirmations), b.seen.RequiredConfirmations)
 	case models.TransferConfirmed:
-		row.State = "final"
+		row.State = speaks.Text("final")
 	case models.TransferOrphaned:
-		row.State = "undone by the chain"
+		row.State = speaks.Text("undone by the chain")
 	}
 	return row
 }

@@ -60,22 +60,22 @@ type way struct {
 // ways are the plain address, and the EIP-681 request for the amount. The address comes first but for coin of chain 1:
 // a wallet that reads only the target of an EIP-681 request would send a token to its contract, where nobody can get it
 // back, and one that skips the chain id would send coin on another chain.
-func ways(p models.Payment, amount models.Amount) ([]way, error) {
+func ways(p models.Payment, amount models.Amount, speaks tongue) ([]way, error) {
 	token := p.Asset != models.AssetNative
 	addressFirst := token || p.ChainID != mainnet
 	request := PaymentURI(p.ChainID, p.Asset, p.Address, amount)
 	all := []way{
-		{ID: "address", Label: "Address", Text: wallet.Checksum(p.Address), Default: addressFirst,
-			Hint: "Scan it with your wallet, then enter the amount yourself."},
-		{ID: "wallet", Label: "Wallet link", Text: request, Link: template.URL(request), Default: !addressFirst,
-			Hint: "Carries address and amount. Check both in your wallet before you send."},
+		{ID: "address", Label: speaks.Text("Address"), Text: wallet.Checksum(p.Address), Default: addressFirst,
+			Hint: speaks.Text("Scan it with your wallet, then enter the amount yourself.")},
+		{ID: "wallet", Label: speaks.Text("Wallet link"), Text: request, Link: template.URL(request), Default: !addressFirst,
+			Hint: speaks.Text("Carries address and amount. Check both in your wallet before you send.")},
 	}
 	if token {
-		all[1].Hint = "Only for wallets that understand payment links for tokens: yours must show the amount in " +
-			p.AssetSymbol + " and the address above."
+		all[1].Hint = speaks.Text("Only for wallets that understand payment links for tokens: yours must show the amount in "+
+			"%s and the address above.", p.AssetSymbol)
 	} else if addressFirst {
-		all[1].Hint = "Only for wallets that understand the chain in a payment link: yours must show " + title(p.Chain) +
-			" (chain " + strconv.FormatUint(p.ChainID, 10) + ")."
+		all[1].Hint = speaks.Text("Only for wallets that understand the chain in a payment link: yours must show %s "+
+			"(chain %d).", title(p.Chain), p.ChainID)
 	}
 	if !addressFirst {
 		all[0], all[1] = all[1], all[0]

@@ -82,6 +82,7 @@ type Site struct {
 	exporting          limits.Slots // by merchant
 	streams            limits.Slots // by merchant, by payment, and "" for all
 	live               live
+	languages          map[string]dictionary
 	closing            chan struct{} // closed when the process ends
 	closeOnce          sync.Once
 }
@@ -107,6 +108,9 @@ func New(o Options) (*Site, error) {
 		return nil, fmt.Errorf("web: PublicURL: %w", err)
 	}
 	if s.pages, err = loadPages(); err != nil {
+		return nil, err
+	}
+	if s.languages, err = loadLanguages(); err != nil {
 		return nil, err
 	}
 	s.live.read = s.versions
