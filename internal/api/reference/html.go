@@ -17,7 +17,8 @@ var pageHTML string
 var pageCSS []byte
 
 // Policy is the content security policy of the page: it loads its own style sheet and icon, and nothing else.
-const Policy = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+const Policy = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; " +
+	"form-action 'none'; frame-ancestors 'none'"
 
 // CSS is the style sheet of the page, which the page loads from /docs/reference.css. Callers do not change it.
 func CSS() []byte { return pageCSS }
