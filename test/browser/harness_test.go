@@ -97,7 +97,9 @@ func (b *tab) hear(event any) {
 		b.faults = append(b.faults, "exception: "+e.ExceptionDetails.Error())
 	case *runtime.EventConsoleAPICalled:
 		if e.Type == runtime.APITypeError {
-			b.faults = append(b.faults, fmt.Sprintf("console: %s", e.Args))
+			for _, arg := range e.Args {
+				b.faults = append(b.faults, "console: "+string(arg.Value)+arg.Description)
+			}
 		}
 	case *log.EventEntryAdded:
 		if e.Entry.Level == log.LevelError {
