@@ -112,8 +112,6 @@ type Payment struct {
 	// QuarantinedAt is set when recomputing this payment failed; the block went on without it.
 	QuarantinedAt    *time.Time
 	QuarantineReason string
-	// RedactedAt is when what the payment knew of its customer was removed.
-	RedactedAt *time.Time
 }
 
 // OrderCurrent reports whether what the payment receives is for its order. One that has given its order up may still be

@@ -41,8 +41,6 @@ var errorTranslator = []struct {
 		detail: "The operator of this gateway has paused the merchant."},
 	{is: []error{payments.ErrTooManyOpen}, code: CodeLimitReached,
 		detail: "The merchant has as many open payments as it may have."},
-	{is: []error{payments.ErrRedacted}, code: CodeConflict,
-		detail: "What the payment knew of its customer was removed for good."},
 	{is: []error{redelivery.ErrEndpointDisabled}, code: CodeEndpointDisabled,
 		detail: "Enable it first; what is held for it is then sent."},
 	{is: []error{endpoints.ErrModeIsFinal}, code: CodeModeIsFinal,

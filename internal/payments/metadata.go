@@ -26,9 +26,6 @@ func (s *Service) SetMetadata(ctx context.Context, tx *store.Tx, actor models.Ac
 		return models.Payment{}, models.ErrNotFound
 	}
 	p := locked[0]
-	if p.RedactedAt != nil {
-		return p, ErrRedacted
-	}
 	if maps.Equal(p.Metadata, metadata) {
 		return p, nil
 	}

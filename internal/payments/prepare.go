@@ -50,8 +50,6 @@ var (
 		"set-xpub`")
 	ErrMerchantPaused = errors.New("the merchant is paused by the operator")
 	ErrTooManyOpen    = errors.New("the merchant has too many open payments")
-	// ErrRedacted says that what a payment knew of its customer was removed for good.
-	ErrRedacted = fmt.Errorf("the payment was redacted: %w", models.ErrConflict)
 )
 
 // OrderTakenError says which payment holds the order_id.

@@ -1,6 +1,6 @@
 -- An endpoint may take the events of some payments only; event_filter is JSON, null where it takes all.
 -- A merchant says how their checkout page looks. A link opens the portal once, with the scopes that it carries.
--- redacted_at is when what a payment knew of its customer was removed. Older binaries go on without.
+-- Older binaries go on without.
 
 -- +goose Up
 ALTER TABLE webhook_endpoints ADD COLUMN event_filter JSONB;
@@ -32,10 +32,8 @@ CREATE TABLE portal_links (
 );
 CREATE INDEX portal_links_end ON portal_links (expires_at);
 CREATE INDEX portal_links_key ON portal_links (key_id);
-ALTER TABLE payments ADD COLUMN redacted_at TIMESTAMPTZ;
 
 -- +goose Down
-ALTER TABLE payments DROP COLUMN redacted_at;
 DROP TABLE portal_links;
 DROP TABLE logos;
 ALTER TABLE merchants DROP COLUMN logo_hash;
