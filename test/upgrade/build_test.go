@@ -22,7 +22,10 @@ func oldPrograms(t *testing.T) string {
 	t.Helper()
 	commit := strings.TrimSpace(baseline)
 	root := run(t, exec.Command("git", "-c", "safe.directory=*", "rev-parse", "--show-toplevel"))
-	if err := exec.Command("git", "-c", "safe.directory=*", "cat-file", "-e", commit+"^{commit}").Run(); err != nil {
+	if !known(commit) { // a shallow clone
+		_ = exec.Command("git", "-c", "safe.directory=*", "fetch", "--quiet", "--depth=1", "origin", commit).Run()
+	}
+	if !known(commit) {
 		t.Fatalf("the history does not hold %s, of which v0.1.0 is built: this is a shallow clone, or no clone. Run `git fetch "+
 			"--unshallow`; in a workflow, check out with fetch-depth: 0", commit)
 	}
@@ -49,6 +52,11 @@ func oldPrograms(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return built
+}
+
+// known reports whether the repository holds a commit.
+func known(commit string) bool {
+	return exec.Command("git", "-c", "safe.directory=*", "cat-file", "-e", commit+"^{commit}").Run() == nil
 }
 
 func run(t *testing.T, cmd *exec.Cmd) string {
