@@ -61,6 +61,7 @@ func checkCall(t *testing.T, page string, words []string) {
 		}
 		c, words = next, words[1:]
 	}
+	checkArgs(t, page, c, words)
 	for _, word := range words {
 		name, isFlag := strings.CutPrefix(strings.TrimRight(word, ",;:."), "--")
 		name, _, _ = strings.Cut(name, "=")
@@ -70,6 +71,34 @@ func checkCall(t *testing.T, page string, words []string) {
 		if strings.ContainsAny(word, "|;&") {
 			break // another program
 		}
+	}
+}
+
+// checkArgs holds the words behind a command against how many it takes. A call without any only names the command, and
+// what a shell makes of a line nobody here knows.
+func checkArgs(t *testing.T, page string, c *cobra.Command, words []string) {
+	t.Helper()
+	var args []string
+	for i := 0; i < len(words); i++ {
+		word := strings.Trim(words[i], "'\"")
+		if strings.ContainsAny(word, "|;&><$()[]#") || strings.HasPrefix(word, "…") {
+			return
+		}
+		name, isFlag := strings.CutPrefix(word, "--")
+		if !isFlag {
+			args = append(args, word)
+			continue
+		}
+		name, _, given := strings.Cut(name, "=")
+		if f := c.Flags().Lookup(name); f != nil && !given && f.Value.Type() != "bool" {
+			i++ // its value, which is one word wherever we tell it
+		}
+	}
+	if len(args) == 0 || !c.Runnable() || c.Args == nil {
+		return
+	}
+	if err := c.ValidateArgs(args); err != nil {
+		t.Errorf("%s: ctripctl %s %s: %v", page, c.CommandPath(), strings.Join(words, " "), err)
 	}
 }
 

@@ -165,7 +165,8 @@ func (d *drill) connections() {
 	d.clears("ConnectionsRefused")
 }
 
-// databasePool: somebody locks a table again and again, and twelve callers share two connections.
+// databasePool: somebody locks a table again and again, and the callers of three merchants, each of whom may use two
+// connections, share two.
 func (d *drill) databasePool() {
 	narrow, stop := d.apiURL("api-narrow"), make(chan struct{})
 	var busy sync.WaitGroup
@@ -189,28 +190,31 @@ func (d *drill) databasePool() {
 			time.Sleep(100 * time.Millisecond)
 		}
 	})
-	for range 12 {
+	keys := []string{d.shop.Key, d.other.Key, d.NewMerchant().Key}
+	for i := range 12 {
 		busy.Go(func() {
 			for {
 				select {
 				case <-stop:
 					return
 				default:
-					many(1, "127.0.0.1", d.get(narrow+"/api/v1/replays/"+models.NewID(models.PrefixReplay, time.Now())))
+					many(1, "127.0.0.1", getAs(keys[i%3], narrow+"/api/v1/replays/"+models.NewID(models.PrefixReplay, time.Now())))
 				}
 			}
 		})
 	}
-	d.fires("a lock is held, and twelve callers share two connections", "DatabasePoolShort", 0)
+	d.fires("a lock is held, and three merchants share two connections", "DatabasePoolShort", 0)
 	close(stop)
 	busy.Wait()
 	d.clears("DatabasePoolShort")
 }
 
-func (d *drill) get(url string) func(*http.Client) (*http.Request, error) {
+func (d *drill) get(url string) func(*http.Client) (*http.Request, error) { return getAs(d.shop.Key, url) }
+
+func getAs(key, url string) func(*http.Client) (*http.Request, error) {
 	return func(*http.Client) (*http.Request, error) {
 		req, err := http.NewRequest(http.MethodGet, url, nil)
-		req.Header.Set("Authorization", "Bearer "+d.shop.Key)
+		req.Header.Set("Authorization", "Bearer "+key)
 		return req, err
 	}
 }
