@@ -209,7 +209,9 @@ func (d *drill) databasePool() {
 	d.clears("DatabasePoolShort")
 }
 
-func (d *drill) get(url string) func(*http.Client) (*http.Request, error) { return getAs(d.shop.Key, url) }
+func (d *drill) get(url string) func(*http.Client) (*http.Request, error) {
+	return getAs(d.shop.Key, url)
+}
 
 func getAs(key, url string) func(*http.Client) (*http.Request, error) {
 	return func(*http.Client) (*http.Request, error) {
