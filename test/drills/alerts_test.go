@@ -198,7 +198,8 @@ func (d *drill) databasePool() {
 				case <-stop:
 					return
 				default:
-					many(1, "127.0.0.1", getAs(keys[i%3], narrow+"/api/v1/replays/"+models.NewID(models.PrefixReplay, time.Now())))
+					id := models.NewID(models.PrefixReplay, time.Now())
+					many(1, "127.0.0.1", getAs(keys[i%3], narrow+"/api/v1/replays/"+id))
 				}
 			}
 		})
@@ -418,6 +419,11 @@ func (d *drill) ageTasks() (n int) {
 func (d *drill) pausedOnPurpose() {
 	began := time.Now()
 	d.Ctl("deliveries", "pause", "--reason", "drill")
+	d.until(patience, "the worker has heard of the pause", func() bool {
+		d.create(d.other)
+		time.Sleep(500 * time.Millisecond)
+		return d.text("SELECT count(*)::text FROM deliveries WHERE state = 'pending' AND parked") != "0"
+	})
 	d.confirmed()
 	d.waitSQL("the delivery is suspended", `SELECT count(*) FROM deliveries WHERE event_type = 'payment.confirmed'
 		AND state = 'pending' AND parked`)
