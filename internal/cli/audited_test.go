@@ -17,7 +17,7 @@ var audited = map[string]string{
 	"merchant suspend": "merchant.paused", "merchant reinstate": "merchant.resumed",
 	"key create": "key.created", "key revoke": "key.revoked", "key reencrypt": "keys.reencrypted",
 	"endpoint create": "endpoint.created", "endpoint rotate-secret": "endpoint.secret_rotated",
-	"signing-key rotate": "signing_key.created", "addresses export": "addresses.exported",
+	"signing-key rotate": "signing_key.rotated", "addresses export": "addresses.exported",
 	"delivery pause": "deliveries.paused", "delivery resume": "deliveries.resumed",
 	"pause": "deliveries.paused", "resume": "deliveries.resumed",
 	"replay start": "replay.started", "replay cancel": "replay.canceled", "delivery evidence": "delivery.evidence_exported",
