@@ -123,7 +123,11 @@ func New(o Options) (*Server, error) {
 			Logger: o.Logger})
 	}
 	if o.Shares == nil {
-		o.Shares = limits.NewShares(o.Store.PoolStats().MaxOpenConnections)
+		connections := 0
+		if o.Store != nil { // without one only what needs none is answered
+			connections = o.Store.PoolStats().MaxOpenConnections
+		}
+		o.Shares = limits.NewShares(connections)
 	}
 	h := &handlers{
 		merchants: o.Merchants, shares: o.Shares,
