@@ -123,11 +123,7 @@ func New(o Options) (*Server, error) {
 			Logger: o.Logger})
 	}
 	if o.Shares == nil {
-		connections := 0
-		if o.Store != nil { // without one only what needs none is answered
-			connections = o.Store.PoolStats().MaxOpenConnections
-		}
-		o.Shares = limits.NewShares(connections)
+		o.Shares = sharesOf(o.Store)
 	}
 	h := &handlers{
 		merchants: o.Merchants, shares: o.Shares,
@@ -144,6 +140,14 @@ func New(o Options) (*Server, error) {
 	RegisterHandlersWithOptions(s.echo, NewStrictHandler(h, nil),
 		RegisterHandlersOptions{OperationMiddlewares: s.middleware(h.authenticate)})
 	return s, nil
+}
+
+// sharesOf are shares of a store's connections. Without a store a server answers what needs none.
+func sharesOf(s *store.Store) *limits.Shares {
+	if s == nil {
+		return limits.NewShares(0)
+	}
+	return limits.NewShares(s.PoolStats().MaxOpenConnections)
 }
 
 // ServeHTTP answers one request. HEAD on the API is answered as GET, of which net/http sends the headers alone.
