@@ -216,6 +216,7 @@ func (s *Site) portalLive(w http.ResponseWriter, r *http.Request, v *visitor) er
 	if len(about) > 40 || strings.Contains(about, topicSeparator) {
 		return models.ErrNotFound
 	}
+	v.share.Leave() // a stream asks together with all others
 	return s.stream(w, r, merchantTopic(v, about), map[string]int{"": streamsOfProcess, v.Merchant.ID: streamsOfMerchant},
 		func() bool {
 			again, err := s.visitor(r)

@@ -9,9 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ctrip-gateway/ctrip/internal/limits"
 	"github.com/ctrip-gateway/ctrip/internal/payments"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/store/storetest"
+	"github.com/ctrip-gateway/ctrip/internal/web"
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
@@ -182,4 +184,31 @@ func TestOverview(t *testing.T) {
 		h.signedIn(false, models.ScopePaymentsRead).open("/portal/overview").lacks(t, "Webhooks of")
 		h.signedIn(false, models.ScopeWebhooksRead).open("/portal/overview").lacks(t, "USDC")
 	})
+}
+
+// TestStreamsHoldNoShare: however many pages of a merchant are open, and told of what changes, more of them are
+// answered.
+func TestStreamsHoldNoShare(t *testing.T) {
+	shares := limits.NewShares(0)
+	h := newHarness(t, storetest.SQLite(t), func(o *web.Options) { o.Shares = shares })
+	ctx, stop := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- h.site.Run(ctx) }()
+	server := httptest.NewServer(h.site)
+	t.Cleanup(server.Close)
+	b := h.signedIn(false)
+	var open []*listener
+	for range shares.Part() + 1 {
+		l := h.listen(t, server, "/portal/live", b.cookie)
+		l.next()
+		open = append(open, l)
+	}
+	if res := b.get("/portal/payments"); res.StatusCode != http.StatusOK {
+		t.Errorf("a page beside them: %d", res.StatusCode)
+	}
+	stop()
+	for _, l := range open {
+		l.ended()
+	}
+	h.must(<-ran)
 }
