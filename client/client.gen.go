@@ -2000,7 +2000,7 @@ type WebhookEndpointCreate struct {
 	// MaxAttempts Example: 15
 	MaxAttempts *int `json:"max_attempts,omitempty"`
 
-	// MaxInFlight Requests at one time at most from each worker process.
+	// MaxInFlight Requests at one time at most.
 	//
 	// Example: 10
 	MaxInFlight *int `json:"max_in_flight,omitempty"`

@@ -79,8 +79,8 @@ type Webhook struct {
 	RetryJitter       float64       `env:"WEBHOOK_RETRY_JITTER" envDefault:"0.2" desc:"Each delay varies by up to this share either way, 0 to 0.9."`
 	Concurrency       int           `env:"WEBHOOK_CONCURRENCY" envDefault:"1024" desc:"Deliveries in flight at once in one worker process, over all its lanes."`
 	Lanes             int           `env:"WEBHOOK_LANES" envDefault:"8" desc:"Queues over which endpoints are spread, 1 to 64. The same in every process."`
-	MaxInFlight       int           `env:"WEBHOOK_MAX_IN_FLIGHT" envDefault:"64" desc:"Deliveries in flight at once from one worker process to one endpoint; an endpoint's own setting wins."`
-	HostInFlight      int           `env:"WEBHOOK_HOST_MAX_IN_FLIGHT" envDefault:"256" desc:"Deliveries in flight at once from one worker process to one destination host, over all merchants, who share them."`
+	MaxInFlight       int           `env:"WEBHOOK_MAX_IN_FLIGHT" envDefault:"64" desc:"Deliveries in flight at once to one endpoint, over all workers; an endpoint's own setting wins."`
+	HostInFlight      int           `env:"WEBHOOK_HOST_MAX_IN_FLIGHT" envDefault:"256" desc:"Deliveries in flight at once to one destination host, over all workers and all merchants, who share them."`
 	PollInterval      time.Duration `env:"WEBHOOK_POLL_INTERVAL" envDefault:"10ms" desc:"How often an idle lane looks for a new task."`
 	RetryPollInterval time.Duration `env:"WEBHOOK_RETRY_POLL_INTERVAL" envDefault:"500ms" desc:"How often waiting retries are looked at."`
 	SweepInterval     time.Duration `env:"WEBHOOK_SWEEP_INTERVAL" envDefault:"2s" desc:"How often the sweeper looks for due deliveries without a task."`

@@ -84,6 +84,7 @@ func (c *Client) keyTrials() []trial {
 		key(name, "del", name+":{"+none+"}")
 	}
 	key("ctrip:rate:*", "del", "ctrip:rate:"+none)
+	key("ctrip:slots:*", "zrem", slotsKey(none), none)
 	key(savedKey, "hdel", savedKey, none)
 	key(savedKey, "hscan", savedKey, 0)
 	key("asynq:cancel", "publish", cancelChannel, none)

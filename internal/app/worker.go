@@ -32,9 +32,9 @@ func (a *App) buildWorker(context.Context) error {
 			Window: w.BreakerWindow, MinAttempts: w.BreakerAttempts, FailureRatio: w.BreakerRatio, Timeouts: w.BreakerTimeouts,
 			Open: w.BreakerOpen, MaxOpen: w.BreakerOpenMax, DisableAfter: w.DisableAfter, SlowAbove: w.SlowAbove,
 		},
-		Timeout: w.Timeout, MaxInFlight: w.MaxInFlight, HostInFlight: w.HostInFlight, CommitBatch: w.CommitBatch,
-		CommitWait: w.CommitWait,
-		Writes:     a.heart.Beats, VerdictSaver: a.jobs, Vault: a.vault,
+		Timeout: w.Timeout, MaxInFlight: w.MaxInFlight, HostInFlight: w.HostInFlight, Slots: a.redis,
+		CommitBatch: w.CommitBatch, CommitWait: w.CommitWait,
+		Writes: a.heart.Beats, VerdictSaver: a.jobs, Vault: a.vault,
 		Metrics: a.metrics, Tracing: a.tracing, Logger: a.log, Now: time.Now,
 	})
 	if err != nil {

@@ -48,7 +48,8 @@ func (s *Sender) Attempt(ctx context.Context, task Task) Outcome {
 // load reads the delivery and does what is due.
 func (s *Sender) load(ctx context.Context, task Task) Outcome {
 	if t := s.targets.peek(task.EndpointID); t != nil { // a full endpoint turns its tasks away before they cost a read
-		if at := s.endpoints.full(task.EndpointID, "", s.maxInFlight(t.endpoint.Endpoint), s.now()); !at.IsZero() {
+		slots, _ := s.fleet.local(s.maxInFlight(t.endpoint.Endpoint))
+		if at := s.endpoints.full(task.EndpointID, "", slots, s.now()); !at.IsZero() {
 			return s.settle(ctx, task, nil, snooze(at, s.now(), ReasonEndpointFull))
 		}
 	}
@@ -110,36 +111,67 @@ func (s *Sender) attempt(ctx context.Context, task Task, row *store.Waiting) Out
 			return s.retryLater(longPause, ReasonKeysFailed)
 		}
 	}
-	at, reason, err := s.acquire(ctx, row, t, now)
+	holder, at, reason, err := s.acquire(ctx, row, t, now)
 	switch {
 	case err != nil:
 		return s.loadFailed(ctx, task, err)
 	case !at.IsZero():
 		return s.settle(ctx, task, nil, snooze(at, s.now(), reason))
 	}
-	return s.send(context.WithoutCancel(ctx), task, row, t, keys)
+	return s.send(context.WithoutCancel(ctx), task, row, t, keys, holder)
 }
 
 // acquire takes a slot at the endpoint, a slot at its host, and one request of the endpoint's rate. Where one of them
-// is not free it takes none, and returns when to come again and why.
+// is not free it takes none, and returns when to come again and why. holder is who holds a slot of all workers, "" where
+// none was taken.
 func (s *Sender) acquire(ctx context.Context, row *store.Waiting, t *target,
-	now time.Time) (at time.Time, reason Reason, err error) {
-	if at := s.endpoints.acquire(ctx, row.EndpointID, "", s.maxInFlight(t.endpoint.Endpoint), now); !at.IsZero() {
-		return at, ReasonEndpointFull, nil
+	now time.Time) (holder string, at time.Time, reason Reason, err error) {
+	holder, at = s.acquireEndpoint(ctx, row, t, now)
+	if !at.IsZero() {
+		return "", at, ReasonEndpointFull, nil
 	}
-	if at := s.hosts.acquire(ctx, t.host, row.MerchantID, s.opts.HostInFlight, now); !at.IsZero() {
-		s.endpoints.release(row.EndpointID, "", 0, now)
-		return at, ReasonHostFull, nil
+	if at := s.hosts.acquire(ctx, t.host, row.MerchantID, s.fleet.share(s.opts.HostInFlight), now); !at.IsZero() {
+		s.releaseEndpoint(row.EndpointID, holder, 0, now)
+		return "", at, ReasonHostFull, nil
 	}
 	if limit := t.endpoint.RateLimit; limit != nil {
 		at, err := s.rates.take(ctx, row.EndpointID, *limit, now)
 		if err != nil || !at.IsZero() {
 			s.hosts.release(t.host, row.MerchantID, 0, now)
-			s.endpoints.release(row.EndpointID, "", 0, now)
-			return at, ReasonRateFull, err
+			s.releaseEndpoint(row.EndpointID, holder, 0, now)
+			return "", at, ReasonRateFull, err
 		}
 	}
-	return time.Time{}, "", nil
+	return holder, time.Time{}, "", nil
+}
+
+// acquireEndpoint takes a slot at the endpoint, in this worker and, where the limit is small, of all workers. While the
+// latter cannot be asked for this worker has its share.
+func (s *Sender) acquireEndpoint(ctx context.Context, row *store.Waiting, t *target,
+	now time.Time) (holder string, at time.Time) {
+	limit := s.maxInFlight(t.endpoint.Endpoint)
+	local, asks := s.fleet.local(limit)
+	if at := s.endpoints.acquire(ctx, row.EndpointID, "", local, now); !at.IsZero() || !asks {
+		return "", at
+	}
+	holder = models.NewToken("slot")
+	taken, known := s.fleet.take(ctx, row.EndpointID, holder, limit, s.timeout(t.endpoint.Endpoint))
+	if taken {
+		return holder, time.Time{}
+	}
+	s.endpoints.release(row.EndpointID, "", 0, now)
+	if known {
+		return "", now.Add(minWait + time.Duration(s.opts.Random()*float64(minWait)))
+	}
+	return "", s.endpoints.acquire(ctx, row.EndpointID, "", s.fleet.share(limit), now)
+}
+
+// releaseEndpoint gives back what acquireEndpoint took.
+func (s *Sender) releaseEndpoint(endpointID, holder string, took time.Duration, now time.Time) {
+	if holder != "" {
+		s.fleet.give(endpointID, holder)
+	}
+	s.endpoints.release(endpointID, "", took, now)
 }
 
 // retryLater brings the task again after a wait, with nothing written.
@@ -158,7 +190,7 @@ func (s *Sender) loadFailed(ctx context.Context, task Task, err error) Outcome {
 	return s.retryLater(pause, ReasonLoadFailed)
 }
 
-// maxInFlight is how many requests to an endpoint may be under way in this process.
+// maxInFlight is how many requests to an endpoint may be under way, over all workers.
 func (s *Sender) maxInFlight(e models.Endpoint) int {
 	if e.MaxInFlight != nil {
 		return *e.MaxInFlight

@@ -22,7 +22,7 @@ const maxBody = 4 << 10
 
 // send signs the event, POSTs it, judges the answer, plans what follows, and commits that.
 func (s *Sender) send(ctx context.Context, task Task, row *store.Waiting, t *target,
-	keys []webhook.SigningKey) Outcome {
+	keys []webhook.SigningKey, holder string) Outcome {
 	started := s.now()
 	number := row.AttemptBase + row.Attempts + 1
 	// The record knows the trace of the cause whoever made the task: the sweeper, a retry, a replay.
@@ -36,7 +36,7 @@ func (s *Sender) send(ctx context.Context, task Task, row *store.Waiting, t *tar
 	}.Header()
 	request := recordRequest(header, t.endpoint.Headers)
 
-	res, took, err := s.post(ctx, row, t, header)
+	res, took, err := s.post(ctx, row, t, header, holder)
 	if errors.Is(err, egress.ErrClosed) { // nothing was sent
 		span.End(nil)
 		return s.retryLater(pause, ReasonStopping)
@@ -67,13 +67,13 @@ func (s *Sender) send(ctx context.Context, task Task, row *store.Waiting, t *tar
 }
 
 // post makes the request and gives the slots at the endpoint and its host back, which a commit does not need.
-func (s *Sender) post(ctx context.Context, row *store.Waiting, t *target,
-	header http.Header) (res egress.Response, took time.Duration, err error) {
+func (s *Sender) post(ctx context.Context, row *store.Waiting, t *target, header http.Header,
+	holder string) (res egress.Response, took time.Duration, err error) {
 	clock := time.Now()
 	defer func() {
 		took = time.Since(clock)
 		s.hosts.release(t.host, row.MerchantID, took, s.now())
-		s.endpoints.release(row.EndpointID, "", took, s.now())
+		s.releaseEndpoint(row.EndpointID, holder, took, s.now())
 	}()
 	res, err = s.opts.Client.Do(ctx, egress.Request{
 		URL: t.endpoint.URL, Header: header, Body: row.Body, Timeout: s.timeout(t.endpoint.Endpoint), TLS: t.endpoint.TLS,

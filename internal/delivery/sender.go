@@ -65,8 +65,10 @@ type SenderOptions struct {
 	// Timeout is the time of one request in all, for endpoints that have none of their own.
 	Timeout time.Duration
 	// MaxInFlight bounds the requests to one endpoint that has no limit of its own, HostInFlight those to one host over
-	// all merchants; both count in this process.
+	// all merchants; both over all workers.
 	MaxInFlight, HostInFlight int
+	// Slots are those of all workers; without them each worker has an equal share of a limit.
+	Slots SharedSlots
 	// CommitBatch is how many verdicts are committed together at most, CommitWait how long the first of them waits.
 	CommitBatch int
 	CommitWait  time.Duration
@@ -99,6 +101,7 @@ type Sender struct {
 	hosts       *limits
 	lanes       *limits
 	rates       *rates
+	fleet       *fleet
 
 	leaving  sync.Once
 	mu       sync.Mutex
@@ -135,6 +138,7 @@ func NewSender(o SenderOptions) (*Sender, error) {
 		endpoints: newLimits(0, patience), hosts: newLimits(hostReserve, patience),
 		lanes: newLimits(laneReserve, lanePatience), rates: newRates(o.Store),
 		pauseFlags: &pauseFlags{store: o.Store, log: o.Logger},
+		fleet:      &fleet{store: o.Store, shared: o.Slots, log: o.Logger},
 	}
 	s.batches = newBatchLoader(o.Store, s.batchDelay)
 	s.writer = newAttemptWriter(o.Store, o.CommitBatch, s.commitDelay, o.Logger)
@@ -178,6 +182,7 @@ func (s *Sender) Run(ctx context.Context) error {
 	helpers.Go(func() { s.writer.begin(stop) })
 	helpers.Go(func() { s.health.run(stop) })
 	helpers.Go(func() { s.pauseFlags.run(stop) })
+	helpers.Go(func() { s.fleet.run(stop) })
 	<-ctx.Done()
 	s.Leave()
 	s.close()
