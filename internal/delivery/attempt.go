@@ -122,8 +122,8 @@ func (s *Sender) attempt(ctx context.Context, task Task, row *store.Waiting) Out
 }
 
 // acquire takes a slot at the endpoint, a slot at its host, and one request of the endpoint's rate. Where one of them
-// is not free it takes none, and returns when to come again and why. holder is who holds a slot of all workers, "" where
-// none was taken.
+// is not free it takes none, and returns when to come again and why. holder is who holds a slot of all workers, ""
+// where none was taken.
 func (s *Sender) acquire(ctx context.Context, row *store.Waiting, t *target,
 	now time.Time) (holder string, at time.Time, reason Reason, err error) {
 	holder, at = s.acquireEndpoint(ctx, row, t, now)
