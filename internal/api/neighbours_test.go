@@ -28,9 +28,10 @@ const (
 	neighbourRounds = 3  // alone and beside the other one, in turn
 	neighbourProbes = 10 // requests in a round
 	// neighbourTries is how often it is measured again, because a machine may be busy for a while.
-	neighbourTries = 3
-	// noise is how much longer a request takes on a busy machine without anybody's fault.
-	noise = 200 * time.Millisecond
+	neighbourTries = 4
+	// noise is how much longer a request takes on a busy machine without anybody's fault, also with the race detector; who
+	// has to wait for another merchant waits for seconds.
+	noise = 500 * time.Millisecond
 	// busyRate is what a merchant may ask for in a second in the long run.
 	busyRate = 50
 )
