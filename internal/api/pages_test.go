@@ -25,7 +25,7 @@ var pages = []string{
 	"GET /portal/payments.csv", "POST /portal/payments/{payment}/cancel", "GET /portal/keys", "POST /portal/keys",
 	"POST /portal/keys/{key}/revoke", "GET /portal/activity", "GET /portal/overview",
 	"GET /portal/deliveries", "GET /portal/deliveries/{delivery}",
-	"POST /portal/deliveries/{delivery}/redeliver", "GET /docs", "GET /docs/reference.css", "GET /openapi.yaml",
+	"POST /portal/deliveries/{delivery}/redeliver", "GET /docs", "GET /docs/reference.css", "GET /docs/reference.js", "GET /openapi.yaml",
 	"GET /", "GET /openapi.json",
 	"GET /schemas", "GET /schemas/payment.confirmed.json", "GET /.well-known/webhook-keys.json",
 }

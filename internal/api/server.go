@@ -92,10 +92,6 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	page, err := docs.HTML()
-	if err != nil {
-		return nil, err
-	}
 	s := &Server{log: o.Logger, now: o.Now, https: o.HTTPS, metrics: o.Metrics, tracing: o.Tracing, spec: spec,
 		echo: echo.New()}
 	s.echo.HideBanner, s.echo.HidePort = true, true
@@ -111,9 +107,7 @@ func New(o Options) (*Server, error) {
 	s.page("/openapi.yaml", static("application/yaml", "", openAPI))
 	s.page("/openapi.json", static("application/json", "", asJSON))
 	s.page("/logos/:hash", logo(o.Store))
-	s.page("/docs", static("text/html; charset=utf-8", reference.Policy, page))
-	s.page("/docs/reference.css", static("text/css; charset=utf-8", "", reference.CSS()))
-	if err := s.serveSchemas(); err != nil {
+	if err := errors.Join(s.serveReference(docs), s.serveSchemas()); err != nil {
 		return nil, err
 	}
 	s.page("/.well-known/webhook-keys.json", keySet(o.Endpoints.KeySet))
@@ -181,6 +175,15 @@ func static(contentType, policy string, body []byte) echo.HandlerFunc {
 		}
 		return c.Blob(http.StatusOK, contentType, body)
 	}
+}
+
+// serveReference publishes the API reference with its style sheet and its script.
+func (s *Server) serveReference(docs *reference.Page) error {
+	page, err := docs.HTML()
+	s.page("/docs", static("text/html; charset=utf-8", reference.Policy, page))
+	s.page("/docs/reference.css", static("text/css; charset=utf-8", "", reference.CSS()))
+	s.page("/docs/reference.js", static("text/javascript; charset=utf-8", "", reference.Script()))
+	return err
 }
 
 // serveSchemas publishes the JSON Schema of each event type, self-contained, under the name that it has in

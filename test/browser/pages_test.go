@@ -57,6 +57,16 @@ func TestPortalInABrowser(t *testing.T) {
 	payment(t, env, "portal-2")
 	b.sees("portal-2") // without loading the page anew
 
+	b.do(chromedp.Navigate(api+"/docs"), chromedp.SendKeys("#search", "rotate secret overlap"))
+	b.sees("place")
+	var hidden bool
+	b.do(chromedp.Evaluate(`document.getElementById("createPayment").hidden &&
+		!document.getElementById("rotateWebhookSecret").hidden`, &hidden), chromedp.Click("#rotateWebhookSecret button.copy"))
+	if !hidden {
+		t.Error("the search of the reference hides nothing, or what it looks for")
+	}
+	b.healthy("the search of the reference")
+
 	delivery := firstLink(b, api+"/portal/deliveries", "a[href^='/portal/deliveries/dlv_']")
 	paid := firstLink(b, api+"/portal/payments?status=confirmed", "a[href^='/portal/payments/pay_']")
 	pages := map[string]string{"overview": "/portal/overview", "payments": "/portal/payments", "payment": paid,

@@ -16,12 +16,19 @@ var pageHTML string
 //go:embed page.css
 var pageCSS []byte
 
-// Policy is the content security policy of the page: it loads its own style sheet and icon, and nothing else.
-const Policy = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; " +
+//go:embed page.js
+var pageJS []byte
+
+// Policy is the content security policy of the page: it loads its own style sheet, script and icon, and
+// nothing else.
+const Policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; base-uri 'none'; " +
 	"form-action 'none'; frame-ancestors 'none'"
 
 // CSS is the style sheet of the page, which the page loads from /docs/reference.css. Callers do not change it.
 func CSS() []byte { return pageCSS }
+
+// Script copies code and searches the page, which loads it from /docs/reference.js. Callers do not change it.
+func Script() []byte { return pageJS }
 
 // HTML renders the page; it is the same for everybody.
 func (p *Page) HTML() ([]byte, error) {
