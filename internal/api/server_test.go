@@ -324,6 +324,11 @@ func TestReference(t *testing.T) {
 			t.Errorf("/docs lacks %s", k.code)
 		}
 	}
+	script := `<script src="/docs/reference.js" defer></script>`
+	if strings.Count(page, script) != 1 {
+		t.Error("/docs lacks its script")
+	}
+	page = strings.Replace(page, script, "", 1) // nothing else runs, and nothing comes from elsewhere
 	for _, ban := range []string{"<script", "style=", "src=", "@import", "ZgotmplZ", "&lt;code"} {
 		if strings.Contains(page+string(reference.CSS()), ban) {
 			t.Errorf("/docs holds %q", ban)
@@ -338,5 +343,9 @@ func TestReference(t *testing.T) {
 	if w := ask(s, http.MethodGet, "/docs/reference.css", ""); w.Code != 200 ||
 		!strings.HasPrefix(w.Header().Get("Content-Type"), "text/css") {
 		t.Errorf("style sheet: %d %s", w.Code, w.Header())
+	}
+	if w := ask(s, http.MethodGet, "/docs/reference.js", ""); w.Code != 200 ||
+		!strings.HasPrefix(w.Header().Get("Content-Type"), "text/javascript") {
+		t.Errorf("script: %d %s", w.Code, w.Header())
 	}
 }
