@@ -215,6 +215,9 @@ func TestPortalReplays(t *testing.T) {
 		path := "/portal/endpoints/" + d.EndpointID
 		counted, _ := b.press(path, path+"/replay", "state", "dead", "rate", "10", "dry_run", "1")
 		counted.want(t, "1 delivery matches", "Nothing was sent")
+		if res := b.get(path + "/replay"); res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != path {
+			t.Errorf("the plan, loaded anew: %d to %s", res.StatusCode, res.Header.Get("Location"))
+		}
 		if _, err := s.RunningReplay(t.Context(), d.EndpointID); err == nil {
 			t.Fatal("counting started it")
 		}

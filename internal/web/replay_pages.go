@@ -106,6 +106,15 @@ func (s *Site) replay(w http.ResponseWriter, r *http.Request, v *visitor) error 
 	return s.pages.write(w, status, "endpoint", s.frame(r.Context(), v, "Endpoint", "endpoints", view))
 }
 
+// afterPlan leads from the address of a plan, which a form was sent to, back to the endpoint: for who loads it anew.
+func (s *Site) afterPlan(w http.ResponseWriter, r *http.Request, v *visitor) error {
+	e, err := s.endpoint(r, v)
+	if err == nil {
+		http.Redirect(w, r, "/portal/endpoints/"+e.ID, http.StatusSeeOther)
+	}
+	return err
+}
+
 // ownReplay reads the job of a request, if the visitor may see it: with a test key, one to a test endpoint.
 func (s *Site) ownReplay(r *http.Request, v *visitor) (replayView, error) {
 	job, err := s.opts.Store.Replay(r.Context(), v.Merchant.ID, r.PathValue("id"))

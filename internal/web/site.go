@@ -166,6 +166,7 @@ func (s *Site) endpointRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /portal/endpoints/{id}/rotate", s.changing(write, s.rotateSecret))
 	mux.HandleFunc("POST /portal/endpoints/{id}/test", s.changing(write, s.testEndpoint))
 	mux.HandleFunc("POST /portal/endpoints/{id}/replay", s.changing(write, s.replay))
+	mux.HandleFunc("GET /portal/endpoints/{id}/replay", s.signedIn(read, s.afterPlan))
 	mux.HandleFunc("GET /portal/replays/{id}", s.signedIn(read, s.showReplay))
 	mux.HandleFunc("POST /portal/replays/{id}/cancel", s.changing(write, s.cancelReplay))
 }
