@@ -2,5 +2,5 @@
 //
 // TestAlerts has a real Prometheus scrape the processes, with deploy/prometheus/rules.yml whose times [Scale] divides
 // by 60. Each alert is fired by a fault and cleared by its repair, and the test prints when; an alert without a line
-// fails it. The incidents are dealt with by the commands of docs/runbook.md as they stand there.
+// fails it.
 package drills
