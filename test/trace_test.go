@@ -146,11 +146,12 @@ func TestOneTrace(t *testing.T) {
 	if got := h.Call(h.merchant.Key, http.MethodPost, "/api/v1/deliveries/"+d+"/redeliver", "", nil, nil); got/100 != 2 {
 		t.Fatalf("redeliver: %d", got)
 	}
-	confirmed = of("payment.confirmed", 3)
+	of("payment.confirmed", 3)
 	h.waitDelivered()
-	created := of("payment.created", 2)
+	of("payment.created", 2)
 	h.Ctl("replay", "start", h.endpointID())
-	created, confirmed = of("payment.created", 3), of("payment.confirmed", 4)
+	created := of("payment.created", 3)
+	confirmed = of("payment.confirmed", 4)
 	h.waitDelivered()
 	h.StopAll() // which sends the last spans
 

@@ -36,8 +36,9 @@ func TestStatusPage(t *testing.T) {
 	if csp := w.Header().Get("Content-Security-Policy"); !strings.HasPrefix(csp, "default-src 'none'") {
 		t.Errorf("policy %q", csp)
 	}
-	s = operate.Status{At: halted}
-	if body := get().Body.String(); !strings.Contains(body, "Nothing waits for a person") {
+	s = operate.Status{At: halted, Processes: []operate.Process{{ID: "host-1", Role: "api,worker,scanner"}}}
+	if body := get().Body.String(); !strings.Contains(body, "Nothing waits for a person") ||
+		!strings.Contains(body, "host-1") {
 		t.Error(body)
 	}
 	failed = errors.New("no database")

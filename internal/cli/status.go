@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -69,6 +70,16 @@ func (sh *shell) screen(s admin.Status) error {
 			fmt.Sprint(l.Archived), fmt.Sprint(l.ExpiredLeases), seconds(l.OldestSeconds)})
 	}
 	if err := sh.table("LANE PENDING ACTIVE RETRY ARCHIVED EXPIRED OLDEST", "No lane could be read.", rows); err != nil {
+		return err
+	}
+	fmt.Fprintln(sh.out)
+	rows = nil
+	for _, p := range s.Processes {
+		rows = append(rows, []string{p.Role, p.ID, p.Version, fmt.Sprint(p.Schema), p.StartedAt.Format(time.RFC3339),
+			seconds(p.AgeSeconds), strings.Join(p.Leads, ",")})
+	}
+	if err := sh.table("ROLE PROCESS VERSION SCHEMA STARTED SIGN LEADS", "No process has given a sign of life.",
+		rows); err != nil {
 		return err
 	}
 	if len(s.DeadByReason) == 0 {

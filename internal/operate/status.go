@@ -3,12 +3,14 @@ package operate
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/maintenance"
 	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/telemetry"
+	"github.com/ctrip-gateway/ctrip/models"
 )
 
 // lanesTimeout bounds what is asked of Redis.
@@ -32,7 +34,21 @@ type Status struct {
 	Doubts       []Doubt       `json:"doubts"`
 	Quarantine   []Quarantined `json:"quarantine"`
 	Pauses       Pauses        `json:"pauses"`
+	Processes    []Process     `json:"processes"` // that live
 }
+
+// Process is one that gave a sign of life lately.
+type Process struct {
+	ID         string    `json:"id"`
+	Role       string    `json:"role"`    // api, worker, scanner; several with commas
+	Version    string    `json:"version"` // of the binary, "" when it was built without one
+	Schema     int64     `json:"schema"`  // that the binary was built for
+	StartedAt  time.Time `json:"started_at"`
+	AgeSeconds int64     `json:"age_seconds"` // of its last sign
+	Leads      []string  `json:"leads"`       // the chains that it scans
+}
+
+func (p Process) has(role string) bool { return slices.Contains(strings.Split(p.Role, ","), role) }
 
 // Lane is how one queue stands.
 type Lane struct {
@@ -65,6 +81,9 @@ func ReadStatus(ctx context.Context, st *store.Store, clock func() time.Time, re
 	if s.Pauses, err = ReadPauses(ctx, st); err != nil {
 		return s, err
 	}
+	if s.Processes, err = from.processes(ctx, s.Chains); err != nil {
+		return s, err
+	}
 	if err := from.countDeliveries(ctx, &s); err != nil {
 		return s, err
 	}
@@ -80,6 +99,35 @@ func ReadStatus(ctx context.Context, st *store.Store, clock func() time.Time, re
 			ExpiredLeases: l.ExpiredLeases, OldestSeconds: int64(l.Oldest.Seconds())}
 	}
 	return s, nil
+}
+
+// processes are those that live, with the chains that they lead.
+func (from *Service) processes(ctx context.Context, chains []Chain) ([]Process, error) {
+	all, now, err := from.store.Processes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	leases, err := from.store.Leases(ctx)
+	if err != nil {
+		return nil, err
+	}
+	leads := make(map[string][]string)
+	for _, l := range leases {
+		for _, c := range chains {
+			if c.ChainID == l.ChainID && now.Before(l.ExpiresAt) {
+				leads[l.Holder] = append(leads[l.Holder], c.Chain)
+			}
+		}
+	}
+	alive := []Process{}
+	for _, p := range all {
+		if p.IsAlive(now) {
+			alive = append(alive, Process{ID: p.ID, Role: p.Role, Version: p.Version, Schema: p.Schema, StartedAt: p.StartedAt,
+				AgeSeconds: max(int64(now.Sub(p.SeenAt).Seconds()), 0), Leads: append([]string{}, leads[p.ID]...)})
+		}
+	}
+	slices.SortStableFunc(alive, func(a, b Process) int { return strings.Compare(a.Role, b.Role) })
+	return alive, nil
 }
 
 func (from *Service) countDeliveries(ctx context.Context, s *Status) error {
@@ -119,6 +167,10 @@ func (s Status) Attention() []string {
 		if yes {
 			lines = append(lines, fmt.Sprintf(format, args...))
 		}
+	}
+	for _, role := range []string{"api", "worker", "scanner"} {
+		tell(!slices.ContainsFunc(s.Processes, func(p Process) bool { return p.has(role) }),
+			"No process with the role %s has given a sign for %s. Start one, or see its log.", role, models.ProcessAlive)
 	}
 	tell(s.LanesError != "", "Redis does not answer: %s", s.LanesError)
 	for _, c := range s.Chains {

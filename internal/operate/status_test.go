@@ -35,6 +35,20 @@ func TestStatus(t *testing.T) {
 			return slices.ContainsFunc(got.Attention(), func(line string) bool { return strings.Contains(line, want) })
 		}
 		got := read()
+		for _, role := range []string{"api", "worker", "scanner"} {
+			if !says(got, "No process with the role "+role) {
+				t.Errorf("nobody misses the %s: %q", role, got.Attention())
+			}
+		}
+		for id, role := range map[string]string{"one": "api,worker", "two": "scanner"} {
+			if _, err := s.Seen(t.Context(), models.Process{ID: id, Role: role, Version: "v1", Schema: 7}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got = read()
+		if len(got.Processes) != 2 || got.Processes[1].ID != "two" || got.Processes[1].Schema != 7 {
+			t.Errorf("alive are %+v", got.Processes)
+		}
 		if len(got.Lanes) != 1 || got.Lanes[0].OldestSeconds != 5 || !says(got, "1 tasks are held by workers") ||
 			len(got.Attention()) != 1 {
 			t.Errorf("%+v says %q", got, got.Attention())

@@ -111,7 +111,7 @@ func TestPortalMakesAndChangesEndpoints(t *testing.T) {
 		if !slices.Equal(changed, want) {
 			t.Errorf("the audit log has %q", changed)
 		}
-		gone, page := b.press("/portal/endpoints/"+e.ID, "/portal/endpoints/"+e.ID+"/delete")
+		gone, _ := b.press("/portal/endpoints/"+e.ID, "/portal/endpoints/"+e.ID+"/delete")
 		if gone.StatusCode != http.StatusBadRequest {
 			t.Errorf("deleted without being sure: %d", gone.StatusCode)
 		}
