@@ -107,7 +107,7 @@ func (p *Pool) proveRead(ctx context.Context, n *conn, blocks []*readBlock) (res
 	return rest, unproven
 }
 
-// logs are the logs about money in the receipts, those of entries that no root covers included.
+// logs are the logs about money in the receipts; where a chain has entries that no root covers, theirs too.
 func (c *content) logs(p *Pool) (found []wireLog) {
 	take := func(r fullReceipt, tx *common.Hash) {
 		for _, l := range r.Logs {
@@ -120,8 +120,10 @@ func (c *content) logs(p *Pool) (found []wireLog) {
 	for i, r := range c.receipts {
 		take(r, c.txs[i].Hash)
 	}
-	for _, r := range c.others {
-		take(r, r.TxHash)
+	if p.hasPseudo() {
+		for _, r := range c.others {
+			take(r, r.TxHash)
+		}
 	}
 	return found
 }

@@ -17,9 +17,10 @@ import (
 const proofWait = 10 * time.Minute
 
 // prove has the blocks of a range that pay somebody held against their hashes before they are final. It returns the
-// last block up to which that could be done. A transfer that its proven block does not hold is taken off; one whose
-// block no provider can prove, on a chain whose blocks can be proven, is doubted. Where the second provider of two
-// cannot be asked, its own reading of the block was the witness.
+// last block up to which that could be done. A transfer that its proven block does not hold is taken off. One whose
+// block no provider can prove, on a chain whose blocks can be proven, is doubted, and so is one that a proven block
+// does not cover where one provider alone tells of it. Where the second provider of two cannot be asked, its own
+// reading of the block was the witness.
 func (s *Scanner) prove(ctx context.Context, step *payments.Step, from, to uint64) (uint64, error) {
 	if s.chain.Proofs == "" || s.chain.Proofs == config.ProofsOff || from > to {
 		return to, nil
@@ -37,6 +38,7 @@ func (s *Scanner) prove(ctx context.Context, step *payments.Step, from, to uint6
 		switch {
 		case v.Proven:
 			s.refute(ctx, step, headers[i], c, v)
+			s.doubtUncovered(ctx, step, headers[i], c, v)
 			continue
 		case !v.Expected:
 			continue
@@ -48,12 +50,7 @@ func (s *Scanner) prove(ctx context.Context, step *payments.Step, from, to uint6
 		}
 		away = away || v.Unreachable
 		for _, claim := range c.Claims {
-			s.log.ErrorContext(ctx, "transfer.unproven", "block", c.Block.Number, "tx_hash", claim.TxHash.Hex(),
-				"answers", v.Answers)
-			step.Doubts = append(step.Doubts, payments.Doubt{
-				Observed: payments.Observed{Block: headers[i], Transfer: claim.Transfer}, Kind: models.DoubtProof,
-				Answers: providerAnswers(v.Answers),
-			})
+			s.doubtProof(ctx, step, headers[i], claim, v.Answers)
 		}
 	}
 	if !away {
@@ -82,6 +79,33 @@ func (s *Scanner) refute(
 			step.Refuted = append(step.Refuted, payments.Observed{Block: b, Transfer: claim.Transfer})
 		}
 	}
+}
+
+// doubtUncovered doubts what a proven block cannot tell of, where nobody but the provider that told of it can.
+func (s *Scanner) doubtUncovered(
+	ctx context.Context, step *payments.Step, b chain.Header, c chain.Claimed, v chain.Verdict,
+) {
+	if s.source.Providers() > 1 { // another one has read the block
+		return
+	}
+	for i, claim := range c.Claims {
+		if v.Findings[i] == chain.CannotTell {
+			s.doubtProof(ctx, step, b, claim, []chain.Answer{{
+				Provider: v.ProvenBy, Known: true, Holds: true,
+				Text: "the block is proven, and its roots do not cover the transfer: one provider alone tells of it",
+			}})
+		}
+	}
+}
+
+func (s *Scanner) doubtProof(
+	ctx context.Context, step *payments.Step, b chain.Header, claim chain.Claim, answers []chain.Answer,
+) {
+	s.log.ErrorContext(ctx, "transfer.unproven", "block", b.Number, "tx_hash", claim.TxHash.Hex(), "answers", answers)
+	step.Doubts = append(step.Doubts, payments.Doubt{
+		Observed: payments.Observed{Block: b, Transfer: claim.Transfer}, Kind: models.DoubtProof,
+		Answers: providerAnswers(answers),
+	})
 }
 
 // claimed are the blocks of a range in which a transfer is recorded, with those transfers that a block can
