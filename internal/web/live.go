@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -18,8 +20,10 @@ import (
 const (
 	liveEvery   = time.Second      // between two looks at the record, for all that watch
 	liveTimeout = 10 * time.Second // of one look, and of one write to a browser
-	liveBeat    = 15 * time.Second // between two signs of life
-	liveFor     = 10 * time.Minute // a browser connects anew afterwards
+	// merchantTimeout is of the questions about one merchant in a look.
+	merchantTimeout = time.Second
+	liveBeat        = 15 * time.Second // between two signs of life
+	liveFor         = 10 * time.Minute // a browser connects anew afterwards
 
 	streamsOfProcess  = 2000
 	streamsOfMerchant = 40
@@ -75,7 +79,7 @@ func (l *live) look() {
 		ctx, cancel := context.WithTimeout(context.Background(), liveTimeout)
 		versions, err := l.read(ctx, topics)
 		cancel()
-		if err == nil { // a failure is asked again; who looks sees that nothing comes
+		if err == nil { // a failure is asked again; who looks asks for the page now and then
 			l.tell(versions)
 		}
 		<-tick.C
@@ -121,77 +125,95 @@ func merchantTopic(v *visitor, about string) string {
 	return strings.Join([]string{v.Merchant.ID, string(models.ModeOf(v.Key.Test)), about}, topicSeparator)
 }
 
-// versions reads what is looked at.
-func (s *Site) versions(ctx context.Context, topics []string) (map[string]string, error) {
-	out := make(map[string]string, len(topics))
-	var ids []string
+// merchantVersions reads what pages of the portal look at, and tells each merchant's at once: one whose questions fail,
+// or take long, keeps back their own pages only.
+func (s *Site) merchantVersions(ctx context.Context, topics []string) (map[string]string, error) {
+	abouts := make(map[[2]string][]string) // by merchant and mode
 	for _, topic := range topics {
-		parts := strings.Split(topic, topicSeparator)
-		if len(parts) == 1 {
-			ids = append(ids, topic)
-			continue
+		if parts := strings.Split(topic, topicSeparator); len(parts) == 3 {
+			whose := [2]string{parts[0], parts[1]}
+			abouts[whose] = append(abouts[whose], parts[2])
 		}
-		version, err := s.merchantVersion(ctx, parts[0], parts[1] == string(models.ModeTest), parts[2])
-		if err != nil {
-			return nil, err
-		}
-		out[topic] = version
 	}
-	return out, s.billVersions(ctx, ids, out)
+	for whose, about := range abouts { // in another order each time
+		versions, err := s.merchantVersion(ctx, whose, about)
+		if err == nil { // a failure is asked again
+			s.portalLooks.tell(versions)
+		}
+	}
+	return nil, nil
 }
 
 // billVersions reads payments as their checkout pages show them, all with the same four questions.
-func (s *Site) billVersions(ctx context.Context, ids []string, out map[string]string) error {
-	if len(ids) == 0 {
-		return nil
-	}
+func (s *Site) billVersions(ctx context.Context, ids []string) (map[string]string, error) {
 	rows, err := s.opts.Store.PaymentsByID(ctx, ids)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	transfers, err := s.opts.Store.TransfersOf(ctx, ids)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	doubts, err := s.opts.Store.OpenDoubts(ctx, ids)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	heads, err := s.opts.Store.Heads(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	out := make(map[string]string, len(rows))
 	for _, p := range rows {
 		b := bill{payment: p, now: s.now(), transfers: transfers[p.ID]}
 		b.seen = s.opts.Payments.View(p, payments.State{Transfers: b.transfers, Doubts: doubts[p.ID], Heads: heads})
 		b.phase = phaseOf(p, b.now)
 		out[p.ID] = b.version()
 	}
-	return nil
+	return out, nil
 }
 
-// merchantVersion changes when a page of the portal may show something else: with the newest payments and deliveries,
-// with the endpoints, and with what the page is about.
-func (s *Site) merchantVersion(ctx context.Context, merchantID string, test bool, about string) (string, error) {
+// merchantVersion reads versions of a merchant and mode, one for each thing that pages are about. They change when a
+// page may show something else: with the newest payments and deliveries, with the endpoints, and with the thing.
+func (s *Site) merchantVersion(ctx context.Context, whose [2]string, abouts []string) (map[string]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, merchantTimeout)
+	defer cancel()
+	common, err := s.merchantCommon(ctx, whose[0], whose[1] == string(models.ModeTest))
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]string, len(abouts))
+	for _, about := range abouts {
+		hash := sha256.New()
+		hash.Write(common)
+		if err := s.aboutVersion(ctx, hash, whose[0], about); err != nil {
+			return out, err
+		}
+		out[whose[0]+topicSeparator+whose[1]+topicSeparator+about] = hex.EncodeToString(hash.Sum(nil)[:8])
+	}
+	return out, nil
+}
+
+// merchantCommon hashes what all pages of a merchant and mode look at.
+func (s *Site) merchantCommon(ctx context.Context, merchantID string, test bool) ([]byte, error) {
 	hash := sha256.New()
 	page := store.Page{Limit: pageSize}
 	bills, err := s.opts.Store.ListPayments(ctx, merchantID, store.PaymentFilter{Test: test}, page)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	for _, p := range bills {
 		fmt.Fprintln(hash, p.ID, p.Sequence, p.Status, p.AmountReceived, p.Confirmations)
 	}
 	sent, err := s.opts.Store.ListDeliveries(ctx, merchantID, store.DeliveryFilter{Test: test}, page)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	for _, d := range sent {
 		fmt.Fprintln(hash, d.ID, d.State, d.Attempts)
 	}
 	endpoints, err := s.opts.Store.EndpointsOf(ctx, merchantID)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	for _, e := range endpoints {
 		if test && e.Mode != models.ModeTest {
@@ -199,15 +221,29 @@ func (s *Site) merchantVersion(ctx context.Context, merchantID string, test bool
 		}
 		fmt.Fprintln(hash, e.ID, e.Version, e.Status, e.BreakerState, e.Failures)
 	}
-	if about != "" {
-		d, err := s.opts.Store.Delivery(ctx, merchantID, about)
-		if err == nil {
-			fmt.Fprintln(hash, d.State, d.Attempts, d.Generation)
-		} else if job, err := s.opts.Store.Replay(ctx, merchantID, about); err == nil {
-			fmt.Fprintln(hash, job.Status, job.Replayed, job.Skipped)
-		}
+	return hash.Sum(nil), nil
+}
+
+// aboutVersion hashes the delivery or the replay that a page is about.
+func (s *Site) aboutVersion(ctx context.Context, hash io.Writer, merchantID, about string) error {
+	if about == "" {
+		return nil
 	}
-	return hex.EncodeToString(hash.Sum(nil)[:8]), nil
+	d, err := s.opts.Store.Delivery(ctx, merchantID, about)
+	if err == nil {
+		fmt.Fprintln(hash, d.State, d.Attempts, d.Generation)
+		return nil
+	} else if !errors.Is(err, models.ErrNotFound) {
+		return err
+	}
+	job, err := s.opts.Store.Replay(ctx, merchantID, about)
+	if err == nil {
+		fmt.Fprintln(hash, job.Status, job.Replayed, job.Skipped)
+		return nil
+	} else if !errors.Is(err, models.ErrNotFound) {
+		return err
+	}
+	return nil
 }
 
 // portalLive tells a page of the portal when to look again.
@@ -217,7 +253,8 @@ func (s *Site) portalLive(w http.ResponseWriter, r *http.Request, v *visitor) er
 		return models.ErrNotFound
 	}
 	v.share.Leave() // a stream asks together with all others
-	return s.stream(w, r, merchantTopic(v, about), map[string]int{"": streamsOfProcess, v.Merchant.ID: streamsOfMerchant},
+	most := map[string]int{"": streamsOfProcess, v.Merchant.ID: streamsOfMerchant}
+	return s.stream(w, r, &s.portalLooks, merchantTopic(v, about), most,
 		func() bool {
 			again, err := s.visitor(r)
 			return err == nil && again != nil
@@ -230,12 +267,12 @@ func (s *Site) checkoutLive(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.stream(w, r, b.payment.ID, map[string]int{"": streamsOfProcess, b.payment.ID: streamsOfPayment,
+	return s.stream(w, r, &s.live, b.payment.ID, map[string]int{"": streamsOfProcess, b.payment.ID: streamsOfPayment,
 		"of " + b.payment.MerchantID: streamsOfProcess / 2}, func() bool { return true })
 }
 
 // stream writes the versions of a topic as events until the browser goes, the process ends, or what allowed it is gone.
-func (s *Site) stream(w http.ResponseWriter, r *http.Request, topic string, most map[string]int,
+func (s *Site) stream(w http.ResponseWriter, r *http.Request, l *live, topic string, most map[string]int,
 	allowed func() bool) error {
 	leave, ok := s.streams.Take(most)
 	if !ok {
@@ -243,7 +280,7 @@ func (s *Site) stream(w http.ResponseWriter, r *http.Request, topic string, most
 		return errTooMany
 	}
 	defer leave()
-	looks, unwatch := s.live.watch(topic)
+	looks, unwatch := l.watch(topic)
 	defer unwatch()
 	h, control := w.Header(), http.NewResponseController(w)
 	h.Set("Content-Type", "text/event-stream")

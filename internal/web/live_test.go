@@ -212,3 +212,39 @@ func TestStreamsHoldNoShare(t *testing.T) {
 	}
 	h.must(<-ran)
 }
+
+// TestLiveKeepsOnBesideFailures: a merchant whose questions cannot be answered keeps back their own pages, and neither
+// checkouts nor pages of others.
+func TestLiveKeepsOnBesideFailures(t *testing.T) {
+	s, db := storetest.Owned(t)
+	h := newHarness(t, s)
+	server := httptest.NewServer(h.site)
+	t.Cleanup(server.Close)
+	p, well, shop := h.payment(nil), h.signedIn(false), h.merchant
+	h.merchant = h.newMerchant("Other", "")
+	broken := h.signedIn(false)
+	broken.press("/portal/endpoints/new", "/portal/endpoints", "url", "https://shop.example/hooks", "events", "*")
+	const breaking = "UPDATE webhook_endpoints SET events = '{}' WHERE merchant_id = $1"
+	if done, err := db.ExecContext(t.Context(), breaking, h.merchant.ID); err != nil {
+		t.Fatal(err)
+	} else if n, err := done.RowsAffected(); err != nil || n != 1 {
+		t.Fatalf("broke %d endpoints, %v", n, err)
+	}
+	h.merchant = shop
+	quiet := h.listen(t, server, "/portal/live", broken.cookie)
+	checkout := h.listen(t, server, "/live/"+p.Token, nil)
+	portal := h.listen(t, server, "/portal/live", well.cookie)
+	first, before := checkout.next(), portal.next()
+	h.move(p, 5_000_000, models.TransferSeen, func(p *models.Payment) { p.Partial = true })
+	if v := checkout.next(); v == first {
+		t.Errorf("the same version %s", v)
+	}
+	if v := portal.next(); v == before {
+		t.Errorf("the same version %s", v)
+	}
+	select {
+	case v := <-quiet.events:
+		t.Errorf("whose question fails was told %s", v)
+	default:
+	}
+}

@@ -81,7 +81,7 @@ type Site struct {
 	pagesOf, signInsOf limits.Addresses
 	exporting          limits.Slots // by merchant
 	streams            limits.Slots // by merchant, by payment, and "" for all
-	live               live
+	live, portalLooks  live         // of checkouts; of the portal
 	languages          map[string]dictionary
 	closing            chan struct{} // closed when the process ends
 	closeOnce          sync.Once
@@ -113,7 +113,7 @@ func New(o Options) (*Site, error) {
 	if s.languages, err = loadLanguages(); err != nil {
 		return nil, err
 	}
-	s.live.read = s.versions
+	s.live.read, s.portalLooks.read = s.billVersions, s.merchantVersions
 	s.routes = s.mux()
 	return s, nil
 }

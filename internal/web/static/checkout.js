@@ -129,10 +129,10 @@
     }
     asking = false;
     clearTimeout(timer);
-    if (!listening()) timer = setTimeout(poll, wait);
+    timer = setTimeout(poll, listening() ? atMost : wait);
   }
 
-  // While the gateway says when something has changed, nothing is asked.
+  // While the gateway says when something has changed, it is asked seldom: it may have failed to notice.
   const listening = () => source && source.readyState === EventSource.OPEN;
   function listen() {
     if (source) source.close();
