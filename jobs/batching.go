@@ -41,13 +41,13 @@ func (s *slots) enter() (leave func()) {
 }
 
 // takeScript does for several tasks what Asynq's dequeue does for one: KEYS and the first two ARGV are the same, the
-// third is how many. An id that has no message is dropped at once. It answers with ids and messages in turn.
+// third is how many. An id that has no message is dropped at once. It answers with id, message and pending_since of each.
 var takeScript = newLua(`
 local taken = {}
 if redis.call("EXISTS", KEYS[2]) == 1 then
 	return taken
 end
-while #taken < 2 * tonumber(ARGV[3]) do
+while #taken < 3 * tonumber(ARGV[3]) do
 	local id = redis.call("RPOPLPUSH", KEYS[1], KEYS[3])
 	if not id then
 		break
@@ -55,11 +55,12 @@ while #taken < 2 * tonumber(ARGV[3]) do
 	local key = ARGV[2] .. id
 	local msg = redis.call("HGET", key, "msg")
 	if msg then
+		taken[#taken + 1] = id
+		taken[#taken + 1] = msg
+		taken[#taken + 1] = redis.call("HGET", key, "pending_since") or ""
 		redis.call("HSET", key, "state", "active")
 		redis.call("HDEL", key, "pending_since")
 		redis.call("ZADD", KEYS[4], ARGV[1], id)
-		taken[#taken + 1] = id
-		taken[#taken + 1] = msg
 	else
 		redis.call("LREM", KEYS[3], 1, id)
 	end
@@ -67,14 +68,17 @@ end
 return taken`)
 
 // handBackScript puts tasks that were taken and not begun where they were, newest first: KEYS are active, lease,
-// pending, and those of the tasks; ARGV are the lease that they were taken with, the time in Unix nanoseconds, and
-// their ids. A task whose lease is another one is somebody else's.
+// pending, and those of the tasks; ARGV are the lease that they were taken with, and for each its id and since when it
+// had been pending. A task whose lease is another one is somebody else's.
 var handBackScript = newLua(`
-for i = 3, #ARGV do
-	local id, key = ARGV[i], KEYS[i + 1]
+for i = 4, #KEYS do
+	local key, id, since = KEYS[i], ARGV[2 * i - 6], ARGV[2 * i - 5]
 	if redis.call("ZSCORE", KEYS[2], id) == ARGV[1] and redis.call("LREM", KEYS[1], 1, id) == 1 then
 		redis.call("ZREM", KEYS[2], id)
-		redis.call("HSET", key, "state", "pending", "pending_since", ARGV[2])
+		redis.call("HSET", key, "state", "pending")
+		if since ~= "" then
+			redis.call("HSET", key, "pending_since", since)
+		end
 		redis.call("RPUSH", KEYS[3], id)
 	end
 end
@@ -134,13 +138,18 @@ func (s lua) once(ctx context.Context, c redis.UniversalClient, keys []string, a
 	return cmd
 }
 
+// takenTask is a task that was taken.
+type takenTask struct {
+	id, msg string
+	since   string // when it became pending, Unix nanoseconds; "" when that was not known
+}
+
 // prefetched is what one script took and Asynq has not asked for yet.
 type prefetched struct {
 	keys  []string // of the dequeue
 	lease any      // its ARGV[1]
 	at    time.Time
-	ids   []string
-	msgs  []string
+	tasks []takenTask
 }
 
 // prefetcher gives Asynq, which asks for one task after the other, what it took several of.
@@ -148,32 +157,33 @@ type prefetcher struct {
 	redis redis.UniversalClient
 	slots *slots
 
+	closed atomic.Bool // nothing is taken any more
+
 	mu     sync.Mutex
 	buffer prefetched
 	expiry *time.Timer // hands back what waited for too long
-	closed bool
 }
 
 // dequeue answers Asynq's.
 func (p *prefetcher) dequeue(ctx context.Context, keys []string, args []any) *redis.Cmd {
-	p.mu.Lock()
-	defer p.mu.Unlock() // only a hand-back contends: a server asks for one task at a time
 	answer := redis.NewCmd(ctx)
-	if p.closed {
+	if p.closed.Load() {
 		answer.SetErr(redis.Nil)
 		return answer
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()                        // only a hand-back contends: a server asks for one task at a time
 	if time.Since(p.buffer.at) > maxBuffered { // the process stood still
 		_ = p.handBackLocked(ctx) // or their leases end
 	}
-	if len(p.buffer.ids) == 0 {
+	if len(p.buffer.tasks) == 0 {
 		if err := p.take(ctx, keys, args); err != nil {
 			answer.SetErr(err)
 			return answer
 		}
 	}
-	answer.SetVal(p.buffer.msgs[0])
-	p.buffer.ids, p.buffer.msgs = p.buffer.ids[1:], p.buffer.msgs[1:]
+	answer.SetVal(p.buffer.tasks[0].msg)
+	p.buffer.tasks = p.buffer.tasks[1:]
 	return answer
 }
 
@@ -187,14 +197,14 @@ func (p *prefetcher) take(ctx context.Context, keys []string, args []any) error 
 		return err
 	case len(got) == 0:
 		return redis.Nil
-	case len(got)%2 != 0:
-		return errors.New("jobs: Redis answered with an id without a message")
+	case len(got)%3 != 0:
+		return errors.New("jobs: Redis answered with a part of a task")
 	}
 	p.buffer = prefetched{keys: keys, lease: args[0], at: at}
-	for pair := range slices.Chunk(got, 2) {
-		p.buffer.ids, p.buffer.msgs = append(p.buffer.ids, pair[0]), append(p.buffer.msgs, pair[1])
+	for t := range slices.Chunk(got, 3) {
+		p.buffer.tasks = append(p.buffer.tasks, takenTask{id: t[0], msg: t[1], since: t[2]})
 	}
-	if len(p.buffer.ids) > 1 {
+	if len(p.buffer.tasks) > 1 {
 		p.watch()
 	}
 	return nil
@@ -219,24 +229,24 @@ func (p *prefetcher) handBack(ctx context.Context) error {
 func (p *prefetcher) handBackLocked(ctx context.Context) error {
 	w := p.buffer
 	p.buffer = prefetched{}
-	if len(w.ids) == 0 {
+	if len(w.tasks) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, callerTimeout)
 	defer cancel()
 	pending, active, lease := w.keys[0], w.keys[2], w.keys[3]
-	keys, args := []string{active, lease, pending}, []any{w.lease, time.Now().UnixNano()}
+	keys, args := []string{active, lease, pending}, []any{w.lease}
 	prefix := pending[:len(pending)-len("pending")] + "t:"
-	for _, id := range slices.Backward(w.ids) {
-		keys, args = append(keys, prefix+id), append(args, id)
+	for _, t := range slices.Backward(w.tasks) {
+		keys, args = append(keys, prefix+t.id), append(args, t.id, t.since)
 	}
 	return handBackScript.once(ctx, p.redis, keys, args...).Err()
 }
 
 // close ends the taking and hands back what waits.
 func (p *prefetcher) close(ctx context.Context) error {
+	p.closed.Store(true)
 	p.mu.Lock()
-	p.closed = true
 	if p.expiry != nil {
 		p.expiry.Stop()
 	}

@@ -132,6 +132,10 @@ func TestAsynqsScriptsAreThoseWeKnow(t *testing.T) {
 func TestTakenTasks(t *testing.T) {
 	w := newBatchHarness(t, 5)
 	ids := w.enqueue(8)
+	since := make(map[string]string)
+	for _, id := range ids {
+		since[id] = w.plain.HGet(t.Context(), taskKey(batchQueue, id), "pending_since").Val()
+	}
 	leave := w.slots.enter()
 	defer leave()
 	if msg := w.dequeue(); !strings.Contains(msg, ids[0]) {
@@ -163,7 +167,7 @@ func TestTakenTasks(t *testing.T) {
 	}
 	for _, id := range ids[2:4] {
 		h := w.plain.HGetAll(t.Context(), taskKey(batchQueue, id)).Val()
-		if h["state"] != "pending" || h["pending_since"] == "" {
+		if h["state"] != "pending" || h["pending_since"] == "" || h["pending_since"] != since[id] {
 			t.Errorf("%s: %v", id, h)
 		}
 	}

@@ -118,10 +118,15 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	s.opts.Redis.wake.close()
 	s.opts.Sender.Leave() // before the tasks are waited for, some of which may wait for the record
-	var stopping sync.WaitGroup
-	for _, srv := range started {
-		srv.Stop() // all of them first: no lane takes new work while another finishes
+	// All of them at once: no lane takes new work while another finishes, or waits for a Redis that hangs.
+	for _, p := range s.prefetchers {
+		p.closed.Store(true)
 	}
+	var halting, stopping sync.WaitGroup
+	for _, srv := range started {
+		halting.Go(srv.Stop)
+	}
+	halting.Wait()
 	s.handBack(ctx)
 	for _, srv := range started {
 		stopping.Go(srv.Shutdown)

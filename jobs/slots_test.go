@@ -33,6 +33,9 @@ func TestSlotsAreShared(t *testing.T) {
 		take(b, "b2", time.Minute) {
 		t.Fatal("not two of two")
 	}
+	if !take(a, "a1", time.Minute) {
+		t.Error("whoever asks again, because an answer was lost, has its slot no more")
+	}
 	check(t, a.GiveSlot(t.Context(), "we_1", "a1"))
 	if !take(b, "b3", time.Minute) || take(a, "a3", time.Minute) {
 		t.Error("what was given back is not there once")

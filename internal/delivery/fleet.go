@@ -114,6 +114,7 @@ func (f *fleet) take(ctx context.Context, key, holder string, slots int, lasts t
 		f.away = time.Now().Add(slotPause)
 		f.mu.Unlock()
 		f.log.WarnContext(ctx, "delivery.slots_not_shared", "error", err)
+		time.AfterFunc(slotPause, func() { f.give(key, holder) }) // it may have been taken all the same
 		return false, false
 	}
 	return taken, true

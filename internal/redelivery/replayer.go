@@ -52,7 +52,10 @@ func (r *Replayer) Run(ctx context.Context) error {
 		}
 		r.failing = err != nil
 		pause := time.Duration(0)
-		if !worked {
+		switch {
+		case err != nil:
+			pause = replayIdle
+		case !worked:
 			pause = r.pause(ctx)
 		}
 		timer := time.NewTimer(pause)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/models"
@@ -32,10 +33,16 @@ type Server struct {
 // removes the rows of those who died long ago.
 func (s *Store) Seen(ctx context.Context, p models.Process) (Server, error) {
 	server, err := s.seen(ctx, s.fresh, p)
-	if err != nil && s.fresh != s.sql && hasState(err, "53300") {
+	if err != nil && s.fresh != s.sql && isFull(err) {
 		server, err = s.seen(ctx, s.sql, p)
 	}
 	return server, wrap("process seen", Explain(err))
+}
+
+// isFull reports whether a server has no connection left for a new client, or PgBouncer has none, which says so with
+// 08P01 as it says much else.
+func isFull(err error) bool {
+	return hasState(err, "53300") || hasState(err, "08P01") && strings.Contains(err.Error(), "no more connections allowed")
 }
 
 func (s *Store) seen(ctx context.Context, db *sql.DB, p models.Process) (server Server, err error) {
