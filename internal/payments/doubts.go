@@ -29,7 +29,7 @@ var ErrSettled = fmt.Errorf("the doubt is settled already")
 // recordDisputes writes what came out of holding the readings of two providers against each other.
 func (s *Service) recordDisputes(ctx context.Context, tx *store.Tx, step Step, now time.Time,
 	touched map[string]bool, lost map[string][]models.Transfer) error {
-	if err := s.recordTransfers(ctx, tx, step.ChainID, step.Late, now, touched); err != nil {
+	if err := s.recordTransfers(ctx, tx, step.ChainID, step.Late, true, now, touched); err != nil {
 		return err
 	}
 	for _, r := range step.Refuted {
@@ -161,7 +161,11 @@ func (s *Service) applyDoubt(
 			return nil, err
 		}
 		t.Misdirected = ps[0].ChainID != d.ChainID || ps[0].Asset != d.Asset
-		isNew, err := tx.RecordTransfer(ctx, t)
+		rank, err := tx.RankOf(ctx, d)
+		if err != nil {
+			return nil, err
+		}
+		isNew, err := tx.RecordLate(ctx, t, rank)
 		if err == nil && isNew && d.Asset == chain.Native && d.Kind != models.DoubtBalance {
 			err = s.lowerBalance(ctx, tx, t, now)
 		}

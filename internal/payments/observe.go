@@ -24,6 +24,7 @@ type Step struct {
 	Final      uint64 // every block up to this number is final
 
 	// Late are transfers of blocks that were recorded before: two providers tell of them, and the first reading did not.
+	// Each of these blocks holds one, with its rank.
 	Late []Block
 	// Refuted are recorded transfers that two providers contradict.
 	Refuted []Observed
@@ -41,6 +42,7 @@ type Block struct {
 	chain.Header
 	Provider  string           // who gave it
 	Transfers []chain.Transfer // to addresses that somebody watches, from transactions that succeeded
+	Rank      int              // see [chain.Claim]; of the one transfer in a block of Step.Late
 }
 
 // StatusChange is a payment that a step changed, for the log line of whoever committed the step.
@@ -70,7 +72,7 @@ func (s *Service) Observe(ctx context.Context, tx *store.Tx, step Step) ([]Statu
 			lost[t.PaymentID] = append(lost[t.PaymentID], t)
 		}
 	}
-	if err := s.recordTransfers(ctx, tx, step.ChainID, step.Blocks, now, touched); err != nil {
+	if err := s.recordTransfers(ctx, tx, step.ChainID, step.Blocks, false, now, touched); err != nil {
 		return nil, err
 	}
 	if err := s.recordDisputes(ctx, tx, step, now, touched, lost); err != nil {
@@ -138,9 +140,9 @@ func (s *Service) RetryIn(ctx context.Context, tx *store.Tx, before time.Time) (
 }
 
 // recordTransfers writes the transfers of the step's blocks to payments that still watch their address. Coin that was
-// found by a balance before is not counted twice.
-func (s *Service) recordTransfers(ctx context.Context, tx *store.Tx, chainID uint64, blocks []Block, now time.Time,
-	touched map[string]bool) error {
+// found by a balance before is not counted twice. Those that are late replace no other transfer.
+func (s *Service) recordTransfers(ctx context.Context, tx *store.Tx, chainID uint64, blocks []Block, late bool,
+	now time.Time, touched map[string]bool) error {
 	byAddress, err := paymentsPaid(ctx, tx, blocks)
 	if err != nil {
 		return err
@@ -156,7 +158,11 @@ func (s *Service) recordTransfers(ctx context.Context, tx *store.Tx, chainID uin
 				return err
 			}
 			touched[p.ID] = true
-			isNew, err := tx.RecordTransfer(ctx, row)
+			record := tx.RecordTransfer
+			if late {
+				record = func(ctx context.Context, row models.Transfer) (bool, error) { return tx.RecordLate(ctx, row, b.Rank) }
+			}
+			isNew, err := record(ctx, row)
 			if err != nil {
 				return err
 			}

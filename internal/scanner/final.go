@@ -234,7 +234,7 @@ func (s *Scanner) judge(ctx context.Context, step *payments.Step, b chain.Header
 	case yes >= 2 && yes > no:
 		if !recorded {
 			s.log.WarnContext(ctx, "transfer.found_late", "block", b.Number, "tx_hash", c.TxHash.Hex(), "answers", answers)
-			step.Late = append(step.Late, payments.Block{Header: b, Transfers: []chain.Transfer{c.Transfer}})
+			step.Late = append(step.Late, lateBlock(b, c))
 		}
 	case no >= 2 && no > yes:
 		if recorded {
@@ -246,6 +246,11 @@ func (s *Scanner) judge(ctx context.Context, step *payments.Step, b chain.Header
 			Observed: seen, Kind: doubtKind(recorded, yes, no), Answers: providerAnswers(answers),
 		})
 	}
+}
+
+// lateBlock holds a transfer that its block's first reading did not hold.
+func lateBlock(b chain.Header, c chain.Claim) payments.Block {
+	return payments.Block{Header: b, Transfers: []chain.Transfer{c.Transfer}, Rank: c.Rank}
 }
 
 func doubtKind(recorded bool, yes, no int) string {

@@ -84,7 +84,7 @@ func rescanBlock(
 		yes, no := chain.Weigh(answers)
 		switch need := min(source.Providers(), 2); {
 		case yes >= need && yes > no:
-			step.Late = append(step.Late, payments.Block{Header: b.Header, Transfers: []chain.Transfer{claim.Transfer}})
+			step.Late = append(step.Late, lateBlock(b.Header, claim))
 		case no >= need && no > yes: // a transaction that failed
 		default:
 			step.Doubts = append(step.Doubts, payments.Doubt{

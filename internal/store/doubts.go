@@ -9,9 +9,25 @@ import (
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
+// besideRecorded is added to the ordinal of a transfer that is doubted and not recorded, where another transfer of the
+// transaction is recorded under that ordinal, which may be doubted itself.
+const besideRecorded = 1 << 28
+
 // InsertDoubt writes a doubt and marks the transfer that it holds up, where there is one. A doubt about the same
 // transfer in the same block is known already, whatever became of it; then nothing is written.
 func (tx *Tx) InsertDoubt(ctx context.Context, d models.Doubt) (inserted bool, err error) {
+	if d.Kind == models.DoubtHidden && d.TxHash != "" {
+		var other int64
+		err := tx.with(ctx).Model(&models.Transfer{}).Where("chain_id = ? AND tx_hash = ? AND asset = ? AND "+
+			"recipient = ? AND ordinal = ? AND block_hash = ? AND amount <> ?", d.ChainID, d.TxHash, d.Asset, d.Recipient,
+			d.Ordinal, d.BlockHash, d.Amount).Count(&other).Error
+		if err != nil {
+			return false, wrap("insert doubt", err)
+		}
+		if other > 0 {
+			d.Ordinal += besideRecorded
+		}
+	}
 	result := tx.with(ctx).Clauses(clause.OnConflict{DoNothing: true}).Create(&d)
 	if result.Error != nil || result.RowsAffected == 0 {
 		return false, wrap("insert doubt", result.Error)
@@ -99,13 +115,30 @@ func (tx *Tx) ForgetDoubts(ctx context.Context, chainID, from uint64, now time.T
 			"reason": "the block left the chain", "updated_at": now}).Error)
 }
 
-// EndDoubts rejects the open doubts about a transfer that was taken off its payment.
+// EndDoubts rejects the open doubts about a recorded transfer that was taken off its payment.
 func (tx *Tx) EndDoubts(ctx context.Context, t models.Transfer, reason string, now time.Time) error {
 	return wrap("end doubts", tx.with(ctx).Model(&models.Doubt{}).
-		Where("status = 'open' AND chain_id = ? AND tx_hash = ? AND asset = ? AND recipient = ? AND ordinal = ? AND "+
-			"block_hash = ?", t.ChainID, t.TxHash, t.Asset, t.Recipient, t.Ordinal, t.BlockHash).
+		Where("status = 'open' AND kind NOT IN ('hidden', 'balance') AND chain_id = ? AND tx_hash = ? AND "+
+			"asset = ? AND recipient = ? AND ordinal = ? AND block_hash = ?",
+			t.ChainID, t.TxHash, t.Asset, t.Recipient, t.Ordinal, t.BlockHash).
 		Updates(map[string]any{"status": models.DoubtRejected, "settled_by": models.System.Name, "settled_at": now,
 			"reason": reason, "updated_at": now}).Error)
+}
+
+// RankOf counts the transfers that are the same as one that a doubt found missing, but for the ordinal, and are
+// recorded beside it: those that were recorded when the doubt arose, and those that other doubts have brought since.
+func (tx *Tx) RankOf(ctx context.Context, d models.Doubt) (int, error) {
+	const same = "chain_id = ? AND tx_hash = ? AND asset = ? AND recipient = ? AND block_hash = ? AND amount = ? AND "
+	of := []any{d.ChainID, d.TxHash, d.Asset, d.Recipient, d.BlockHash, d.Amount}
+	var before, accepted int64
+	err := tx.with(ctx).Model(&models.Transfer{}).Where(same+"status <> 'orphaned' AND created_at <= ?",
+		append(of, d.CreatedAt)...).Count(&before).Error
+	if err != nil {
+		return 0, wrap("rank of doubt "+d.ID, err)
+	}
+	err = tx.with(ctx).Model(&models.Doubt{}).Where(same+"status = 'accepted' AND kind = 'hidden' AND id <> ?",
+		append(of, d.ID)...).Count(&accepted).Error
+	return int(before + accepted), wrap("rank of doubt "+d.ID, err)
 }
 
 // DoubtedCoin reads the amounts of a payment's doubts in the chain's own coin that are about coin which no transfer

@@ -33,6 +33,39 @@ func (tx *Tx) RecordTransfer(ctx context.Context, t models.Transfer) (isNew bool
 	return !known.Canonical(), wrap("record transfer "+t.TxHash, err)
 }
 
+// RecordLate writes a transfer that was found after its block was recorded. Its ordinal counts what that reader was
+// told and may be the one of another transfer of the transaction: then it gets the next free one. rank counts the
+// transfers of the block before it that are the same but for the ordinal; where more of them are recorded, it is known.
+func (tx *Tx) RecordLate(ctx context.Context, t models.Transfer, rank int) (isNew bool, err error) {
+	if t.TxHash == "" { // withdrawals have their index, and balances count for themselves
+		return tx.RecordTransfer(ctx, t)
+	}
+	var series []models.Transfer
+	err = tx.with(ctx).Where("chain_id = ? AND tx_hash = ? AND asset = ? AND recipient = ?",
+		t.ChainID, t.TxHash, t.Asset, t.Recipient).Find(&series).Error
+	if err != nil {
+		return false, wrap("record late transfer "+t.TxHash, err)
+	}
+	same, next, taken := 0, 0, false
+	for _, known := range series {
+		next = max(next, known.Ordinal+1)
+		if !known.Canonical() || known.BlockHash != t.BlockHash {
+			continue
+		}
+		taken = taken || known.Ordinal == t.Ordinal
+		if known.Amount.Cmp(t.Amount) == 0 {
+			same++
+		}
+	}
+	if same > rank {
+		return false, nil
+	}
+	if taken {
+		t.Ordinal = next
+	}
+	return tx.RecordTransfer(ctx, t)
+}
+
 // OrphanTransfers marks the transfers of a chain from a block number on as orphaned and returns them as they were.
 func (tx *Tx) OrphanTransfers(ctx context.Context, chainID, from uint64, now time.Time) ([]models.Transfer, error) {
 	var lost []models.Transfer
