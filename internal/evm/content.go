@@ -37,6 +37,15 @@ type contentTx struct {
 	fullTx
 	raw []byte
 	err error // why there is no raw
+	// unread says that the raw bytes were asked for and are of a form that nobody here reads: what the block says of
+	// recipient and value was held against nothing.
+	unread bool
+}
+
+// bound reports whether recipient and value are what the hash of the transaction covers. That of the first transaction
+// of an Arbitrum block covers neither.
+func (t *contentTx) bound() bool {
+	return !t.unread && (len(t.raw) == 0 || t.raw[0] != typeArbitrum)
 }
 
 // contentOf reads a block with its transactions.
@@ -111,9 +120,9 @@ func (c *content) know(raws [][]byte) {
 }
 
 // holdsTo checks what a block says of a transaction against the bytes of it, where those are of a known form.
-func (t *fullTx) holdsTo(raw []byte) error {
+func (t *contentTx) holdsTo(raw []byte) error {
 	var tx types.Transaction
-	if tx.UnmarshalBinary(raw) != nil {
+	if t.unread = tx.UnmarshalBinary(raw) != nil; t.unread {
 		return nil
 	}
 	value, to := t.Value.big(), t.To.Address

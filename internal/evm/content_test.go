@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"errors"
+	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,8 @@ import (
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/crypto"
+
+	"github.com/ctrip-gateway/ctrip/internal/chain"
 )
 
 // fixture is a real block in testdata/blocks: what a hash or a root covers, and nothing that follows from something
@@ -333,6 +336,46 @@ func TestBytesOfAnUnknownType(t *testing.T) {
 	c.know([][]byte{raw, honest})
 	if c.checkTxs(); outcome(c.txsErr) != bad {
 		t.Errorf("a recipient that is not in the bytes: %v", c.txsErr)
+	}
+}
+
+// TestCoinThatNoHashCovers: the first transaction of an Arbitrum block, and one whose bytes nobody here reads, may be
+// given another recipient and value under the same hash: what they pay is not proven. That of others is.
+func TestCoinThatNoHashCovers(t *testing.T) {
+	victim, value := common.HexToAddress("0xbb"), big.NewInt(5e9)
+	for _, kind := range []string{"0x6a", "0x55"} {
+		f := readFixture(t, "arbitrum-150000000")
+		raw := f.content(t).txs[0].raw
+		var first map[string]any
+		if err := json.Unmarshal(f.Transactions[0], &first); err != nil {
+			t.Fatal(err)
+		}
+		first["to"], first["value"], first["type"] = victim.Hex(), hexutil.EncodeBig(value), kind
+		f.Transactions[0], _ = json.Marshal(first)
+		p := &Pool{opts: Options{Name: "chain", ChainID: 42161}, emitter: emitterOf(42161)}
+		c := f.content(t)
+		c.know([][]byte{raw})
+		c.checkTxs()
+		c.checkReceipts(f.receipts(t))
+		if err := c.proven(); err != nil {
+			t.Fatal(err)
+		}
+		claims := []chain.Claim{{Transfer: chain.Transfer{TxHash: chain.Hash(*c.txs[0].Hash), Asset: chain.Native,
+			To: chain.Address(victim), Value: value, Source: chain.FromTransaction, LogIndex: -1}}}
+		for _, claim := range claimsIn(p, c) {
+			if claim.Asset == chain.Native && claim.TxHash != claims[0].TxHash {
+				claims = append(claims, claim)
+			}
+		}
+		findings, err := p.findings(c, claims)
+		if err != nil || findings[0] != chain.CannotTell || len(findings) < 2 {
+			t.Fatalf("type %s: %v, %v", kind, findings, err)
+		}
+		for i, finding := range findings[1:] {
+			if finding != chain.Holds {
+				t.Errorf("%+v: %v", claims[i+1], finding)
+			}
+		}
 	}
 }
 

@@ -137,11 +137,15 @@ func (p *Pool) findings(c *content, claims []chain.Claim) ([]chain.Finding, erro
 	return found, nil
 }
 
-// holdsTx reports whether a transaction of the block carries coin and succeeded.
+// holdsTx reports whether a transaction of the block carries coin and succeeded. Of one whose hash was not held against
+// recipient and value nothing can be told.
 func (c *content) holdsTx(claim chain.Claim) chain.Finding {
 	for i, tx := range c.txs {
 		if chain.Hash(*tx.Hash) != claim.TxHash {
 			continue
+		}
+		if !tx.bound() {
+			return chain.CannotTell
 		}
 		r := c.receipts[i]
 		if tx.To.Address != nil && chain.Address(*tx.To.Address) == claim.To && tx.Value != nil &&
