@@ -49,7 +49,7 @@ func (s *Scanner) reread(ctx context.Context, fence int64) (more bool, err error
 	next, last := cursor.RereadNext, min(cursor.RereadTo, cursor.Number)
 	if next <= last {
 		to := min(last, next+maxWindow-1)
-		if err := s.rereadWindow(ctx, cursor.BlockTime, next, to); err != nil {
+		if err := s.rereadWindow(ctx, fence, cursor.BlockTime, next, to); err != nil {
 			if ctx.Err() == nil {
 				s.log.WarnContext(ctx, "chain.reread_failed", "from", next, "to", to, "error", err)
 			}
@@ -71,7 +71,7 @@ func (s *Scanner) reread(ctx context.Context, fence int64) (more bool, err error
 	})
 }
 
-func (s *Scanner) rereadWindow(ctx context.Context, recorded time.Time, from, to uint64) error {
+func (s *Scanner) rereadWindow(ctx context.Context, fence int64, recorded time.Time, from, to uint64) error {
 	blocks, err := s.source.Blocks(ctx, from, to)
 	if err != nil {
 		return err
@@ -79,9 +79,11 @@ func (s *Scanner) rereadWindow(ctx context.Context, recorded time.Time, from, to
 	if err := s.watch.refresh(ctx, s.store, recorded); err != nil {
 		return err
 	}
+	hold := func(tx *store.Tx) error { return tx.HoldFence(ctx, s.chain.ChainID, s.holder, fence) }
 	var done Rescanned
 	for _, b := range blocks {
-		if err := rescanBlock(ctx, s.chain, s.source, s.store, s.payments, s.watch, b, &done); err != nil {
+		err := rescanBlock(ctx, s.chain, s.source, s.store, s.payments, s.watch, hold, b, &done)
+		if err != nil {
 			return err
 		}
 	}

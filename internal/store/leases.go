@@ -73,6 +73,15 @@ func (tx *Tx) HoldFence(ctx context.Context, chainID uint64, holder string, fenc
 	return nil
 }
 
+// LockLease holds up whoever leads a chain until the transaction ends, so that what it reads of the record stays true.
+func (tx *Tx) LockLease(ctx context.Context, chainID uint64) error {
+	var lease models.ChainLease
+	if err := tx.lockLease(ctx, chainID, &lease); err != nil && !errors.Is(err, models.ErrNotFound) {
+		return err
+	}
+	return nil
+}
+
 func (tx *Tx) lockLease(ctx context.Context, chainID uint64, lease *models.ChainLease) error {
 	return one("lease", tx.with(ctx).Raw("SELECT "+tx.columns(&models.ChainLease{}, "")+" FROM chain_leases WHERE chain_id = ?"+tx.dialect.forUpdate(),
 		chainID).Take(lease).Error)
