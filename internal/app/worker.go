@@ -40,6 +40,7 @@ func (a *App) buildWorker(context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.checks = append(a.checks, check{"verdicts", a.o.Roles&API == 0, sender.Check})
 	a.part("sender", sender.Run)
 	sweeper, err := outbox.NewSweeper(outbox.SweeperOptions{
 		Store: a.store, Tasks: a.jobs, Interval: w.SweepInterval, Batch: w.SweepBatch, SlowStart: breaker.SlowStart,

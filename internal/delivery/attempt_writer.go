@@ -17,6 +17,8 @@ const (
 	lastBackoff   = time.Second
 	// maxVerdictAge is how long a verdict that cannot be committed is tried again; after that it is kept elsewhere.
 	maxVerdictAge = 10 * time.Minute
+	// unreadyAfter is how long no verdict may be recorded before the process says that it is not ready.
+	unreadyAfter = 5 * time.Second
 	// handOverAfter is how long a process that was told to stop goes on trying to commit.
 	handOverAfter = 3 * time.Second
 )
@@ -39,6 +41,7 @@ type attemptWriter struct {
 	mu      sync.Mutex
 	failing int           // flushers that hold verdicts which they could not commit, and one before the first write
 	opened  chan struct{} // closed while none fails
+	since   time.Time     // when the writer was closed last
 }
 
 // beside is what a verdict changes besides its delivery.
@@ -58,7 +61,7 @@ type recorded struct {
 
 func newAttemptWriter(s *store.Store, limit int, wait func() time.Duration, log *slog.Logger) *attemptWriter {
 	w := &attemptWriter{store: s, log: log, queue: newBatchingQueue[*verdict](limit, wait), failing: 1,
-		opened: make(chan struct{})}
+		opened: make(chan struct{}), since: time.Now()}
 	w.trying, w.giveUp = context.WithCancel(context.Background())
 	return w
 }
@@ -332,8 +335,18 @@ func (w *attemptWriter) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.failing++; w.failing == 1 {
-		w.opened = make(chan struct{})
+		w.opened, w.since = make(chan struct{}), time.Now()
 	}
+}
+
+// closedFor is how long the writer has been closed, 0 while it is open.
+func (w *attemptWriter) closedFor() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.failing == 0 {
+		return 0
+	}
+	return time.Since(w.since)
 }
 
 func (w *attemptWriter) reopen() {

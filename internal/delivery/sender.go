@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -197,6 +198,14 @@ func (s *Sender) Run(ctx context.Context) error {
 	}
 	close(stop)
 	helpers.Wait()
+	return nil
+}
+
+// Check says since when no verdict could be recorded, while that is so. No requests are made then.
+func (s *Sender) Check(context.Context) error {
+	if closed := s.writer.closedFor(); closed > unreadyAfter {
+		return fmt.Errorf("no verdict could be recorded for %s; the log says why", closed.Round(time.Second))
+	}
 	return nil
 }
 

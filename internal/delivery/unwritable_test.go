@@ -82,6 +82,9 @@ func TestNoRequestBeforeTheFirstWrite(t *testing.T) {
 	if n := len(r.All()); n != 0 {
 		t.Fatalf("%d requests were made that could not be recorded", n)
 	}
+	testkit.Eventually(t, 30*time.Second, "the sender says that it cannot record", func() bool {
+		return sender.Check(t.Context()) != nil
+	})
 	pg.SetReadOnly(t, false)
 	for _, d := range ds {
 		testkit.Eventually(t, 30*time.Second, "it is delivered", func() bool {
@@ -90,6 +93,9 @@ func TestNoRequestBeforeTheFirstWrite(t *testing.T) {
 	}
 	if n := len(r.All()); n != len(ds) {
 		t.Errorf("%d requests for %d deliveries", n, len(ds))
+	}
+	if err := sender.Check(t.Context()); err != nil {
+		t.Errorf("it records, and says %v", err)
 	}
 }
 
