@@ -17,7 +17,7 @@ import (
 var migrations embed.FS
 
 // SchemaVersion is the schema that this binary was built for: the highest number under migrations/.
-const SchemaVersion = 23
+const SchemaVersion = 24
 
 const (
 	// migrateLease is how long after its end a migration that died still keeps the next one waiting.

@@ -11,6 +11,7 @@ const (
 	// overviewPayments and overviewDeliveries bound how many rows an overview reads.
 	overviewPayments   = 10_000
 	overviewDeliveries = 2_000
+	overviewAttempts   = 10_000
 )
 
 // Sale is what an overview reads of a payment.
@@ -47,7 +48,7 @@ type Sent struct {
 }
 
 // SentSince reads the attempts since a moment on a merchant's newest deliveries, at most 2,000 of them that were made
-// since then.
+// since then, and of those the newest 10,000.
 func (q *Queries) SentSince(ctx context.Context, merchantID string, test bool, since time.Time) ([]Sent, error) {
 	newest := q.with(ctx).Table("deliveries").Select("id").
 		Where("merchant_id = ? AND created_at >= ? AND event_id IS NOT NULL AND attempts > 0", merchantID, since)
@@ -57,7 +58,8 @@ func (q *Queries) SentSince(ctx context.Context, merchantID string, test bool, s
 	newest = newest.Order("created_at DESC, id DESC").Limit(overviewDeliveries)
 	var rows []Sent
 	err := q.with(ctx).Table("attempts").Select("started_at, total_us AS total_micros, class").
-		Where("delivery_id IN (?) AND started_at >= ?", newest, since).Scan(&rows).Error
+		Where("delivery_id IN (?) AND started_at >= ?", newest, since).
+		Order("started_at DESC").Limit(overviewAttempts).Scan(&rows).Error
 	return rows, wrap("attempts of deliveries", err)
 }
 
