@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"time"
 
+	"gorm.io/gorm"
+
 	"github.com/ctrip-gateway/ctrip/models"
 )
 
@@ -158,14 +160,32 @@ type AuditFilter struct {
 	TestKeys bool
 	Before   int64 // lines before this one; 0 begins with the newest
 	Limit    int
+	Look     int // at most so many lines of the merchant, whether somebody may read them or not
 }
 
 // MerchantAudit reads lines of the audit log about a merchant, the newest first, with those that wait to be chained.
-func (s *Store) MerchantAudit(ctx context.Context, merchantID string, f AuditFilter) ([]models.AuditEntry, error) {
+// When there are lines that it did not look at, older is the Before to go on with.
+func (s *Store) MerchantAudit(ctx context.Context, merchantID string,
+	f AuditFilter) (lines []models.AuditEntry, older int64, err error) {
 	if _, err := s.ChainAudit(ctx); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	db := s.with(ctx).Where("merchant = ?", merchantID)
+	about := func() *gorm.DB {
+		db := s.with(ctx).Where("merchant = ?", merchantID)
+		if f.Before > 0 {
+			db = db.Where("seq < ?", f.Before)
+		}
+		return db
+	}
+	var beyond []int64
+	err = about().Model(&models.AuditEntry{}).Order("seq DESC").Offset(f.Look).Limit(1).Pluck("seq", &beyond).Error
+	if err != nil {
+		return nil, 0, wrap("audit log of "+merchantID, err)
+	}
+	db := about()
+	if len(beyond) > 0 {
+		db, older = db.Where("seq > ?", beyond[0]), beyond[0]+1
+	}
 	allowed := s.with(ctx).Where("actor IN ?", append([]string{""}, f.Actors...))
 	for _, prefix := range f.Prefixes {
 		allowed = allowed.Or("action LIKE ?", prefix+"%")
@@ -174,10 +194,6 @@ func (s *Store) MerchantAudit(ctx context.Context, merchantID string, f AuditFil
 	if f.TestKeys {
 		db = db.Where("actor IN (SELECT 'key:' || id FROM api_keys WHERE merchant_id = ? AND test)", merchantID)
 	}
-	if f.Before > 0 {
-		db = db.Where("seq < ?", f.Before)
-	}
-	var lines []models.AuditEntry
-	err := db.Order("seq DESC").Limit(f.Limit).Find(&lines).Error
-	return lines, wrap("audit log of "+merchantID, err)
+	err = db.Order("seq DESC").Limit(f.Limit).Find(&lines).Error
+	return lines, older, wrap("audit log of "+merchantID, err)
 }

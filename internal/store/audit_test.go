@@ -274,3 +274,24 @@ func TestAuditEntriesStay(t *testing.T) {
 		}
 	})
 }
+
+// TestMerchantAuditIsBounded: one question looks at so many lines of a merchant, whatever of them somebody may read,
+// and says where to go on.
+func TestMerchantAuditIsBounded(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		writeAudit(t, s, 1, "key:mine")
+		writeAudit(t, s, 25, "key:other")
+		f := store.AuditFilter{Actors: []string{"key:mine"}, Limit: 5, Look: 10}
+		for range 2 {
+			lines, older, err := s.MerchantAudit(t.Context(), "mer_1", f)
+			if err != nil || len(lines) != 0 || older == 0 || f.Before != 0 && older != f.Before-10 {
+				t.Fatalf("before %d: %d lines, then %d, %v", f.Before, len(lines), older, err)
+			}
+			f.Before = older
+		}
+		lines, older, err := s.MerchantAudit(t.Context(), "mer_1", f)
+		if err != nil || len(lines) != 1 || lines[0].Actor != "key:mine" || older != 0 {
+			t.Errorf("before %d: %v, then %d, %v", f.Before, lines, older, err)
+		}
+	})
+}

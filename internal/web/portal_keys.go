@@ -130,10 +130,14 @@ var readable = map[models.Scope][]string{
 	models.ScopeKeysWrite:    {"key.", "portal.", "merchant."},
 }
 
+// activityLook is how many lines of a merchant one page looks at, whether it may show them or not.
+const activityLook = 5000
+
 // activity shows the merchant's audit log, newest first: what the key of the session did, and what its scopes cover. A
 // test key sees what test keys did.
 func (s *Site) activity(w http.ResponseWriter, r *http.Request, v *visitor) error {
-	f := store.AuditFilter{Actors: []string{v.by().Name}, TestKeys: v.Key.Test, Limit: pageSize + 1}
+	f := store.AuditFilter{Actors: []string{v.by().Name}, TestKeys: v.Key.Test, Limit: pageSize + 1,
+		Look: activityLook}
 	for scope, prefixes := range readable {
 		if v.Key.Allows(scope) {
 			f.Prefixes = append(f.Prefixes, prefixes...)
@@ -143,14 +147,17 @@ func (s *Site) activity(w http.ResponseWriter, r *http.Request, v *visitor) erro
 	if f.Before = q.number("before"); q.err != nil {
 		return q.err
 	}
-	lines, err := s.opts.Store.MerchantAudit(r.Context(), v.Merchant.ID, f)
+	lines, next, err := s.opts.Store.MerchantAudit(r.Context(), v.Merchant.ID, f)
 	if err != nil {
 		return err
 	}
 	older := ""
 	if len(lines) > pageSize {
 		lines = lines[:pageSize]
-		older = "/portal/activity?before=" + strconv.FormatInt(lines[pageSize-1].Seq, 10)
+		next = lines[pageSize-1].Seq
+	}
+	if next > 0 {
+		older = "/portal/activity?before=" + strconv.FormatInt(next, 10)
 	}
 	rows := make([]auditRow, len(lines))
 	for i, l := range lines {
