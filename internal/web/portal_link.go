@@ -47,6 +47,10 @@ func (s *Site) openLink(w http.ResponseWriter, r *http.Request) error {
 		x.KeyID, x.MerchantID = link.ID, link.MerchantID
 		return err
 	})
+	if errors.Is(err, access.ErrLinkEnded) {
+		s.opts.Metrics.SignInFailed()
+		s.opts.Logger.WarnContext(r.Context(), "portal.link_refused", "remote", peer(r))
+	}
 	if err != nil {
 		return linkProblem(err)
 	}

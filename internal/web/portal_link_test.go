@@ -57,6 +57,13 @@ func TestLinksOpenThePortal(t *testing.T) {
 		if _, code := open(once); code != http.StatusNotFound {
 			t.Errorf("a link opens twice: %d", code)
 		}
+		if code := b.post(once, url.Values{}).StatusCode; code != http.StatusNotFound {
+			t.Errorf("a link opens twice, without a look: %d", code)
+		}
+		token := once[strings.LastIndex(once, "/")+1:]
+		if log := h.logged.String(); !strings.Contains(log, "portal.link_refused") || strings.Contains(log, token) {
+			t.Error("a refused link is not told of, or with its token")
+		}
 		if code := sees(opened(h.link(nil, true, models.ScopePaymentsRead)), "/portal/payments/"+p.ID); code != 404 {
 			t.Errorf("a test link opens a live payment: %d", code)
 		}
