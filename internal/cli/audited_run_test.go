@@ -32,6 +32,7 @@ var commandLines = []struct{ before, command string }{
 	{"", "key create --merchant {mer} --name checkout"},
 	{"", "key revoke {key}"},
 	{"", "key reencrypt"},
+	{"", "portal-link --merchant {mer} --scopes payments:read"},
 	{"", "endpoint rotate-secret {we}"},
 	{"", "endpoint set-mode {we} test"},
 	{"", "signing-key rotate"},
