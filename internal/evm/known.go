@@ -45,8 +45,12 @@ func (p *Pool) bloomsLie() bool {
 	return p.wrongBloom
 }
 
-// heedBloom holds the filter of a block that was read against the transfers of listed tokens that it holds.
+// heedBloom holds the filter of a block that was read against the transfers of listed tokens that it holds. Where
+// headers hash to the hashes of blocks, a filter that its block's hash does not cover is the node's, not the chain's.
 func (p *Pool) heedBloom(ctx context.Context, n *conn, b *readBlock) {
+	if p.proofs.parts().Header.Works && (b.content == nil || b.content.headerErr != nil) {
+		return
+	}
 	excluded := func(l chain.Log) bool { return !l.Doubtful && p.bloomLacks(b, l) }
 	if p.bloomsLie() || !slices.ContainsFunc(b.Logs, excluded) {
 		return

@@ -2,6 +2,7 @@ package scanner
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/internal/chain"
@@ -25,18 +26,29 @@ func (s *Scanner) recall(ctx context.Context) {
 
 // retainKnown puts what was found out about the chain into its record. When a bloom filter was found wrong for the
 // first time, the blocks of the last 24 hours are to be read again: their emptiness may have rested on such filters.
+// Where those begin, the providers have to tell: while they do not, it holds up no block, and is asked again later.
 func (s *Scanner) retainKnown(ctx context.Context, cursor *models.ChainCursor) error {
 	was, now := chain.ParseKnown(cursor.Known), s.source.Known()
+	if now.WrongBloom && !was.WrongBloom && cursor.Number > 0 {
+		now.WrongBloom = s.toReread(ctx, cursor)
+	}
 	cursor.Known = now.String()
-	if !now.WrongBloom || was.WrongBloom || cursor.Number == 0 {
-		return nil
+	return ctx.Err()
+}
+
+// toReread marks the last 24 hours to be read again, and reports whether it could.
+func (s *Scanner) toReread(ctx context.Context, cursor *models.ChainCursor) bool {
+	if s.clock().Sub(s.round.rereadFailed) < rereadAgain {
+		return false
 	}
 	first, err := FirstSince(ctx, s.source, cursor.Number, cursor.BlockTime.Add(-rereadTime))
 	if err != nil {
-		return err
+		s.log.WarnContext(ctx, "chain.reread_failed", "to", cursor.Number, "error", err)
+		s.round.rereadFailed = s.clock()
+		return false
 	}
 	cursor.RereadNext, cursor.RereadTo = max(first, 1), cursor.Number
-	return nil
+	return true
 }
 
 // reread reads a window of the blocks that are to be read again and credits what is missing. What goes wrong is tried
@@ -94,21 +106,44 @@ func (s *Scanner) rereadWindow(ctx context.Context, fence int64, recorded time.T
 	return nil
 }
 
-// FirstSince is the first block of a chain, up to a number, that is no older than a time. The record is of no help: it
-// lets go of old blocks.
+// FirstSince is the first block of a chain, up to a number, that is no older than a time, or the first one that the
+// providers still give. The record is of no help: it lets go of old blocks. It is looked for from the newest block
+// down, because nodes may have let go of old ones too.
 func FirstSince(ctx context.Context, source Source, upTo uint64, at time.Time) (uint64, error) {
-	low, high := uint64(0), upTo
-	for low < high {
-		middle := low + (high-low)/2
-		h, err := source.Header(ctx, middle)
+	var missing error
+	before := func(n uint64) bool {
+		h, err := source.Header(ctx, n)
 		if err != nil {
-			return 0, err
+			missing = err
+			return true
 		}
-		if h.Time.Before(at) {
+		return h.Time.Before(at)
+	}
+	low, high := uint64(0), upTo
+	for back := uint64(1); high > 0 && ctx.Err() == nil; back *= 2 {
+		n := upTo - min(back, upTo)
+		if before(n) {
+			low = n + 1
+			break
+		}
+		high = n
+	}
+	for low < high && ctx.Err() == nil {
+		if middle := low + (high-low)/2; before(middle) {
 			low = middle + 1
 		} else {
 			high = middle
 		}
 	}
-	return low, nil
+	if ctx.Err() != nil || missing == nil {
+		return low, ctx.Err()
+	}
+	// The blocks below are gone only if this one is still there and they are still not.
+	if _, err := source.Header(ctx, low); err != nil {
+		return 0, err
+	}
+	if low > 0 && !before(low-1) {
+		return 0, fmt.Errorf("scanner: providers did not give blocks before %d, and now do: %w", low, missing)
+	}
+	return low, ctx.Err()
 }
