@@ -61,7 +61,7 @@ func (s *Scanner) reread(ctx context.Context, fence int64) (more bool, err error
 	next, last := cursor.RereadNext, min(cursor.RereadTo, cursor.Number)
 	if next <= last {
 		to := min(last, next+maxWindow-1)
-		if err := s.rereadWindow(ctx, fence, cursor.BlockTime, next, to); err != nil {
+		if err := s.rereadWindow(ctx, fence, next, to); err != nil {
 			if ctx.Err() == nil {
 				s.log.WarnContext(ctx, "chain.reread_failed", "from", next, "to", to, "error", err)
 			}
@@ -83,18 +83,19 @@ func (s *Scanner) reread(ctx context.Context, fence int64) (more bool, err error
 	})
 }
 
-func (s *Scanner) rereadWindow(ctx context.Context, fence int64, recorded time.Time, from, to uint64) error {
+func (s *Scanner) rereadWindow(ctx context.Context, fence int64, from, to uint64) error {
 	blocks, err := s.source.Blocks(ctx, from, to)
 	if err != nil {
 		return err
 	}
-	if err := s.watch.refresh(ctx, s.store, recorded); err != nil {
+	watch := newWatchSet() // of that time: the window of whoever was paid then may have ended
+	if err := watch.refresh(ctx, s.store, blocks[0].Time); err != nil {
 		return err
 	}
 	hold := func(tx *store.Tx) error { return tx.HoldFence(ctx, s.chain.ChainID, s.holder, fence) }
 	var done Rescanned
 	for _, b := range blocks {
-		err := rescanBlock(ctx, s.chain, s.source, s.store, s.payments, s.watch, hold, b, &done)
+		err := rescanBlock(ctx, s.chain, s.source, s.store, s.payments, watch, hold, b, &done)
 		if err != nil {
 			return err
 		}

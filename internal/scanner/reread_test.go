@@ -121,3 +121,22 @@ func TestAFencedScannerRereadsNothing(t *testing.T) {
 		t.Errorf("recorded %+v", got)
 	}
 }
+
+// TestARereadFindsPaymentsWhoseWindowHasEnded: what was paid inside the monitoring window is credited after it too.
+func TestARereadFindsPaymentsWhoseWindowHasEnded(t *testing.T) {
+	for name, look := range secondLooks {
+		h, c, p := missedPayment(t, storetest.SQLite(t), 408)
+		if err := h.store.InTx(t.Context(), func(tx *store.Tx) error {
+			ended := c.blocks[c.paid].Time
+			p.WatchUntil = &ended
+			return tx.SavePayment(t.Context(), p)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		h.watch.reset()
+		look(t, h, c)
+		if got := h.transfers(t, p.ID); len(got) != 1 {
+			t.Errorf("%s: recorded %+v", name, got)
+		}
+	}
+}
