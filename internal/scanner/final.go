@@ -50,6 +50,10 @@ func (s *Scanner) finality(ctx context.Context, step *payments.Step, cursor mode
 	if final <= from {
 		return from
 	}
+	// Of blocks below the record nothing can be told. The final point is 0 after an operator accepted a reorg.
+	if first, err := s.store.FirstRecorded(ctx, s.chain.ChainID); err == nil && from+1 < first {
+		from = min(final, first-1)
+	}
 	if s.source.Providers() > 1 {
 		final = min(final, from+maxWitnessed)
 	}

@@ -77,6 +77,13 @@ func (q *Queries) BlockAt(ctx context.Context, chainID, number uint64) (models.B
 	return b, one("block", err)
 }
 
+// FirstRecorded is the number of the oldest block that is recorded of a chain.
+func (q *Queries) FirstRecorded(ctx context.Context, chainID uint64) (uint64, error) {
+	var b models.Block
+	err := q.with(ctx).Select("number").Where("chain_id = ?", chainID).Order("number").Take(&b).Error
+	return b.Number, one("first block", err)
+}
+
 // AcceptReorg lets a halted chain go on: its final point is given up, so that the scanner may walk back below it.
 func (tx *Tx) AcceptReorg(ctx context.Context, chainID uint64) error {
 	return wrap("accept reorg", tx.with(ctx).Model(&models.ChainCursor{}).Where("chain_id = ?", chainID).
