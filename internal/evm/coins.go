@@ -129,6 +129,10 @@ func (p *Pool) completeCoins(ctx context.Context, n *conn, blocks []*readBlock) 
 	return p.addTraces(ctx, n, rest)
 }
 
+// saneWithdrawal reports whether the consensus layer can have made a withdrawal: it counts gwei in 64 bits. The record
+// has the index where it counts transfers.
+func saneWithdrawal(index quantity, gwei *big.Int) bool { return index < 1<<29 && gwei.BitLen() <= 64 }
+
 // withdrawals are the payouts in the body of a block. Those of Gnosis are a token.
 func (w *wireBlock) withdrawals(chainID uint64) (all []chain.Withdrawal) {
 	if chainID == 100 || chainID == 10200 {
@@ -136,7 +140,7 @@ func (w *wireBlock) withdrawals(chainID uint64) (all []chain.Withdrawal) {
 	}
 	gwei := big.NewInt(1e9)
 	for _, x := range w.Withdrawals {
-		if x.Index == nil || x.Address.Address == nil || x.Amount == nil {
+		if x.Index == nil || x.Address.Address == nil || x.Amount == nil || !saneWithdrawal(*x.Index, x.Amount.big()) {
 			continue
 		}
 		all = append(all, chain.Withdrawal{

@@ -214,15 +214,25 @@ var receiptForms = []func(*fullReceipt){
 	func(r *fullReceipt) { r.DepositVersion, r.BaseFee = nil, nil },
 }
 
+// wireWithdrawal is a withdrawal, whose numbers are read as leniently as where it is credited.
+type wireWithdrawal struct {
+	Index     *quantity       `json:"index"`
+	Validator *quantity       `json:"validatorIndex"`
+	Address   optionalAddress `json:"address"`
+	Amount    *quantity       `json:"amount"` // gwei
+}
+
 // checkWithdrawals holds the withdrawals in the body of a block against the root in the header.
 func (c *content) checkWithdrawals(text json.RawMessage) error {
 	if c.headerErr != nil {
 		return c.headerErr
 	}
 	var body struct {
-		Withdrawals []*types.Withdrawal `json:"withdrawals"`
+		Withdrawals []*wireWithdrawal `json:"withdrawals"`
 	}
 	switch err := json.Unmarshal(text, &body); {
+	case err != nil && c.full.Withdrawals != nil:
+		return fmt.Errorf("%w: withdrawals: %w", ErrInconsistent, err)
 	case err != nil:
 		return fmt.Errorf("%w: withdrawals: %w", errNoEncoding, err)
 	case c.full.Withdrawals == nil && len(body.Withdrawals) == 0:
@@ -231,12 +241,13 @@ func (c *content) checkWithdrawals(text json.RawMessage) error {
 		return fmt.Errorf("%w: block %d has withdrawals, and its header no root of them", ErrInconsistent, c.ref.Number)
 	}
 	for _, w := range body.Withdrawals {
-		if w == nil {
-			return fmt.Errorf("%w: a withdrawal is null", ErrInconsistent)
+		if w == nil || w.Index == nil || w.Validator == nil || w.Address.Address == nil || w.Amount == nil {
+			return fmt.Errorf("%w: a withdrawal is null, or lacks a field", ErrInconsistent)
 		}
+		c.withdrawals = append(c.withdrawals, &types.Withdrawal{Index: uint64(*w.Index), Validator: uint64(*w.Validator),
+			Address: *w.Address.Address, Amount: uint64(*w.Amount)})
 	}
-	c.withdrawals = body.Withdrawals
-	root := types.DeriveSha(types.Withdrawals(body.Withdrawals), trie.NewStackTrie(nil))
+	root := types.DeriveSha(types.Withdrawals(c.withdrawals), trie.NewStackTrie(nil))
 	switch {
 	case root != *c.full.Withdrawals && len(body.Withdrawals) == 0: // the OP stack keeps another root in this place
 		return fmt.Errorf("%w: the withdrawals", errNoEncoding)

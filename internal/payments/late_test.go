@@ -1,6 +1,7 @@
 package payments
 
 import (
+	"math/big"
 	"testing"
 	"time"
 
@@ -121,5 +122,20 @@ func (h *harness) acceptHidden(t *testing.T, p models.Payment) {
 		}); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestAValueThatCannotBeHoldsUpNoBlock: what is beside it is recorded.
+func TestAValueThatCannotBeHoldsUpNoBlock(t *testing.T) {
+	h := newHarness(t, storetest.SQLite(t), nil)
+	p, err := h.ask(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	absurd := pay(p, 1, 1)
+	absurd.Value = new(big.Int).Lsh(absurd.Value, 256)
+	h.block(t, 101, 101, noon.Add(time.Minute), absurd, pay(p, 400, 2))
+	if got := h.payment(t, p.ID).AmountReceived.String(); got != "400" {
+		t.Errorf("received %s", got)
 	}
 }

@@ -154,8 +154,9 @@ func (s *Service) recordTransfers(ctx context.Context, tx *store.Tx, chainID uin
 				continue
 			}
 			row, err := transferRow(t, b.Header, chainID, p, now)
-			if err != nil {
-				return err
+			if err != nil { // no chain holds such a value, and the blocks after it are not to wait
+				s.log.ErrorContext(ctx, "transfer.unreadable", "payment_id", p.ID, "block", b.Number, "error", err)
+				continue
 			}
 			touched[p.ID] = true
 			record := tx.RecordTransfer

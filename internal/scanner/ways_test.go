@@ -237,6 +237,45 @@ func TestWithdrawals(t *testing.T) {
 	}
 }
 
+// TestWithdrawalsThatCannotBe: numbers that the consensus layer cannot have told stop no chain, and an invented
+// withdrawal is not confirmed for numbers that are written otherwise than usual.
+func TestWithdrawalsThatCannotBe(t *testing.T) {
+	for name, invented := range map[string]evmtest.Object{
+		"an amount of 250 bits": {"index": "0x7", "validatorIndex": "0x1", "amount": "0x4" + strings.Repeat("0", 62)},
+		"an index of 40 bits":   {"index": "0x10000000000", "validatorIndex": "0x1", "amount": "0x2"},
+		"a leading zero":        {"index": "0x07", "validatorIndex": "0x1", "amount": "0x2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := startDevnet(t)
+			to, paidIn := "", uint64(0)
+			h := through(t, storetest.SQLite(t), c, func(o *evm.Options) { o.Internal, o.Proofs = "off", evm.ProofsAll },
+				func(method string, _, result json.RawMessage) (json.RawMessage, int) {
+					if to == "" {
+						return result, 0
+					}
+					return evmtest.Each(result, func(o evmtest.Object) {
+						if _, block := o["parentHash"]; block && o["number"] == fmt.Sprintf("0x%x", paidIn) {
+							invented["address"] = to
+							o["withdrawals"] = []any{invented}
+						}
+					}), 0
+				})
+			h.chain.Internal = "off"
+			p := h.ask(t, "native", "2000000000")
+			paidIn, to = c.Head().Number+1, p.Address
+			mine(t, c, 5)
+			h.tryCatchUp(t)
+			if types := h.events(t, p.ID); slices.Contains(types, "confirmed") {
+				t.Errorf("events %v", types)
+			}
+			cursor, err := h.store.Cursor(t.Context(), h.chain.ChainID)
+			if err != nil || cursor.Number != c.Head().Number {
+				t.Errorf("the chain stands at %d of %d, %v", cursor.Number, c.Head().Number, err)
+			}
+		})
+	}
+}
+
 // coinLogs adds to the node's answers the logs of EIP-7708, from a block on.
 func coinLogs(t *testing.T, c *devnet.Chain, since *uint64, moves map[string][3]string) evmtest.Change {
 	emitter, topic := "0xfffffffffffffffffffffffffffffffffffffffe",
