@@ -86,10 +86,6 @@ func (h *handlers) authenticate(scopes []string) []echo.MiddlewareFunc {
 			}
 			x := requestContext{merchant: merchant, key: key, ip: c.RealIP(), method: r.Method, path: r.URL.Path,
 				csv: wantsCSV(r.Header.Get("Accept"))}
-			if x.share, err = h.share(r.Context(), merchant); err != nil {
-				return err
-			}
-			defer x.share.Leave()
 			c.SetRequest(r.WithContext(context.WithValue(r.Context(), requestContextKey{}, x)))
 			return next(c)
 		}
@@ -98,6 +94,26 @@ func (h *handlers) authenticate(scopes []string) []echo.MiddlewareFunc {
 
 // sharePatience is how long a request waits for others of its merchant.
 const sharePatience = 10 * time.Second
+
+// shared takes the merchant's share of the database when the request has come whole, and gives it back before the first
+// byte of the answer: whoever sends slowly, or reads slowly, holds none meanwhile. The operator's routes need none.
+func (h *handlers) shared(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		x, ok := r.Context().Value(requestContextKey{}).(requestContext)
+		if !ok {
+			return next(c)
+		}
+		var err error
+		if x.share, err = h.share(r.Context(), x.merchant); err != nil {
+			return err
+		}
+		defer x.share.Leave()
+		c.Response().Before(x.share.Leave)
+		c.SetRequest(r.WithContext(context.WithValue(r.Context(), requestContextKey{}, x)))
+		return next(c)
+	}
+}
 
 // share takes a merchant's share of the database for a request, and waits for it a while.
 func (h *handlers) share(ctx context.Context, m models.Merchant) (*limits.Share, error) {

@@ -132,7 +132,7 @@ func New(o Options) (*Server, error) {
 		operators: access.NewOperatorTokens(o.OperatorToken, o.OperatorReadToken), timeout: o.WebhookTimeout,
 	}
 	RegisterHandlersWithOptions(s.echo, NewStrictHandler(h, nil),
-		RegisterHandlersOptions{OperationMiddlewares: s.middleware(h.authenticate)})
+		RegisterHandlersOptions{OperationMiddlewares: s.middleware(h.authenticate, h.shared)})
 	return s, nil
 }
 
@@ -213,11 +213,12 @@ func keySet(keys func(context.Context) (webhook.KeySet, error)) echo.HandlerFunc
 }
 
 // middleware is what runs before each operation's handler, by operation id: what authenticate returns for the scopes
-// that the operation needs (authentication, rate limits), then the size of the body, then the OpenAPI file.
-func (s *Server) middleware(authenticate func(scopes []string) []echo.MiddlewareFunc) map[string][]echo.MiddlewareFunc {
+// that the operation needs (authentication, rate limits), then the size of the body, then the OpenAPI file, then last.
+func (s *Server) middleware(authenticate func(scopes []string) []echo.MiddlewareFunc,
+	last ...echo.MiddlewareFunc) map[string][]echo.MiddlewareFunc {
 	all := make(map[string][]echo.MiddlewareFunc)
 	for _, op := range s.spec.Operations() {
-		all[op.ID] = append(authenticate(op.Scopes), bodyLimit(op.ID), hashBody, s.validate(op))
+		all[op.ID] = append(append(authenticate(op.Scopes), bodyLimit(op.ID), hashBody, s.validate(op)), last...)
 	}
 	return all
 }

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -80,5 +81,34 @@ func TestSessionsShareTheMerchantsBucket(t *testing.T) {
 	if res := one.get("/portal/payments"); res.StatusCode != http.StatusTooManyRequests ||
 		res.Header.Get("Retry-After") != "1" {
 		t.Errorf("%d, Retry-After %q", res.StatusCode, res.Header.Get("Retry-After"))
+	}
+}
+
+// TestPagesThatWaitTooLong: a page that gets no share of the database while its time lasts is refused in words, and so
+// is one whose time is over.
+func TestPagesThatWaitTooLong(t *testing.T) {
+	shares := limits.NewShares(0)
+	h := newHarness(t, storetest.SQLite(t), func(o *web.Options) { o.Shares = shares })
+	b := h.signedIn(false)
+	for range shares.Part() {
+		share, err := shares.Take(t.Context(), h.merchant.ID)
+		h.must(err)
+		defer share.Leave()
+	}
+	for _, c := range []struct {
+		path   string
+		within time.Duration
+		want   int
+	}{
+		{"/portal/payments", 2 * time.Second, http.StatusTooManyRequests},
+		{"/portal/payments", -time.Second, http.StatusServiceUnavailable},
+		{"/pay/nothing", -time.Second, http.StatusServiceUnavailable},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), c.within)
+		if res := b.do(httptest.NewRequestWithContext(ctx, http.MethodGet, c.path, nil)); res.StatusCode != c.want ||
+			len(res.body) == 0 {
+			t.Errorf("%s within %v: %d %q", c.path, c.within, res.StatusCode, res.body)
+		}
+		cancel()
 	}
 }

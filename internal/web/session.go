@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -170,6 +171,11 @@ type portalHandler func(http.ResponseWriter, *http.Request, *visitor) error
 
 // signedIn serves a page to visitors whose key has a scope; "" is any key. Others are sent to the front page.
 func (s *Site) signedIn(scope models.Scope, f portalHandler) http.HandlerFunc {
+	return s.signedInAfter(func(http.ResponseWriter, *http.Request, *visitor) error { return nil }, scope, f)
+}
+
+// signedInAfter is signedIn with something that comes before the visitor takes a share of the database.
+func (s *Site) signedInAfter(first portalHandler, scope models.Scope, f portalHandler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		v, err := s.visitor(r)
 		if err == nil && v == nil {
@@ -183,10 +189,16 @@ func (s *Site) signedIn(scope models.Scope, f portalHandler) http.HandlerFunc {
 		if err == nil && scope != "" && !v.Key.Allows(scope) {
 			err = needs(scope)
 		}
+		if err == nil {
+			err = first(w, r, v)
+		}
 		if err == nil && s.opts.Shares != nil {
-			if v.share, err = s.opts.Shares.Take(r.Context(), v.MerchantID); err == nil {
-				defer v.share.Leave()
+			if v.share, err = s.share(w, r, v); err != nil {
+				s.fail(w, r, nil, err)
+				return
 			}
+			defer v.share.Leave()
+			w = sharedWriter{w, v.share}
 		}
 		if err == nil {
 			err = f(w, r, v)
@@ -196,6 +208,42 @@ func (s *Site) signedIn(scope models.Scope, f portalHandler) http.HandlerFunc {
 		}
 	}
 }
+
+// sharePatience is how long a page waits for others of its merchant.
+const sharePatience = 10 * time.Second
+
+// share takes a merchant's share of the database for a page, and waits for it a while.
+func (s *Site) share(w http.ResponseWriter, r *http.Request, v *visitor) (*limits.Share, error) {
+	waiting, cancel := context.WithTimeout(r.Context(), sharePatience)
+	defer cancel()
+	x, err := s.opts.Shares.Take(waiting, v.MerchantID)
+	if err != nil && !errors.Is(r.Context().Err(), context.Canceled) {
+		s.tooMany(w, time.Second)
+		return nil, errTooMany
+	}
+	return x, err
+}
+
+// sharedWriter gives the share back before the first byte of the answer: whoever reads slowly holds none meanwhile.
+type sharedWriter struct {
+	http.ResponseWriter
+	share *limits.Share
+}
+
+// WriteHeader implements [http.ResponseWriter].
+func (w sharedWriter) WriteHeader(status int) {
+	w.share.Leave()
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements [http.ResponseWriter].
+func (w sharedWriter) Write(b []byte) (int, error) {
+	w.share.Leave()
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap is for [http.ResponseController].
+func (w sharedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func needs(scope models.Scope) *problem {
 	return &problem{http.StatusForbidden, "Not with this key", "This page needs a key with the scope " + string(scope) +
@@ -213,9 +261,9 @@ func (s *Site) changing(scope models.Scope, f portalHandler) http.HandlerFunc {
 var seen = map[models.Scope]models.Scope{models.ScopePaymentsWrite: models.ScopePaymentsRead,
 	models.ScopeWebhooksWrite: models.ScopeWebhooksRead}
 
-// changingUpTo is changing for a form of so many bytes.
+// changingUpTo is changing for a form of so many bytes, which is read before a share of the database is taken.
 func (s *Site) changingUpTo(most int64, scope models.Scope, f portalHandler) http.HandlerFunc {
-	return s.signedIn(scope, func(w http.ResponseWriter, r *http.Request, v *visitor) error {
+	return s.signedInAfter(func(w http.ResponseWriter, r *http.Request, v *visitor) error {
 		if read, ok := seen[scope]; ok && !v.Key.Allows(read) {
 			return needs(read)
 		}
@@ -232,8 +280,8 @@ func (s *Site) changingUpTo(most int64, scope models.Scope, f portalHandler) htt
 				}
 			}
 		}
-		return f(w, r, v)
-	})
+		return nil
+	}, scope, f)
 }
 
 var errForeign = &problem{http.StatusForbidden, "Refused",

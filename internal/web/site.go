@@ -246,8 +246,10 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, v *visitor, err erro
 			"This page does not exist. Perhaps the link was cut short when it was copied."}
 	case errors.Is(err, models.ErrConflict):
 		p = &problem{http.StatusConflict, "That cannot be done now", sentence(err)}
-	case r.Context().Err() != nil:
+	case errors.Is(r.Context().Err(), context.Canceled):
 		return // nobody is there to read an answer
+	case r.Context().Err() != nil:
+		p = &problem{http.StatusServiceUnavailable, "This took too long", "Please try again in a moment."}
 	case store.IsBadText(err):
 		p = errQuery
 	default:
