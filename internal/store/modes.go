@@ -31,7 +31,8 @@ func testPayment(of string) string {
 // testShown is the condition of a delivery that a test key sees, of the table or alias d: of test mode, and to an
 // endpoint that takes that. It begins in the words of the index deliveries_list_test.
 func testShown(d string) string {
-	return d + ".test IS NOT FALSE AND " + testDelivery(d) + " AND EXISTS (SELECT 1 FROM webhook_endpoints tw WHERE tw.id = " + d +
+	return d + ".test IS NOT FALSE AND " + testDelivery(d) +
+		" AND EXISTS (SELECT 1 FROM webhook_endpoints tw WHERE tw.id = " + d +
 		".endpoint_id AND tw.mode <> 'live')"
 }
 

@@ -29,8 +29,8 @@ func TestOverviewIsBounded(t *testing.T) {
 	}
 }
 
-// TestTestDeliveriesHaveTheirIndex: what a test key lists among many live deliveries is read through an index that holds
-// no live ones.
+// TestTestDeliveriesHaveTheirIndex: what a test key lists among many live deliveries is read through an index that
+// holds no live ones.
 func TestTestDeliveriesHaveTheirIndex(t *testing.T) {
 	s, db := storetest.Owned(t)
 	e, ds := shop(t, s, 1)
@@ -48,7 +48,7 @@ func TestTestDeliveriesHaveTheirIndex(t *testing.T) {
 	if err != nil || len(got) != 0 {
 		t.Fatalf("%d of %d deliveries, %v", len(got), len(ds), err)
 	}
-	testkit.Eventually(t, 30*time.Second, "a scan of deliveries_list_test", func() bool { // Postgres counts it a little later
+	testkit.Eventually(t, 30*time.Second, "a scan of deliveries_list_test", func() bool {
 		var n int
 		err := db.QueryRowContext(t.Context(), `SELECT COALESCE(sum(idx_scan), 0) FROM pg_stat_user_indexes
 			WHERE indexrelname = 'deliveries_list_test'`).Scan(&n)
