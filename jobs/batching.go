@@ -41,7 +41,8 @@ func (s *slots) enter() (leave func()) {
 }
 
 // takeScript does for several tasks what Asynq's dequeue does for one: KEYS and the first two ARGV are the same, the
-// third is how many. An id that has no message is dropped at once. It answers with id, message and pending_since of each.
+// third is how many. An id that has no message is dropped at once. It answers with id, message and pending_since of
+// each.
 var takeScript = newLua(`
 local taken = {}
 if redis.call("EXISTS", KEYS[2]) == 1 then

@@ -37,15 +37,15 @@ type contentTx struct {
 	fullTx
 	raw []byte
 	err error // why there is no raw
-	// unread says that the raw bytes were asked for and are of a form that nobody here reads: what the block says of
+	// undecoded says that the raw bytes were asked for and are of a form that nobody here reads: what the block says of
 	// recipient and value was held against nothing.
-	unread bool
+	undecoded bool
 }
 
 // bound reports whether recipient and value are what the hash of the transaction covers. That of the first transaction
 // of an Arbitrum block covers neither.
 func (t *contentTx) bound() bool {
-	return !t.unread && (len(t.raw) == 0 || t.raw[0] != typeArbitrum)
+	return !t.undecoded && (len(t.raw) == 0 || t.raw[0] != typeArbitrum)
 }
 
 // contentOf reads a block with its transactions.
@@ -122,7 +122,7 @@ func (c *content) know(raws [][]byte) {
 // holdsTo checks what a block says of a transaction against the bytes of it, where those are of a known form.
 func (t *contentTx) holdsTo(raw []byte) error {
 	var tx types.Transaction
-	if t.unread = tx.UnmarshalBinary(raw) != nil; t.unread {
+	if t.undecoded = tx.UnmarshalBinary(raw) != nil; t.undecoded {
 		return nil
 	}
 	value, to := t.Value.big(), t.To.Address

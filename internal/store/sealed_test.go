@@ -16,7 +16,7 @@ func TestEverySealedColumnIsKnown(t *testing.T) {
 	found := rows(t, db, `SELECT table_name || '.' || column_name FROM information_schema.columns
 		WHERE table_schema = current_schema() AND (data_type = 'bytea' OR column_name LIKE '%sealed%' OR column_name LIKE '%secret%' OR column_name LIKE '%private%')`)
 	got := strings.Fields(found)
-	open := []string{"attempts.response_body", "batches.body", "events.body"}
+	open := []string{"attempts.response_body", "batches.body", "events.body", "logos.image"}
 	want := append(store.SealedColumns(), open...)
 	slices.Sort(got)
 	slices.Sort(want)
