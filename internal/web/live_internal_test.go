@@ -31,6 +31,11 @@ func TestLiveAsksOnceASecond(t *testing.T) {
 			defer mu.Unlock()
 			version, failing = v, f
 		}
+		times := func() int {
+			mu.Lock()
+			defer mu.Unlock()
+			return asked
+		}
 		var all []*watcher
 		var leaves []func()
 		for i := range 100 {
@@ -38,8 +43,8 @@ func TestLiveAsksOnceASecond(t *testing.T) {
 			all, leaves = append(all, w), append(leaves, leave)
 		}
 		time.Sleep(10*time.Second + time.Millisecond)
-		if asked != 11 {
-			t.Errorf("asked %d times in ten seconds", asked)
+		if n := times(); n != 11 {
+			t.Errorf("asked %d times in ten seconds", n)
 		}
 		for i, w := range all {
 			if got := <-w.changed; got != []string{"1", "same"}[i%2] {
@@ -64,10 +69,10 @@ func TestLiveAsksOnceASecond(t *testing.T) {
 			leave()
 		}
 		time.Sleep(2 * time.Second)
-		before := asked
+		before := times()
 		time.Sleep(time.Minute)
-		if asked != before {
-			t.Errorf("asked %d times for nobody", asked-before)
+		if n := times(); n != before {
+			t.Errorf("asked %d times for nobody", n-before)
 		}
 		third, leaveThird := l.watch("a")
 		fourth, leaveFourth := l.watch("b")
