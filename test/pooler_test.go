@@ -9,10 +9,8 @@ import (
 	"time"
 
 	"github.com/ctrip-gateway/ctrip/client"
-	"github.com/ctrip-gateway/ctrip/internal/store"
 	"github.com/ctrip-gateway/ctrip/internal/testkit"
 	"github.com/ctrip-gateway/ctrip/internal/testkit/gateway"
-	"github.com/ctrip-gateway/ctrip/models"
 )
 
 // roles are the processes of a whole gateway.
@@ -187,32 +185,4 @@ func readiness(h *gateway.Gateway, name string) int {
 	}
 	res.Body.Close()
 	return res.StatusCode
-}
-
-// TestPoolerWithoutConnections: where a pooler takes no more clients, a process that has its connections is alive.
-func TestPoolerWithoutConnections(t *testing.T) {
-	dsn := testkit.Postgres(t)
-	migrated, err := store.Open(t.Context(), store.Options{DSN: dsn})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer migrated.Close()
-	if _, err := migrated.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	pooler := testkit.StartPgBouncer(t, dsn, map[string]string{"pool_mode": "transaction", "max_client_conn": "1"})
-	s, err := store.Open(t.Context(), store.Options{DSN: pooler.URL + "&default_query_exec_mode=exec", MaxConns: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	testkit.Eventually(t, 30*time.Second, "the one connection is ours", func() bool { // not that of the first look
-		return s.Ping(t.Context()) == nil
-	})
-	if _, err := s.Seen(t.Context(), models.Process{ID: "prc_1", Role: "worker"}); err != nil {
-		t.Errorf("a process with its connections is taken for dead: %v", err)
-	}
-	if all, _, err := s.Processes(t.Context()); err != nil || len(all) != 1 {
-		t.Errorf("%d processes, %v", len(all), err)
-	}
 }
